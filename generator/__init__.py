@@ -1,0 +1,1 @@
+"""From a run card to events, files and figures."""

@@ -1,0 +1,1 @@
+"""Decay kinematics: phase space, frames, and what every room above shares."""

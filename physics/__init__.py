@@ -1,0 +1,1 @@
+"""Amplitudes, angular coefficients and observables of rare B decays with new physics."""
