@@ -57,7 +57,7 @@ def sigma_v_fermion(m_chi: ArrayLike, mass: ArrayLike, g_chi: ArrayLike, g_mu_v:
 
     >>> sigma = sigma_v_fermion(0.625, 2.5, 2.746, 0.1, -0.044)
     >>> f"{float(sigma) * GEV2_TO_CM3_PER_S:.1e}"
-    '6.0e-21'
+    '5.9e-21'
     """
     m = np.asarray(m_chi, dtype=np.float64)
     return np.asarray(np.square(g_chi) / np.pi * _muon_factor(m, mass, g_mu_v, g_mu_a, m_mu, width))
