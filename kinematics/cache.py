@@ -22,8 +22,8 @@ def cache_folder() -> Path | None:
     """Folder for cached tables and compiled code: created if missing, None when nothing is writable.
 
     ``$DARKPENGUIN_CACHE`` if set, else ``darkpenguin`` in the platform's user cache directory
-    (``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux). Never raises: without a folder everything still works and is
-    computed afresh.
+    (``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux). Never raises: without a folder everything still works and
+    is computed afresh.
 
     >>> folder = cache_folder()
     >>> folder is None or folder.is_dir()

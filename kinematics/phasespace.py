@@ -30,7 +30,7 @@ def momentum(mass: Number | float, mass_1: float, mass_2: Number | float) -> npt
     Eq. (49.18) of the PDG review "Kinematics" (2022). Masses and result in GeV; zero where forbidden.
 
     >>> round(float(momentum(5.27934, 0.493677, 3.0969)), 4)
-    1.6838
+    1.6835
     """
     total = np.asarray(mass, dtype=float)
     second = np.asarray(mass_2, dtype=float)

@@ -22,8 +22,8 @@ P_COEFFICIENTS = ("a", "b", "c")
 class Channel:
     """One decay of the B meson with a b̄ quark (B0, B+); the conjugate is understood with it.
 
-    ``index`` is the number in the ``channel`` column of a file and never changes its meaning. ``branching`` is
-    the fraction of the hadron's decays that are generated (2/3 for K* → K π with one charged pion, by isospin).
+    ``index`` is the number in the ``channel`` column of a file and never changes its meaning. ``branching``
+    is the fraction of the hadron's decays that are generated (2/3 for K* → K π with a charged pion: isospin).
     The ``*_pdg`` are Monte Carlo numbers (PDG) for this meson, ``lepton_pdg`` that of the negative lepton.
 
     >>> get_channel("B0->K*0mumu").daughters
@@ -57,7 +57,7 @@ class Channel:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """Parent and hadron, which fix form factors and Wilson coefficients: both lepton flavours share them."""
+        """Parent and hadron: they fix the form factors and the SM, for both lepton flavours."""
         return self.parent, self.hadron
 
     def lepton_mass(self, parameters: Parameters | None = None) -> float:
@@ -88,12 +88,12 @@ _LEPTONS: tuple[tuple[str, str, int, str], ...] = (
 def _charged_leptons() -> dict[str, Channel]:
     table: dict[str, Channel] = {}
     for j, (final, lepton, lepton_pdg, lepton_latex) in enumerate(_LEPTONS):
-        for i, (parent, hadron, spin, daughters, branching, b_pdg, m_pdg, d_pdg, latex) in enumerate(_HADRONS):
+        for i, (parent, hadron, spin, daughters, branching, b, m, d, latex) in enumerate(_HADRONS):
             name = f"{parent}->{hadron}{final}"
             table[name] = Channel(
                 name=name, index=10 * j + i + 1, parent=parent, hadron=hadron, final=final, lepton=lepton,
-                spin=spin, daughters=daughters, branching=branching, parent_pdg=b_pdg, hadron_pdg=m_pdg,
-                lepton_pdg=lepton_pdg, daughter_pdg=d_pdg, latex=latex + lepton_latex,
+                spin=spin, daughters=daughters, branching=branching, parent_pdg=b, hadron_pdg=m,
+                lepton_pdg=lepton_pdg, daughter_pdg=d, latex=latex + lepton_latex,
             )
     return table
 

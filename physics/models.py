@@ -1,0 +1,440 @@
+"""Models: the Standard Model, shifts of Wilson coefficients, light vectors, and any sum of them.
+
+Frozen and validated. A model is data only: what it does to an amplitude is in ``amplitudes.py``.
+"""
+
+from __future__ import annotations
+
+import cmath
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from ..kinematics.errors import InputError
+from ..kinematics.phasespace import kallen
+from .channels import Channel
+from .parameters import Parameters, load_parameters
+from .widths import Chi, chi_coupling, chi_width
+
+Scheme = Literal["fixed", "running"]
+Array = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+ModelType = TypeVar("ModelType", bound=BaseModel)
+
+
+def _to_complex(value: object) -> complex:
+    """A number, text such as "1e-9+2e-9j", or [re, im]; NaN and infinities are refused."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    if isinstance(value, str):
+        try:
+            number = complex(value.replace(" ", "").replace("i", "j"))
+        except ValueError:
+            raise ValueError('a number, text such as "1e-9+2e-9j", or [re, im] is needed') from None
+    elif isinstance(value, (int, float, complex, np.number)):
+        number = complex(value)
+    elif isinstance(value, Sequence) and len(value) == 2:
+        if not all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in value):
+            raise ValueError("[re, im] needs two numbers")
+        number = complex(value[0], value[1])
+    else:
+        raise ValueError('a number, text such as "1e-9+2e-9j", or [re, im] is needed')
+    if not cmath.isfinite(number):
+        raise ValueError("a finite number is needed")
+    return number
+
+
+def _from_complex(value: complex) -> float | list[float]:
+    return [value.real, value.imag] if value.imag else value.real
+
+
+Coupling = Annotated[float, Field(allow_inf_nan=False)]
+Complex = Annotated[
+    complex, BeforeValidator(_to_complex), PlainSerializer(_from_complex, when_used="json")
+]
+Mass = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveMass = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LightVector(_Frozen):
+    r"""A neutral vector V of a few GeV, eq. (1) of arXiv:1704.06188.
+
+    .. math:: \mathcal{L} = [(g_{bs}\,\bar s_L\gamma_\nu b_L + g_{bs}'\,\bar s_R\gamma_\nu b_R + h.c.)
+              + \bar\ell\gamma_\nu(g_{\ell V} + g_{\ell A}\gamma_5)\ell + g_\chi\bar\chi\gamma_\nu\chi
+              + g_\nu\,\bar\nu_{\mu L}\gamma_\nu\nu_{\mu L}] V^\nu + \tfrac12 m_V^2 V_\nu V^\nu
+
+    The total width is given by one of ``width`` (GeV) and ``relative_width`` (Γ/m), or, with neither, follows
+    from ``g_chi`` and ``m_chi`` by eq. (2). A ``g_chi`` beside a width is the invisible part of that width,
+    which it must not exceed. ``pseudoscalar`` keeps C_P of eq. (7), that is, the longitudinal part of the
+    propagator.
+
+    >>> LightVector(mass=2.5, relative_width=0.2, g_bs=-1.5e-8, g_mu_v=0.1).total_width
+    0.5
+    """
+
+    name: str = "V"
+    mass: PositiveMass
+    width: PositiveMass | None = None
+    relative_width: PositiveMass | None = None
+    g_bs: Complex = 0j
+    g_bs_right: Complex = 0j
+    g_mu_v: Coupling = 0.0
+    g_mu_a: Coupling = 0.0
+    g_e_v: Coupling = 0.0
+    g_e_a: Coupling = 0.0
+    g_nu_mu: Coupling = 0.0
+    g_chi: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    m_chi: Mass = 0.0
+    chi: Chi = "dirac"
+    pseudoscalar: bool = True
+
+    @model_validator(mode="after")
+    def _width_is_known(self) -> LightVector:
+        if self.width is not None and self.relative_width is not None:
+            raise ValueError(
+                f"width = {self.width:g} GeV and relative_width = {self.relative_width:g} are both given; "
+                "keep one"
+            )
+        if self.width is None and self.relative_width is None:
+            if self.g_chi is None:
+                raise ValueError("a width is needed: give width (GeV), relative_width (width/mass), or g_chi")
+            if 2.0 * self.m_chi >= self.mass:
+                raise ValueError(
+                    f"m_chi = {self.m_chi:g} GeV: V -> chi chi needs m_chi < {self.mass / 2:g} GeV, so g_chi "
+                    "does not give the width; add width or relative_width"
+                )
+        elif self.g_chi is not None:
+            invisible = float(chi_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
+            if invisible > self.total_width * (1.0 + 1e-9):
+                raise ValueError(
+                    f"g_chi = {self.g_chi:g} alone gives a width of {invisible:.6g} GeV (eq. 2), more than "
+                    f"the total of {self.total_width:.6g} GeV; lower g_chi, raise the width, or drop either"
+                )
+        return self
+
+    @property
+    def total_width(self) -> float:
+        """Total width (GeV). From ``g_chi`` it is eq. (2): V → ℓℓ is neglected there, as in the paper."""
+        if self.width is not None:
+            return self.width
+        if self.relative_width is not None:
+            return self.relative_width * self.mass
+        assert self.g_chi is not None   # the validator has made sure
+        return float(chi_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
+
+    @property
+    def chi_coupling(self) -> float:
+        """g_χ: given, or else by eq. (2) from the total width, all of it V → χχ.
+
+        InputError where neither fixes it (m_χ above m_V/2).
+        """
+        if self.g_chi is not None:
+            return self.g_chi
+        if 2.0 * self.m_chi >= self.mass:
+            raise InputError(
+                f"light_vectors.m_chi = {self.m_chi:g} GeV: above m_V/2 = {self.mass / 2:g} GeV the total "
+                "width does not fix g_chi; give g_chi"
+            )
+        return chi_coupling(self.total_width, self.mass, self.m_chi, self.chi)
+
+    def propagator(self, q2: npt.ArrayLike, scheme: Scheme = "fixed") -> ComplexArray:
+        r"""Breit-Wigner propagator of V (GeV⁻²) at q2 (GeV²).
+
+        .. math:: \frac{1}{q^2-m^2+i\,m\Gamma}\ \text{(fixed)},\qquad
+                  \frac{1}{q^2-m^2+i\sqrt{q^2}\,\Gamma_\chi(q^2) + i\,m\,(\Gamma-\Gamma_\chi(m^2))}
+                  \ \text{(running)}
+
+        with Γ_χ(q²) of eq. (2) for a V of mass √q². Where g_χ is not given, χχ is the whole width (no
+        constant part). The phase is a strong phase: never conjugated, also not for the conjugate decay.
+
+        >>> vector = LightVector(mass=2.0, width=0.5)
+        >>> complex(vector.propagator(4.0)), complex(vector.propagator(4.0, "running"))
+        (-1j, -1j)
+        """
+        s = np.asarray(q2, dtype=float)
+        constant: Array | float = self.mass * self.total_width
+        if scheme == "running":
+            g_chi = self.chi_coupling
+            running = np.sqrt(s) * chi_width(s, g_chi, self.m_chi, self.chi)
+            constant = constant - self.mass * float(chi_width(self.mass**2, g_chi, self.m_chi, self.chi))
+            constant = running + constant
+        return np.asarray(1.0 / (s - self.mass**2 + 1j * constant), dtype=complex)
+
+
+class Heavy(_Frozen):
+    """Shifts of Wilson coefficients by heavy new physics at μ = 4.8 GeV, complex, per lepton flavour.
+
+    Normalised as flavio does (WCxf basis "flavio"): H_eff = -4 G_F/√2 V_tb V_ts* α/(4π) Σ C_i O_i with
+    O_9 = (s̄_L γ b_L)(ℓ̄ γ ℓ), O_10 = (s̄_L γ b_L)(ℓ̄ γ γ5 ℓ), O_S = m_b (s̄_L b_R)(ℓ̄ ℓ),
+    O_P = m_b (s̄_L b_R)(ℓ̄ γ5 ℓ) (so C_S, C_P in 1/GeV) and O_7 = m_b/e (s̄_L σF b_R); p: primed, chiralities
+    exchanged.
+
+    >>> Heavy(C9_mu=-1.1).C9_mu
+    (-1.1+0j)
+    """
+
+    C7: Complex = 0j
+    C7p: Complex = 0j
+    C9_mu: Complex = 0j
+    C10_mu: Complex = 0j
+    C9p_mu: Complex = 0j
+    C10p_mu: Complex = 0j
+    CS_mu: Complex = 0j
+    CSp_mu: Complex = 0j
+    CP_mu: Complex = 0j
+    CPp_mu: Complex = 0j
+    C9_e: Complex = 0j
+    C10_e: Complex = 0j
+    C9p_e: Complex = 0j
+    C10p_e: Complex = 0j
+    CS_e: Complex = 0j
+    CSp_e: Complex = 0j
+    CP_e: Complex = 0j
+    CPp_e: Complex = 0j
+
+    def coefficient(self, name: str, lepton: str) -> complex:
+        """Shift of one coefficient ("C7", "C9p", ...) for a lepton flavour ("mu", "e").
+
+        >>> Heavy(C9_mu=-1.1).coefficient("C9", "e")
+        0j
+        """
+        value: complex = getattr(self, name if name.startswith("C7") else f"{name}_{lepton}")
+        return value
+
+
+class Model(_Frozen):
+    """A model: the Standard Model plus ``heavy`` shifts plus any number of ``light_vectors``.
+
+    ``width`` is the form of the denominator of every V propagator, ``fixed`` as in the paper, or ``running``.
+
+    >>> Model(name="mine", light_vectors=[{"mass": 2.5, "relative_width": 0.2}]).light_vectors[0].total_width
+    0.5
+    """
+
+    name: str = "sm"
+    width: Scheme = "fixed"
+    heavy: Heavy = Heavy()
+    light_vectors: tuple[LightVector, ...] = ()
+
+
+def _paper_vector(mass: float, g_bs: float) -> dict[str, Any]:
+    return {"mass": mass, "relative_width": 0.2, "g_bs": g_bs, "g_mu_v": 0.1, "g_mu_a": -0.044}
+
+
+_BENCHMARKS: tuple[dict[str, Any], ...] = (
+    {"name": "sm"},
+    {"name": "heavy-c9", "heavy": {"C9_mu": -1.1}},
+    {"name": "heavy-c9-c10", "heavy": {"C9_mu": -0.6, "C10_mu": 0.6}},
+    # Fig. 1 of arXiv:1704.06188: |g_bs| = 0.7e-8 m_V/GeV saturates eq. (4)
+    {"name": "fig1-2.0gev", "light_vectors": (_paper_vector(2.0, +1.4e-8),)},
+    {"name": "fig1-2.5gev", "light_vectors": (_paper_vector(2.5, -1.75e-8),)},
+    {"name": "fig1-2.8gev", "light_vectors": (_paper_vector(2.8, -1.96e-8),)},
+    # Fig. 2, left
+    {"name": "fig2", "light_vectors": (_paper_vector(2.5, -1.5e-8),)},
+)
+
+BENCHMARKS: Mapping[str, Model] = MappingProxyType({entry["name"]: Model(**entry) for entry in _BENCHMARKS})
+"""The points of arXiv:1704.06188 and two heavy ones, by name."""
+
+
+def get_model(name: str) -> Model:
+    """Benchmark model by name; InputError with the nearest names for one that does not exist.
+
+    >>> get_model("fig2").light_vectors[0].mass
+    2.5
+    """
+    try:
+        return BENCHMARKS[name]
+    except (KeyError, TypeError):
+        near = difflib.get_close_matches(str(name), BENCHMARKS, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "one of " + ", ".join(BENCHMARKS)
+        raise InputError(f"model = {name!r}: no such model; {hint}") from None
+
+
+def _path(where: str, location: Iterable[int | str]) -> str:
+    text = where
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "input"
+
+
+def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
+    """Schema that the last part of an error's location is a field of."""
+    current: type[BaseModel] | None = model
+    for part in location[:-1]:
+        if current is None:
+            return None
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(str(part))
+        current = next(iter(_schemas(field.annotation)), None) if field is not None else None
+    return current
+
+
+def _schemas(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    found: list[type[BaseModel]] = []
+    for inner in getattr(annotation, "__args__", ()):
+        found += _schemas(inner)
+    return found
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def validate(schema: type[ModelType], data: object, where: str = "") -> ModelType:
+    """Build a pydantic model; every mistake becomes an InputError: field, value, what is allowed, way out.
+
+    ``where`` is put before the names of fields, say ``"models[2]"``.
+
+    >>> validate(Heavy, {"C9_mu": "-1.1"}).C9_mu
+    (-1.1+0j)
+    >>> validate(Heavy, {"C9mu": -1.1}, "heavy")
+    Traceback (most recent call last):
+    ...
+    darkpenguin.kinematics.errors.InputError: heavy.C9mu: no such key; did you mean C9_mu or C9p_mu?
+    """
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        lines: list[str] = []
+        for problem in error.errors(include_url=False):
+            location, message = problem["loc"], problem["msg"]
+            path = _path(where, location)
+            if problem["type"] == "extra_forbidden":
+                inner = _model_at(schema, location)
+                keys = list(inner.model_fields) if inner is not None else []
+                lines.append(f"{path}: no such key; {nearest(str(location[-1]), keys)}")
+            elif problem["type"] == "missing":
+                lines.append(f"{path}: this key is needed")
+            elif problem["type"] == "value_error" and isinstance(problem["input"], (Mapping, BaseModel)):
+                lines.append(f"{path}: {message.removeprefix('Value error, ')}")
+            else:
+                reason = message.removeprefix("Value error, ").removeprefix("Input ")
+                lines.append(f"{path} = {_shown(problem['input'])}: {reason}")
+        raise InputError("; ".join(lines)) from None
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown key: the nearest known ones, or all of them.
+
+    >>> nearest("mas", ["mass", "width"])
+    'did you mean mass?'
+    """
+    choices = list(known)
+    near = difflib.get_close_matches(key, choices, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else "known keys: " + ", ".join(choices)
+
+
+def parse_value(text: str) -> object:
+    """Value of a ``--set key=value``: TOML (numbers, true, "text", [re, im]), ``none``, or else plain text.
+
+    >>> parse_value("2.8"), parse_value("false"), parse_value("1e-9+2e-9j"), parse_value("none")
+    (2.8, False, '1e-9+2e-9j', None)
+    """
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return tomllib.loads("value = " + text)["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+_WIDTHS = ("width", "relative_width", "g_chi")
+
+
+def apply_settings(model: Model, settings: Sequence[str]) -> Model:
+    """The model with fields changed by ``key=value`` texts, as of ``--set`` on the command line.
+
+    Keys are paths such as ``light_vectors.0.mass``, ``heavy.C9_mu`` or ``width``; the number after the last
+    vector adds one. Setting ``width``, ``relative_width`` or ``g_chi`` of a vector replaces the width it had.
+    Raises InputError.
+
+    >>> apply_settings(get_model("fig2"), ["light_vectors.0.mass=2.8"]).light_vectors[0].mass
+    2.8
+    """
+    if not settings:
+        return model
+    data: dict[str, Any] = model.model_dump()
+    data["light_vectors"] = [dict(vector) for vector in data["light_vectors"]]
+    touched: dict[int, set[str]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = [part for part in key.strip().replace("[", ".").replace("]", "").split(".") if part]
+        if not equals or not path:
+            raise InputError(f"set {setting!r}: write key=value, say light_vectors.0.mass=2.8")
+        target: Any = data
+        for depth, part in enumerate(path[:-1]):
+            target = _enter(target, part, ".".join(path[: depth + 1]))
+        if isinstance(target, list) or path[-1] not in _known_keys(path[:-1]):
+            raise InputError(f"{'.'.join(path)}: no such key; {nearest(path[-1], _known_keys(path[:-1]))}")
+        if path[0] == "light_vectors" and path[-1] in _WIDTHS:
+            touched.setdefault(int(path[1]), set()).add(path[-1])
+        target[path[-1]] = parse_value(text)
+    for index, names in touched.items():
+        for name in ("width", "relative_width"):
+            if name not in names:
+                data["light_vectors"][index][name] = None
+    return validate(Model, data)
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    location: list[int | str] = [int(part) if part.isdecimal() else part for part in path]
+    schema = _model_at(Model, [*location, ""])
+    return list(schema.model_fields) if schema is not None else []
+
+
+def _enter(target: Any, part: str, path: str) -> Any:
+    if isinstance(target, list):
+        if not part.isdecimal() or int(part) > len(target):
+            raise InputError(f"{path}: the model has {len(target)} light vectors, numbered from 0")
+        if int(part) == len(target):
+            target.append({})
+        return target[int(part)]
+    inside = target.get(part) if isinstance(target, dict) else None
+    if not isinstance(inside, (dict, list)):
+        groups = [key for key, value in target.items() if isinstance(value, (dict, list))] if isinstance(
+            target, dict) else []
+        raise InputError(f"{path}: no such key; {nearest(part, groups or ['heavy', 'light_vectors'])}")
+    return inside
+
+
+def check_on_shell(model: Model, channel: Channel, parameters: Parameters | None = None) -> None:
+    """InputError if a light vector is too heavy to be produced on shell in this channel.
+
+    Only for what needs a real V (narrow-width limits, long-lived V): off shell, any mass acts in ℓℓ.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> check_on_shell(get_model("fig2"), get_channel("B+->K+mumu"))
+    """
+    known = parameters or load_parameters()
+    limit = known["m_" + channel.parent] - known["m_" + channel.hadron]
+    for number, vector in enumerate(model.light_vectors):
+        if vector.mass >= limit or kallen(
+            known["m_" + channel.parent] ** 2, known["m_" + channel.hadron] ** 2, vector.mass**2
+        ) <= 0.0:
+            raise InputError(
+                f"light_vectors[{number}].mass = {vector.mass:g} GeV: {channel.parent} -> {channel.hadron} "
+                f"{vector.name} needs mass < {limit:.3f} GeV; lower the mass"
+            )

@@ -1,0 +1,157 @@
+"""Input parameters with unit and source: flavio's central values, kept in the cache for warm starts."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from ..kinematics.cache import cache_folder, write_atomically
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number, its unit and where it comes from."""
+
+    value: float
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters(Mapping[str, float]):
+    """Frozen mapping from name to value (GeV units); ``entry(name)`` also has unit and source.
+
+    >>> load_parameters()["m_B0"]
+    5.27966
+    """
+
+    entries: Mapping[str, Parameter]
+
+    def __getitem__(self, name: str) -> float:
+        return self.entries[name].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def entry(self, name: str) -> Parameter:
+        """Value, unit and source of one parameter."""
+        return self.entries[name]
+
+    @property
+    def prefactor(self) -> complex:
+        r"""N of eq. (7) of arXiv:1704.06188, :math:`G_F V_{tb}V_{ts}^*\alpha(4.8)/(\sqrt2\pi)`, in GeV⁻².
+
+        This is flavio's (-8.185 + 0.148i)e-10; the paper quotes -7.7e-10. It cancels in the amplitude of V
+        and matters only where eq. (9) is quoted as a Wilson coefficient.
+        """
+        return complex(self["N_re"], self["N_im"])
+
+
+#: name, as in flavio, and unit
+_FROM_FLAVIO: tuple[tuple[str, str], ...] = (
+    *((f"m_{name}", "GeV") for name in (
+        "B0", "B+", "Bs", "K0", "K+", "K*0", "K*+", "pi+", "pi0", "e", "mu", "tau", "W", "Z")),
+    *((f"tau_{name}", "1/GeV") for name in ("B0", "B+", "Bs")),
+    ("f_Bs", "GeV"),
+    ("GF", "1/GeV^2"),
+    ("alpha_e", "1"),
+    ("alpha_s", "1"),
+    ("s2w", "1"),
+    ("m_b", "GeV"),
+    ("m_c", "GeV"),
+    ("m_t", "GeV"),
+    ("Vus", "1"),
+    ("Vub", "1"),
+    ("Vcb", "1"),
+    ("gamma", "rad"),
+)
+
+SCALE = 4.8
+"""Renormalisation scale of all Wilson coefficients (GeV), flavio's for exclusive b → s ℓℓ."""
+
+
+def flavio_version() -> str:
+    """Version of the installed flavio, without importing it."""
+    return version("flavio")
+
+
+def _collect() -> dict[str, Parameter]:
+    """All parameters, from flavio (slow: imports it)."""
+    import flavio
+    from flavio.physics import ckm
+    from flavio.physics.bdecays.bvll.amplitudes import prefactor
+    from flavio.physics.running import running
+
+    central = flavio.default_parameters.get_central_all()
+    source = f"flavio {flavio_version()}, central value"
+    derived = f"derived with flavio {flavio_version()}"
+    found = {name: Parameter(float(central[name]), unit, source) for name, unit in _FROM_FLAVIO}
+    n = prefactor(None, central, "B0", "K*0")
+    xi_t, xi_u = ckm.xi("t", "bs")(central), ckm.xi("u", "bs")(central)
+    extra = {
+        "alpha_e(4.8)": (running.get_alpha(central, SCALE)["alpha_e"], "1", "MSbar at 4.8 GeV"),
+        "m_b(4.8)": (running.get_mb(central, SCALE), "GeV", "MSbar at 4.8 GeV"),
+        "m_s(4.8)": (running.get_ms(central, SCALE), "GeV", "MSbar at 4.8 GeV"),
+        "m_b_pole": (running.get_mb_pole(central), "GeV", "pole mass"),
+        "m_c_pole": (running.get_mc_pole(central), "GeV", "pole mass"),
+        "N_re": (n.real, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
+        "N_im": (n.imag, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
+        "xi_t_re": (xi_t.real, "1", "V_tb V_ts*"),
+        "xi_t_im": (xi_t.imag, "1", "V_tb V_ts*"),
+        "xi_u_re": (xi_u.real, "1", "V_ub V_us*"),
+        "xi_u_im": (xi_u.imag, "1", "V_ub V_us*"),
+    }
+    found.update({k: Parameter(float(v), unit, f"{derived}: {what}") for k, (v, unit, what) in extra.items()})
+    return found
+
+
+def _cache_file(folder: Path) -> Path:
+    return folder / f"parameters-1-flavio-{flavio_version()}.json"
+
+
+def _read(path: Path) -> Parameters | None:
+    if not path.is_file():
+        return None
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        entries = {k: Parameter(float(v["value"]), str(v["unit"]), str(v["source"])) for k, v in raw.items()}
+        names = {name for name, _ in _FROM_FLAVIO} | {"N_re", "N_im", "m_b(4.8)"}
+        if not names <= set(entries) or not all(math.isfinite(entry.value) for entry in entries.values()):
+            raise ValueError("entries are missing")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"cache file {path} is damaged ({error}) and is made again"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return None
+    return Parameters(entries)
+
+
+@lru_cache(maxsize=1)
+def load_parameters() -> Parameters:
+    """flavio's central values needed at run time, with units and sources.
+
+    Read from the cache; flavio (some 5 s to import) is loaded only when the cache has none for its version. A
+    damaged file is made again, with a RuntimeWarning.
+
+    >>> load_parameters().entry("m_K+").unit
+    'GeV'
+    """
+    folder = cache_folder()
+    path = _cache_file(folder) if folder is not None else None
+    if path is not None:
+        known = _read(path)
+        if known is not None:
+            return known
+    entries = _collect()
+    if path is not None:
+        text = {k: {"value": p.value, "unit": p.unit, "source": p.source} for k, p in entries.items()}
+        write_atomically(path, json.dumps(text, indent=1).encode())
+    return Parameters(entries)
