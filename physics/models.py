@@ -28,9 +28,10 @@ from ..kinematics.errors import InputError
 from ..kinematics.phasespace import kallen
 from .channels import Channel
 from .parameters import Parameters, load_parameters
-from .widths import Chi, chi_coupling, chi_width
+from .widths import velocity
 
 Scheme = Literal["fixed", "running"]
+Chi = Literal["dirac", "scalar"]
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -122,7 +123,7 @@ class LightVector(_Frozen):
                     "does not give the width; add width or relative_width"
                 )
         elif self.g_chi is not None:
-            invisible = float(chi_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
+            invisible = float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
             if invisible > self.total_width * (1.0 + 1e-9):
                 raise ValueError(
                     f"g_chi = {self.g_chi:g} alone gives a width of {invisible:.6g} GeV (eq. 2), more than "
@@ -138,7 +139,7 @@ class LightVector(_Frozen):
         if self.relative_width is not None:
             return self.relative_width * self.mass
         assert self.g_chi is not None   # the validator has made sure
-        return float(chi_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
+        return float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
 
     @property
     def chi_coupling(self) -> float:
@@ -153,7 +154,8 @@ class LightVector(_Frozen):
                 f"light_vectors.m_chi = {self.m_chi:g} GeV: above m_V/2 = {self.mass / 2:g} GeV the total "
                 "width does not fix g_chi; give g_chi"
             )
-        return chi_coupling(self.total_width, self.mass, self.m_chi, self.chi)
+        unit = float(invisible_width(self.mass**2, 1.0, self.m_chi, self.chi))
+        return float(np.sqrt(self.total_width / unit))
 
     def propagator(self, q2: npt.ArrayLike, scheme: Scheme = "fixed") -> ComplexArray:
         r"""Breit-Wigner propagator of V (GeV⁻²) at q2 (GeV²).
@@ -173,10 +175,28 @@ class LightVector(_Frozen):
         constant: Array | float = self.mass * self.total_width
         if scheme == "running":
             g_chi = self.chi_coupling
-            running = np.sqrt(s) * chi_width(s, g_chi, self.m_chi, self.chi)
-            constant = constant - self.mass * float(chi_width(self.mass**2, g_chi, self.m_chi, self.chi))
+            running = np.sqrt(s) * invisible_width(s, g_chi, self.m_chi, self.chi)
+            constant = constant - self.mass * float(invisible_width(self.mass**2, g_chi, self.m_chi, self.chi))
             constant = running + constant
         return np.asarray(1.0 / (s - self.mass**2 + 1j * constant), dtype=complex)
+
+
+def invisible_width(q2: npt.ArrayLike, g_chi: float, m_chi: float = 0.0, chi: Chi = "dirac") -> Array:
+    r"""Width of V → χχ (GeV) for a V of mass √q² (q2 in GeV²): eq. (2) of arXiv:1704.06188 with m_χ.
+
+    .. math:: \Gamma = \frac{g_\chi^2}{12\pi}\sqrt{q^2}\,\beta\,\frac{3-\beta^2}{2}\ \text{(Dirac)},\qquad
+              \Gamma = \frac{g_\chi^2}{48\pi}\sqrt{q^2}\,\beta^3\ \text{(complex scalar)},\qquad
+              \beta = \sqrt{1-4m_\chi^2/q^2}
+
+    Eq. (2) is the massless Dirac case at q² = m_V²; zero below 4 m_χ².
+
+    >>> round(float(invisible_width(2.5**2, 1.0)), 6)
+    0.066315
+    """
+    beta = velocity(q2, m_chi)
+    shape = beta * (3.0 - beta**2) / 2.0 if chi == "dirac" else beta**3 / 4.0
+    root = np.sqrt(np.maximum(np.asarray(q2, dtype=float), 0.0))
+    return np.asarray(g_chi**2 / (12.0 * np.pi) * root * shape)
 
 
 class Heavy(_Frozen):
