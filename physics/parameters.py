@@ -62,6 +62,8 @@ _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
         "B0", "B+", "Bs", "K0", "K+", "K*0", "K*+", "pi+", "pi0", "e", "mu", "tau", "W", "Z")),
     *((f"tau_{name}", "1/GeV") for name in ("B0", "B+", "Bs")),
     ("f_Bs", "GeV"),
+    ("DeltaGamma/Gamma_Bs", "1"),
+    *((f"bag_Bs_{number}", "1") for number in (1, 2, 4, 5)),   # MSbar at 4.2 GeV
     ("GF", "1/GeV^2"),
     ("alpha_e", "1"),
     ("alpha_s", "1"),
@@ -89,6 +91,7 @@ def _collect() -> dict[str, Parameter]:
     import flavio
     from flavio.physics import ckm
     from flavio.physics.bdecays.bvll.amplitudes import prefactor
+    from flavio.physics.bdecays.wilsoncoefficients import CL_SM, wctot_dict
     from flavio.physics.running import running
 
     central = flavio.default_parameters.get_central_all()
@@ -96,6 +99,7 @@ def _collect() -> dict[str, Parameter]:
     derived = f"derived with flavio {flavio_version()}"
     found = {name: Parameter(float(central[name]), unit, source) for name, unit in _FROM_FLAVIO}
     n = prefactor(None, central, "B0", "K*0")
+    standard_model = wctot_dict(flavio.WilsonCoefficients(), "bsmumu", SCALE, central)
     xi_t, xi_u = ckm.xi("t", "bs")(central), ckm.xi("u", "bs")(central)
     extra = {
         "alpha_e(4.8)": (running.get_alpha(central, SCALE)["alpha_e"], "1", "MSbar at 4.8 GeV"),
@@ -103,6 +107,10 @@ def _collect() -> dict[str, Parameter]:
         "m_s(4.8)": (running.get_ms(central, SCALE), "GeV", "MSbar at 4.8 GeV"),
         "m_b_pole": (running.get_mb_pole(central), "GeV", "pole mass"),
         "m_c_pole": (running.get_mc_pole(central), "GeV", "pole mass"),
+        "m_b(4.2)": (running.get_mb(central, 4.2), "GeV", "MSbar at 4.2 GeV"),
+        "m_s(4.2)": (running.get_ms(central, 4.2), "GeV", "MSbar at 4.2 GeV"),
+        "C10_sm": (complex(standard_model["C10_bsmumu"]).real, "1", "SM Wilson coefficient of O_10 at 4.8 GeV"),
+        "CL_sm": (CL_SM(central, SCALE), "1", "SM Wilson coefficient of b -> s nu nubar, -X_t/sin^2(theta_W)"),
         "N_re": (n.real, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
         "N_im": (n.imag, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
         "xi_t_re": (xi_t.real, "1", "V_tb V_ts*"),
@@ -115,7 +123,7 @@ def _collect() -> dict[str, Parameter]:
 
 
 def _cache_file(folder: Path) -> Path:
-    return folder / f"parameters-1-flavio-{flavio_version()}.json"
+    return folder / f"parameters-2-flavio-{flavio_version()}.json"
 
 
 def _read(path: Path) -> Parameters | None:
@@ -124,7 +132,7 @@ def _read(path: Path) -> Parameters | None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         entries = {k: Parameter(float(v["value"]), str(v["unit"]), str(v["source"])) for k, v in raw.items()}
-        names = {name for name, _ in _FROM_FLAVIO} | {"N_re", "N_im", "m_b(4.8)"}
+        names = {name for name, _ in _FROM_FLAVIO} | {"N_re", "N_im", "m_b(4.8)", "m_b(4.2)", "m_s(4.2)", "C10_sm", "CL_sm"}
         if not names <= set(entries) or not all(math.isfinite(entry.value) for entry in entries.values()):
             raise ValueError("entries are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
