@@ -52,11 +52,11 @@ class Measurement:
     every source added in quadrature, each side for itself. ``correlation`` is the identity where none was
     published.
 
-    Asymmetric errors are treated as flavio treats them. In an analysis with published correlations the errors
-    are made symmetric, sqrt(up * down) source by source, because a correlation matrix has no sides; both sides
-    are then equal. Elsewhere the side on which the prediction lies counts (a two-piece normal). flavio convolves
-    such an error numerically with the symmetric ones; adding in quadrature on each side differs from that by
-    less than 1.5 % of the error for everything in the file.
+    Asymmetric errors are treated as flavio treats them. In an analysis with published correlations the
+    errors are made symmetric, sqrt(up * down) source by source, because a correlation matrix has no sides;
+    both sides are then equal. Elsewhere the side on which the prediction lies counts (a two-piece normal).
+    flavio convolves such an error numerically with the symmetric ones; adding in quadrature on each side
+    differs from that by less than 1.5 % of the error for everything in the file.
     """
 
     name: str
