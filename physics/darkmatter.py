@@ -41,7 +41,8 @@ def _muon_factor(m_chi: FloatArray, mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: 
     opened = m2 > m_mu**2
     beta = np.sqrt(np.where(opened, 1 - m_mu**2 / np.where(opened, m2, 1.0), 0.0))
     couplings = v2 * (m2 + m_mu**2 / 2) + a2 * (m2 - m_mu**2)
-    return np.asarray(np.where(opened, couplings * beta, 0.0) / ((mv2 - 4 * m2) ** 2 + mv2 * np.square(width)))
+    with np.errstate(divide="ignore"):   # m_chi = m_V / 2 without a width: infinite, as the formula says
+        return np.asarray(np.where(opened, couplings * beta, 0.0) / ((mv2 - 4 * m2) ** 2 + mv2 * np.square(width)))
 
 
 def sigma_v_fermion(m_chi: ArrayLike, mass: ArrayLike, g_chi: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike,
