@@ -1,0 +1,290 @@
+"""Angular observables of a set of events: by the method of moments and by unbinned maximum likelihood.
+
+The density of angles is linear in the coefficients, Σ_i S_i f_i(Ω), so first moments of the f_i give all S_i
+through a constant matrix, and the second moments, hence the covariance of the estimates, follow from the S_i
+themselves through a constant tensor. Both hold for any set of coefficients, lepton masses included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .counts import array_module
+from .fits import FitResult, invert, minimise
+
+Array = npt.NDArray[np.float64]
+
+MOMENT_OBSERVABLES = ("FL", "S3", "S4", "S5", "AFB", "S7", "S8", "S9", "P5p")
+"""Observables of B → V ℓℓ estimated here, in the order of the columns."""
+
+
+def basis(cos_theta_k: Any, cos_theta_l: Any, phi: Any) -> Any:
+    r"""Angular functions f_i of B → V ℓℓ in the order 1s 1c 2s 2c 3 4 5 6s 6c 7 8 9; shape (..., 12).
+
+    Eq. (2.2) of arXiv:0811.1214: the density is 9/(32π) Σ J_i f_i in dcosθ_K dcosθ_ℓ dφ.
+
+    >>> basis(np.array(0.0), np.array(1.0), np.array(0.0)).tolist()
+    [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    xp = array_module(cos_theta_k)
+    ck2, cl2 = cos_theta_k * cos_theta_k, cos_theta_l * cos_theta_l
+    sk2, sl2 = 1.0 - ck2, 1.0 - cl2
+    sl = xp.sqrt(sl2)
+    s2k = 2.0 * xp.sqrt(sk2) * cos_theta_k
+    s2l, c2l = 2.0 * sl * cos_theta_l, 2.0 * cl2 - 1.0
+    cp, sp = xp.cos(phi), xp.sin(phi)
+    c2p, s2p = cp * cp - sp * sp, 2.0 * sp * cp
+    columns = [
+        sk2,
+        ck2,
+        sk2 * c2l,
+        ck2 * c2l,
+        sk2 * sl2 * c2p,
+        s2k * s2l * cp,
+        s2k * sl * cp,
+        sk2 * cos_theta_l,
+        ck2 * cos_theta_l,
+        s2k * sl * sp,
+        s2k * s2l * sp,
+        sk2 * sl2 * s2p,
+    ]
+    return xp.stack(columns, axis=-1)
+
+
+def scalar_basis(cos_theta_l: Any) -> Any:
+    """Angular functions 1, cosθ_ℓ, cos²θ_ℓ of B → P ℓℓ (coefficients a, b, c); shape (..., 3)."""
+    xp = array_module(cos_theta_l)
+    return xp.stack([xp.ones_like(cos_theta_l), cos_theta_l, cos_theta_l * cos_theta_l], axis=-1)
+
+
+@lru_cache(maxsize=4)
+def tensors(kind: str) -> tuple[Array, Array]:
+    r"""Constants that link coefficients with moments, by quadrature that is exact for these functions.
+
+    .. math:: G_{ij} = \int f_i f_j\,d\Omega,\qquad T_{ijk} = \int f_i f_j f_k\,d\Omega
+
+    with the normalisation of the density inside (9/32π for ``vector``, 1 for ``scalar``), so that
+    :math:`\langle f_i\rangle = G_{ij}S_j` and :math:`\langle f_i f_j\rangle = T_{ijk}S_k` for S = J/Γ.
+    """
+    x, w = np.polynomial.legendre.leggauss(12)
+    if kind == "scalar":
+        f = scalar_basis(x)
+        return np.einsum("n,ni,nj->ij", w, f, f), np.einsum("n,ni,nj,nk->ijk", w, f, f, f)
+    # sin θ_ℓ appears to odd powers only multiplied by an odd power of sin φ or cos φ: those integrals vanish
+    # in φ, which the trapezoidal rule reproduces exactly; what is left is polynomial in both cosines.
+    phi = np.arange(16) * (2.0 * np.pi / 16)
+    k, ell, p = np.meshgrid(x, x, phi, indexing="ij")
+    weight = (w[:, None, None] * w[None, :, None] * np.full(16, 2.0 * np.pi / 16)) * (9.0 / (32.0 * np.pi))
+    f = basis(k.ravel(), ell.ravel(), p.ravel())
+    q = weight.ravel()
+    # triple products of f_4, f_5, f_7, f_8 keep sqrt(1 - x²) to even powers, so they are polynomials too
+    return np.einsum("n,ni,nj->ij", q, f, f), np.einsum("n,ni,nj,nk->ijk", q, f, f, f, optimize=True)
+
+
+def expected_moments(coefficients: npt.ArrayLike, kind: str = "vector") -> tuple[Array, Array]:
+    """Mean and covariance, for one event, of the f_i when the events follow ``coefficients`` (any scale).
+
+    Args:
+        coefficients: J_i, shape (..., 12) or (..., 3).
+        kind: ``vector`` or ``scalar``.
+
+    Returns:
+        means (..., n) and covariances (..., n, n).
+
+    Example:
+        >>> mean, covariance = expected_moments([1.0, 0.0, 0.0], "scalar")     # flat in cosθ_ℓ
+        >>> mean.round(12).tolist()
+        [1.0, 0.0, 0.333333333333]
+    """
+    j = np.asarray(coefficients, dtype=float)
+    gram, triple = tensors(kind)
+    # in both cases f_1s + f_1c = 1 (f_a = 1), so the rate is the moment of one
+    rate = np.sum(j * (gram[0] + gram[1] if kind == "vector" else gram[0]), axis=-1, keepdims=True)
+    s = j / rate
+    mean = np.sum(gram * s[..., None, :], axis=-1)
+    second = np.sum(triple * s[..., None, None, :], axis=-1)
+    return mean, second - mean[..., :, None] * mean[..., None, :]
+
+
+def coefficients_from_moments(means: npt.ArrayLike, kind: str = "vector") -> Array:
+    """S_i = J_i/Γ from mean values of the f_i: the method of moments, lepton masses included."""
+    m = np.asarray(means, dtype=float)
+    inverse = np.linalg.inv(tensors(kind)[0])
+    return np.asarray(np.sum(inverse * m[..., None, :], axis=-1))
+
+
+def _linear(kind: str) -> Array:
+    """Rows that make FL S3 S4 S5 AFB S7 S8 S9 (or AFB, FH-like c) from the means of the f_i."""
+    if kind == "scalar":
+        inverse = np.linalg.inv(tensors(kind)[0])
+        return np.stack([inverse[1], 2.0 * inverse[0] + 2.0 * inverse[2]])  # AFB = J_b/Γ, F_H = 2 (a + c)/Γ
+    inverse = np.linalg.inv(tensors(kind)[0])
+    rows = np.zeros((8, 12))
+    # F_L from the cosθ_K distribution: <cos²θ_K> = (1 + 2 F_L)/5 and f_1s + f_1c = 1
+    rows[0, 1], rows[0, 0] = 2.0, -0.5
+    for row, i in zip((1, 2, 3, 5, 6, 7), (4, 5, 6, 9, 10, 11), strict=True):
+        rows[row] = inverse[i]
+    rows[4] = 0.75 * inverse[7] + 0.375 * inverse[8]
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Observables by the method of moments, one row a toy.
+
+    Attributes:
+        values: shape (..., observables).
+        covariance: estimated from the same moments, shape (..., observables, observables).
+        names: names of the observables.
+    """
+
+    values: Array
+    covariance: Array
+    names: tuple[str, ...]
+
+    @property
+    def errors(self) -> Array:
+        """Standard errors, shape (..., observables)."""
+        return np.sqrt(np.diagonal(self.covariance, axis1=-2, axis2=-1))
+
+
+def observables(means: npt.ArrayLike, events: npt.ArrayLike, kind: str = "vector") -> Moments:
+    r"""Observables and their covariance from mean values of the f_i over a number of events.
+
+    F_L is the one of the cosθ_K distribution, :math:`(5\langle\cos^2\theta_K\rangle - 1)/2`, and
+    :math:`P_5' = S_5/\sqrt{F_L(1-F_L)}`, as experiments take it. Both differ from the definitions through
+    J_2s and J_2c by terms in m_ℓ²/q². The covariance is exact for the S_i at the estimated coefficients and
+    first-order error propagation for P5'. With F_L outside (0, 1), or no event, P5' is NaN.
+
+    Args:
+        means: mean f_i, shape (..., 12), or (..., 3) for ``scalar``.
+        events: number of events that were averaged, shape (...).
+        kind: ``vector`` gives ``MOMENT_OBSERVABLES``; ``scalar`` gives AFB and FH.
+    """
+    m = np.asarray(means, dtype=float)
+    n = np.asarray(events, dtype=float)
+    _, single = expected_moments(coefficients_from_moments(m, kind), kind)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        covariance = single / n[..., None, None]
+        rows = _linear(kind)
+        values = np.sum(rows * m[..., None, :], axis=-1)
+        cov = rows @ covariance @ rows.T
+        if kind == "scalar":
+            return Moments(values, cov, ("AFB", "FH"))
+        fl, s5 = values[..., 0], values[..., 3]
+        size = np.sqrt(fl * (1.0 - fl))
+        p5 = s5 / size
+        slope = np.zeros((*fl.shape, 9, 8))
+        slope[..., np.arange(8), np.arange(8)] = 1.0
+        slope[..., 8, 3] = 1.0 / size
+        slope[..., 8, 0] = -0.5 * p5 * (1.0 - 2.0 * fl) / (fl * (1.0 - fl))
+        full = slope @ cov @ np.swapaxes(slope, -1, -2)
+    return Moments(np.concatenate([values, p5[..., None]], axis=-1), full, MOMENT_OBSERVABLES)
+
+
+def expected_observables(coefficients: npt.ArrayLike, kind: str = "vector") -> Moments:
+    """What ``observables`` estimates, exactly, with the covariance for one event (divide by the number)."""
+    mean, _ = expected_moments(coefficients, kind)
+    return observables(mean, np.ones(mean.shape[:-1]), kind)
+
+
+LIKELIHOOD_OBSERVABLES = MOMENT_OBSERVABLES[:8]
+"""Parameters of the angular fit of B → V ℓℓ."""
+
+
+def _linear_density(f: Any, kind: str) -> tuple[Any, list[Any]]:
+    """Constant part and slopes of the density for massless leptons, up to a common factor."""
+    xp = array_module(f)
+    if kind == "scalar":
+        # 3/4 (1 - F_H)(1 - c²) + F_H/2 + A_FB c
+        c2 = f[..., 2]
+        return 0.75 * (1.0 - c2), [f[..., 1], 0.5 - 0.75 * (1.0 - c2)]
+    sk2, ck2, sk2c, ck2c = (f[..., i] for i in range(4))
+    constant = 0.75 * sk2 + 0.25 * sk2c
+    slopes = [
+        ck2 - ck2c - constant,
+        f[..., 4],
+        f[..., 5],
+        f[..., 6],
+        (4.0 / 3.0) * f[..., 7],
+        f[..., 9],
+        f[..., 10],
+        f[..., 11],
+    ]
+    return constant, [xp.asarray(s) for s in slopes]
+
+
+def fit_angles(
+    functions: Any,
+    mask: Any,
+    start: Any | None = None,
+    *,
+    kind: str = "vector",
+    chunk: int = 256,
+    max_iterations: int = 100,
+) -> FitResult:
+    """Unbinned maximum-likelihood fit of the angular distribution of every toy, all toys at once.
+
+    Parameters: F_L, S_3, S_4, S_5, A_FB, S_7, S_8, S_9 (or A_FB, F_H), density for massless leptons as in
+        LHCb's
+    analyses (eq. (1) of arXiv:2003.04831). The density is linear in them, so -ln L is convex where it is
+    defined and Newton steps find its only minimum; a step to where an event has no density is refused.
+    Parameters are not confined to where the density is positive at all angles.
+
+    Args:
+        functions: ``basis`` (or ``scalar_basis``) of the events, shape (toys, events, functions), padded.
+        mask: 1 for an event, 0 for padding, shape (toys, events).
+        start: starting values (toys, parameters); isotropic lepton distribution if None.
+        kind: ``vector`` or ``scalar``.
+        chunk: toys fitted at a time; has no influence on the result.
+        max_iterations: steps before a fit is given up.
+    """
+    xp = array_module(functions)
+    names = LIKELIHOOD_OBSERVABLES if kind == "vector" else ("AFB", "FH")
+    p = len(names)
+
+    def ratio(x: Any, data: tuple[Any, ...]) -> Any:
+        constant, slopes, keep = data
+        density = constant + xp.sum(slopes * x[:, :, None], axis=1)
+        return xp.where(keep > 0, density, xp.ones_like(density))
+
+    def value(x: Any, data: tuple[Any, ...]) -> Any:
+        density = ratio(x, data)
+        fine = xp.all(density > 0, axis=1)
+        safe = xp.where(density > 0, density, xp.ones_like(density))
+        total = -xp.sum(xp.log(safe), axis=1)
+        return xp.where(fine, total, xp.full_like(total, float("inf")))
+
+    def objective(x: Any, data: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
+        density = ratio(x, data)
+        safe = xp.where(density > 0, density, xp.ones_like(density))
+        scaled = data[1] * (data[2] / safe)[:, None, :]
+        gradient = -xp.sum(scaled, axis=2)
+        hessian = xp.matmul(scaled, xp.matrix_transpose(scaled))
+        return value(x, data), gradient, hessian, xp.sum(scaled * scaled, axis=2)
+
+    n = functions.shape[0]
+    parts = []
+    for begin in range(0, n, chunk):
+        end = min(begin + chunk, n)
+        constant, slopes = _linear_density(functions[begin:end, ...], kind)
+        data = (constant, xp.stack(slopes, axis=1), mask[begin:end, :])
+        if start is None:
+            first = xp.zeros((end - begin, p), dtype=functions.dtype, device=functions.device)
+            column = xp.asarray(
+                [0.5 if name in ("FL", "FH") else 0.0 for name in names],
+                dtype=functions.dtype,
+                device=functions.device,
+            )
+            first = first + column[None, :]
+        else:
+            first = start[begin:end, :]
+        parts.append(minimise(objective, value, data, first, tolerance=1e-10, max_iterations=max_iterations))
+    values, hessian, f, status, tried = (xp.concat([part[i] for part in parts], axis=0) for i in range(5))
+    covariance, status = invert(hessian, status)
+    return FitResult(values, covariance, 2.0 * f, status, tried, names)
