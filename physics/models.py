@@ -172,13 +172,13 @@ class LightVector(_Frozen):
         (-1j, -1j)
         """
         s = np.asarray(q2, dtype=float)
-        constant: Array | float = self.mass * self.total_width
+        imaginary: Array | float = self.mass * self.total_width
         if scheme == "running":
             g_chi = self.chi_coupling
+            on_shell = float(invisible_width(self.mass**2, g_chi, self.m_chi, self.chi))
             running = np.sqrt(s) * invisible_width(s, g_chi, self.m_chi, self.chi)
-            constant = constant - self.mass * float(invisible_width(self.mass**2, g_chi, self.m_chi, self.chi))
-            constant = running + constant
-        return np.asarray(1.0 / (s - self.mass**2 + 1j * constant), dtype=complex)
+            imaginary = running + (imaginary - self.mass * on_shell)
+        return np.asarray(1.0 / (s - self.mass**2 + 1j * imaginary), dtype=complex)
 
 
 def invisible_width(q2: npt.ArrayLike, g_chi: float, m_chi: float = 0.0, chi: Chi = "dirac") -> Array:

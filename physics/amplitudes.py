@@ -1,0 +1,517 @@
+"""Helicity amplitudes of B → K(*) ℓℓ: flavio's Standard Model, kept as functions of q2, plus any new physics.
+
+The amplitudes of B → V ℓℓ and B → P ℓℓ (Gratrex, Hopfer, Zwicky, arXiv:1506.03970, as in flavio) are linear
+in the Wilson coefficients. What is cached is therefore not the amplitudes but what they are made of: form
+factors, C7eff(q2), C9eff(q2), the constant coefficients and the spectator-scattering amplitudes, for the
+b-quark decay and for its CP conjugate. These are smooth between kinks at known places, so a Chebyshev
+expansion on each panel between the kinks gives them at any q2 to about 1e-9, the photon pole, √q2 and √λ
+stay analytic, and a light vector is what eq. (9) of arXiv:1704.06188 says: a shift of C9 and C10 that
+depends on q2. The charm loops do not know the lepton flavour, so one table serves both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import math
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kinematics.cache import cache_folder, write_atomically
+from ..kinematics.phasespace import kallen, q2_max
+from .channels import Channel
+from .models import Model
+from .parameters import SCALE, Parameters, flavio_version, load_parameters
+
+Array = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+
+V_FORM_FACTORS = ("A0", "A1", "A12", "V", "T1", "T2", "T23")
+P_FORM_FACTORS = ("f+", "f0", "fT")
+CONSTANT = ("7p", "vp", "a", "ap")
+HELICITIES = ("+", "-", "0")
+
+_DEGREE = 12
+_MAX_DEPTH = 8
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Piecewise Chebyshev expansions
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PiecewiseChebyshev:
+    """Smooth rows between kinks: Chebyshev series on panels of q2.
+
+    ``edges`` (n+1), ``maps`` (n): 0 for a series in q2, +1 or -1 for one in the root of the distance to the
+    right or left edge (a square-root cusp there), ``coefficients`` (degree+1, rows, n).
+    """
+
+    edges: Array
+    maps: npt.NDArray[np.int64]
+    coefficients: Array
+
+    def __call__(self, q2: Array) -> Array:
+        """Values, shape (rows, n_q2), at q2 (n_q2,) in GeV²; outside the table its ends are used."""
+        s = np.clip(q2, self.edges[0], self.edges[-1])
+        panel = np.clip(np.searchsorted(self.edges, s, side="right") - 1, 0, len(self.maps) - 1)
+        low, high, kind = self.edges[panel], self.edges[panel + 1], self.maps[panel]
+        x = _to_unit(s, low, high, kind)
+        c = self.coefficients
+        later = np.zeros((c.shape[1], len(s)))
+        last = np.zeros_like(later)
+        for k in range(c.shape[0] - 1, 0, -1):   # Clenshaw
+            later, last = c[k][:, panel] + 2.0 * x * later - last, later
+        return np.asarray(c[0][:, panel] + x * later - last)
+
+
+def _to_unit(s: Array, low: Array, high: Array, kind: npt.NDArray[np.int64]) -> Array:
+    """Coordinate in [-1, 1] within a panel: linear, or the root of the distance to an edge."""
+    t = (s - low) / (high - low)
+    below, above = np.sqrt(np.maximum(1.0 - t, 0.0)), np.sqrt(np.maximum(t, 0.0))
+    return np.asarray(2.0 * np.where(kind > 0, below, np.where(kind < 0, above, t)) - 1.0)
+
+
+def _from_unit(x: Array, low: float, high: float, kind: int) -> Array:
+    t = 0.5 * (x + 1.0)
+    t = 1.0 - t**2 if kind > 0 else t**2 if kind < 0 else t
+    return low + (high - low) * t
+
+
+def fit_piecewise(
+    function: Callable[[float], Array],
+    kinks: Array,
+    cusps: Sequence[float],
+    tolerance: Callable[[float, float], Array],
+) -> PiecewiseChebyshev:
+    """Expand ``function`` (rows of numbers at one q2) between ``kinks``, halving panels until it is resolved.
+
+    ``cusps`` are kinks with a square root on either side. ``tolerance(low, high)`` is the absolute error
+    asked of each row. RuntimeError if a panel does not converge, which means a kink that is not in the list.
+    """
+    nodes = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
+    transform = 2.0 / (_DEGREE + 1) * np.cos(np.outer(np.arange(_DEGREE + 1), np.arccos(nodes)))
+    transform[0] *= 0.5
+    panels: list[tuple[float, int, Array]] = []
+
+    def fit(low: float, high: float, depth: int) -> None:
+        kind = 1 if high in cusps else -1 if low in cusps else 0
+        values = np.array([function(float(s)) for s in _from_unit(nodes, low, high, kind)])
+        series = transform @ values
+        if np.all(np.abs(series[-3:]).max(axis=0) <= tolerance(low, high)):
+            panels.append((low, kind, series))
+        elif depth == 0:
+            raise RuntimeError(f"not smooth near q2 = {low:.6g} GeV^2: there is a kink that is not listed")
+        else:
+            middle = 0.5 * (low + high)
+            fit(low, middle, depth - 1)
+            fit(middle, high, depth - 1)
+
+    for low, high in itertools.pairwise(kinks):
+        fit(float(low), float(high), _MAX_DEPTH)
+    edges = np.array([low for low, _, _ in panels] + [float(kinks[-1])])
+    maps = np.array([kind for _, kind, _ in panels], dtype=np.int64)
+    return PiecewiseChebyshev(edges, maps, np.ascontiguousarray(np.stack([c for _, _, c in panels], axis=-1)))
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The Standard Model of one hadronic transition
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class StandardModel:
+    """All that the amplitudes of one hadronic transition B → M ℓℓ need, for any lepton and any q2.
+
+    Row order of ``smooth``: form factors, then Re and Im of C7eff, C9eff of the b-quark decay (flavio's own)
+    and of its CP conjugate. ``constant`` is (2, 4): C7', C9', C10, C10' of the two. ``spectator`` is (2, 3,
+    n_grid): amplitudes of helicity +, -, 0 times q2, q2, √q2 on the grid ``spectator_q2``, between which
+    flavio is linear, and zero from ``spectator_end`` (K* only). ``kinks`` (GeV²) are all places where the
+    amplitudes are not smooth, ``cusps`` those with a square root.
+    """
+
+    parent: str
+    hadron: str
+    spin: int
+    m_parent: float
+    m_hadron: float
+    m_b: float
+    prefactors: ComplexArray
+    smooth: PiecewiseChebyshev
+    constant: ComplexArray
+    spectator_q2: Array
+    spectator: ComplexArray
+    spectator_end: float
+    kinks: Array
+    cusps: Array
+
+    @property
+    def form_factor_names(self) -> tuple[str, ...]:
+        """Names of the form factors, in flavio's (lattice) convention."""
+        return V_FORM_FACTORS if self.spin == 1 else P_FORM_FACTORS
+
+    @property
+    def q2_max(self) -> float:
+        """Endpoint of the spectrum (GeV²)."""
+        return q2_max(self.m_parent, self.m_hadron)
+
+    def form_factors(self, q2: npt.ArrayLike) -> dict[str, Array]:
+        """Form factors by name at q2 (GeV²), shape of q2: A0, A1, A12, V, T1, T2, T23, or f+, f0, fT."""
+        s = np.asarray(q2, dtype=float)
+        rows = self.smooth(s.ravel())
+        return {name: rows[i].reshape(s.shape) for i, name in enumerate(self.form_factor_names)}
+
+    def _wilson(self, rows: Array, conjugate: bool) -> dict[str, ComplexArray]:
+        first = len(self.form_factor_names) + 4 * int(conjugate)
+        values: dict[str, ComplexArray] = {
+            "7": rows[first] + 1j * rows[first + 1],
+            "v": rows[first + 2] + 1j * rows[first + 3],
+        }
+        for i, name in enumerate(CONSTANT):
+            values[name] = self.constant[int(conjugate), i] * np.ones(())
+        return values
+
+    def wilson(self, q2: npt.ArrayLike, conjugate: bool = False) -> dict[str, ComplexArray]:
+        """Effective SM coefficients at q2 (GeV²): "7", "v" of its shape, constant "7p", "vp", "a", "ap"."""
+        s = np.asarray(q2, dtype=float)
+        values = self._wilson(self.smooth(s.ravel()), conjugate)
+        return {name: value.reshape(s.shape) if value.ndim else value for name, value in values.items()}
+
+    def spectator_amplitudes(self, q2: Array, conjugate: bool = False) -> ComplexArray:
+        """Spectator scattering (QCD factorisation), shape (3, n_q2): helicities +, -, 0; zero for B → P."""
+        values = np.zeros((3, len(q2)), dtype=complex)
+        if self.spectator_q2.size:
+            inside = q2 < self.spectator_end
+            s = q2[inside]
+            for i, power in enumerate((1.0, 1.0, 0.5)):
+                table = self.spectator[int(conjugate), i]
+                real = np.interp(s, self.spectator_q2, table.real)
+                values[i, inside] = (real + 1j * np.interp(s, self.spectator_q2, table.imag)) / s**power
+        return values
+
+
+def standard_model(channel: Channel) -> StandardModel:
+    """SM amplitudes of the channel's hadronic transition, from memory, the disk cache, or flavio (slow).
+
+    The cache key holds flavio's version, the parameter values and this source. A damaged file is made again,
+    with a RuntimeWarning.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> round(float(standard_model(get_channel("B+->K+mumu")).form_factors(0.0)["f+"]), 4)
+    0.332
+    """
+    return _standard_model(channel.parent, channel.hadron, channel.spin)
+
+
+@lru_cache(maxsize=16)
+def _standard_model(parent: str, hadron: str, spin: int) -> StandardModel:
+    parameters = load_parameters()
+    folder = cache_folder()
+    path = folder / f"sm-{parent}-{hadron.replace('*', 'star')}-{_key(parameters)}.npz" if folder else None
+    if path is not None and path.is_file():
+        try:
+            return _read(path)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            message = f"cache file {path} is damaged ({error}) and is made again"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+    model = _build(parent, hadron, spin, parameters)
+    if path is not None:
+        write_atomically(path, _to_bytes(model))
+    return model
+
+
+def _key(parameters: Parameters) -> str:
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    digest.update(flavio_version().encode())
+    digest.update(json.dumps(dict(parameters), sort_keys=True).encode())
+    return digest.hexdigest()[:20]
+
+
+def _to_bytes(model: StandardModel) -> bytes:
+    arrays: dict[str, Any] = {f.name: getattr(model, f.name) for f in fields(model) if f.name != "smooth"}
+    arrays.update({f"smooth_{f.name}": getattr(model.smooth, f.name) for f in fields(model.smooth)})
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> StandardModel:
+    with np.load(path, allow_pickle=False) as stored:
+        data = {name: stored[name] for name in stored.files}
+    smooth = PiecewiseChebyshev(**{f.name: data.pop(f"smooth_{f.name}") for f in fields(PiecewiseChebyshev)})
+    plain = {name: value.item() if value.ndim == 0 else value for name, value in data.items()}
+    if not np.all(np.isfinite(smooth.coefficients)):
+        raise ValueError("numbers that are not finite")
+    return StandardModel(smooth=smooth, **plain)
+
+
+def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> StandardModel:
+    """Evaluate flavio between its kinks; imports flavio (about 5 s) and takes about a second more."""
+    import flavio
+    from flavio.physics.bdecays import matrixelements
+    from flavio.physics.bdecays.bvll.amplitudes import prefactor
+    from flavio.physics.bdecays.wilsoncoefficients import get_wceff, wctot_dict
+    from flavio.physics.common import conjugate_par, conjugate_wc
+
+    par = flavio.default_parameters.get_central_all()
+    par_conjugate = conjugate_par(par)
+    total = wctot_dict(flavio.WilsonCoefficients(), "bsmumu", SCALE, par)
+    sides = ((par, total), (par_conjugate, conjugate_wc(total)))
+    names = V_FORM_FACTORS if spin == 1 else P_FORM_FACTORS
+    quantity = flavio.classes.AuxiliaryQuantity[("B->K*" if spin == 1 else "B->K") + " form factor"]
+
+    def rows(q2: float) -> Array:
+        # a copy, because flavio writes into this argument
+        factors = quantity.prediction(par_dict=par.copy(), wc_obj=None, q2=q2)
+        values = [float(factors[name]) for name in names]
+        for side, coefficients in sides:
+            wilson = get_wceff(q2, coefficients, side, parent, hadron, "mu", SCALE)
+            values += [wilson["7"].real, wilson["7"].imag, wilson["v"].real, wilson["v"].imag]
+        return np.array(values)
+
+    scale = np.abs(rows(1.0))
+
+    def tolerance(low: float, high: float) -> Array:
+        # flavio's C9eff carries rounding noise: as 1/q2 towards q2 = 0 (1e-7 at 1e-6 GeV²), and as
+        # 1/(m_b² - q2)⁴, where exact arithmetic cancels it, towards m_b(pole)² (1e-8 at the endpoint of K)
+        allowed = np.maximum(scale, 0.1) * 1e-10
+        allowed[len(names):] += 5e-12 / low + 2e-16 / (1.0 - high / parameters["m_b_pole"] ** 2) ** 4
+        return allowed
+
+    start = 4.0 * parameters["m_e"] ** 2
+    end = q2_max(parameters["m_" + parent], parameters["m_" + hadron])
+    # flavio's table of two-loop charm contributions, linear between these q2
+    table = np.asarray(matrixelements._f_z, dtype=float) * parameters["m_b_pole"] ** 2
+    cusp = 4.0 * parameters["m_c_pole"] ** 2
+    low = start * 2.0 ** np.arange(0.0, math.log2(table[1] / start))                      # log(q2)
+    kinks = np.unique(np.concatenate([low, table[table > 0.0], [cusp, end]]))
+    kinks = kinks[(kinks >= start) & (kinks <= end)]
+    smooth = fit_piecewise(rows, kinks, (cusp,), tolerance)
+
+    constant = np.empty((2, len(CONSTANT)), dtype=complex)
+    for i, (side, coefficients) in enumerate(sides):
+        wilson = get_wceff(1.0, coefficients, side, parent, hadron, "mu", SCALE)
+        constant[i] = [wilson[name] for name in CONSTANT]
+    grid, spectator, last = _spectator(parent, hadron, par) if spin == 1 else _no_spectator()
+    # flavio's subleading terms, zero at its central values, switch at 9 and 14 GeV²
+    special = np.concatenate([table[1:], grid[grid < last], [last] if grid.size else [], [cusp, 9.0, 14.0]])
+    special = np.unique(special[(special > start) & (special < end)])
+    return StandardModel(
+        parent=parent, hadron=hadron, spin=spin,
+        m_parent=parameters["m_" + parent], m_hadron=parameters["m_" + hadron], m_b=parameters["m_b(4.8)"],
+        prefactors=np.array([prefactor(None, side, parent, hadron) for side, _ in sides], dtype=complex),
+        smooth=smooth, constant=constant, spectator_q2=grid, spectator=spectator, spectator_end=last,
+        kinks=special, cusps=np.array([cusp]),
+    )
+
+
+def _no_spectator() -> tuple[Array, ComplexArray, float]:
+    return np.empty(0), np.empty((2, 3, 0), dtype=complex), 0.0
+
+
+def _spectator(parent: str, hadron: str, par: dict[str, float]) -> tuple[Array, ComplexArray, float]:
+    """flavio's table of spectator scattering, linear in q2 between its nodes, and where flavio drops it."""
+    from flavio.physics.bdecays.bvll.amplitudes import get_ss
+    from flavio.physics.bdecays.bvll.qcdf_interpolate import helicity_amps_qcdf, q2_arr
+
+    last = 8.9
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")   # "should not be trusted above 6 GeV^2"
+        grid = np.asarray(q2_arr, dtype=float)
+        grid = grid[: np.searchsorted(grid, last) + 1]
+        values = np.empty((2, 3, len(grid)), dtype=complex)
+        for conjugate in (False, True):
+            for j, q2 in enumerate(grid):
+                found = helicity_amps_qcdf(q2, par, parent, hadron, cp_conjugate=conjugate)
+                values[int(conjugate), :, j] = (
+                    found["pl", "V"] * q2, found["mi", "V"] * q2, found["0", "V"] * math.sqrt(q2)
+                )
+        before = get_ss(np.nextafter(last, 0.0), None, par, parent, hadron, cp_conjugate=False)
+        after = get_ss(last, None, par, parent, hadron, cp_conjugate=False)
+    if before["mi", "V"] == 0 or after["mi", "V"] != 0:
+        raise RuntimeError(f"flavio {flavio_version()} does not end spectator scattering at {last} GeV^2")
+    return grid, values, last
+
+
+# ----------------------------------------------------------------------------------------------------------
+# New physics: everything is a shift of Wilson coefficients
+# ----------------------------------------------------------------------------------------------------------
+
+
+def new_physics(
+    channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, conjugate: bool = False
+) -> dict[str, ComplexArray]:
+    r"""Shifts of the effective Wilson coefficients by a model, or by several, at q2 (GeV²).
+
+    Keys 7, 7p, v, vp, a, ap, s, sp, p, pp (C7, C9, C10, m_b C_S, m_b C_P and the primed ones, as in flavio);
+    shape (n_q2,) for one model and (n_models, n_q2) for a sequence. A light vector is eq. (9) of
+    arXiv:1704.06188,
+
+    .. math:: C_{9,10}^V = \frac{g_{bs}\,g_{\ell V,A}/N}{q^2-m_V^2+i m_V\Gamma_V},\qquad
+              C_P^V = -\frac{2m_\ell}{m_V^2}\,C_{10}^V,
+
+    with eq. (7) for the longitudinal part :math:`q_\mu q_\nu/m_V^2` of the propagator. The timelike
+    amplitude of V exchange is thereby the axial one times exactly :math:`1-q^2/m_V^2`: the lepton side gives
+    :math:`q_\mu\bar\ell\gamma^\mu\gamma_5\ell = 2m_\ell\,\bar\ell\gamma_5\ell`, and A0 and f0 are defined by
+    the divergence of the same hadronic current, so no quark mass is neglected. A right-handed g_bs shifts
+    the primed coefficients. For the conjugate decay g_bs and the heavy coefficients are conjugated, the
+    propagator, whose phase is a strong one, is not.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> complex(new_physics(get_channel("B+->K+mumu"), get_model("heavy-c9"), [1.0])["v"][0])
+    (-1.1+0j)
+    """
+    s = np.asarray(q2, dtype=float)
+    several = not isinstance(models, Model)
+    sequence: Sequence[Model] = models if not isinstance(models, Model) else (models,)
+    shift = {name: np.zeros((len(sequence), len(s)), dtype=complex) for name in _SHIFTED}
+    if channel.lepton is None:
+        raise ValueError(f"{channel.name} has no charged leptons")
+    sm = standard_model(channel)
+    m_l = channel.lepton_mass()
+    prefactor = sm.prefactors[int(conjugate)]
+    for i, model in enumerate(sequence):
+        for name, heavy in _SHIFTED.items():
+            value = model.heavy.coefficient(heavy, channel.lepton)
+            unit = sm.m_b if name in ("s", "sp", "p", "pp") else 1.0
+            shift[name][i] += unit * (value.conjugate() if conjugate else value)
+        for vector in model.light_vectors:
+            g_v = getattr(vector, f"g_{channel.lepton}_v")
+            g_a = getattr(vector, f"g_{channel.lepton}_a")
+            if (g_v == 0.0 and g_a == 0.0) or (vector.g_bs == 0 and vector.g_bs_right == 0):
+                continue
+            wave = vector.propagator(s, model.width) / prefactor
+            for coupling, prime in ((vector.g_bs, ""), (vector.g_bs_right, "p")):
+                if coupling == 0:
+                    continue
+                kernel = (coupling.conjugate() if conjugate else coupling) * wave
+                shift["v" + prime][i] += g_v * kernel
+                shift["a" + prime][i] += g_a * kernel
+                if vector.pseudoscalar:
+                    shift["p" + prime][i] -= sm.m_b * 2.0 * m_l / vector.mass**2 * g_a * kernel
+    return shift if several else {name: value[0] for name, value in shift.items()}
+
+
+#: our (flavio's) short name of a coefficient and its name in ``Heavy``
+_SHIFTED: Mapping[str, str] = {
+    "7": "C7", "7p": "C7p", "v": "C9", "vp": "C9p", "a": "C10", "ap": "C10p",
+    "s": "CS", "sp": "CSp", "p": "CP", "pp": "CPp",
+}
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Helicity amplitudes
+# ----------------------------------------------------------------------------------------------------------
+
+
+def helicity_amplitudes(
+    channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, conjugate: bool = False
+) -> dict[str, ComplexArray]:
+    """Helicity amplitudes of a model, or of several, at q2 (GeV², shape (n_q2,)).
+
+    ``conjugate=False`` is the b-quark decay (B̄0, B-), flavio's own; ``True`` its CP conjugate. Keys "+V",
+    "+A", "-V", "-A", "0V", "0A", "S", "P" for B → V ℓℓ and "V", "A", "S", "P" for B → P ℓℓ
+    (arXiv:1506.03970, flavio's normalisation, GeV⁻¹); shape (n_q2,) or (n_models, n_q2).
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> sorted(helicity_amplitudes(get_channel("B+->K+mumu"), get_model("sm"), [1.0]))
+    ['A', 'P', 'S', 'V']
+    """
+    sm = standard_model(channel)
+    s = np.asarray(q2, dtype=float)
+    rows = sm.smooth(s)
+    factors = dict(zip(sm.form_factor_names, rows, strict=False))
+    wilson = new_physics(channel, models, s, conjugate)
+    for name, value in sm._wilson(rows, conjugate).items():
+        wilson[name] = wilson[name] + value
+    build = _amplitudes_v if channel.spin == 1 else _amplitudes_p
+    return build(sm, factors, wilson, s, channel.lepton_mass(), conjugate)
+
+
+def _amplitudes_v(
+    sm: StandardModel,
+    ff: Mapping[str, Array],
+    c: Mapping[str, ComplexArray],
+    q2: Array,
+    m_l: float,
+    conjugate: bool,
+) -> dict[str, ComplexArray]:
+    r"""Amplitudes of B → V ℓ⁺ℓ⁻ (arXiv:1506.03970, as in flavio) without tensor operators.
+
+    .. math::
+       H^V_0 &= \tfrac{4i m_B m_V}{\sqrt{q^2}(m_B+m_V)}[(C_9-C_9')(m_B+m_V)A_{12} + m_b(C_7-C_7')T_{23}] \\
+       H^V_\pm &= \tfrac{i}{2(m_B+m_V)}[\pm(C_9+C_9')\sqrt\lambda\,V-(m_B+m_V)^2(C_9-C_9')A_1]
+                + \tfrac{i m_b}{q^2}[\pm(C_7+C_7')\sqrt\lambda\,T_1-(C_7-C_7')(m_B^2-m_V^2)T_2] \\
+       H_P &= \tfrac{i\sqrt\lambda}{2}[(C_P-C_P')+\tfrac{2m_\ell}{q^2}(C_{10}-C_{10}')]A_0,\qquad
+       H_S = \tfrac{i\sqrt\lambda}{2}(C_S-C_S')A_0
+
+    H^A: C10 for C9 and no C7; all times N; spectator scattering is added to H^V.
+    """
+    m_b, m_v, m_q = sm.m_parent, sm.m_hadron, sm.m_b
+    root = np.sqrt(q2)
+    momentum = np.sqrt(kallen(q2, m_b**2, m_v**2))
+    n = sm.prefactors[int(conjugate)]
+    vector, axial, magnetic = momentum * ff["V"], (m_b + m_v) ** 2 * ff["A1"], 1j * m_q / q2
+    t_1, t_2 = momentum * ff["T1"], (m_b**2 - m_v**2) * ff["T2"]
+    half = 0.5j / (m_b + m_v)
+    long = 4j * m_b * m_v / root
+    c9_sum, c9_difference = c["v"] + c["vp"], c["v"] - c["vp"]
+    c10_sum, c10_difference = c["a"] + c["ap"], c["a"] - c["ap"]
+    c7_sum, c7_difference = c["7"] + c["7p"], c["7"] - c["7p"]
+    scalar = 0.5j * momentum * ff["A0"]
+    spectator = sm.spectator_amplitudes(q2, conjugate)
+    return {
+        "+V": n * (half * (c9_sum * vector - c9_difference * axial)
+                   + magnetic * (c7_sum * t_1 - c7_difference * t_2)) + spectator[0],
+        "-V": n * (-half * (c9_sum * vector + c9_difference * axial)
+                   - magnetic * (c7_sum * t_1 + c7_difference * t_2)) + spectator[1],
+        "0V": n * long * (c9_difference * ff["A12"] + m_q / (m_b + m_v) * c7_difference * ff["T23"])
+        + spectator[2],
+        "+A": n * half * (c10_sum * vector - c10_difference * axial),
+        "-A": -n * half * (c10_sum * vector + c10_difference * axial),
+        "0A": n * long * c10_difference * ff["A12"],
+        "P": n * scalar * ((c["p"] - c["pp"]) / m_q + 2.0 * m_l / q2 * c10_difference),
+        "S": n * scalar * (c["s"] - c["sp"]) / m_q,
+    }
+
+
+def _amplitudes_p(
+    sm: StandardModel,
+    ff: Mapping[str, Array],
+    c: Mapping[str, ComplexArray],
+    q2: Array,
+    m_l: float,
+    conjugate: bool,
+) -> dict[str, ComplexArray]:
+    r"""Amplitudes of B → P ℓ⁺ℓ⁻ (arXiv:1506.03970, as in flavio) without tensor operators.
+
+    .. math::
+       h^V &= \tfrac{\sqrt\lambda}{2\sqrt{q^2}}[\tfrac{2m_b}{m_B+m_P}(C_7+C_7')f_T+(C_9+C_9')f_+],\qquad
+       h^A = \tfrac{\sqrt\lambda}{2\sqrt{q^2}}(C_{10}+C_{10}')f_+ \\
+       h_P &= \tfrac{m_B^2-m_P^2}{2}f_0[(C_P+C_P')+\tfrac{2m_\ell}{q^2}(C_{10}+C_{10}')],\qquad
+       h_S = \tfrac{m_B^2-m_P^2}{2}f_0(C_S+C_S')
+    """
+    m_b, m_p, m_q = sm.m_parent, sm.m_hadron, sm.m_b
+    n = sm.prefactors[int(conjugate)]
+    wave = np.sqrt(kallen(q2, m_b**2, m_p**2)) / (2.0 * np.sqrt(q2))
+    scalar = 0.5 * (m_b**2 - m_p**2) * ff["f0"]
+    c9, c10, c7 = c["v"] + c["vp"], c["a"] + c["ap"], c["7"] + c["7p"]
+    return {
+        "V": n * wave * (2.0 * m_q / (m_b + m_p) * c7 * ff["fT"] + c9 * ff["f+"]),
+        "A": n * wave * c10 * ff["f+"],
+        "S": n * scalar * (c["s"] + c["sp"]) / m_q,
+        "P": n * scalar * ((c["p"] + c["pp"]) / m_q + 2.0 * m_l / q2 * c10),
+    }
