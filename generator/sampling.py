@@ -1,0 +1,188 @@
+"""One event, exactly: the scalar functions that the loops of the CPU and the kernels of the GPU share.
+
+No rejection, no Markov chain, no maximum weight. An event is a pure function of its random words and of one row
+of the node table:
+
+1. The table is piecewise linear in q2 between nodes, that is, a sum over nodes of a hat function of q2 times one
+   set of coefficients: a mixture. The alias table gives the node (`rng.pick_entry`), the smaller of two uniforms
+   the distance from it on one side of its hat (`hat`), and the angles follow from the node's row alone.
+2. A polynomial density in x = cos theta is folded to its even part in |x|, a (1 - x^2) + b x^2 with a, b >= 0,
+   and sampled with order statistics (`folded_cosine`): of three uniforms, the median mapped to [-1, 1] has density
+   3/4 (1 - x^2) and the maximum 3 x^2. Unfolding chooses the sign with probability w(x) / (w(x) + w(-x)).
+3. phi is folded four times: of phi0 + k pi/2, phi0 in (-pi/4, pi/4), one image is chosen by its share of the sum
+   of the four densities, in which the first and second harmonics cancel.
+
+Rows hold the coefficients in the form in which they are used (`Table.packed`):
+
+vector, 16 columns: a_s, a_c, b_s, b_c, 1 J3, 4 J4, 2 J5, J6s, J6c, 2 J7, 4 J8, 1 J9, q2, left, right, flavour, where
+    a = J1 - J2 is the density at cos L = 0 and b = J1 + J2 its even part at |cos L| = 1, s and c the parts with
+    sin^2 K and cos^2 K. Nothing is subtracted in the working precision, so float32 keeps both non-negative.
+scalar, 8 columns: a, b, a + c, 0, q2, left, right, flavour.
+
+Random words. A vector event uses twelve, three Philox calls:
+    0 node; 1, 2 distance from the node; 3 side of the hat; 4-6 cos K; 7-9 cos L; 10 phi0; 11 image of phi.
+    Four coins come from low bits that the uniforms leave unused: sign of cos L (1, 2, 10), sign of cos K (3, 11),
+    the two mixtures of 2. (4-6, 7-9).
+A scalar event uses eight: 0 node; 1, 2 distance; 3 side; 4-6 cos L; 7 its sign; the mixture's coin from (4-6).
+In double precision as many more words give the low bits (`rng.uniform`), from calls numbered after these.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..kinematics.jit import scalar
+from .rng import Real, Word, coin, double_precision, philox, uniform
+
+VECTOR_ROW, SCALAR_ROW = 16, 8          # columns of a packed row
+VECTOR_WORDS, SCALAR_WORDS = 12, 8      # random words of an event, and as many again in double precision
+
+
+@scalar
+def vector_words(low: Word, high: Word, stream: Word, k0: Word, k1: Word, call: Word) -> tuple[Word, ...]:
+    """Twelve words of event ``high * 2^32 + low`` from three Philox calls, the first numbered ``call``."""
+    one = np.uint32(call + np.uint32(1))
+    two = np.uint32(call + np.uint32(2))
+    a0, a1, a2, a3 = philox(low, high, call, stream, k0, k1)
+    b0, b1, b2, b3 = philox(low, high, one, stream, k0, k1)
+    c0, c1, c2, c3 = philox(low, high, two, stream, k0, k1)
+    return a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3
+
+
+@scalar
+def scalar_words(low: Word, high: Word, stream: Word, k0: Word, k1: Word, call: Word) -> tuple[Word, ...]:
+    """Eight words of event ``high * 2^32 + low`` from two Philox calls, the first numbered ``call``."""
+    one = np.uint32(call + np.uint32(1))
+    a0, a1, a2, a3 = philox(low, high, call, stream, k0, k1)
+    b0, b1, b2, b3 = philox(low, high, one, stream, k0, k1)
+    return a0, a1, a2, a3, b0, b1, b2, b3
+
+
+@scalar
+def hat(node: Real, left: Real, right: Real, u1: Real, u2: Real, u_side: Real) -> Real:
+    """q2 from the hat function of a node: linear from 1 at the node to 0 at distances ``left`` and ``right``.
+
+    The side has probability left : right, and min(u1, u2) has density 2 (1 - t).
+
+    >>> float(hat(2.0, 0.5, 1.5, 0.2, 0.7, 0.1)), float(hat(2.0, 0.5, 1.5, 0.2, 0.7, 0.9))
+    (1.9, 2.3)
+    """
+    t = min(u1, u2)
+    return node + (right * t if u_side * (left + right) > left else -(left * t))
+
+
+@scalar
+def folded_cosine(real: Any, a: Real, b: Real, u1: Real, u2: Real, u3: Real, u_part: Real) -> Real:
+    """|x| in (0, 1) from the density a (1 - x^2) + b x^2, for a, b >= 0 (their integrals: 2a/3 and b/3).
+
+    >>> float(folded_cosine(np.float64, 1.0, 0.0, 0.1, 0.25, 0.9, 0.5))    # |2 median - 1|
+    0.5
+    >>> float(folded_cosine(np.float64, 0.0, 1.0, 0.1, 0.25, 0.9, 0.5))    # maximum
+    0.9
+    """
+    low, high = min(u1, u2), max(u1, u2)
+    median = max(low, min(high, u3))
+    twice_a = a + a
+    return abs(median + median - real(1)) if u_part * (twice_a + b) < twice_a else max(high, u3)
+
+
+@scalar
+def sine_cosine(real: Any, z: Real) -> tuple[Real, Real]:
+    """Sine and cosine of |z| <= pi/4 by their power series, to an ulp of the working precision.
+
+    No library call and no branch: the loop around it stays a vector loop, and the GPU needs no slow path.
+
+    >>> s, c = sine_cosine(np.float64, 0.5)
+    >>> abs(s - math.sin(0.5)) < 2e-16, abs(c - math.cos(0.5)) < 2e-16
+    (True, True)
+    """
+    x = z * z
+    s, c = real(1 / 362880), real(1 / 40320)
+    if double_precision(real):
+        s = s + x * (real(-1 / 39916800) + x * (real(1 / 6227020800) + x * real(-1 / 1307674368000)))
+        c = c + x * (real(-1 / 3628800) + x * (real(1 / 479001600) + x * (
+            real(-1 / 87178291200) + x * real(1 / 20922789888000))))
+    s = real(1) + x * (real(-1 / 6) + x * (real(1 / 120) + x * (real(-1 / 5040) + x * s)))
+    c = real(1) + x * (real(-1 / 2) + x * (real(1 / 24) + x * (real(-1 / 720) + x * c)))
+    return z * s, c
+
+
+@scalar
+def azimuth(real: Any, base: Real, cos1: Real, sin1: Real, cos2: Real, sin2: Real, u_phi: Real,
+            u_image: Real) -> Real:
+    """phi in (-pi, pi) from base + cos1 cos phi + sin1 sin phi + cos2 cos 2phi + sin2 sin 2phi >= 0.
+
+    phi0 is uniform in (-pi/4, pi/4); the densities w_k at its images phi0 + k pi/2 add up to 4 base, so image k has
+    probability w_k / (4 base). The images' angles are rounded towards zero: |phi| never exceeds pi.
+
+    >>> round(float(azimuth(np.float64, 1.0, 0.0, 0.0, 0.0, 0.0, 0.75, 0.1)) / math.pi, 6)   # image 0
+    0.125
+    """
+    quarter = real(1.5707963267948966) if double_precision(real) else real(1.57079625)
+    half = real(3.141592653589793) if double_precision(real) else real(3.1415925)
+    z = (u_phi - real(0.5)) * quarter
+    s, c = sine_cosine(real, z)
+    first = cos1 * c + sin1 * s           # image 2: its negative
+    turned = sin1 * c - cos1 * s          # the same at z + pi/2; image 3: its negative
+    second = cos2 * (real(1) - real(2) * (s * s)) + sin2 * (real(2) * (s * c))   # images 1, 3: its negative
+    sum0 = base + first + second
+    sum1 = sum0 + (base + turned - second)
+    sum2 = sum1 + (base - first + second)
+    u = u_image * (real(4) * base)
+    opposite = -half if z > real(0) else half
+    turn = real(0) if u < sum0 else (quarter if u < sum1 else (opposite if u < sum2 else -quarter))
+    return z + turn
+
+
+@scalar
+def vector_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
+                 row: tuple[Real, ...]) -> tuple[Real, Real, Real, Real, Real]:
+    """(q2, cos theta_K, cos theta_l, phi, flavour) of B -> K* l l from its words and its table row.
+
+    ``w`` are the event's twelve words, ``v`` those that carry the low bits in double precision (unused otherwise).
+    """
+    a_s, a_c, b_s, b_c, j3, j4, j5, j6s, j6c, j7, j8, j9, node, left, right, flavour = row
+    one = real(1)
+    q2 = hat(node, left, right, uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3]))
+
+    # |cos K|: integrated over cos L and phi, what multiplies sin^2 K and cos^2 K is 2a + b, up to a factor
+    x = folded_cosine(real, a_s + a_s + b_s, a_c + a_c + b_c, uniform(real, w[4], v[4]), uniform(real, w[5], v[5]),
+                      uniform(real, w[6], v[6]), coin(real, w[4], w[5], w[6]))
+    ck = x if coin(real, w[3], w[11], np.uint32(0)) < real(0.5) else -x
+    ck2 = ck * ck
+    sk2 = one - ck2
+
+    # |cos L| given cos K, then its sign
+    a = sk2 * a_s + ck2 * a_c
+    b = sk2 * b_s + ck2 * b_c
+    odd = sk2 * j6s + ck2 * j6c
+    x = folded_cosine(real, a, b, uniform(real, w[7], v[7]), uniform(real, w[8], v[8]), uniform(real, w[9], v[9]),
+                      coin(real, w[7], w[8], w[9]))
+    x2 = x * x
+    sl2 = one - x2
+    even = a * sl2 + b * x2
+    cl = x if coin(real, w[1], w[2], w[10]) * (even + even) < even + odd * x else -x
+
+    # phi given both
+    sines2 = sk2 * sl2
+    first = math.sqrt(sines2) * ck
+    phi = azimuth(real, even + odd * cl, first * (j4 * cl + j5), first * (j8 * cl + j7), sines2 * j3, sines2 * j9,
+                  uniform(real, w[10], v[10]), uniform(real, w[11], v[11]))
+    return q2, ck, cl, phi, flavour
+
+
+@scalar
+def scalar_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
+                 row: tuple[Real, ...]) -> tuple[Real, Real, Real]:
+    """(q2, cos theta_l, flavour) of B -> K l l, density a + b cos + c cos^2, from its words and its table row."""
+    a, odd, b, _, node, left, right, flavour = row
+    q2 = hat(node, left, right, uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3]))
+    x = folded_cosine(real, a, b, uniform(real, w[4], v[4]), uniform(real, w[5], v[5]), uniform(real, w[6], v[6]),
+                      coin(real, w[4], w[5], w[6]))
+    x2 = x * x
+    even = a * (real(1) - x2) + b * x2
+    cl = x if uniform(real, w[7], v[7]) * (even + even) < even + odd * x else -x
+    return q2, cl, flavour

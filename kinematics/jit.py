@@ -1,0 +1,144 @@
+"""The package's own Numba decorators: strict floating point, and an on-disk cache that cannot serve stale code.
+
+Numba's ``cache=True`` looks at one file only, so a formula changed in an imported module would go unnoticed, and
+it fails at import where no folder is writable. Here a compiled function is kept in a folder named after a hash of
+*all* sources of this package and of the versions below it, in one file per function, signature and processor,
+written whole or not at all: several processes may compile at once. A damaged file is rebuilt with a warning;
+where nothing is writable everything is compiled afresh.
+
+Floating point: never ``fastmath=True``. Reassociation and approximate division give different results in the
+vector body and in the scalar tail of a loop, and then an event depends on where its chunk began. Contraction to
+fused multiply-adds and ignoring the sign of zero do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import platform
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+from .cache import cache_folder, write_atomically
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FLOATING_POINT = {"error_model": "numpy", "fastmath": frozenset({"contract", "nsz"})}
+_ROOMS = ("generator", "kinematics", "physics")
+
+
+def source_fingerprint() -> str:
+    """Hash of every Python source of the package and of the versions of what compiles it.
+
+    >>> len(source_fingerprint())
+    32
+    """
+    digest = hashlib.sha256()
+    for library in ("numba", "llvmlite", "numpy"):
+        digest.update(f"{library} {metadata.version(library)}\n".encode())
+    digest.update(f"{platform.python_version()} {platform.machine()}\n".encode())
+    package = Path(__file__).parent.parent
+    for room in _ROOMS:
+        for source in sorted((package / room).glob("*.py")):
+            digest.update(f"{room}/{source.name}\n".encode())
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+_FINGERPRINT = source_fingerprint()   # now, not at first use: the sources may be edited while we run
+
+
+class CompiledCache(NullCache):  # type: ignore[misc]
+    """Compiled code of one function on disk, a file for each signature and processor."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self.bytecode = hashlib.sha256(function.__code__.co_code).hexdigest()
+
+    @property
+    def cache_path(self) -> str | None:
+        """Folder of the compiled code, None if there is none."""
+        folder = self._folder()
+        return None if folder is None else str(folder)
+
+    def _folder(self) -> Path | None:
+        top = cache_folder()
+        return None if top is None else top / "compiled" / _FINGERPRINT
+
+    def _file(self, signature: Any, codegen: Any) -> Path | None:
+        folder = self._folder()
+        if folder is None:
+            return None
+        key = repr((signature, codegen.magic_tuple(), self.bytecode)).encode()
+        return folder / f"{self.name}-{hashlib.sha256(key).hexdigest()[:24]}.bin"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function for a signature, None if it has to be compiled."""
+        target_context.refresh()
+        file = self._file(sig, target_context.codegen())
+        try:
+            content = file.read_bytes() if file is not None else None
+        except OSError:
+            return None
+        if content is None:
+            return None
+        try:
+            digest, payload = content[:32], content[32:]
+            if hashlib.sha256(payload).digest() != digest:
+                raise ValueError("checksum differs")
+            return CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except Exception as damage:   # whatever is wrong with the file, compiling is the way out
+            warnings.warn(f"compiled code in {file} is unusable ({damage}); it is rebuilt", stacklevel=2)
+            return None
+
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        """Keep a compiled function; a full or read-only disk is no error."""
+        file = self._file(sig, cres.codegen)
+        if file is None or cres.library.has_dynamic_globals or any(not x.can_cache for x in cres.lifted):
+            return
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            payload = dumps(cres._reduce())
+            write_atomically(file, hashlib.sha256(payload).digest() + payload)
+
+
+def scalar(function: Function) -> Function:
+    """Compile a function of one event: inlined into whatever loop calls it, on the CPU and on the GPU.
+
+    Without the forced inlining LLVM keeps the call and the loop around it stays scalar, twenty times slower.
+
+    >>> @scalar
+    ... def square(x):
+    ...     return x * x
+    >>> square(3.0)
+    9.0
+    """
+    compiled: Function = numba.njit(forceinline=True, **FLOATING_POINT)(function)
+    return compiled
+
+
+def kernel(function: Function) -> Function:
+    """Compile a loop over events for the CPU: it releases Python's lock, and is kept on disk between runs.
+
+    >>> @kernel
+    ... def add_one(x):
+    ...     for i in range(x.size):
+    ...         x[i] += 1
+    >>> import numpy as np
+    >>> x = np.zeros(3)
+    >>> add_one(x); x
+    array([1., 1., 1.])
+    """
+    compiled: Function = numba.njit(nogil=True, **FLOATING_POINT)(function)
+    if hasattr(compiled, "_cache"):   # a plain function when NUMBA_DISABLE_JIT is set
+        compiled._cache = CompiledCache(function)
+    return compiled
