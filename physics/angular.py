@@ -45,6 +45,7 @@ from ..kinematics.errors import InputError
 from ..kinematics.phasespace import kallen
 from .amplitudes import Array, ComplexArray, StandardModel, helicity_amplitudes, standard_model
 from .channels import P_COEFFICIENTS, V_COEFFICIENTS, Channel
+from .invisible import chi_breakpoints, chi_coefficients, neutrino_breakpoints, neutrino_coefficients
 from .models import Model
 
 Convention = Literal["lhcb", "theory"]
@@ -97,6 +98,12 @@ def angular_coefficients(
     (12, 2)
     """
     check_flavour(flavour)
+    return _DYNAMICS[channel.dynamics][0](channel, models, q2, flavour)
+
+
+def _charged_coefficients(
+    channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, flavour: int
+) -> Array:
     s = np.atleast_1d(np.asarray(q2, dtype=float))
     sm = standard_model(channel)
     m_l = channel.lepton_mass()
@@ -250,6 +257,10 @@ def breakpoints(channel: Channel, models: Model | Sequence[Model]) -> Array:
     >>> bool(6.25 in points), bool((np.diff(points) > 0).all())
     (True, True)
     """
+    return _DYNAMICS[channel.dynamics][1](channel, models)
+
+
+def _charged_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> Array:
     sequence = (models,) if isinstance(models, Model) else tuple(models)
     sm = standard_model(channel)
     low, high = channel.q2_limits()
@@ -275,6 +286,16 @@ def _closing_in(centre: float, smallest: float, largest: float) -> Array:
     """centre, and centre ± smallest, 2 smallest, 4 smallest ... up to the largest."""
     steps = smallest * 2.0 ** np.arange(0.0, max(np.ceil(np.log2(largest / smallest)), 0.0) + 1.0)
     return np.concatenate([centre - steps, [centre], centre + steps])
+
+
+_Coefficients = Callable[[Channel, Model | Sequence[Model], npt.ArrayLike, int], Array]
+_Breakpoints = Callable[[Channel, Model | Sequence[Model]], Array]
+_DYNAMICS: Mapping[str, tuple[_Coefficients, _Breakpoints]] = MappingProxyType({
+    "charged": (_charged_coefficients, _charged_breakpoints),
+    "chi": (chi_coefficients, chi_breakpoints),
+    "neutrino": (neutrino_coefficients, neutrino_breakpoints),
+})
+"""J_i and breakpoints by ``Channel.dynamics``; those of the invisible modes are in ``invisible.py``."""
 
 
 def quadrature(points: npt.ArrayLike, low: float, high: float, order: int = 12) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from ..kinematics.errors import InputError
 from ..kinematics.phasespace import q2_max, q2_min
@@ -18,13 +19,20 @@ P_COEFFICIENTS = ("a", "b", "c")
 """Names of the angular coefficients of B → P ℓℓ, in the order of every array of them."""
 
 
+Dynamics = Literal["charged", "chi", "neutrino"]
+"""Where the angular coefficients of a channel come from; the table is in ``angular.py``."""
+
+
 @dataclass(frozen=True)
 class Channel:
     """One decay of the B meson with a b̄ quark (B0, B+); the conjugate is understood with it.
 
     ``index`` is the number in the ``channel`` column of a file and never changes its meaning. ``branching``
     is the fraction of the hadron's decays that are generated (2/3 for K* → K π with a charged pion: isospin).
-    The ``*_pdg`` are Monte Carlo numbers (PDG) for this meson, ``lepton_pdg`` that of the negative lepton.
+    The ``*_pdg`` are Monte Carlo numbers (PDG) for this meson, ``lepton_pdg`` that of the negative lepton, of
+    χ (52, its spin being the model's) or of the neutrino. ``dynamics`` names where the angular coefficients
+    come from: a charged pair, χχ through the light vector, or neutrinos. ``cos_theta_l`` is the angle of the
+    particle with ``lepton_pdg``, so in the invisible modes that of χ and of the neutrino.
 
     >>> get_channel("B0->K*0mumu").daughters
     ('K+', 'pi-')
@@ -44,6 +52,7 @@ class Channel:
     lepton_pdg: int
     daughter_pdg: tuple[int, ...]
     latex: str
+    dynamics: Dynamics = "charged"
 
     @property
     def angles(self) -> tuple[str, ...]:
@@ -78,27 +87,31 @@ _HADRONS: tuple[tuple[str, str, int, tuple[str, ...], float, int, int, tuple[int
     ("B0", "K*0", 1, ("K+", "pi-"), 2 / 3, 511, 313, (321, -211), r"B^0\to K^{*0}"),
     ("B+", "K*+", 1, ("K0", "pi+"), 2 / 3, 521, 323, (311, 211), r"B^+\to K^{*+}"),
 )
-#        final, lepton, PDG of the negative lepton, LaTeX; index = 10 * (row here) + row of the hadron, from 1
-_LEPTONS: tuple[tuple[str, str, int, str], ...] = (
-    ("mumu", "mu", 13, r"\mu^+\mu^-"),
-    ("ee", "e", 11, r"e^+e^-"),
+#        final, lepton, PDG of the particle whose angle it is, LaTeX, dynamics;
+#        index = 10 * (row here) + row of the hadron, from 1: add rows at the end only
+_PAIRS: tuple[tuple[str, str | None, int, str, Dynamics], ...] = (
+    ("mumu", "mu", 13, r"\mu^+\mu^-", "charged"),
+    ("ee", "e", 11, r"e^+e^-", "charged"),
+    ("chichi", None, 52, r"\chi\bar\chi", "chi"),
+    ("nunu", None, 14, r"\nu\bar\nu", "neutrino"),
 )
 
 
-def _charged_leptons() -> dict[str, Channel]:
+def _channels() -> dict[str, Channel]:
     table: dict[str, Channel] = {}
-    for j, (final, lepton, lepton_pdg, lepton_latex) in enumerate(_LEPTONS):
+    for j, (final, lepton, lepton_pdg, pair_latex, dynamics) in enumerate(_PAIRS):
         for i, (parent, hadron, spin, daughters, branching, b, m, d, latex) in enumerate(_HADRONS):
             name = f"{parent}->{hadron}{final}"
             table[name] = Channel(
                 name=name, index=10 * j + i + 1, parent=parent, hadron=hadron, final=final, lepton=lepton,
                 spin=spin, daughters=daughters, branching=branching, parent_pdg=b, hadron_pdg=m,
-                lepton_pdg=lepton_pdg, daughter_pdg=d, latex=latex + lepton_latex,
+                lepton_pdg=lepton_pdg, daughter_pdg=d, latex=latex + pair_latex,
+                dynamics=dynamics,
             )
     return table
 
 
-CHANNELS: Mapping[str, Channel] = MappingProxyType(_charged_leptons())
+CHANNELS: Mapping[str, Channel] = MappingProxyType(_channels())
 """All channels by name."""
 
 

@@ -1,12 +1,12 @@
 r"""Equations (3)-(8) of arXiv:1704.06188 as functions of numbers, and of a model where several V add up.
 
-Everything is in GeV. The experimental numbers that they are held against are in ``limits.yml``; the table that
-puts the two together is ``generator/constraints_report.py``.
+Everything is in GeV. The experimental numbers that they are held against are in ``limits.yml``; the table
+that puts the two together is ``generator/constraints_report.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -21,6 +21,9 @@ from .parameters import Parameters, load_parameters
 
 FloatArray = NDArray[np.float64]
 Data = Literal["2017", "current"]
+
+M_MU = 0.1056583755
+"""Mass of the muon (GeV), as in flavio 2.7.1."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def measured(name: str, data: Data = "current") -> Measured:
     2.87e-09
     """
     entry = _limits()[name][data]
-    return Measured(**{key: entry[key] for key in ("source", "value", "error", "upper", "cl") if key in entry})
+    return Measured(**{field.name: entry[field.name] for field in fields(Measured) if field.name in entry})
 
 
 # Eqs. (3) and (4): B -> K chi chi in the narrow-width limit
@@ -84,8 +87,9 @@ def narrow_width_branching_ratio(g_bs: ArrayLike, mass: ArrayLike, f_plus: Array
 def g_bs_bound(branching_ratio_at_unit_coupling: ArrayLike, limit: float) -> FloatArray:
     r"""Eq. (4): the largest |g_bs| for BR(B -> K chi chi) < ``limit``, the rate going as |g_bs|^2.
 
-    The argument is the branching ratio at g_bs = 1, narrow (:func:`narrow_width_branching_ratio`) or integrated
-    over the finite width (``invisible.branching_ratio``). The paper quotes 0.7e-8 m_V / GeV for 1e-5.
+    The argument is the branching ratio at g_bs = 1, narrow (:func:`narrow_width_branching_ratio`) or
+    integrated over the finite width (``invisible.branching_ratio``). The paper quotes 0.7e-8 m_V / GeV for
+    1e-5.
 
     >>> float(g_bs_bound(4e10, 1e-5))
     1.5811388300841896e-08
@@ -96,7 +100,7 @@ def g_bs_bound(branching_ratio_at_unit_coupling: ArrayLike, limit: float) -> Flo
 # Eq. (5): (g-2) of the muon
 
 
-def delta_a_mu(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, m_mu: float = 0.1056583755) -> FloatArray:
+def delta_a_mu(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, m_mu: float = M_MU) -> FloatArray:
     r"""Eq. (5): shift of a_mu = (g-2)/2 of the muon by a loop of V.
 
     delta a_mu = [g_V^2 f_V(r) - 5 g_A^2 f_A(r)] / (12 pi^2) x r, r = m_mu^2 / m_V^2, with the exact loop
@@ -129,9 +133,9 @@ def raises_a_mu(g_mu_v: float, g_mu_a: float) -> bool:
 def v_c10(vector: LightVector, parameters: Parameters | None = None) -> tuple[complex, complex]:
     r"""Eq. (7): C_10 and C_P (1/GeV) from V in Bs -> mu mu.
 
-    C_10 = (g_bs - g_bs') g_A / N / (m_Bs^2 - m_V^2 + i m_V Gamma), C_P = -2 m_mu / m_V^2 C_10, with N of flavio
-    (-8.2e-10 GeV^-2; the paper quotes -7.7e-10). ``pseudoscalar=False`` of the model sets C_P to zero, and then
-    the shift of the branching ratio has the wrong sign.
+    C_10 = (g_bs - g_bs') g_A / N / (m_Bs^2 - m_V^2 + i m_V Gamma), C_P = -2 m_mu / m_V^2 C_10, with N of
+    flavio (-8.2e-10 GeV^-2; the paper quotes -7.7e-10). ``pseudoscalar=False`` of the model sets C_P to zero,
+    and then the shift of the branching ratio has the wrong sign.
 
     >>> from darkpenguin.physics.models import get_model
     >>> c10, cp = v_c10(get_model("fig2").light_vectors[0])
@@ -147,11 +151,11 @@ def v_c10(vector: LightVector, parameters: Parameters | None = None) -> tuple[co
 
 
 def bs_mumu_branching_ratio(model: Model, parameters: Parameters | None = None) -> float:
-    r"""Time-integrated BR(Bs -> mu mu) of a model, with C_10, C_P and C_S of heavy physics and eq. (7) of each V.
+    r"""Time-integrated BR(Bs -> mu mu) of a model: heavy C_10, C_P and C_S, and eq. (7) of each V.
 
     P = 2 m_mu / m_Bs [C_10 - C_10'] + m_Bs m_b / (m_b + m_s) [C_P - C_P'] and S likewise (flavio's bll.py;
-    arXiv:1204.1735 eq. (8) for the average over the mixing). For V, whose C_P comes from the divergence of the
-    axial current, the factor m_b / (m_b + m_s) is exactly 1, so the terms of order m_s / m_b that eq. (7)
+    arXiv:1204.1735 eq. (8) for the average over the mixing). For V, whose C_P comes from the divergence of
+    the axial current, the factor m_b / (m_b + m_s) is exactly 1, so the terms of order m_s / m_b that eq. (7)
     neglects are kept: P_V = 2 m_mu / m_Bs C_10 (1 - m_Bs^2 / m_V^2).
 
     >>> from darkpenguin.physics.models import get_model
@@ -163,7 +167,8 @@ def bs_mumu_branching_ratio(model: Model, parameters: Parameters | None = None) 
     heavy = {name: model.heavy.coefficient(name, "mu") for name in ("C10", "C10p", "CP", "CPp", "CS", "CSp")}
     quark = known["m_b(4.8)"] / (known["m_b(4.8)"] + known["m_s(4.8)"])
     beta = np.sqrt(1 - 4 * m_mu**2 / m**2)
-    p = 2 * m_mu / m * (known["C10_sm"] + heavy["C10"] - heavy["C10p"]) + m * quark * (heavy["CP"] - heavy["CPp"])
+    p = 2 * m_mu / m * (known["C10_sm"] + heavy["C10"] - heavy["C10p"])
+    p += m * quark * (heavy["CP"] - heavy["CPp"])
     for vector in model.light_vectors:
         c10, cp = v_c10(vector, known)
         p += 2 * m_mu / m * c10 + m * cp
@@ -214,8 +219,9 @@ def z_coupling_shift(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, m_z:
                      form: Literal["full", "large"] = "full") -> FloatArray:
     r"""Eq. (8): g_Zmumu / g_SM - 1 = (g_V^2 + g_A^2) / (16 pi^2) K_F(m_Z^2 / m_V^2).
 
-    The same factor for the vector and the axial coupling, as the paper has it; :func:`z_chiral_shift` does each
-    chirality. ``form`` chooses K_F in full or its large-x form. Real V emission is left out. Arrays broadcast.
+    The same factor for the vector and the axial coupling, as the paper has it; :func:`z_chiral_shift` does
+    each chirality. ``form`` chooses K_F in full or its large-x form. Real V emission is left out. Arrays
+    broadcast.
 
     >>> round(float(z_coupling_shift(2.5, 0.1, -0.044)), 5)
     -0.0023
@@ -224,12 +230,14 @@ def z_coupling_shift(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, m_z:
     return np.asarray((np.square(g_mu_v) + np.square(g_mu_a)) / (16 * np.pi**2) * loop)
 
 
-def z_chiral_shift(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, g_v_z: float, g_a_z: float,
-                   m_z: float = 91.1876, form: Literal["full", "large"] = "full") -> tuple[FloatArray, FloatArray]:
+def z_chiral_shift(
+    mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, g_v_z: float, g_a_z: float, m_z: float = 91.1876,
+    form: Literal["full", "large"] = "full",
+) -> tuple[FloatArray, FloatArray]:
     r"""Shifts of the vector and axial couplings of the Z to muons (LEP's g_V, g_A), chirality by chirality.
 
-    A V loop multiplies the left-handed coupling by 1 + (g_muV - g_muA)^2 K_F / (16 pi^2) and the right-handed one
-    by 1 + (g_muV + g_muA)^2 K_F / (16 pi^2), so that in LEP's convention, gamma (g_V - g_A gamma5),
+    A V loop multiplies the left-handed coupling by 1 + (g_muV - g_muA)^2 K_F / (16 pi^2) and the right-handed
+    one by 1 + (g_muV + g_muA)^2 K_F / (16 pi^2), so that in LEP's convention, gamma (g_V - g_A gamma5),
 
     dg_V = K [(g_muV^2 + g_muA^2) g_V - 2 g_muV g_muA g_A],
     dg_A = K [(g_muV^2 + g_muA^2) g_A - 2 g_muV g_muA g_V],  K = K_F / (16 pi^2).
@@ -248,12 +256,12 @@ def z_chiral_shift(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, g_v_z:
 
 
 def trident_ratio(model: Model, parameters: Parameters | None = None) -> float:
-    r"""Cross section of nu_mu N -> nu_mu mu mu N over the Standard Model's, with every V that couples to nu_mu.
+    r"""Cross section of nu_mu N -> nu_mu mu mu N over the Standard Model's, with every V coupled to nu_mu.
 
-    sigma / sigma_SM = (C_V^2 + C_A^2) / (C_V^SM^2 + C_A^SM^2), C_V^SM = 1/2 + 2 s_W^2, C_A^SM = 1/2, and V adds
-    g_nu g_muV v^2 / m_V^2 to C_V and -g_nu g_muA v^2 / m_V^2 to C_A, v = 246 GeV (arXiv:1406.2332 with its
-    coupling split in three). V is treated as heavy against the momentum transfer, which holds from about 1 GeV
-    on. Footnote 3 of the paper: g_muV = g_nu, g_muA = 0 gives g < 5e-3 at 2.5 GeV.
+    sigma / sigma_SM = (C_V^2 + C_A^2) / (C_V^SM^2 + C_A^SM^2), C_V^SM = 1/2 + 2 s_W^2, C_A^SM = 1/2, and V
+    adds g_nu g_muV v^2 / m_V^2 to C_V and -g_nu g_muA v^2 / m_V^2 to C_A, v = 246 GeV (arXiv:1406.2332 with
+    its coupling split in three). V is treated as heavy against the momentum transfer, which holds from about
+    1 GeV on. Footnote 3 of the paper: g_muV = g_nu, g_muA = 0 gives g < 5e-3 at 2.5 GeV.
 
     >>> v = LightVector(mass=2.5, relative_width=0.2, g_mu_v=5e-3, g_nu_mu=5e-3)
     >>> round(trident_ratio(Model(name="footnote", light_vectors=(v,))), 2)

@@ -1,15 +1,15 @@
 r"""B → K(*) χχ through the light vector, and B → K(*) νν̄ of the Standard Model and of V.
 
-Both are decays of a virtual vector V* → pair, so the angular coefficients are those of B → K(*) ℓℓ with a lepton
-tensor that depends on the pair: in the frame of the pair, with n the direction of χ (of the neutrino),
+Both are decays of a virtual vector V* → pair, so the angular coefficients are those of B → K(*) ℓℓ with a
+lepton tensor that depends on the pair: in the frame of the pair, with n the direction of χ (of the neutrino),
 
 .. math:: L^{ij} = A\,\delta^{ij} + B\,n^in^j + i\,C\,\epsilon^{ijk}n^k .
 
-Massive Dirac χ with a vector coupling: A = 1, B = -β². Complex scalar: A = 0, B = β²/2. Left-handed neutrinos:
-A = 2, B = C = -2. A V of helicity 0 thus decays as 1 - β²c² or c², one of helicity ±1 as (2 - β² + β²c²)/2 or
-(1 - c²)/2, c = cos_theta_l: **the angle of these modes is that of χ**, measured as the negative lepton's is in
-B → K(*) ℓℓ (of the neutrino in νν̄). The currents of χ and of massless neutrinos are conserved, so the
-longitudinal part of the propagator, eq. (7)'s C_P, does not contribute.
+Massive Dirac χ with a vector coupling: A = 1, B = -β². Complex scalar: A = 0, B = β²/2. Left-handed
+neutrinos: A = 2, B = C = -2. A V of helicity 0 thus decays as 1 - β²c² or c², one of helicity ±1 as (2 - β² +
+β²c²)/2 or (1 - c²)/2, c = cos_theta_l: **the angle of these modes is that of χ**, measured as the negative
+lepton's is in B → K(*) ℓℓ (of the neutrino in νν̄). The currents of χ and of massless neutrinos are
+conserved, so the longitudinal part of the propagator, eq. (7)'s C_P, does not contribute.
 
 Each V has its own χ: several V add incoherently in χχ. In νν̄ all V add to the Standard Model amplitude of
 ν_μ; ν_e and ν_τ are the Standard Model's.
@@ -17,15 +17,16 @@ Each V has its own χ: several V add incoherently in χχ. In νν̄ all V add t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..kinematics.phasespace import kallen
 from .amplitudes import StandardModel, standard_model
 from .channels import Channel
-from .models import LightVector, Model, invisible_width
+from .models import LightVector, Model
 from .parameters import load_parameters
 from .widths import velocity
 
@@ -36,7 +37,7 @@ Coupling = complex | ComplexArray
 
 @dataclass(frozen=True)
 class PairTensor:
-    """Tensor of the pair that V decays to, times its velocity: parts along delta_ij, n_i n_j and epsilon_ijk n_k."""
+    """Tensor of the pair that V decays to, times its velocity: parts along δ_ij, n_i n_j and ε_ijk n_k."""
 
     isotropic: FloatArray
     aligned: FloatArray
@@ -63,7 +64,9 @@ def neutrino_tensor(q2: FloatArray) -> PairTensor:
     return PairTensor(two, -two, -two)
 
 
-def hadronic_amplitudes(sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling) -> dict[str, ComplexArray]:
+def hadronic_amplitudes(
+    sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling
+) -> dict[str, ComplexArray]:
     r"""√q² times the amplitudes of B → M V*, for couplings to the left- and right-handed b → s current.
 
     arXiv:1506.03970 in flavio's normalisation (H_λ of B → V ℓℓ, h of B → P ℓℓ, with N C_9 → left,
@@ -73,12 +76,12 @@ def hadronic_amplitudes(sm: StandardModel, q2: FloatArray, left: Coupling, right
     H_± = i √q² / (2 (m_B + m_V)) [± (left + right) √λ V - (left - right) (m_B + m_V)² A_1],
     h = √λ / 2 (left + right) f_+.
 
-    The longitudinal amplitude and half of each transverse one see the axial current (left - right), the V form
-    factor and f_+ the vector current (left + right).
+    The longitudinal amplitude and half of each transverse one see the axial current (left - right), the V
+    form factor and f_+ the vector current (left + right).
     """
     ff = sm.form_factors(q2)
     m_b, m_h = sm.m_parent, sm.m_hadron
-    lam = np.maximum((m_b**2 - m_h**2 - q2) ** 2 - 4 * m_h**2 * q2, 0)
+    lam = kallen(q2, m_b**2, m_h**2)
     plus, minus = np.asarray(left + right, dtype=complex), np.asarray(left - right, dtype=complex)
     if sm.spin == 0:
         return {"h": np.asarray(np.sqrt(lam) / 2 * plus * ff["f+"])}
@@ -97,11 +100,11 @@ def pair_coefficients(
     """Angular coefficients J_i of B → M V*(→ pair), shape (12 or 3, n_q2), in the order of the channel.
 
     Theory convention and normalisation of flavio (dΓ/dq2 in 1/GeV before the 2/3 of K* → Kπ), obtained by
-    contracting the helicity amplitudes with the tensor of the pair; ``left`` and ``right`` are the products of
-    couplings and propagator (GeV⁻²).
+    contracting the helicity amplitudes with the tensor of the pair; ``left`` and ``right`` are the products
+    of couplings and propagator (GeV⁻²).
     """
     m_b, m_h = sm.m_parent, sm.m_hadron
-    lam = np.maximum((m_b**2 - m_h**2 - q2) ** 2 - 4 * m_h**2 * q2, 0)
+    lam = kallen(q2, m_b**2, m_h**2)
     phase_space = np.sqrt(lam) / (2**9 * np.pi**3 * m_b**3)
     h = hadronic_amplitudes(sm, q2, left, right)
     iso, aligned, chiral = tensor.isotropic, tensor.aligned, tensor.chiral
@@ -115,7 +118,7 @@ def pair_coefficients(
     odd = h["+"] * h["0"].conj() - h["0"] * h["-"].conj()
     double = h["+"] * h["-"].conj()
     none = np.zeros_like(norm)
-    return norm * np.stack([
+    return np.asarray(norm * np.stack([
         (4 * iso + aligned) / 4 * trans,     # 1s
         (2 * iso + aligned) * long,          # 1c
         -aligned / 4 * trans,                # 2s
@@ -128,159 +131,128 @@ def pair_coefficients(
         -chiral * odd.imag,                  # 7
         -aligned / 2 * even.imag,            # 8
         -aligned * double.imag,              # 9
-    ])
+    ]))
 
 
-def chi_coefficients(channel: Channel, model: Model, q2: ArrayLike, flavour: int) -> FloatArray:
+def chi_coefficients(
+    channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int
+) -> FloatArray:
     """J_i of B → K(*) χχ (see :func:`pair_coefficients`), summed over the light vectors; zero without any.
 
-    ``flavour`` -1 is the b-quark decay (B̄0, B-), +1 its conjugate with conjugated g_bs; the propagator's phase is
-    a strong one and is never conjugated. The numerator of the line shape is √q² Γ_χχ(q²) by construction; ``width``
-    of the model changes the denominator only. InputError where g_χ is not known (above threshold).
+    ``flavour`` -1 is the b-quark decay (B̄0, B-), +1 its conjugate with conjugated g_bs; the propagator's
+    phase is a strong one and is never conjugated. The numerator of the line shape is √q² Γ_χχ(q²) by
+    construction; ``width`` of the model changes the denominator only. q2 in GeV², shape (n_q2,); result in
+    1/GeV, shape (n_coefficients, n_q2), or (n_coefficients, n_models, n_q2) for a sequence of models.
+    InputError where g_χ is not known (above threshold).
     """
-    s = np.atleast_1d(np.asarray(q2, dtype=np.float64))
-    sm = standard_model(channel)
-    total = np.zeros((len(channel.coefficients), len(s)))
-    for vector in model.light_vectors:
-        if vector.g_bs == 0 and vector.g_bs_right == 0:
-            continue
-        wave = vector.propagator(s, model.width) * vector.chi_coupling
-        left, right = _weak(vector, flavour)
-        total += pair_coefficients(sm, s, left * wave, right * wave, chi_tensor(vector, s))
-    return total
+    s, inside, sm = _grid(channel, q2)
+
+    def one(model: Model) -> FloatArray:
+        total = np.zeros((len(channel.coefficients), len(s)))
+        for vector in model.light_vectors:
+            if vector.g_bs == 0 and vector.g_bs_right == 0:
+                continue
+            wave = vector.propagator(s, model.width) * vector.chi_coupling
+            left, right = weak_couplings(vector, flavour)
+            total += pair_coefficients(sm, s, left * wave, right * wave, chi_tensor(vector, s))
+        return total
+
+    return _spread(one, models, inside)
 
 
-def neutrino_coefficients(channel: Channel, model: Model, q2: ArrayLike, flavour: int) -> FloatArray:
+def neutrino_coefficients(
+    channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int
+) -> FloatArray:
     """J_i of B → K(*) νν̄, three flavours: the Standard Model's C_L, and V in ν_μ, coherently.
 
-    C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, of which V couples to half: L = g_ν ν̄_L γ ν_L V
-    shifts N C_L by g_bs g_ν / 2 times the propagator. ``flavour`` as in :func:`chi_coefficients`.
+    C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, of which V couples to half: L = g_ν ν̄_L γ
+    ν_L V shifts N C_L by g_bs g_ν / 2 times the propagator. Arguments and shapes as in
+    :func:`chi_coefficients`.
     """
-    s = np.atleast_1d(np.asarray(q2, dtype=np.float64))
-    sm = standard_model(channel)
-    standard = complex(sm.prefactors[int(flavour > 0)]) * load_parameters()["CL_sm"]
+    s, inside, sm = _grid(channel, q2)
+    # not flavio's N of conjugated CKM elements, whose |N|² is 4e-5 larger: there is no CP violation here
+    n = complex(sm.prefactors[0])
+    standard = (n.conjugate() if flavour > 0 else n) * load_parameters()["CL_sm"]
     tensor = neutrino_tensor(s)
-    total = 2 * pair_coefficients(sm, s, standard, 0j, tensor)
-    left: Coupling = np.full(len(s), standard)
-    right: Coupling = np.zeros(len(s), dtype=complex)
-    for vector in model.light_vectors:
-        if vector.g_nu_mu:
-            wave = vector.propagator(s, model.width) * vector.g_nu_mu / 2
-            coupling = _weak(vector, flavour)
-            left, right = left + coupling[0] * wave, right + coupling[1] * wave
-    return np.asarray(total + pair_coefficients(sm, s, left, right, tensor))
+    two_flavours = 2 * pair_coefficients(sm, s, standard, 0j, tensor)
+
+    def one(model: Model) -> FloatArray:
+        left: Coupling = np.full(len(s), standard)
+        right: Coupling = np.zeros(len(s), dtype=complex)
+        for vector in model.light_vectors:
+            if vector.g_nu_mu:
+                wave = vector.propagator(s, model.width) * vector.g_nu_mu / 2
+                coupling = weak_couplings(vector, flavour)
+                left, right = left + coupling[0] * wave, right + coupling[1] * wave
+        return np.asarray(two_flavours + pair_coefficients(sm, s, left, right, tensor))
+
+    return _spread(one, models, inside)
 
 
-def _weak(vector: LightVector, flavour: int) -> tuple[complex, complex]:
-    """Couplings to the left- and right-handed current: of the b-quark decay, or conjugated for its conjugate."""
+def weak_couplings(vector: LightVector, flavour: int) -> tuple[complex, complex]:
+    """Couplings to the left- and right-handed b → s current, complex-conjugated for flavour +1 (B0, B+)."""
     if flavour > 0:
         return vector.g_bs.conjugate(), vector.g_bs_right.conjugate()
     return vector.g_bs, vector.g_bs_right
 
 
-# Rates
-
-
-def differential_rate(coefficients: FloatArray) -> FloatArray:
-    """dΓ/dq2 (1/GeV) of the J_i: 3/4 (2 J1s + J1c) - 1/4 (2 J2s + J2c) for K*, 2 (Ja + Jc/3) for K."""
-    c = coefficients
-    if c.shape[0] == 3:
-        return np.asarray(2 * (c[0] + c[2] / 3))
-    return np.asarray(0.75 * (2 * c[0] + c[1]) - 0.25 * (2 * c[2] + c[3]))
-
-
-def longitudinal_fraction(coefficients: FloatArray) -> FloatArray:
-    """F_L of the K*: the part of dΓ/dq2 that goes as cos²θ_K, for any mass and spin of the pair."""
-    c = coefficients
-    return np.asarray((0.75 * c[1] - 0.25 * c[3]) / differential_rate(c))
-
-
-def two_body_rate(channel: Channel, vector: LightVector, flavour: int = 1) -> float:
-    r"""Γ(B → M V) for an on-shell V (GeV), summed over its helicities; zero above m_B - m_M.
-
-    For a K it is eq. (3) without the lifetime: m_B³/(64 π m_V²) λ^{3/2} f_+² |g_bs|². For a K* it is the sum over
-    the three helicities of the amplitudes above. It is what multiplies the spectral function of V:
-    dΓ/dq² = Γ(B → M V*) √q² Γ_χχ(q²) / (π |q² - m² + i m Γ|²).
-    """
+def _grid(channel: Channel, q2: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_], StandardModel]:
+    """The q2 inside phase space, where they are, and the Standard Model of the channel."""
+    s = np.atleast_1d(np.asarray(q2, dtype=np.float64))
     sm = standard_model(channel)
-    s = np.array([vector.mass**2])
-    if s[0] >= sm.q2_max:
-        return 0.0
-    one = np.ones(1)
-    left, right = _weak(vector, flavour)
-    massless = pair_coefficients(sm, s, left, right, PairTensor(one, -one, 0 * one))
-    return float(differential_rate(massless)[0] * 12 * np.pi**2 / s[0])
+    inside = (s >= 0) & (s < sm.q2_max)
+    return s[inside], inside, sm
 
 
-def breakpoints(channel: Channel, model: Model, final: str | None = None) -> FloatArray:
-    """Sorted q2 (GeV²) between which the spectrum is smooth: ends, thresholds, and V's Breit-Wigners.
+def _spread(
+    one: Callable[[Model], FloatArray], models: Model | Sequence[Model], inside: NDArray[np.bool_]
+) -> FloatArray:
+    """Coefficients of one model or of several, zero outside phase space."""
+    several = not isinstance(models, Model)
+    found = np.stack([one(model) for model in _sequence(models)], axis=1)
+    result = np.zeros((*found.shape[:-1], len(inside)))
+    result[..., inside] = found
+    return result if several else result[:, 0]
 
-    Geometric steps lead away from every threshold, endpoint and resonance, so that a fixed rule on each interval
-    integrates to 1e-10 and a table has its nodes where they are needed. ``final`` "nunu" leaves out what only χχ
-    has; default is that of the channel.
+
+def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatArray:
+    """Sorted q2 (GeV²), ends included, between which B → K(*) χχ is smooth.
+
+    These are the thresholds of χχ, the line shapes of V and the endpoint.
+
+    Steps that grow by factors of two lead away from each, so that a rule on every interval integrates to
+    1e-10 and a table puts its nodes where they are needed.
     """
-    neutrinos = (final or channel.final) == "nunu"
     end = standard_model(channel).q2_max
-    starts = [0.0] if neutrinos else sorted({4 * v.m_chi**2 for v in model.light_vectors}) or [0.0]
-    starts = [s for s in starts if s < end] or [0.0]
-    edges = {starts[0], end}
-    steps = 4.0 ** -np.arange(0, 16)
-    for start in starts:
-        edges.update(start + (end - start) * steps)
-    edges.update(end - (end - starts[0]) * steps)
-    for vector in model.light_vectors:
-        half, centre = vector.mass * vector.total_width, vector.mass**2
-        if neutrinos and not vector.g_nu_mu:
-            continue
-        reach = half * 2.0 ** np.arange(-1, 40)
-        edges.update([centre, *(centre + reach[reach < 40]), *(centre - reach[reach < 40])])
-    inside = np.array(sorted(edges))
-    return inside[(inside >= starts[0]) & (inside <= end)]
+    vectors = [v for model in _sequence(models) for v in model.light_vectors]
+    marks = [(v.mass**2, 0.25 * v.mass * v.total_width) for v in vectors]
+    thresholds = sorted({4 * v.m_chi**2 for v in vectors if 4 * v.m_chi**2 < end}) or [0.0]
+    marks += [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
+    return _closing_in(marks, thresholds[0], end)
 
 
-def branching_ratio(
-    channel: Channel,
-    model: Model,
-    final: str | None = None,
-    narrow: bool = False,
-    q2_range: tuple[float, float] | None = None,
-) -> float:
-    r"""BR(B → K(*) χχ) or BR(B → K(*) νν̄), averaged over B and its conjugate, before the 2/3 of K* → Kπ.
-
-    Integrated exactly over q² with the spectral function of V of finite width, or, with ``narrow``, the sum over V
-    of τ_B Γ(B → M V) Γ_χχ/Γ_V, which is eq. (3) for a K (only for χχ, and in the whole range). ``channel`` is any
-    channel with the same B and M, and ``final`` "chichi" or "nunu", by default that of the channel, else "chichi";
-    ``q2_range`` in GeV². At Γ/m = 1e-4 the two agree to 6e-5, and the difference is proportional to Γ/m.
-
-    >>> from darkpenguin.physics.channels import get_channel
-    >>> from darkpenguin.physics.models import get_model
-    >>> f"{branching_ratio(get_channel('B+->K+mumu'), get_model('fig2')):.2e}"
-    '6.05e-06'
-    """
-    tau = load_parameters()[f"tau_{channel.parent}"]
-    if narrow:
-        total = 0.0
-        for v in model.light_vectors:
-            share = float(invisible_width(v.mass**2, v.chi_coupling, v.m_chi, v.chi)) / v.total_width
-            total += share * 0.5 * sum(two_body_rate(channel, v, flavour) for flavour in (-1, 1))
-        return tau * total
-    final = final or (channel.final if channel.final in COEFFICIENTS else "chichi")
-    source = COEFFICIENTS[final]
-    edges = breakpoints(channel, model, final)
-    if q2_range is not None:
-        low, high = q2_range
-        edges = np.unique(np.clip(np.append(edges, q2_range), low, high))
-        edges = edges[edges <= standard_model(channel).q2_max]
-    nodes, weights = np.polynomial.legendre.leggauss(12)
-    width = np.diff(edges)[:, None]
-    s = (edges[:-1, None] + width * (nodes + 1) / 2).ravel()
-    measure = (width * weights / 2).ravel()
-    rates = sum(differential_rate(source(channel, model, s, flavour)) for flavour in (-1, 1))
-    return float(tau * 0.5 * np.sum(rates * measure))
+def neutrino_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatArray:
+    """As :func:`chi_breakpoints` for B → K(*) νν̄, where only a V with a coupling to ν_μ has a line shape."""
+    end = standard_model(channel).q2_max
+    marks = [
+        (v.mass**2, 0.25 * v.mass * v.total_width)
+        for model in _sequence(models) for v in model.light_vectors if v.g_nu_mu
+    ]
+    return _closing_in([*marks, (0.0, 1e-6 * end), (end, 1e-6 * end)], 0.0, end)
 
 
-COEFFICIENTS: dict[str, Callable[[Channel, Model, ArrayLike, int], FloatArray]] = {
-    "chichi": chi_coefficients,
-    "nunu": neutrino_coefficients,
-}
-"""Angular coefficients by final state, as functions of (channel, model, q2, flavour)."""
+def _sequence(models: Model | Sequence[Model]) -> Sequence[Model]:
+    return (models,) if isinstance(models, Model) else models
+
+
+def _closing_in(marks: Sequence[tuple[float, float]], low: float, high: float) -> FloatArray:
+    """The ends, and each mark with ± step, 2 step, 4 step ...; points that rounding separates are one."""
+    points = [np.array([low, high])]
+    for centre, step in marks:
+        steps = step * 2.0 ** np.arange(0.0, np.ceil(np.log2(high / step)) + 1)
+        points.append(np.concatenate([centre - steps, [centre], centre + steps]))
+    together = np.unique(np.concatenate(points))
+    together = together[(together >= low) & (together <= high)]
+    keep = np.concatenate([[True], np.diff(together) > 1e-12 * high])
+    keep[-1] = True
+    return np.asarray(together[keep])

@@ -1,4 +1,4 @@
-"""Velocities and partial widths of the light vector into leptons; V -> chi chi, eq. (2), is in ``models.py``."""
+"""Velocities, and widths of the light vector into leptons; V -> chi chi, eq. (2), is in ``models.py``."""
 
 from __future__ import annotations
 
