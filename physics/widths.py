@@ -17,8 +17,9 @@ def velocity(q2: ArrayLike, mass: float) -> FloatArray:
     0.8
     """
     s = np.asarray(q2, dtype=np.float64)
-    ratio = np.divide(4 * mass**2, s, out=np.full(s.shape, np.inf), where=s > 0)
-    return np.asarray(np.sqrt(np.clip(1 - ratio, 0.0, None)), dtype=np.float64)
+    above = (s > 4 * mass**2) & (s > 0)
+    ratio = np.divide(4 * mass**2, s, out=np.ones(s.shape), where=above)
+    return np.asarray(np.sqrt(1 - ratio), dtype=np.float64)
 
 
 def lepton_width(q2: ArrayLike, g_v: float, g_a: float, mass: float) -> FloatArray:
