@@ -7,7 +7,7 @@ from darkpenguin.physics.likelihood import GROUPS, build_likelihood, check_group
 
 
 def test_paper_groups_have_the_papers_bins():
-    """Footnote 4 of arXiv:1704.06188: R_K and R_K* of LHCb, P5' between 1 and 6 GeV² of ATLAS, CMS and LHCb."""
+    """Footnote 4 of arXiv:1704.06188: R_K, R_K* of LHCb, P5' within 1-6 GeV² of ATLAS, CMS, LHCb."""
     likelihood = build_likelihood("2017")
     assert likelihood.names == ("R_K", "R_K*", "P5p")
     assert [len(group.observables) for group in likelihood.groups] == [1, 2, 8]
@@ -15,7 +15,7 @@ def test_paper_groups_have_the_papers_bins():
 
 
 def test_two_sided_error_without_correlation():
-    """R_K = 0.745 +0.090 -0.074 ± 0.036 (arXiv:1406.6482): the upper error counts above, the lower one below."""
+    """R_K = 0.745 +0.090 -0.074 ± 0.036 (arXiv:1406.6482): the upper error counts above, the lower below."""
     group = build_likelihood("2017", ["R_K"])["R_K"]
     above, below = group.chi2(np.array([[1.0], [0.5]]))
     assert above == pytest.approx(0.255**2 / (0.090**2 + 0.036**2), rel=1e-12)

@@ -1,0 +1,310 @@
+r"""Theory errors: the spread of predictions over draws of flavio's parameters.
+
+Form factors (with their correlations), CKM elements, masses and the nuisance parameters of subleading
+hadronic effects are drawn as flavio's ``sm_uncertainty`` draws them. For each draw flavio gives what the
+amplitudes are made of at a few nodes of q2; the difference to the central values is smooth, so its Chebyshev
+series is kept, and the amplitudes of any model follow for all draws at once. All channels share the same
+draws: errors are correlated.
+
+The paper's χ² uses flavio's Standard Model prediction of P5' with its error (its ref. [33]); so does
+``theory_covariance`` by default. What differs: the covariance between all bins and experiments is kept here,
+the R ratios get their (tiny) parametric error but no allowance for QED radiation, and no error depends on
+the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kinematics.cache import cache_folder, write_atomically
+from . import amplitudes, angular
+from .bins import bin_quadrature, evaluate, observable_channels
+from .channels import CHANNELS, Channel, get_channel
+from .measurements import BinnedObservable
+from .models import Model
+from .parameters import SCALE, flavio_version
+
+FloatArray = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+
+N_DRAWS = 100
+"""Draws of the parameters: the error of an error is 7 %."""
+
+SEED = 1704
+"""Seed of the draws."""
+
+RANGE = (0.04, 8.70)
+"""Range of q2 (GeV²) in which errors are known; outside, those of the amplitudes at the nearer end are used."""
+
+_DEGREE = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Differences between drawn and central ingredients of the amplitudes of one hadronic transition.
+
+    ``rows`` (n_draws, n_rows, degree+1): Chebyshev series, in the root of q2, of the differences of the rows
+    of `StandardModel.smooth`. ``extra`` (2, n_helicities, n_draws, degree+1): series of differences in
+    spectator scattering and subleading effects times q2, q2, √q2 (B → V: helicities +, -, 0) or of √q2 h_V
+    (B → P), for the b-quark decay and its conjugate. ``constant`` (n_draws, 2, 4), ``prefactors`` (n_draws,
+    2), ``m_b`` (n_draws): the drawn values themselves.
+    """
+
+    rows: FloatArray
+    extra: ComplexArray
+    constant: ComplexArray
+    prefactors: ComplexArray
+    m_b: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """What the formulas for amplitudes ask of a `StandardModel`, for all draws at once (first axis)."""
+
+    m_parent: float
+    m_hadron: float
+    m_b: FloatArray
+    prefactors: ComplexArray
+    spectator: ComplexArray
+
+    def spectator_amplitudes(self, q2: FloatArray, conjugate: bool = False) -> ComplexArray:
+        return self.spectator
+
+
+def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour: int = -1) -> FloatArray:
+    """J_i of every draw, (n_coefficients, n_draws, n_q2): as ``angular_coefficients``, q2 in GeV² and 1-d.
+
+    >>> from darkpenguin.physics.models import get_model
+    >>> j = draw_coefficients(get_channel("B0->K*0mumu"), get_model("sm"), [2.0, 5.0])
+    >>> j.shape
+    (12, 100, 2)
+    """
+    s = np.asarray(q2, dtype=float)
+    conjugate = flavour > 0
+    side = int(conjugate)
+    sm = amplitudes.standard_model(channel)
+    draws = theory_draws(channel)
+    t = _basis(s)
+    rows = sm.smooth(s)[None] + draws.rows @ t
+    factors = {name: rows[:, i] for i, name in enumerate(sm.form_factor_names)}
+    first = len(sm.form_factor_names) + 4 * side
+    wilson: dict[str, ComplexArray] = {
+        "7": rows[:, first] + 1j * rows[:, first + 1],
+        "v": rows[:, first + 2] + 1j * rows[:, first + 3],
+        **{name: draws.constant[:, side, i, None] for i, name in enumerate(amplitudes.CONSTANT)},
+    }
+    prefactors = draws.prefactors.T[:, :, None]
+    # eq. (9) divides by N: undo the central one, so that g_bs g_l stays what it is in every draw
+    heavy = amplitudes.new_physics(channel, Model(heavy=model.heavy), s, conjugate)
+    both = amplitudes.new_physics(channel, model, s, conjugate)
+    for name, value in both.items():
+        light = (value - heavy[name]) * (sm.prefactors[side] / prefactors[side])
+        wilson[name] = wilson.get(name, 0.0) + heavy[name] + light
+    extra = draws.extra[side] @ t
+    spectator = sm.spectator_amplitudes(s, conjugate)[:, None] * np.ones((1, len(draws.m_b), 1))
+    if channel.spin == 1:
+        spectator = spectator + extra / np.stack([s, s, np.sqrt(s)])[:, None]
+    drawn: Any = _Drawn(sm.m_parent, sm.m_hadron, draws.m_b[:, None], prefactors, spectator)
+    build = amplitudes._amplitudes_v if channel.spin == 1 else amplitudes._amplitudes_p
+    h = build(drawn, factors, wilson, s, channel.lepton_mass(), conjugate)
+    if channel.spin == 0:
+        h["V"] = h["V"] + extra[0] / np.sqrt(s)
+    h = {name: np.broadcast_to(value, rows[:, 0].shape) for name, value in h.items()}
+    return angular._COEFFICIENTS[channel.spin](h, sm, s, channel.lepton_mass())
+
+
+def theory_covariance(observables: Sequence[BinnedObservable], model: Model | None = None) -> FloatArray:
+    """Covariance of the predictions of binned observables over the draws, for the Standard Model unless told.
+
+    >>> from darkpenguin.physics.measurements import BinnedObservable
+    >>> p5 = [BinnedObservable("P5p", "B0->K*0mumu", 4.0, 6.0)]
+    >>> bool(0.05 < theory_covariance(p5)[0, 0] ** 0.5 < 0.12)
+    True
+    """
+    chosen = model or Model()
+    needed: dict[str, dict[tuple[float, float], None]] = {}
+    for observable in observables:
+        for name in observable_channels(observable):
+            assert observable.q2_min is not None
+            assert observable.q2_max is not None
+            needed.setdefault(name, {})[(observable.q2_min, observable.q2_max)] = None
+    integrals: dict[tuple[str, float | None, float | None], FloatArray] = {}
+    for name, bins in needed.items():
+        channel = get_channel(name)
+        q2, weights = bin_quadrature(channel, list(bins), chosen)
+        j = sum(draw_coefficients(channel, chosen, q2, flavour) for flavour in (-1, 1))
+        for (low, high), value in zip(bins, np.moveaxis(j @ weights.T, -1, 0), strict=True):
+            integrals[name, low, high] = value
+    columns = [
+        evaluate(o.name, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)])
+        for o in observables
+    ]
+    return np.atleast_2d(np.cov(np.stack(columns)))
+
+
+def theory_error(name: str, channel: str, model: Model, q2: npt.ArrayLike) -> FloatArray:
+    """Standard deviation over the draws of an observable at points of q2 (GeV²).
+
+    >>> from darkpenguin.physics.models import get_model
+    >>> bool(theory_error("R_K+", "B+->K+mumu", get_model("sm"), [3.0])[0] < 1e-3)
+    True
+    """
+    s = np.asarray(q2, dtype=float)
+    parts = [
+        sum(draw_coefficients(get_channel(part), model, s, flavour) for flavour in (-1, 1))
+        for part in observable_channels(BinnedObservable(name, channel))
+    ]
+    return np.asarray(np.std(evaluate(name, parts), axis=0, ddof=1))
+
+
+def _basis(q2: FloatArray) -> FloatArray:
+    """Chebyshev polynomials (degree+1, n_q2) in √q2 over the range."""
+    low, high = np.sqrt(RANGE)
+    x = (2.0 * np.sqrt(np.clip(q2, *RANGE)) - low - high) / (high - low)
+    return np.asarray(np.cos(np.arange(_DEGREE + 1)[:, None] * np.arccos(np.clip(x, -1.0, 1.0))))
+
+
+# -----------------------------------------------------------------------------------------------------------
+# Making and keeping the draws
+# -----------------------------------------------------------------------------------------------------------
+
+
+def theory_draws(channel: Channel) -> Draws:
+    """Draws of the channel's hadronic transition, from memory, the cache, or flavio (slow: for all channels).
+
+    The key of the cache holds flavio's version, the number of draws, the seed and this source.
+    """
+    return _all_draws()[channel.pair]
+
+
+def _file() -> Path | None:
+    folder = cache_folder()
+    digest = hashlib.sha256(Path(__file__).read_bytes() + Path(amplitudes.__file__).read_bytes())
+    name = f"draws-{flavio_version()}-{N_DRAWS}-{SEED}-{digest.hexdigest()[:16]}.npz"
+    return folder / name if folder else None
+
+
+def _pairs() -> dict[tuple[str, str], Channel]:
+    return {channel.pair: channel for channel in CHANNELS.values() if channel.lepton == "mu"}
+
+
+@lru_cache(maxsize=1)
+def _all_draws() -> dict[tuple[str, str], Draws]:
+    path = _file()
+    names = [field.name for field in fields(Draws)]
+    if path is not None and path.is_file():
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {
+                    pair: Draws(**{name: stored[f"{i}-{name}"] for name in names})
+                    for i, pair in enumerate(_pairs())
+                }
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            message = f"cache file {path} is damaged ({error}) and is made again"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+    made = dict(zip(_pairs(), _draw_all(), strict=True))
+    if path is not None:
+        arrays = {f"{i}-{name}": getattr(d, name) for i, d in enumerate(made.values()) for name in names}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_atomically(path, buffer.getvalue())
+    return made
+
+
+def _draw_all() -> list[Draws]:
+    """Draw flavio's parameters and evaluate it at the nodes; imports flavio."""
+    import flavio
+
+    state = np.random.get_state()   # noqa: NPY002  flavio draws with the global generator
+    np.random.seed(SEED)            # noqa: NPY002
+    try:
+        drawn = flavio.default_parameters.get_random_all(size=N_DRAWS)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+    sets = [{name: value[i] for name, value in drawn.items()} for i in range(N_DRAWS)]
+    central = flavio.default_parameters.get_central_all()
+    return [_draw_one(channel, central, sets) for channel in _pairs().values()]
+
+
+def _draw_one(channel: Channel, central: dict[str, float], sets: list[dict[str, float]]) -> Draws:
+    low, high = np.sqrt(RANGE)
+    x = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
+    nodes = (0.5 * (low + high) + 0.5 * (high - low) * x) ** 2
+    transform = 2.0 / (_DEGREE + 1) * np.cos(np.outer(np.arange(_DEGREE + 1), np.arccos(x)))
+    transform[0] *= 0.5
+    start = _ingredients(channel, central, nodes)
+    found = [_ingredients(channel, parameters, nodes) for parameters in sets]
+    return Draws(
+        rows=np.stack([(f.rows - start.rows) @ transform.T for f in found]),
+        extra=np.stack([(f.extra - start.extra) @ transform.T for f in found], axis=2),
+        constant=np.stack([f.constant for f in found]),
+        prefactors=np.stack([f.prefactors for f in found]),
+        m_b=np.array([f.m_b for f in found]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Ingredients:
+    rows: FloatArray        # (n_rows, n_q2)
+    extra: ComplexArray     # (2, n_helicities, n_q2)
+    constant: ComplexArray  # (2, 4)
+    prefactors: ComplexArray
+    m_b: float
+
+
+def _ingredients(channel: Channel, par: dict[str, float], nodes: FloatArray) -> _Ingredients:
+    """flavio's ingredients of the amplitudes for one set of parameters."""
+    import flavio
+    from flavio.physics.bdecays import bpll
+    from flavio.physics.bdecays.bvll import amplitudes as bvll
+    from flavio.physics.bdecays.wilsoncoefficients import get_wceff, wctot_dict
+    from flavio.physics.common import conjugate_par, conjugate_wc
+    from flavio.physics.running import running
+
+    parent, hadron, spin = channel.parent, channel.hadron, channel.spin
+    standard = flavio.WilsonCoefficients()
+    total = wctot_dict(standard, "bsmumu", SCALE, par)
+    sides = ((par, total), (conjugate_par(par), conjugate_wc(total)))
+    names = amplitudes.V_FORM_FACTORS if spin == 1 else amplitudes.P_FORM_FACTORS
+    helicities = ("pl", "mi", "0") if spin == 1 else ("V",)
+    rows = np.empty((len(names) + 8, len(nodes)))
+    extra = np.zeros((2, len(helicities), len(nodes)), dtype=complex)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")   # "should not be trusted above 6 GeV^2": said in the README
+        for k, q2 in enumerate(nodes):
+            module = bvll if spin == 1 else bpll
+            factors = module.get_ff(q2, par.copy(), parent, hadron)   # flavio writes into its argument
+            rows[: len(names), k] = [factors[name] for name in names]
+            for side, (parameters, coefficients) in enumerate(sides):
+                wilson = get_wceff(q2, coefficients, parameters, parent, hadron, "mu", SCALE)
+                first = len(names) + 4 * side
+                rows[first : first + 4, k] = [
+                    wilson["7"].real, wilson["7"].imag, wilson["v"].real, wilson["v"].imag
+                ]
+                if spin == 1:
+                    scattering = bvll.get_ss(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
+                    shift = bvll.get_subleading(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
+                    for i, helicity in enumerate(helicities):
+                        power = 0.5 if helicity == "0" else 1.0
+                        value = scattering[helicity, "V"] + shift.get((helicity, "V"), 0.0)
+                        extra[side, i, k] = value * q2**power
+                else:
+                    shift = bpll.get_subleading(q2, standard, par, parent, hadron, "mu", bool(side))
+                    extra[side, 0, k] = shift.get("V", 0.0) * q2**0.5
+    constant = np.empty((2, len(amplitudes.CONSTANT)), dtype=complex)
+    for side, (parameters, coefficients) in enumerate(sides):
+        wilson = get_wceff(1.0, coefficients, parameters, parent, hadron, "mu", SCALE)
+        constant[side] = [wilson[name] for name in amplitudes.CONSTANT]
+    prefactors = np.array([bvll.prefactor(None, parameters, parent, hadron) for parameters, _ in sides])
+    return _Ingredients(rows, extra, constant, prefactors, float(running.get_mb(par, SCALE)))
