@@ -6,7 +6,7 @@ An S-wave Kπ pair has helicity zero only, so in every amplitude of hadron helic
 
 the √3 being the ratio of the normalised d-functions, :math:`\sqrt{3}\,d^1_{00} = \sqrt3\cos\theta_K` against
 :math:`d^0_{00} = 1`. J_1c, J_2c, J_6c are quadratic in the amplitudes of helicity zero, J_4, J_5, J_7, J_8
-linear, the others do not contain them. So ten functions join the twelve of the P wave, in the same normalisation
+linear, the others do not contain them. So ten functions join the twelve of the P wave, normalised alike
 
 .. math::
     \frac{32\pi}{9}\, w = \sum_i J_i f_i + S_{1c} + S_{2c}\cos2\theta_\ell + S_{6c}\cos\theta_\ell
@@ -24,9 +24,9 @@ and each follows from the *same* formula J(H) as the P wave, whatever the lepton
 H + H_S meaning that H_S is added to the amplitudes of helicity zero. No formula is written twice. F_S, A_S,
 A_S4, A_S5, A_S7, A_S8 are those of arXiv:1512.04442; S_1c, S_2c, with lepton masses, as in arXiv:1209.1525.
 
-The signs of 4, 6, 7, 9 (LHCb's convention) or 5, 6, 8, 9 (theory, b-bar decay) apply to the terms here with the
-same index: they come from the same cos θ_ℓ and φ. The other terms in cos θ_K keep their sign, since θ_K is that
-of the kaon in both conventions and for both flavours.
+The signs of 4, 6, 7, 9 (LHCb's convention) or 5, 6, 8, 9 (theory, b-bar decay) apply to the terms here with
+the same index: they come from the same cos θ_ℓ and φ. The other terms keep their sign: θ_K is that of the
+kaon in both conventions and for both flavours.
 """
 
 from __future__ import annotations
