@@ -331,7 +331,7 @@ def fit_counts(
         >>> import numpy as np
         >>> model = CountModel([[10.0, 5.0, 0.0], [20.0, 5.0, 0.0]], ("g",))
         >>> fit = fit_counts(model, np.array([[15.0, 25.0]]))
-        >>> round(float(fit.values[0, 0]), 9), STATUS_NAMES[int(fit.status[0])]
+        >>> round(float(fit.values[0, 0]), 6), STATUS_NAMES[int(fit.status[0])]
         (1.0, 'converged')
     """
     xp = array_module(counts)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .counts import array_module
+from .densities import DENSITIES
 from .fits import FitResult, invert, minimise
 
 Array = npt.NDArray[np.float64]
@@ -23,43 +24,15 @@ MOMENT_OBSERVABLES = ("FL", "S3", "S4", "S5", "AFB", "S7", "S8", "S9", "P5p")
 """Observables of B → V ℓℓ estimated here, in the order of the columns."""
 
 
-def basis(cos_theta_k: Any, cos_theta_l: Any, phi: Any) -> Any:
-    r"""Angular functions f_i of B → V ℓℓ in the order 1s 1c 2s 2c 3 4 5 6s 6c 7 8 9; shape (..., 12).
+def functions(kind: str, *angles: npt.ArrayLike) -> Array:
+    """Angular functions f_i of events, shape (..., n): the last axis counts the coefficients.
 
-    Eq. (2.2) of arXiv:0811.1214: the density is 9/(32π) Σ J_i f_i in dcosθ_K dcosθ_ℓ dφ.
+    ``kind`` is ``vector`` (angles cosθ_K, cosθ_ℓ, φ) or ``scalar`` (cosθ_ℓ), as in ``densities``.
 
-    >>> basis(np.array(0.0), np.array(1.0), np.array(0.0)).tolist()
-    [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    >>> functions("scalar", [0.5]).tolist()
+    [[1.0, 0.5, 0.25]]
     """
-    xp = array_module(cos_theta_k)
-    ck2, cl2 = cos_theta_k * cos_theta_k, cos_theta_l * cos_theta_l
-    sk2, sl2 = 1.0 - ck2, 1.0 - cl2
-    sl = xp.sqrt(sl2)
-    s2k = 2.0 * xp.sqrt(sk2) * cos_theta_k
-    s2l, c2l = 2.0 * sl * cos_theta_l, 2.0 * cl2 - 1.0
-    cp, sp = xp.cos(phi), xp.sin(phi)
-    c2p, s2p = cp * cp - sp * sp, 2.0 * sp * cp
-    columns = [
-        sk2,
-        ck2,
-        sk2 * c2l,
-        ck2 * c2l,
-        sk2 * sl2 * c2p,
-        s2k * s2l * cp,
-        s2k * sl * cp,
-        sk2 * cos_theta_l,
-        ck2 * cos_theta_l,
-        s2k * sl * sp,
-        s2k * s2l * sp,
-        sk2 * sl2 * s2p,
-    ]
-    return xp.stack(columns, axis=-1)
-
-
-def scalar_basis(cos_theta_l: Any) -> Any:
-    """Angular functions 1, cosθ_ℓ, cos²θ_ℓ of B → P ℓℓ (coefficients a, b, c); shape (..., 3)."""
-    xp = array_module(cos_theta_l)
-    return xp.stack([xp.ones_like(cos_theta_l), cos_theta_l, cos_theta_l * cos_theta_l], axis=-1)
+    return np.ascontiguousarray(np.moveaxis(DENSITIES[kind].basis(*(np.asarray(a) for a in angles)), 0, -1))
 
 
 @lru_cache(maxsize=4)
@@ -68,22 +41,18 @@ def tensors(kind: str) -> tuple[Array, Array]:
 
     .. math:: G_{ij} = \int f_i f_j\,d\Omega,\qquad T_{ijk} = \int f_i f_j f_k\,d\Omega
 
-    with the normalisation of the density inside (9/32π for ``vector``, 1 for ``scalar``), so that
+    with the normalisation of the density (9/32π for ``vector``, 1 for ``scalar``), so that
     :math:`\langle f_i\rangle = G_{ij}S_j` and :math:`\langle f_i f_j\rangle = T_{ijk}S_k` for S = J/Γ.
     """
-    x, w = np.polynomial.legendre.leggauss(12)
-    if kind == "scalar":
-        f = scalar_basis(x)
-        return np.einsum("n,ni,nj->ij", w, f, f), np.einsum("n,ni,nj,nk->ijk", w, f, f, f)
-    # sin θ_ℓ appears to odd powers only multiplied by an odd power of sin φ or cos φ: those integrals vanish
-    # in φ, which the trapezoidal rule reproduces exactly; what is left is polynomial in both cosines.
-    phi = np.arange(16) * (2.0 * np.pi / 16)
-    k, ell, p = np.meshgrid(x, x, phi, indexing="ij")
-    weight = (w[:, None, None] * w[None, :, None] * np.full(16, 2.0 * np.pi / 16)) * (9.0 / (32.0 * np.pi))
-    f = basis(k.ravel(), ell.ravel(), p.ravel())
-    q = weight.ravel()
-    # triple products of f_4, f_5, f_7, f_8 keep sqrt(1 - x²) to even powers, so they are polynomials too
-    return np.einsum("n,ni,nj->ij", q, f, f), np.einsum("n,ni,nj,nk->ijk", q, f, f, f, optimize=True)
+    density = DENSITIES[kind]
+    *angles, weights = density.angular_grid
+    f = density.basis(*angles)
+    q = density.norm * weights
+    # products of three f_i hold the roots sin θ to even powers only, where the integral over φ does not
+    # vanish
+    gram = np.einsum("n,in,jn->ij", q, f, f)
+    triple = np.einsum("n,in,jn,kn->ijk", q, f, f, f, optimize=True)
+    return np.where(abs(gram) > 1e-13, gram, 0.0), np.where(abs(triple) > 1e-13, triple, 0.0)
 
 
 def expected_moments(coefficients: npt.ArrayLike, kind: str = "vector") -> tuple[Array, Array]:
@@ -220,7 +189,7 @@ def _linear_density(f: Any, kind: str) -> tuple[Any, list[Any]]:
 
 
 def fit_angles(
-    functions: Any,
+    events: Any,
     mask: Any,
     start: Any | None = None,
     *,
@@ -237,14 +206,14 @@ def fit_angles(
     Parameters are not confined to where the density is positive at all angles.
 
     Args:
-        functions: ``basis`` (or ``scalar_basis``) of the events, shape (toys, events, functions), padded.
+        events: ``functions`` of the events, shape (toys, events, functions), padded.
         mask: 1 for an event, 0 for padding, shape (toys, events).
         start: starting values (toys, parameters); isotropic lepton distribution if None.
         kind: ``vector`` or ``scalar``.
         chunk: toys fitted at a time; has no influence on the result.
         max_iterations: steps before a fit is given up.
     """
-    xp = array_module(functions)
+    xp = array_module(events)
     names = LIKELIHOOD_OBSERVABLES if kind == "vector" else ("AFB", "FH")
     p = len(names)
 
@@ -268,18 +237,18 @@ def fit_angles(
         hessian = xp.matmul(scaled, xp.matrix_transpose(scaled))
         return value(x, data), gradient, hessian, xp.sum(scaled * scaled, axis=2)
 
-    n = functions.shape[0]
+    n = events.shape[0]
     parts = []
     for begin in range(0, n, chunk):
         end = min(begin + chunk, n)
-        constant, slopes = _linear_density(functions[begin:end, ...], kind)
+        constant, slopes = _linear_density(events[begin:end, ...], kind)
         data = (constant, xp.stack(slopes, axis=1), mask[begin:end, :])
         if start is None:
-            first = xp.zeros((end - begin, p), dtype=functions.dtype, device=functions.device)
+            first = xp.zeros((end - begin, p), dtype=events.dtype, device=events.device)
             column = xp.asarray(
                 [0.5 if name in ("FL", "FH") else 0.0 for name in names],
-                dtype=functions.dtype,
-                device=functions.device,
+                dtype=events.dtype,
+                device=events.device,
             )
             first = first + column[None, :]
         else:

@@ -103,7 +103,7 @@ def ratio_estimate(
         >>> import numpy as np
         >>> r = ratio_estimate(np.array([400.0]), np.array([100.0]), 4.0)
         >>> [round(float(v[0]), 3) for v in (r.value, r.error_low, r.error_high)]
-        [1.0, 0.107, 0.119]
+        [1.0, 0.105, 0.12]
     """
     xp = array_module(n_mu, n_e)
     like = n_mu if hasattr(n_mu, "dtype") else n_e
