@@ -269,8 +269,8 @@ _BENCHMARKS: tuple[dict[str, Any], ...] = (
     {"name": "fig1-2.8gev", "light_vectors": (_paper_vector(2.8, -1.96e-8),)},
     # Fig. 2, left
     {"name": "fig2", "light_vectors": (_paper_vector(2.5, -1.5e-8),)},
-    # Fit of a Breit-Wigner in q² to Belle II's B+ → K+ νν̄ (arXiv:2602.09666): m = 2.1 GeV, here with Γ = 0.1 GeV,
-    # BR(B+ → K+ χχ) = 9.2e-6, which g_bs is solved for. With couplings to muons: today's (g-2)_μ is met (4.5e-10).
+    # Fit of a Breit-Wigner in q² to Belle II's B+ → K+ νν̄ (arXiv:2602.09666): m = 2.1 GeV, here with
+    # Γ = 0.1 GeV, BR(B+ → K+ χχ) = 9.2e-6, which g_bs is solved for. With muons: (g-2)_μ as measured today.
     {"name": "belle2-2.1gev", "light_vectors": ({"mass": 2.1, "width": 0.1, "g_bs": 1.469161e-8},)},
     {"name": "belle2-2.1gev-mu", "light_vectors": (
         {"mass": 2.1, "width": 0.1, "g_bs": 1.469161e-8, "g_mu_v": 0.05, "g_mu_a": -0.022},)},
