@@ -281,7 +281,7 @@ def _annihilation(request: _Request) -> list[Row]:
         m_dm = request.m_dm or (vector.m_chi if natural else vector.mass / 4)
         if not m_mu < m_dm < vector.mass / 2:
             raise InputError(
-                f"dm_mass = {m_dm:g} GeV: eqs. (11) and (12) need a mass above m_mu = {m_mu:.4g} GeV and below "
+                f"dm_mass = {m_dm:g} GeV: eqs. (11) and (12) need a mass above {m_mu:.4g} (m_mu) and below "
                 f"m_V/2 = {vector.mass / 2:g} GeV; choose one in between"
             )
         where = f"m_chi = {m_dm:g} GeV" + ("" if natural or request.m_dm else " (m_V/4 for illustration)")

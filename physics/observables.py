@@ -66,7 +66,7 @@ class Observable:
 
     ``formula`` takes the averages of one channel; for a ratio of lepton flavours (``denominator`` given) it
     is evaluated on both channels and divided. ``spin`` is that of the hadron, None for either. ``channel``
-    is the default.
+    is the default. ``invisible``: also for B → K(*) χχ and νν̄.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Observable:
     description: str
     unit: str = "1"
     denominator: str | None = None
+    invisible: bool = False
 
 
 def _branching(a: Averages) -> Array:
@@ -88,6 +89,13 @@ def _afb(a: Averages) -> Array:
     if "b" in a.channel.coefficients:
         return np.asarray(a.s("b") / a.rate)
     return np.asarray((0.75 * a.s("6s") + 0.375 * a.s("6c")) / a.rate)
+
+
+def _f_l(a: Averages) -> Array:
+    """-S_2c, as LHCb has it; without charged leptons the cos²θ_K part of the rate (the same for m = 0)."""
+    if a.channel.lepton is None:
+        return np.asarray((0.75 * a.s("1c") - 0.25 * a.s("2c")) / a.rate)
+    return np.asarray(-a.s("2c") / a.rate)
 
 
 def _s(name: str) -> Formula:
@@ -111,12 +119,12 @@ def _rows() -> dict[str, Observable]:
     dbr = r"d\mathcal{B}/dq^2\ [\mathrm{GeV}^{-2}]"
     rows = [
         Observable("dBR", _branching, dbr, star, None,
-                   "CP-averaged differential branching fraction; in a bin its mean over the bin", "1/GeV^2"),
+                   "CP-averaged differential branching fraction; in a bin its mean over the bin", "1/GeV^2",
+                   invisible=True),
         Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry"),
-        Observable("FL", lambda a: np.asarray(-a.s("2c") / a.rate), r"F_L", star, 1,
-                   "longitudinal polarisation of the K*"),
+        Observable("FL", _f_l, r"F_L", star, 1, "longitudinal polarisation of the K*", invisible=True),
         Observable("ACP", lambda a: np.asarray(a.rate_difference / a.rate), r"A_{CP}", star, None,
-                   "CP asymmetry of the rate"),
+                   "CP asymmetry of the rate", invisible=True),
         Observable("FH", _flat_term, r"F_H", plain, 0, "flat term of B -> K l l"),
         Observable("P1", _p("3", 0.5), "P_1", star, 1, "optimised angular observable"),
         Observable("P2", _p("6s", 0.125), "P_2", star, 1, "optimised angular observable"),
@@ -180,7 +188,7 @@ def _channels(observable: Observable, channel: Channel | str | None) -> tuple[Ch
             )
         return get_channel(observable.channel), get_channel(observable.denominator)
     chosen = as_channel(observable.channel if channel is None else channel)
-    if chosen.lepton is None:
+    if chosen.lepton is None and not observable.invisible:
         raise InputError(f"channel = {chosen.name}: {observable.name} needs charged leptons")
     if observable.spin is not None and chosen.spin != observable.spin:
         kind = "B -> K* l l" if observable.spin == 1 else "B -> K l l"
