@@ -1,9 +1,9 @@
 r"""Bin integrals of the angular coefficients as exact polynomials in the couplings.
 
-At fixed masses and widths every amplitude is linear in the heavy Wilson coefficients and in the products
-:math:`g_{bs}\,g_\ell` of each light vector, so every J_i, and its integral over a bin, is a quadratic form in
-them. A plane of couplings then costs one matrix product. The kernels, amplitudes for a unit Wilson coefficient, do
-not know the light vectors at all: a new mass or width re-evaluates nothing but the propagator.
+At fixed masses and widths every amplitude is linear in the heavy Wilson coefficients and in the products g_bs
+g_ℓ of each light vector, so every J_i, and its integral over a bin, is a quadratic form in them. A plane
+of couplings then costs one matrix product. The kernels, amplitudes for a unit Wilson coefficient, do not know
+the light vectors at all: a new mass or width re-evaluates nothing but the propagator.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ComplexArray = npt.NDArray[np.complex128]
 Bin = tuple[float, float]
 Amplitudes = dict[str, ComplexArray]
 
-_ORDER = 8
+_ORDER = 10
 _BROAD = 0.2   # GeV²: a resonance with m Γ above this is smooth on the panels of the Standard Model
 _COEFFICIENTS = ("C7", "C7p", "C9", "C9p", "C10", "C10p", "CS", "CSp", "CP", "CPp")
 _LEPTONIC = _COEFFICIENTS[2:]
@@ -135,14 +135,15 @@ def linear_couplings(
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
     >>> found = linear_couplings(get_channel("B+->K+mumu"), get_model("fig2"))
-    >>> [(d.coefficient, complex(z).real) for d, z in found.items()]
+    >>> [(d.coefficient, round(complex(z).real, 12)) for d, z in found.items()]
     [('C9', -1.5e-09), ('C10', 6.6e-10)]
     """
     given = dict(values or {})
     found: dict[Direction, Any] = {}
 
     def value(path: str, default: complex) -> Any:
-        return given.get(path, np.asarray(default))
+        chosen = given.get(path, default)
+        return np.asarray(chosen) if isinstance(chosen, (int, float, complex)) else chosen
 
     for i, vector in enumerate(model.light_vectors):
         for quark, prime in (("g_bs", ""), ("g_bs_right", "p")):
@@ -187,7 +188,7 @@ class BinPolynomial:
     def monomials(self, couplings: Mapping[Direction, Any]) -> Any:
         """Monomials (n_points, n_monomials) of couplings, whose arrays have shape (n_points,) or ()."""
         found = [couplings.get(direction, np.zeros(1)) for direction, _ in self.basis]
-        xp = next((_namespace(z) for z in found if _namespace(z) is not np), np)
+        xp = next((namespace(z) for z in found if namespace(z) is not np), np)
         u = [xp.ones(1)]
         for z, (_, part), scale in zip(found, self.basis, self.scale, strict=True):
             u.append(xp.atleast_1d(getattr(xp.asarray(z), part)) / float(scale))
@@ -201,7 +202,7 @@ class BinPolynomial:
             raise ValueError(f"the polynomial was made without {sorted(unknown)}")
         both = self.coefficients.sum(axis=0)
         monomials = self.monomials(couplings)
-        xp = _namespace(monomials)
+        xp = namespace(monomials)
         flat = monomials @ xp.asarray(both.reshape(len(both), -1))
         return xp.moveaxis(flat.reshape(len(monomials), *both.shape[1:]), -1, 0)
 
@@ -336,7 +337,7 @@ class BinPredictor:
     >>> r_k = BinnedObservable("R_K+", "B+->K+mumu", 1.0, 6.0)
     >>> predictor = build_predictor([r_k], get_model("fig2"))
     >>> predictor({"light_vectors.0.g_mu_v": np.array([0.0, 0.1]), "light_vectors.0.g_mu_a": 0.0})[0].round(3)
-    array([1.001])
+    array([1.])
     """
 
     observables: tuple[BinnedObservable, ...]
@@ -356,8 +357,8 @@ class BinPredictor:
                 k = self.polynomials[name].bins.index((observable.q2_min, observable.q2_max))
                 parts.append(integrals[name][:, :, k])
             column = evaluate(observable.name, parts)
-            columns.append(column * _namespace(column).ones(size))
-        return _namespace(columns[0]).stack(columns, axis=-1)
+            columns.append(column * namespace(column).ones(size))
+        return namespace(columns[0]).stack(columns, axis=-1)
 
 
 def build_predictor(
@@ -395,6 +396,6 @@ def predict_bins(observables: Sequence[BinnedObservable], model: Model) -> Float
     return prediction
 
 
-def _namespace(array: Any) -> Any:
+def namespace(array: Any) -> Any:
     """NumPy, or the library that the array comes from."""
     return np if isinstance(array, (np.ndarray, float)) else sys.modules[type(array).__module__.split(".")[0]]

@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..kinematics.errors import InputError
+from .bins import namespace
 from .measurements import BinnedObservable, Measurement, load_measurements
 
 FloatArray = npt.NDArray[np.float64]
@@ -127,38 +129,42 @@ class GroupLikelihood:
             start = block.stop
         return matrix
 
-    def errors(self, predictions: FloatArray) -> FloatArray:
+    def errors(self, predictions: Any) -> Any:
         """Experimental error on the side of each measured value on which the prediction lies."""
         up = np.concatenate([measurement.error_up for measurement in self.measurements])
         down = np.concatenate([measurement.error_down for measurement in self.measurements])
         return np.where(predictions > self.central, up, down)
 
-    def chi2(self, predictions: FloatArray) -> FloatArray:
-        """Chi squared of predictions of shape (..., n_observables); the result has the leading shape."""
+    def chi2(self, predictions: Any) -> Any:
+        """Chi squared of predictions of shape (..., n_observables); the result has the leading shape.
+
+        Runs on the library that the predictions come from, NumPy or CuPy.
+        """
+        xp = namespace(predictions)
         shape = predictions.shape[:-1]
         flat = predictions.reshape(-1, predictions.shape[-1])
         up = np.concatenate([measurement.error_up for measurement in self.measurements])
         down = np.concatenate([measurement.error_down for measurement in self.measurements])
-        residual = self.central - flat
+        residual = xp.asarray(self.central) - flat
         # one inverse for each pattern of sides: a handful, whatever the number of points
         sides = residual < 0.0
         two_sided = up != down
-        code = sides[:, two_sided] @ (1 << np.arange(two_sided.sum(), dtype=np.int64))
-        chi2 = np.empty(len(flat))
-        patterns, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-        for i in range(len(patterns)):
-            here = inverse == i
-            error = np.where(sides[first[i]], up, down)
+        powers = xp.asarray(np.where(two_sided, 2.0 ** np.cumsum(two_sided), 0.0))
+        code = sides.astype(float) @ powers
+        chi2 = xp.empty(len(flat))
+        for pattern in xp.unique(code):
+            here = code == pattern
+            below = sides[int(xp.argmax(here))]
+            error = np.where(below if xp is np else below.get(), up, down)
             covariance = np.outer(error, error) * self.correlation + self.theory
-            whitener = np.linalg.inv(np.linalg.cholesky(covariance))
-            chi2[here] = np.sum((residual[here] @ whitener.T) ** 2, axis=-1)
+            whitener = xp.asarray(np.linalg.inv(np.linalg.cholesky(covariance)))
+            chi2[here] = ((residual[here] @ whitener.T) ** 2).sum(axis=-1)
         return chi2.reshape(shape)
 
     def pulls(self, predictions: FloatArray) -> FloatArray:
         """(measured - predicted) / error for every observable, theory error included, correlations not."""
         variance = self.errors(predictions) ** 2 + np.diag(self.theory)
-        pulls: FloatArray = (self.central - predictions) / np.sqrt(variance)
-        return pulls
+        return np.asarray((self.central - predictions) / np.sqrt(variance))
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +198,7 @@ class Likelihood:
         """Every observable that a prediction is needed for, once."""
         return tuple(dict.fromkeys(o for group in self.groups for o in group.observables))
 
-    def chi2(self, predictions: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    def chi2(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """Chi squared of each group, from predictions by group, shape (..., n_observables of the group)."""
         return {group.group.name: group.chi2(predictions[group.group.name]) for group in self.groups}
 

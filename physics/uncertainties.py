@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from ..kinematics.cache import cache_folder, write_atomically
 from . import amplitudes, angular
-from .bins import bin_quadrature, evaluate, observable_channels
+from .bins import evaluate, observable_channels
 from .channels import CHANNELS, Channel, get_channel
 from .measurements import BinnedObservable
 from .models import Model
@@ -45,7 +45,7 @@ SEED = 1704
 """Seed of the draws."""
 
 RANGE = (0.04, 8.70)
-"""Range of q2 (GeV²) in which errors are known; outside, those of the amplitudes at the nearer end are used."""
+"""Range of q2 (GeV²) in which errors are known; outside, those of the nearer end are used."""
 
 _DEGREE = 12
 
@@ -132,7 +132,11 @@ def theory_covariance(observables: Sequence[BinnedObservable], model: Model | No
     >>> bool(0.05 < theory_covariance(p5)[0, 0] ** 0.5 < 0.12)
     True
     """
-    chosen = model or Model()
+    return _covariance(tuple(observables), model or Model()).copy()
+
+
+@lru_cache(maxsize=64)
+def _covariance(observables: tuple[BinnedObservable, ...], chosen: Model) -> FloatArray:
     needed: dict[str, dict[tuple[float, float], None]] = {}
     for observable in observables:
         for name in observable_channels(observable):
@@ -142,7 +146,7 @@ def theory_covariance(observables: Sequence[BinnedObservable], model: Model | No
     integrals: dict[tuple[str, float | None, float | None], FloatArray] = {}
     for name, bins in needed.items():
         channel = get_channel(name)
-        q2, weights = bin_quadrature(channel, list(bins), chosen)
+        q2, weights = _quadrature(channel, list(bins))
         j = sum(draw_coefficients(channel, chosen, q2, flavour) for flavour in (-1, 1))
         for (low, high), value in zip(bins, np.moveaxis(j @ weights.T, -1, 0), strict=True):
             integrals[name, low, high] = value
@@ -151,6 +155,15 @@ def theory_covariance(observables: Sequence[BinnedObservable], model: Model | No
         for o in observables
     ]
     return np.atleast_2d(np.cov(np.stack(columns)))
+
+
+def _quadrature(channel: Channel, bins: list[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights of bins, good to some 1e-3 of an error: panels of half a GeV², denser at threshold."""
+    low, high = channel.q2_limits()
+    start, stop = max(min(b[0] for b in bins), low), min(max(b[1] for b in bins), high)
+    points = np.concatenate([np.ravel(bins), [0.06, 0.1, 0.2], np.arange(0.5, high, 0.5)])
+    q2, weight = angular.quadrature(points, start, stop, order=4)
+    return q2, np.array([np.where((q2 > b[0]) & (q2 < b[1]), weight, 0.0) for b in bins])
 
 
 def theory_error(name: str, channel: str, model: Model, q2: npt.ArrayLike) -> FloatArray:

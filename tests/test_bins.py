@@ -43,7 +43,7 @@ def test_polynomial_is_exact(name, model):
 
 
 def test_conjugating_the_propagator_would_be_seen():
-    """The mutation: a wrong phase of the coupling in one flavour moves the sums far more than is allowed above."""
+    """The mutation: a wrong phase of the coupling in one flavour moves the sums far more than that."""
     channel, model = get_channel("B0->K*0mumu"), get_model("fig2")
     q2, weights = bin_quadrature(channel, BINS, model)
     right = sum(angular_coefficients(channel, model, q2, flavour) for flavour in (-1, 1)) @ weights.T
@@ -61,7 +61,8 @@ def test_a_grid_of_couplings_is_the_same_as_one_at_a_time():
     ]
     rng = np.random.default_rng(1)
     values = {
-        "light_vectors.0.g_mu_v": rng.uniform(-0.2, 0.2, 5), "light_vectors.0.g_mu_a": rng.uniform(-0.1, 0.1, 5)
+        "light_vectors.0.g_mu_v": rng.uniform(-0.2, 0.2, 5),
+        "light_vectors.0.g_mu_a": rng.uniform(-0.1, 0.1, 5),
     }
     table = build_predictor(observables, model, values)(values)
     for i in range(5):
@@ -106,11 +107,11 @@ def test_standard_model_agrees_with_flavio(key):
 
 
 def test_formulas_agree_with_the_table_of_observables():
-    """The array-library-neutral formulas here and the table of the command line are the same functions."""
+    """The formulas here, for any array library, are those of the command line's table."""
     channel = get_channel("B0->K*0mumu")
     q2 = np.linspace(1.0, 6.0, 7)
     b, conjugate = (angular_coefficients(channel, get_model("fig2"), q2, flavour) for flavour in (-1, 1))
-    for name in ["FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p"]:
+    for name in ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9", "P1", "P2", "P3", "P4p", "P5p", "P8p"):
         expected = OBSERVABLES[name].formula(Averages(channel, b, conjugate))
         assert np.allclose(evaluate(name, [b + conjugate]), expected, rtol=1e-12), name
 
