@@ -34,14 +34,13 @@ def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[
     ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
     """
     for _ in range(10):
-        p0 = np.uint64(0xD2511F53) * np.uint64(c0)
-        p1 = np.uint64(0xCD9E8D57) * np.uint64(c2)
-        c0 = np.uint32(np.uint32(p1 >> np.uint64(32)) ^ c1 ^ k0)
-        c2 = np.uint32(np.uint32(p0 >> np.uint64(32)) ^ c3 ^ k1)
-        c1 = np.uint32(p1 & np.uint64(0xFFFFFFFF))
-        c3 = np.uint32(p0 & np.uint64(0xFFFFFFFF))
-        k0 = np.uint32((np.uint64(k0) + np.uint64(0x9E3779B9)) & np.uint64(0xFFFFFFFF))
-        k1 = np.uint32((np.uint64(k1) + np.uint64(0xBB67AE85)) & np.uint64(0xFFFFFFFF))
+        p0 = np.uint64(np.uint32(0xD2511F53)) * np.uint64(c0)
+        p1 = np.uint64(np.uint32(0xCD9E8D57)) * np.uint64(c2)
+        c0 = np.uint32(p1 >> np.uint64(32)) ^ c1 ^ k0
+        c2 = np.uint32(p0 >> np.uint64(32)) ^ c3 ^ k1
+        c1, c3 = np.uint32(p1), np.uint32(p0)
+        k0 = np.uint32(k0 + np.uint32(0x9E3779B9))
+        k1 = np.uint32(k1 + np.uint32(0xBB67AE85))
     return c0, c1, c2, c3
 
 

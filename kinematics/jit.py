@@ -18,21 +18,24 @@ import hashlib
 import pickle
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numba
+from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+from numba.extending import intrinsic
 
 from .cache import cache_folder, write_atomically
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-FLOATING_POINT = {"error_model": "numpy", "fastmath": frozenset({"contract", "nsz"})}
+FLOATING_POINT: Mapping[str, Any] = MappingProxyType({"error_model": "numpy", "fastmath": {"contract", "nsz"}})
 _ROOMS = ("generator", "kinematics", "physics")
 
 
@@ -142,3 +145,24 @@ def kernel(function: Function) -> Function:
     if hasattr(compiled, "_cache"):   # a plain function when NUMBA_DISABLE_JIT is set
         compiled._cache = CompiledCache(function)
     return compiled
+
+
+def _wide_vectors(typing_context: Any) -> tuple[Any, Any]:
+    """Let LLVM use the widest vectors of the processor in the function that calls this.
+
+    On processors with AVX-512 LLVM keeps to half its width unless a function asks: for long loops of arithmetic the
+    full width is a tenth to a quarter faster. Numba knows no option for it, so this sets LLVM's own attribute. It
+    has no effect on results, nor on a processor without such vectors, nor where the JIT is off.
+    """
+    def mark(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')   # llvmlite's add() knows no strings
+        return context.get_dummy_value()
+
+    return types.void(), mark
+
+
+def _no_vectors() -> None:
+    """What `wide_vectors` is to plain Python."""
+
+
+wide_vectors = _no_vectors if numba.config.DISABLE_JIT else intrinsic(_wide_vectors)

@@ -1,0 +1,226 @@
+"""Where events are made: CPU threads or a GPU, chosen once, an explicit object, nothing global.
+
+Event i of a run is a pure function of (seed, stream, i, table): it does not depend on threads, chunks, partitions or
+the device. On the CPU this holds bit by bit (for one processor model and Numba version); CPU and GPU have the same
+random bits and agree in the floats to rounding, but for a discrete choice within rounding of its threshold.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from ..kinematics.errors import InputError
+from .tables import Table
+
+Precision = Literal["float64", "float32"]
+PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
+DEVICES = ("auto", "cpu", "gpu")
+Columns = dict[str, Any]
+"""Columns of events: NumPy arrays from the CPU, CuPy arrays from a GPU."""
+
+_PIECE = 1 << 16     # events that a thread takes at a time, at least
+
+
+class Backend(Protocol):
+    """What makes events. ``out`` takes columns to be filled, of the right length and type, instead of new ones."""
+
+    @property
+    def name(self) -> str:
+        """``cpu`` or ``gpu``."""
+
+    @property
+    def precision(self) -> Precision:
+        """Type of the floating-point columns."""
+
+    def describe(self) -> str:
+        """What was chosen and why, in a line."""
+
+    def generate(self, table: Table, seed: int, start: int, stop: int, stream: int = 0,
+                 out: Mapping[str, Any] | None = None) -> Columns:
+        """Events ``start`` to ``stop`` of a seed and stream."""
+
+
+@dataclass(frozen=True)
+class CpuBackend:
+    """The CPU: compiled loops over blocks of events, on a number of threads that is this object's own.
+
+    >>> import numpy as np
+    >>> from darkpenguin.generator.tables import build_table
+    >>> table = build_table(lambda s: np.array([1 + s, 0 * s, -s / 2]), [], 0.0, 1.0, kind="scalar")
+    >>> columns = CpuBackend("float64", threads=1).generate(table, seed=7, start=10, stop=13)
+    >>> list(columns), len(columns["q2"])
+    (['q2', 'cos_theta_l', 'flavour'], 3)
+    """
+
+    precision: Precision
+    threads: int
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """``cpu``."""
+        return "cpu"
+
+    def describe(self) -> str:
+        """What was chosen and why, in a line."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"CPU, {threads}, {self.precision}" + (f" ({self.reason})" if self.reason else "")
+
+    def generate(self, table: Table, seed: int, start: int, stop: int, stream: int = 0,
+                 out: Mapping[str, Any] | None = None) -> Columns:
+        """Events ``start`` to ``stop`` of a seed and stream, as NumPy columns.
+
+        Raises:
+            InputError: a seed, stream or range outside what a counter can hold, or unfit columns in ``out``.
+        """
+        from .loops import BLOCK, RANGES
+
+        key, counter = counter_words(seed, stream, start, stop)
+        columns = _columns(table, self.precision, stop - start, out, np)
+        rows = table.packed_float32 if self.precision == "float32" else table.packed_float64
+        fill, arrays, flat = RANGES[table.kind], tuple(columns.values()), rows.reshape(-1)
+
+        def piece(bounds: tuple[int, int]) -> None:
+            fill(*bounds, counter, *key, table.alias, flat, start, *arrays)
+
+        size = max(_PIECE, (stop - start) // (8 * self.threads)) // BLOCK * BLOCK
+        edges = [start, *range((start // size + 1) * size, stop, size), stop]
+        pieces = list(zip(edges[:-1], edges[1:], strict=True))
+        if self.threads == 1 or len(pieces) == 1:
+            for bounds in pieces:
+                piece(bounds)
+        else:
+            with ThreadPoolExecutor(min(self.threads, len(pieces))) as pool:
+                list(pool.map(piece, pieces))
+        return columns
+
+
+@dataclass(frozen=True)
+class GpuBackend:
+    """A CUDA device: a kernel over the same functions of one event, on CuPy arrays."""
+
+    precision: Precision
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """``gpu``."""
+        return "gpu"
+
+    def describe(self) -> str:
+        """What was chosen and why, in a line."""
+        import cupy
+
+        device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
+        return f"GPU, {device}, {self.precision}" + (f" ({self.reason})" if self.reason else "")
+
+    def generate(self, table: Table, seed: int, start: int, stop: int, stream: int = 0,
+                 out: Mapping[str, Any] | None = None) -> Columns:
+        """Events ``start`` to ``stop`` of a seed and stream, as CuPy columns on the current device.
+
+        Raises:
+            InputError: a seed, stream or range outside what a counter can hold, or unfit columns in ``out``.
+        """
+        import cupy
+
+        from .gpu import launch
+
+        key, counter = counter_words(seed, stream, start, stop)
+        columns = _columns(table, self.precision, stop - start, out, cupy)
+        rows = table.packed_float32 if self.precision == "float32" else table.packed_float64
+        launch(table.kind, start, stop, counter, key, cupy.asarray(table.alias), cupy.asarray(rows.reshape(-1)),
+               tuple(columns.values()))
+        return columns
+
+
+def counter_words(seed: int, stream: int, start: int, stop: int) -> tuple[tuple[np.uint32, np.uint32], np.uint32]:
+    """((seed low, seed high), stream) as the words of Philox's key and counter, after checking all four numbers.
+
+    >>> counter_words(2**32 + 5, 3, 0, 10)
+    ((np.uint32(5), np.uint32(1)), np.uint32(3))
+    """
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed = {seed}: needs 0 <= seed < 2^64")
+    if not 0 <= stream < 2**32:
+        raise InputError(f"stream = {stream}: needs 0 <= stream < 2^32")
+    if not 0 <= start <= stop < 2**63:
+        raise InputError(f"range = {start}:{stop}: needs 0 <= START <= STOP < 2^63")
+    return (np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)), np.uint32(stream)
+
+
+def _columns(table: Table, precision: Precision, n: int, out: Mapping[str, Any] | None, library: Any) -> Columns:
+    """New columns, or those of ``out`` in the table's order."""
+    types = {name: np.dtype(np.int32 if name == "flavour" else precision) for name in table.columns}
+    if out is None:
+        return {name: library.empty(n, dtype=dtype) for name, dtype in types.items()}
+    for name, dtype in types.items():
+        column = out.get(name)
+        if column is None or column.shape != (n,) or column.dtype != dtype or not column.flags.c_contiguous:
+            have = "missing" if column is None else f"{column.dtype}, shape {column.shape}"
+            raise InputError(f"out[{name!r}]: {have}; needs a contiguous array of {n} {dtype}")
+    return {name: out[name] for name in types}
+
+
+def available_threads() -> int:
+    """CPU threads that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def missing_for_gpu() -> str | None:
+    """What a GPU run lacks here, None if nothing.
+
+    >>> isinstance(missing_for_gpu(), (str, type(None)))
+    True
+    """
+    if find_spec("cupy") is None:
+        return "CuPy is not installed (pip install 'darkpenguin[gpu]')"
+    if find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed (pip install 'darkpenguin[gpu]')"
+    try:
+        import cupy
+    except Exception as problem:   # a CuPy for another CUDA fails in several ways
+        return f"CuPy does not import ({problem})"
+    try:
+        devices = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as problem:
+        return f"no CUDA driver or device ({problem})"
+    return None if devices else "the CUDA driver finds no device"
+
+
+def select_backend(device: str = "auto", precision: str = "float64", threads: int | None = None) -> Backend:
+    """Choose where events are made.
+
+    Args:
+        device: ``cpu``, ``gpu``, or ``auto``: a GPU if there is one that works.
+        precision: ``float64`` or ``float32``.
+        threads: CPU threads; all that the process may use when None.
+
+    Raises:
+        InputError: an unknown word, a GPU that is not there, or more threads than cores.
+
+    >>> select_backend("cpu", "float32", threads=1).describe()
+    'CPU, 1 thread, float32'
+    """
+    if device not in DEVICES:
+        raise InputError(f"device = {device!r}: one of {', '.join(DEVICES)}")
+    if precision not in PRECISIONS:
+        raise InputError(f"precision = {precision!r}: one of {', '.join(PRECISIONS)}")
+    chosen: Precision = "float32" if precision == "float32" else "float64"
+    available = available_threads()
+    if threads is not None and not 1 <= threads <= available:
+        raise InputError(f"threads = {threads}: this process may use 1 to {available}")
+    missing = None if device == "cpu" else missing_for_gpu()
+    if device == "gpu" and missing is not None:
+        raise InputError(f"device = 'gpu': {missing}; use device = 'cpu', or 'auto' to take a GPU where there is one")
+    if device != "cpu" and missing is None:
+        return GpuBackend(chosen, "auto: a GPU is there" if device == "auto" else "")
+    return CpuBackend(chosen, threads or available, f"auto: {missing}" if device == "auto" else "")

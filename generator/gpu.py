@@ -1,0 +1,72 @@
+"""CUDA kernels over the functions of one event that the CPU uses too. Imported only where a GPU is asked for.
+
+A thread makes whole events, one after the other at the distance of the grid; words and row stay in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from .rng import double_precision, pick_entry
+from .sampling import (
+    SCALAR_ROW,
+    VECTOR_ROW,
+    scalar_event,
+    scalar_words,
+    vector_event,
+    vector_words,
+)
+
+THREADS = 128       # of a CUDA block
+BLOCKS_MAX = 4096   # of a grid; a thread then makes several events
+
+
+def vector_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
+                  q2: Any, cos_theta_k: Any, cos_theta_l: Any, phi: Any, flavour: Any) -> None:
+    """Events ``start`` to ``start + n`` of a vector table."""
+    real = rows.dtype.type
+    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+        event = np.uint64(start + i)
+        low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
+        w = vector_words(low, high, stream, k0, k1, np.uint32(0))
+        v = vector_words(low, high, stream, k0, k1, np.uint32(3)) if double_precision(real) else w
+        k = np.intp(pick_entry(w[0], thresholds_and_aliases)) * VECTOR_ROW
+        row = (rows[k], rows[k + 1], rows[k + 2], rows[k + 3], rows[k + 4], rows[k + 5], rows[k + 6], rows[k + 7],
+               rows[k + 8], rows[k + 9], rows[k + 10], rows[k + 11], rows[k + 12], rows[k + 13], rows[k + 14],
+               rows[k + 15])
+        q2[i], cos_theta_k[i], cos_theta_l[i], phi[i], flavour[i] = vector_event(real, w, v, row)
+
+
+def scalar_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
+                  q2: Any, cos_theta_l: Any, flavour: Any) -> None:
+    """Events ``start`` to ``start + n`` of a scalar table."""
+    real = rows.dtype.type
+    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+        event = np.uint64(start + i)
+        low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
+        w = scalar_words(low, high, stream, k0, k1, np.uint32(0))
+        v = scalar_words(low, high, stream, k0, k1, np.uint32(2)) if double_precision(real) else w
+        k = np.intp(pick_entry(w[0], thresholds_and_aliases)) * SCALAR_ROW
+        row = (rows[k], rows[k + 1], rows[k + 2], rows[k + 3], rows[k + 4], rows[k + 5], rows[k + 6], rows[k + 7])
+        q2[i], cos_theta_l[i], flavour[i] = scalar_event(real, w, v, row)
+
+
+KERNELS: Mapping[str, Any] = MappingProxyType({"vector": vector_kernel, "scalar": scalar_kernel})
+_COMPILED: Mapping[str, Any] = MappingProxyType({kind: cuda.jit(kernel) for kind, kernel in KERNELS.items()})
+
+
+def launch(kind: str, start: int, stop: int, stream: np.uint32, key: tuple[np.uint32, np.uint32],
+           thresholds_and_aliases: Any, rows: Any, columns: tuple[Any, ...]) -> None:
+    """Fill columns on the device with events ``start`` to ``stop``.
+
+    Arrays are anything with ``__cuda_array_interface__`` (CuPy), or NumPy arrays under Numba's CUDA simulator.
+    """
+    n = stop - start
+    if n:
+        blocks = min((n + THREADS - 1) // THREADS, BLOCKS_MAX)
+        _COMPILED[kind][blocks, THREADS](start, n, stream, *key, thresholds_and_aliases, rows, *columns)

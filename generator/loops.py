@@ -1,0 +1,199 @@
+"""Loops of the CPU over blocks of events: random words, table rows, physics.
+
+Three passes over a block that stays in the cache: random words (64-bit products), table rows (memory) and physics
+(floating point) each vectorise by themselves, together they do not. The scratch of a pass is one flat array with
+constant offsets: with many arrays LLVM gives up on its alias checks and the physics stays scalar. Blocks are small:
+their scratch stays in the first-level cache, and the stores of one block drain while the next is computed.
+
+Blocks are aligned to the absolute number of the event, always computed whole, and what was asked for is copied out
+of them: which lane of a vector an event falls into, and thereby its last bit, never depends on the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..kinematics.jit import kernel, scalar, wide_vectors
+from .rng import double_precision, pick_entry
+from .sampling import (
+    SCALAR_ROW,
+    SCALAR_WORDS,
+    VECTOR_ROW,
+    VECTOR_WORDS,
+    scalar_event,
+    scalar_words,
+    vector_event,
+    vector_words,
+)
+
+BLOCK = 64              # events of a block; a power of two, so that a block never crosses the counter's low word
+STRIDE = BLOCK + 16     # of scratch columns: a power of two would put them all into the same sets of the cache
+_QUAD = 4 * STRIDE      # of the quads of a block's rows
+
+
+@scalar
+def _twelve(a: Any, i: Any, step: Any) -> tuple[Any, ...]:
+    return (a[i], a[i + step], a[i + 2 * step], a[i + 3 * step], a[i + 4 * step], a[i + 5 * step], a[i + 6 * step],
+            a[i + 7 * step], a[i + 8 * step], a[i + 9 * step], a[i + 10 * step], a[i + 11 * step])
+
+
+@scalar
+def _eight(a: Any, i: Any, step: Any) -> tuple[Any, ...]:
+    return (a[i], a[i + step], a[i + 2 * step], a[i + 3 * step], a[i + 4 * step], a[i + 5 * step], a[i + 6 * step],
+            a[i + 7 * step])
+
+
+@scalar
+def _quad(a: Any, i: Any) -> tuple[Any, Any, Any, Any]:
+    return a[i], a[i + 1], a[i + 2], a[i + 3]
+
+
+@kernel
+def _vector_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0: Any, k1: Any) -> None:
+    """Columns of random words of one block: twelve, and twelve more in double precision."""
+    wide_vectors()
+    for part in range(2 if double else 1):
+        column = part * VECTOR_WORDS * STRIDE
+        call = np.uint32(part * (VECTOR_WORDS // 4))
+        for i in range(BLOCK):
+            k = column + i
+            (words[k], words[k + STRIDE], words[k + 2 * STRIDE], words[k + 3 * STRIDE], words[k + 4 * STRIDE],
+             words[k + 5 * STRIDE], words[k + 6 * STRIDE], words[k + 7 * STRIDE], words[k + 8 * STRIDE],
+             words[k + 9 * STRIDE], words[k + 10 * STRIDE], words[k + 11 * STRIDE]) = vector_words(
+                np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
+
+
+@kernel
+def _scalar_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0: Any, k1: Any) -> None:
+    """Columns of random words of one block: eight, and eight more in double precision."""
+    wide_vectors()
+    for part in range(2 if double else 1):
+        column = part * SCALAR_WORDS * STRIDE
+        call = np.uint32(part * (SCALAR_WORDS // 4))
+        for i in range(BLOCK):
+            k = column + i
+            (words[k], words[k + STRIDE], words[k + 2 * STRIDE], words[k + 3 * STRIDE], words[k + 4 * STRIDE],
+             words[k + 5 * STRIDE], words[k + 6 * STRIDE], words[k + 7 * STRIDE]) = scalar_words(
+                np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
+
+
+@scalar
+def _entries(words: Any, thresholds_and_aliases: Any) -> None:
+    """Replace the first word of each event by the node it stands for."""
+    for i in range(BLOCK):
+        words[i] = np.uint32(pick_entry(words[i], thresholds_and_aliases))
+
+
+# The rows of a block go to scratch in quads: four neighbouring columns of an event together, the quads of one kind
+# of all events after each other. Sixteen separate columns would cost sixteen stores an event, and whole rows more
+# shuffles in the physics than quads, which the vector loop takes apart four by four.
+@kernel
+def _vector_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: Any) -> None:
+    """Rows of the block's nodes into scratch, in four quads."""
+    _entries(words, thresholds_and_aliases)
+    for i in range(BLOCK):
+        j, k = VECTOR_ROW * np.intp(words[i]), 4 * i
+        quad0, quad1, quad2, quad3 = _quad(rows, j), _quad(rows, j + 4), _quad(rows, j + 8), _quad(rows, j + 12)
+        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad0
+        k += _QUAD
+        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad1
+        k += _QUAD
+        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad2
+        k += _QUAD
+        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad3
+
+
+@kernel
+def _scalar_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: Any) -> None:
+    """Rows of the block's nodes into scratch, in two quads."""
+    _entries(words, thresholds_and_aliases)
+    for i in range(BLOCK):
+        j, k = SCALAR_ROW * np.intp(words[i]), 4 * i
+        quad0, quad1 = _quad(rows, j), _quad(rows, j + 4)
+        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad0
+        k += _QUAD
+        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad1
+
+
+@kernel
+def _vector_physics(words: Any, scratch: Any) -> None:
+    """Columns of q2, cos K, cos L, phi and flavour behind the block's rows."""
+    wide_vectors()
+    real = scratch.dtype.type
+    o = VECTOR_ROW * STRIDE
+    for i in range(BLOCK):
+        (scratch[o + i], scratch[o + STRIDE + i], scratch[o + 2 * STRIDE + i], scratch[o + 3 * STRIDE + i],
+         scratch[o + 4 * STRIDE + i]) = vector_event(
+            real, _twelve(words, i, STRIDE), _twelve(words, VECTOR_WORDS * STRIDE + i, STRIDE),
+            _quad(scratch, 4 * i) + _quad(scratch, _QUAD + 4 * i) + _quad(scratch, 2 * _QUAD + 4 * i)
+            + _quad(scratch, 3 * _QUAD + 4 * i))
+
+
+@kernel
+def _scalar_physics(words: Any, scratch: Any) -> None:
+    wide_vectors()
+    real = scratch.dtype.type
+    o = SCALAR_ROW * STRIDE
+    for i in range(BLOCK):
+        scratch[o + i], scratch[o + STRIDE + i], scratch[o + 2 * STRIDE + i] = scalar_event(
+            real, _eight(words, i, STRIDE), _eight(words, SCALAR_WORDS * STRIDE + i, STRIDE),
+            _quad(scratch, 4 * i) + _quad(scratch, _QUAD + 4 * i))
+
+
+@scalar
+def _copy(target: Any, first: Any, scratch: Any, column: Any, low: Any, high: Any) -> None:
+    """Copy scratch[column + low ... column + high] to target[first ...]."""
+    to, source = np.uintp(first), np.uintp(column + low)
+    for i in range(np.uintp(high - low)):
+        target[to + i] = scratch[source + i]
+
+
+@kernel
+def vector_range(start: Any, stop: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
+                 origin: Any, q2: Any, cos_theta_k: Any, cos_theta_l: Any, phi: Any, flavour: Any) -> None:
+    """Events ``start`` to ``stop`` of a vector table into columns whose first row is event ``origin``."""
+    wide_vectors()
+    scratch = np.empty((VECTOR_ROW + 5) * STRIDE, dtype=rows.dtype)
+    words = np.empty(2 * VECTOR_WORDS * STRIDE, dtype=np.uint32)
+    double = double_precision(rows.dtype.type)
+    o = VECTOR_ROW * STRIDE
+    for block in range(start // BLOCK, (stop + BLOCK - 1) // BLOCK):
+        first = block * BLOCK
+        _vector_words(words, double, np.uint32(first & 0xFFFFFFFF), np.uint32(first >> 32), stream, k0, k1)
+        _vector_rows(words, thresholds_and_aliases, rows, scratch)
+        _vector_physics(words, scratch)
+        low, high = max(start - first, 0), min(stop - first, BLOCK)
+        target = first + low - origin
+        _copy(q2, target, scratch, o, low, high)
+        _copy(cos_theta_k, target, scratch, o + STRIDE, low, high)
+        _copy(cos_theta_l, target, scratch, o + 2 * STRIDE, low, high)
+        _copy(phi, target, scratch, o + 3 * STRIDE, low, high)
+        _copy(flavour, target, scratch, o + 4 * STRIDE, low, high)
+
+
+@kernel
+def scalar_range(start: Any, stop: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
+                 origin: Any, q2: Any, cos_theta_l: Any, flavour: Any) -> None:
+    """Events ``start`` to ``stop`` of a scalar table into columns whose first row is event ``origin``."""
+    wide_vectors()
+    scratch = np.empty((SCALAR_ROW + 3) * STRIDE, dtype=rows.dtype)
+    words = np.empty(2 * SCALAR_WORDS * STRIDE, dtype=np.uint32)
+    double = double_precision(rows.dtype.type)
+    o = SCALAR_ROW * STRIDE
+    for block in range(start // BLOCK, (stop + BLOCK - 1) // BLOCK):
+        first = block * BLOCK
+        _scalar_words(words, double, np.uint32(first & 0xFFFFFFFF), np.uint32(first >> 32), stream, k0, k1)
+        _scalar_rows(words, thresholds_and_aliases, rows, scratch)
+        _scalar_physics(words, scratch)
+        low, high = max(start - first, 0), min(stop - first, BLOCK)
+        target = first + low - origin
+        _copy(q2, target, scratch, o, low, high)
+        _copy(cos_theta_l, target, scratch, o + STRIDE, low, high)
+        _copy(flavour, target, scratch, o + 2 * STRIDE, low, high)
+
+
+RANGES: Mapping[str, Callable[..., None]] = MappingProxyType({"vector": vector_range, "scalar": scalar_range})
