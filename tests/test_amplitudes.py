@@ -266,7 +266,8 @@ def test_warm_start_is_equal_and_without_flavio(own_cache):
     np.testing.assert_array_equal(numbers(), first)
     command = (
         "import sys; import numpy as np; from darkpenguin.physics.angular import angular_coefficients; "
-        "from darkpenguin.physics.channels import get_channel; from darkpenguin.physics.models import get_model; "
+        "from darkpenguin.physics.channels import get_channel; "
+        "from darkpenguin.physics.models import get_model; "
         "angular_coefficients(get_channel('B+->K+mumu'), get_model('fig2'), [1.0]); "
         "print([m for m in ('flavio', 'scipy', 'numba') if m in sys.modules])"
     )
