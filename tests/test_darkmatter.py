@@ -16,13 +16,11 @@ M_MU = 0.1056583755
 
 
 def _from_widths(m_chi, mass, g_chi, g_v, g_a, velocity, chi):
-    """sigma v_rel from unitarity: sigma = 1/(2 s beta) x (spin average) x the product of the two absorptive parts.
+    """sigma v_rel from the Breit-Wigner formula, with the widths of a V of mass sqrt(s) and k the momentum of chi.
 
-    A V of mass sqrt(s) has, summed over its three polarisations, 3 x 2 sqrt(s) Gamma_f(s) for each pair f, so
-    sigma = (12 pi / s) ... written with the Breit-Wigner formula sigma = (2J+1)/[(2s1+1)(2s2+1)] 4 pi / k^2
-    x s Gamma_in Gamma_out / |D|^2, k the momentum of chi.
+    sigma = (2J+1) / [(2s1+1)(2s2+1)] 4 pi / k^2 s Gamma_in Gamma_out / |D|^2.
     """
-    beta = velocity / 2   # in the centre of mass, v_rel = 2 beta
+    beta = velocity / 2  # in the centre of mass, v_rel = 2 beta
     s = 4 * m_chi**2 / (1 - beta**2)
     k2 = s * beta**2 / 4
     spins = 4 if chi == "dirac" else 1
@@ -40,7 +38,9 @@ def test_eq_11_is_the_cross_section_at_rest():
 def test_eq_12_has_1_over_6_pi_with_the_relative_velocity():
     values = (0.4, 2.5, 1.3, 0.07, -0.03)
     direct = _from_widths(*values, velocity=1e-3, chi="scalar")
-    assert float(sigma_v_scalar(*values, velocity=1e-3, m_mu=M_MU, kind="relative")) == pytest.approx(direct, rel=1e-5)
+    assert float(sigma_v_scalar(*values, velocity=1e-3, m_mu=M_MU, kind="relative")) == pytest.approx(
+        direct, rel=1e-5
+    )
     # the paper's 1/(3 pi): <v_rel^2> = 2 <v^2> of one particle
     rms = sigma_v_scalar(*values, velocity=1e-3 / np.sqrt(2), m_mu=M_MU)
     assert float(rms) == pytest.approx(direct, rel=1e-5)
@@ -52,10 +52,11 @@ def test_the_unit_is_hbar_c_squared_times_c():
 
 def test_threshold_and_resonance():
     assert float(sigma_v_fermion(0.1, 2.5, 1.0, 0.1, 0.0)) == 0.0
-    assert np.isinf(sigma_v_fermion(1.25, 2.5, 1.0, 0.1, 0.0)) or sigma_v_fermion(1.25, 2.5, 1.0, 0.1, 0.0) > 1e6
+    assert np.isinf(sigma_v_fermion(1.25, 2.5, 1.0, 0.1, 0.0))
     with_width = sigma_v_fermion(1.25, 2.5, 1.0, 0.1, 0.0, width=0.5)
-    assert float(with_width) == pytest.approx(1 / np.pi * 0.01 * (1.25**2 + M_MU**2 / 2) / (2.5 * 0.5) ** 2
-                                              * np.sqrt(1 - M_MU**2 / 1.25**2))
+    assert float(with_width) == pytest.approx(
+        1 / np.pi * 0.01 * (1.25**2 + M_MU**2 / 2) / (2.5 * 0.5) ** 2 * np.sqrt(1 - M_MU**2 / 1.25**2)
+    )
 
 
 def test_the_ballpark_of_the_paper():

@@ -1,5 +1,7 @@
 """Loop functions against their limits, against independent integrals and against the diagram itself."""
 
+import itertools
+
 import numpy as np
 import pytest
 from darkpenguin.physics.loops import f_a, f_v, k_f, k_f_large
@@ -10,7 +12,7 @@ from scipy.special import spence
 def _adaptive(integrand, ratio):
     """QUADPACK on pieces that resolve the layer 1 - x ~ r; the integrand is in u = 1 - x."""
     edges = [0.0, *np.unique(np.clip(ratio * 10.0 ** np.arange(-3, 6), 1e-12, 1.0)), 1.0]
-    return sum(quad(integrand, a, b, epsabs=0, epsrel=1e-13)[0] for a, b in zip(edges, edges[1:], strict=False))
+    return sum(quad(integrand, a, b, epsabs=0, epsrel=1e-13)[0] for a, b in itertools.pairwise(edges))
 
 
 @pytest.mark.parametrize("ratio", [1e-8, 1e-5, 1.8e-3, 0.03, 1.0, 40.0, 1e4])
@@ -35,8 +37,8 @@ def test_f_v_and_f_a_are_one_for_a_heavy_vector():
 
 
 def test_f_v_and_f_a_of_a_massless_vector():
-    # Schwinger: a = g^2 / (8 pi^2) means f_V -> 3 / (2 r); the longitudinal V gives f_A -> 3/5. The approach goes
-    # as 1/sqrt(r)
+    # Schwinger: a = g^2 / (8 pi^2) means f_V -> 3 / (2 r); the longitudinal V gives f_A -> 3/5. The approach
+    # goes as 1/sqrt(r)
     r = 1e12
     assert float(f_v(r)) * r / 1.5 == pytest.approx(1.0, abs=1e-5)
     assert float(f_a(r)) == pytest.approx(0.6, abs=1e-9)
@@ -53,8 +55,10 @@ def test_loop_functions_keep_the_shape_and_refuse_nonsense():
 
 @pytest.mark.parametrize("w", [0.1, 0.5, 0.9])
 def test_k_f_is_the_vertex_diagram(w):
-    """The Feynman-parameter integral of the vertex (Peskin and Schroeder, eq. (6.47) with a massless fermion and a
-    massive photon), subtracted at q2 = 0, at the space-like q2 = -w m_V^2; there ln x -> ln w, x -> -w in K_F."""
+    """K_F at the space-like q2 = -w m_V^2 (ln x -> ln w, x -> -w) is the Feynman-parameter integral of the vertex.
+
+    Peskin and Schroeder, eq. (6.47), with a massless fermion and a massive photon, subtracted at q2 = 0.
+    """
 
     def integrand(y, x):
         z = 1 - x - y
@@ -64,7 +68,9 @@ def test_k_f_is_the_vertex_diagram(w):
     diagram = 2 * dblquad(integrand, 0, 1, 0, lambda x: 1 - x, epsabs=1e-11, epsrel=1e-11)[0]
     log = np.log(w)
     continued = (
-        -(4 - 7 * w) / (-2 * w) + (2 - 3 * w) / -w * log - 2 * (1 - w) ** 2 / w**2 * (log * np.log(1 - w) + spence(1 - w))
+        -(4 - 7 * w) / (-2 * w)
+        + (2 - 3 * w) / -w * log
+        - 2 * (1 - w) ** 2 / w**2 * (log * np.log(1 - w) + spence(1 - w))
     )
     assert continued == pytest.approx(diagram, abs=1e-10)
 
@@ -73,8 +79,10 @@ def test_k_f_and_its_continuation_are_one_function():
     # the same closed form as in the test above, at time-like x
     x = np.array([0.5, 2.0, 1330.0])
     log = np.log(x)
-    closed = -(4 + 7 * x) / (2 * x) + (2 + 3 * x) / x * log - 2 * (1 + x) ** 2 / x**2 * (
-        log * np.log(1 + x) + spence(1 + x)
+    closed = (
+        -(4 + 7 * x) / (2 * x)
+        + (2 + 3 * x) / x * log
+        - 2 * (1 + x) ** 2 / x**2 * (log * np.log(1 + x) + spence(1 + x))
     )
     np.testing.assert_allclose(k_f(x), closed, rtol=1e-12)
 

@@ -1,0 +1,138 @@
+"""The table of constraints: its rows, its verdicts on the paper's points, and the command."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from darkpenguin.generator.constraints_cli import constraints_command
+from darkpenguin.generator.constraints_report import (
+    NAMES,
+    constraints_table,
+    model_or_card,
+    to_json,
+)
+from darkpenguin.kinematics.errors import InputError
+from darkpenguin.physics.models import LightVector, Model, get_model
+from typer.testing import CliRunner
+
+FIELDS = {"name", "equation", "prediction", "limit", "unit", "passes", "source"}
+
+
+def rows_of(model, **options):
+    return {row.name: row for row in constraints_table(model, **options)}
+
+
+def run(*arguments):
+    app = typer.Typer()
+    app.command("constraints")(constraints_command)
+    app.command("other")(lambda: None)
+    return CliRunner().invoke(app, ["constraints", *arguments])
+
+
+@pytest.mark.parametrize("name", ["sm", "fig2", "heavy-c9-c10", "belle2-2.1gev-mu"])
+@pytest.mark.parametrize("data", ["2017", "current"])
+def test_every_constraint_has_a_row_in_order(name, data):
+    rows = constraints_table(get_model(name), data)
+    assert [row.name for row in rows] == list(NAMES)
+    for entry in json.loads(to_json(rows)):
+        assert set(entry) >= FIELDS
+        assert entry["source"]
+        assert entry["unit"]
+
+
+def test_the_paper_passes_its_own_constraints():
+    rows = rows_of(get_model("fig2"), data="2017")
+    assert all(row.passes for row in rows.values())
+    assert rows["br_bplus_kplus_chi_chi"].prediction == pytest.approx(6.05e-6, rel=2e-3)
+    assert rows["g_bs_max"].limit == pytest.approx(1.93e-8, rel=0.01)
+    assert rows["g_bs_max"].prediction == pytest.approx(1.5e-8)
+    assert abs(rows["delta_a_mu"].pull) < 2
+    assert 1.9 < rows["z_mumu_coupling"].pull < 2.4
+    assert "g_V" in rows["z_mumu_coupling"].note
+
+
+def test_verdicts_fall_where_they_should():
+    vector = LightVector(mass=2.5, relative_width=0.2, g_bs=8e-8, g_mu_v=0.1, g_mu_a=0.3, g_nu_mu=0.1)
+    rows = rows_of(Model(name="bad", light_vectors=(vector,)))
+    failing = {name for name, row in rows.items() if row.passes is False}
+    assert {
+        "br_bplus_kplus_chi_chi",
+        "br_b0_k0_chi_chi",
+        "g_bs_max",
+        "delta_a_mu",
+        "z_mumu_coupling",
+        "neutrino_trident",
+    } <= failing
+    assert not rows_of(Model(light_vectors=(LightVector(mass=2.5, relative_width=0.5),)))["width"].passes
+
+
+def test_the_bound_on_g_bs_is_where_the_branching_ratio_meets_its_limit():
+    rows = rows_of(get_model("fig2"), limit=3e-6)
+    at_bound = get_model("fig2").light_vectors[0].model_copy(update={"g_bs": rows["g_bs_max"].limit + 0j})
+    again = rows_of(Model(light_vectors=(at_bound,)), limit=3e-6)
+    assert again["br_bplus_kplus_chi_chi"].prediction == pytest.approx(3e-6, rel=1e-9)
+    assert again["g_bs_max"].passes
+
+
+def test_a_limit_and_a_mass_of_the_users():
+    rows = rows_of(get_model("fig2"), limit=1e-7, m_dm=0.3)
+    assert not rows["br_bplus_kplus_chi_chi"].passes
+    assert "given by the user" in rows["g_bs_max"].source
+    assert "m_chi = 0.3 GeV" in rows["sigma_v_fermion"].note
+    with pytest.raises(InputError, match="dm_mass"):
+        constraints_table(get_model("fig2"), m_dm=2.0)
+
+
+def test_above_threshold_without_a_coupling_the_table_still_comes():
+    vector = LightVector(mass=2.5, relative_width=0.2, m_chi=1.5, g_bs=1e-8)
+    rows = rows_of(Model(light_vectors=(vector,)))
+    assert rows["width"].passes is None
+    assert rows["br_bplus_kplus_chi_chi"].prediction == 0.0
+
+
+def test_two_vectors_have_a_row_each():
+    two = Model(
+        light_vectors=(
+            LightVector(mass=2.5, relative_width=0.2, g_bs=1e-8),
+            LightVector(name="W", mass=1.5, width=0.1, g_bs=1e-9),
+        )
+    )
+    rows = constraints_table(two)
+    assert [row.vector for row in rows if row.name == "g_bs_max"] == ["V", "W"]
+    assert [row.name for row in rows].count("delta_a_mu") == 1
+
+
+def test_models_and_cards(tmp_path):
+    assert model_or_card("fig2") == get_model("fig2")
+    card = tmp_path / "mine.toml"
+    card.write_text(
+        'channels = ["B+->K+chichi"]\nmodel = "fig2"\nset = ["light_vectors.0.mass=2.8"]\nevents = 10\n'
+    )
+    assert model_or_card(str(card)).light_vectors[0].mass == 2.8
+    with pytest.raises(InputError, match="fig2"):
+        model_or_card("fig3")
+
+
+def test_the_command():
+    result = run("fig2", "--json", "--set", "light_vectors.0.g_mu_v=0.05")
+    assert result.exit_code == 0
+    entries = json.loads(result.stdout)
+    assert [entry["name"] for entry in entries] == list(NAMES)
+    table = run("sm", "--data", "2017")
+    assert table.exit_code == 0
+    assert "br_bs_mumu" in table.stdout
+    assert "Not included" in table.stdout
+    assert isinstance(run("fig2", "--data", "2016").exception, InputError)
+    assert isinstance(run("fig2", "--limit", "-1").exception, InputError)
+
+
+def test_flavio_stays_out_once_the_cache_is_warm():
+    constraints_table(get_model("fig2"))  # warms it
+    code = (
+        "import sys; from darkpenguin.generator.constraints_report import constraints_table\n"
+        "from darkpenguin.physics.models import get_model\n"
+        "constraints_table(get_model('fig2')); sys.exit('flavio' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
