@@ -16,7 +16,7 @@ M_MU = 0.1056583755
 
 
 def _from_widths(m_chi, mass, g_chi, g_v, g_a, velocity, chi):
-    """sigma v_rel from the Breit-Wigner formula, with the widths of a V of mass sqrt(s) and k the momentum of chi.
+    """sigma v_rel from the Breit-Wigner formula: widths of a V of mass sqrt(s), k the momentum of chi.
 
     sigma = (2J+1) / [(2s1+1)(2s2+1)] 4 pi / k^2 s Gamma_in Gamma_out / |D|^2.
     """

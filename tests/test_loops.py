@@ -55,7 +55,7 @@ def test_loop_functions_keep_the_shape_and_refuse_nonsense():
 
 @pytest.mark.parametrize("w", [0.1, 0.5, 0.9])
 def test_k_f_is_the_vertex_diagram(w):
-    """K_F at the space-like q2 = -w m_V^2 (ln x -> ln w, x -> -w) is the Feynman-parameter integral of the vertex.
+    """K_F at the space-like q2 = -w m_V^2 (ln x -> ln w, x -> -w) is the integral of the vertex.
 
     Peskin and Schroeder, eq. (6.47), with a massless fermion and a massive photon, subtracted at q2 = 0.
     """
