@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..kinematics.errors import InputError
 from .counts import CountModel, array_module
 
@@ -69,6 +71,7 @@ def _finite_or(xp: Any, array: Any, fallback: float) -> Any:
     return xp.where(xp.isfinite(array), array, xp.asarray(fallback, dtype=array.dtype, device=array.device))
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # steps too far are refused by their value
 def minimise(
     objective: Objective,
     value: Value,

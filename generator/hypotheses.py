@@ -302,7 +302,7 @@ def upcrossings(scan: Scan, level: float) -> float:
 
 
 def global_p_value(q: npt.ArrayLike, level: float, mean_upcrossings: float, degrees: int = 1) -> Array:
-    r"""Global p-value of the maximum of a scan from few toys, eq. (3) of arXiv:1005.1891 (E. Gross, O. Vitells).
+    r"""Global p-value of the maximum of a scan from few toys: eq. (3) of arXiv:1005.1891.
 
     .. math:: P(q_{max} > q) \approx P(\chi^2_s > q)
               + \langle N(c_0)\rangle\,(q/c_0)^{(s-1)/2}\,e^{-(q-c_0)/2}

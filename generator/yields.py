@@ -1,0 +1,489 @@
+"""Expected yields per channel and bin: rates of a model, normalised to a data set, through its resolution.
+
+The norm of a channel comes from the yield that the data set states for the Standard Model in a window of q2;
+what a model changes, and how q2 is distributed, comes from the integrated angular coefficients. Counts are
+sums over both flavours, in LHCb's convention where angles matter.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import special
+
+from ..kinematics.errors import InputError
+from ..physics.angular import angular_coefficients, breakpoints, decay_rate, event_signs, quadrature
+from ..physics.channels import Channel, get_channel
+from ..physics.models import Model, apply_settings, get_model, nearest, validate
+from .counts import CountModel, monomials
+
+Array = npt.NDArray[np.float64]
+
+
+class ChannelYield(BaseModel):
+    """What a data set holds of one channel; ``background`` counts in the same window, flat in q2."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    expected: float = Field(alias="yield", gt=0)
+    q2: tuple[float, float]
+    background: float | None = Field(default=None, ge=0)
+    resolution: float = Field(default=0.0, ge=0)
+    kind: Literal["published", "projected", "scaled", "effective", "assumed"] = "assumed"
+    source: str = ""
+    note: str = ""
+
+
+class Dataset(BaseModel):
+    """A data set: luminosity, yields of the Standard Model, precision on R and efficiency error of e over μ.
+
+    ``resolution`` of a channel is the Gaussian width of the reconstructed q2 (GeV²).
+
+    >>> get_dataset("lhcb-run12").luminosity
+    9.0
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    description: str = ""
+    luminosity: float = Field(gt=0)
+    unit: str = "fb^-1"
+    efficiency_error: float = Field(default=0.0, ge=0)
+    precision: Mapping[str, float] = MappingProxyType({})
+    channels: Mapping[str, ChannelYield]
+
+    def channel(self, name: str) -> ChannelYield:
+        """Entry of one channel; InputError if the data set lacks it."""
+        if name not in self.channels:
+            raise InputError(f"dataset {self.name}: no channel {name}; it has {', '.join(self.channels)}")
+        return self.channels[name]
+
+    def background(self, name: str) -> float:
+        """Background in the channel's window: given, or what the quoted precision on R asks for.
+
+        All of it is put into the electron channel. With signal yields s and relative error σ of R,
+        1/s_μ + (s_e + b)/s_e² = σ²; none if the yields alone are worse than that.
+        """
+        entry = self.channel(name)
+        if entry.background is not None:
+            return entry.background
+        channel = get_channel(name)
+        sigma = self.precision.get(f"R_{channel.hadron}")
+        partner = f"{channel.parent}->{channel.hadron}mumu"
+        if channel.lepton != "e" or sigma is None or partner not in self.channels:
+            return 0.0
+        s_e, s_mu = entry.expected, self.channels[partner].expected
+        return max((sigma**2 - 1.0 / s_mu) * s_e**2 - s_e, 0.0)
+
+    def scaled(self, luminosity: float) -> Dataset:
+        """The same experiment with another luminosity: all counts in proportion, ``precision`` as 1/√L."""
+        if not (math.isfinite(luminosity) and luminosity > 0):
+            raise InputError(f"luminosity = {luminosity}: needs a positive number ({self.unit})")
+        factor = luminosity / self.luminosity
+        channels = {
+            name: entry.model_copy(
+                update={"expected": entry.expected * factor, "background": self.background(name) * factor}
+            )
+            for name, entry in self.channels.items()
+        }
+        precision = {name: value / math.sqrt(factor) for name, value in self.precision.items()}
+        return self.model_copy(
+            update={"luminosity": luminosity, "channels": channels, "precision": precision}
+        )
+
+
+@lru_cache(maxsize=1)
+def _presets() -> Mapping[str, Dataset]:
+    raw = tomllib.loads((Path(__file__).parent / "datasets.toml").read_text(encoding="utf-8"))
+    return MappingProxyType(
+        {name: validate(Dataset, {"name": name, **entry}, name) for name, entry in raw.items()}
+    )
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Names of the data sets in ``datasets.toml``.
+
+    >>> "lhcb-upgrade2" in dataset_names()
+    True
+    """
+    return tuple(_presets())
+
+
+def get_dataset(name: str) -> Dataset:
+    """Data set by name; InputError with the nearest names for one that does not exist."""
+    found = _presets().get(name)
+    if found is None:
+        raise InputError(f"dataset = {name!r}: no such data set; {nearest(name, dataset_names())}")
+    return found
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A bin of one channel in reconstructed q2 (GeV²)."""
+
+    channel: str
+    low: float
+    high: float
+
+    @property
+    def label(self) -> str:
+        """Name in tables and files."""
+        return f"{self.channel} {self.low:g}-{self.high:g}"
+
+
+def make_bins(channels: Sequence[str], edges: Sequence[float]) -> tuple[Bin, ...]:
+    """Bins of several channels with the same edges, channel by channel; InputError for edges out of order.
+
+    >>> [b.label for b in make_bins(["B+->K+mumu"], [1.1, 2, 6])]
+    ['B+->K+mumu 1.1-2', 'B+->K+mumu 2-6']
+    """
+    values = [float(edge) for edge in edges]
+    ordered = all(math.isfinite(v) and v >= 0 for v in values) and all(np.diff(values) > 0)
+    if len(values) < 2 or not ordered:
+        raise InputError(f"bins = {list(edges)}: needs at least two edges of q2 (GeV^2) in increasing order")
+    return tuple(
+        Bin(name, low, high) for name in channels for low, high in pairwise(values)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """Nodes of true q2 (GeV²) and, for every bin, the weights of an integral over them.
+
+    A weight is that of the quadrature times the probability to be reconstructed in the bin.
+    """
+
+    nodes: Array
+    weights: Array
+
+
+def response(
+    channel: Channel, models: Sequence[Model], bins: Sequence[tuple[float, float]], resolution: float = 0.0
+) -> Response:
+    r"""Response of a channel: sharp bins, or q2 smeared with a Gaussian of width ``resolution`` (GeV²).
+
+    The probability for true q2 to end in [a, b] is :math:`\Phi((b-q^2)/\sigma)-\Phi((a-q^2)/\sigma)`,
+    integrated exactly over each node; no migration matrix of finite bins is needed.
+    """
+    low, high = channel.q2_limits()
+    edges = np.unique(np.ravel(bins))
+    reach = 6.0 * resolution
+    start, stop = max(low, float(edges[0]) - reach), min(high, float(edges[-1]) + reach)
+    if not start < stop:
+        raise InputError(
+            f"bins {edges[0]:g} to {edges[-1]:g} GeV^2: outside the phase space of {channel.name}, "
+            f"{low:.4g} to {high:.5g} GeV^2"
+        )
+    points = [breakpoints(channel, list(models)), edges]
+    if resolution > 0:
+        points += [edges + k * resolution for k in (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0)]
+    nodes, weights = quadrature(np.unique(np.concatenate(points)), start, stop)
+    rows = []
+    for a, b in bins:
+        if resolution > 0:
+            share = special.ndtr((b - nodes) / resolution) - special.ndtr((a - nodes) / resolution)
+        else:
+            share = ((nodes > a) & (nodes < b)).astype(float)
+        rows.append(weights * share)
+    return Response(nodes, np.stack(rows))
+
+
+def _coefficients(channel: Channel, models: Sequence[Model], nodes: Array) -> Array:
+    """Density of events, LHCb convention, both flavours: (n_coefficients, n_models, n_q2)."""
+    return np.asarray(
+        sum(
+            event_signs(channel, flavour)[:, None, None]
+            * angular_coefficients(channel, list(models), nodes, flavour)
+            for flavour in (1, -1)
+        )
+    )
+
+
+def integrated_coefficients(
+    channel: Channel | str,
+    models: Sequence[Model],
+    bins: Sequence[tuple[float, float]],
+    resolution: float = 0.0,
+) -> Array:
+    """Coefficients of the density of events integrated over bins: (n_models, n_bins, n_coefficients), in GeV.
+
+    Sums over both flavours in LHCb's convention: what the angles of all events in a bin follow.
+
+    >>> integrated_coefficients("B+->K+mumu", [get_model("sm")], [(1.1, 6.0)]).shape
+    (1, 1, 3)
+    """
+    one = get_channel(channel) if isinstance(channel, str) else channel
+    found = response(one, models, bins, resolution)
+    j = _coefficients(one, models, found.nodes)
+    out = np.zeros((len(models), len(bins), j.shape[0]))
+    for b, row in enumerate(found.weights):
+        used = np.nonzero(row)[0]
+        out[:, b, :] = np.sum(j[:, :, used] * row[used], axis=-1).T
+    return out
+
+
+@lru_cache(maxsize=256)
+def _norm(channel: str, low: float, high: float) -> float:
+    """Rate of the Standard Model in a window (GeV), both flavours."""
+    one = get_channel(channel)
+    return float(decay_rate(integrated_coefficients(one, [get_model("sm")], [(low, high)])[0, 0]))
+
+
+def expected_coefficients(
+    models: Sequence[Model], dataset: Dataset, channel: str, bins: Sequence[tuple[float, float]]
+) -> Array:
+    """Like ``integrated_coefficients``, in events of the data set: their rate is the expected signal."""
+    entry = dataset.channel(channel)
+    scale = entry.expected / _norm(channel, *entry.q2)
+    return scale * integrated_coefficients(channel, models, bins, entry.resolution)
+
+
+def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bin]) -> tuple[Array, Array]:
+    """Expected signal of every model, (n_models, n_bins), and background, (n_bins,), in the bins.
+
+    >>> window = [Bin("B+->K+mumu", 1.1, 6.0)]
+    >>> signal, _ = expected_counts([get_model("sm")], get_dataset("lhcb-run12"), window)
+    >>> round(float(signal[0, 0]), 6)
+    3850.0
+    """
+    signal, background = np.zeros((len(models), len(bins))), np.zeros(len(bins))
+    for name in dict.fromkeys(b.channel for b in bins):
+        columns = [i for i, b in enumerate(bins) if b.channel == name]
+        windows = [(bins[i].low, bins[i].high) for i in columns]
+        j = expected_coefficients(models, dataset, name, windows)
+        signal[:, columns] = decay_rate(np.moveaxis(j, -1, 0))
+        entry = dataset.channel(name)
+        density = dataset.background(name) / (entry.q2[1] - entry.q2[0])
+        background[columns] = [density * (high - low) for low, high in windows]
+    return signal, background
+
+
+Directions = Mapping[str, Mapping[str, float]]
+"""Free couplings: name -> {path of a model's field: its value for the coupling at one}.
+
+The paths must be ones that amplitudes are linear in: Wilson coefficients, or g_bs, or the lepton couplings of
+a vector, but not both of the latter. ``{"C9": {"heavy.C9_mu": 1}}``, ``{"C": {"heavy.C9_mu": 1,
+"heavy.C10_mu": -1}}``, ``{"g": {"light_vectors.0.g_bs": 1e-8}}``.
+"""
+
+
+def model_at(base: Model, directions: Directions, values: Sequence[float]) -> Model:
+    """The base model with every path of ``directions`` set to the sum of couplings times their units.
+
+    >>> model_at(get_model("sm"), {"C": {"heavy.C9_mu": 1.0, "heavy.C10_mu": -1.0}}, [0.5]).heavy.C10_mu
+    (-0.5+0j)
+    """
+    totals: dict[str, float] = {}
+    for (_, units), value in zip(directions.items(), values, strict=True):
+        for path, unit in units.items():
+            totals[path] = totals.get(path, 0.0) + value * unit
+    return apply_settings(base, [f"{path}={value!r}" for path, value in totals.items()])
+
+
+@dataclass(frozen=True)
+class Systematics:
+    """Nuisance parameters of a count model.
+
+    Attributes:
+        theory: form factors, CKM elements and hadronic (charm) effects: draws of flavio's parameters, as
+            ``theory_modes`` eigenvectors of the covariance of the logarithms of all bins.
+        theory_modes: most eigenvectors kept; what they leave out is below 1 % of the variance, or dropped.
+        efficiency: relative error of the efficiency of electrons over muons, one for each hadron; that of the
+            data set if None.
+        normalisation: relative error on all channels of one hadron together.
+        resolution: relative error of the q2 resolution, for channels that have one.
+    """
+
+    theory: bool = False
+    theory_modes: int = 6
+    efficiency: float | None = None
+    normalisation: float = 0.0
+    resolution: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Nuisances:
+    """Names and effects (nuisances, bins) of nuisance parameters on the signal."""
+
+    names: tuple[str, ...] = ()
+    effects: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+def theory_effects(bins: Sequence[Bin], modes: int) -> Array:
+    """Effects of theory uncertainties on ln of the signal, Standard Model: at most ``modes`` eigenvectors.
+
+    Shape (modes, bins), largest first; the covariance is that of ``physics.uncertainties``, common to all
+    channels.
+    """
+    from ..physics.uncertainties import draw_coefficients
+
+    columns: list[Array] = [np.zeros(0)] * len(bins)
+    sm = get_model("sm")
+    for name in dict.fromkeys(b.channel for b in bins):
+        channel = get_channel(name)
+        found = [i for i, b in enumerate(bins) if b.channel == name]
+        grid = response(channel, [sm], [(bins[i].low, bins[i].high) for i in found])
+        j = sum(draw_coefficients(channel, sm, grid.nodes, flavour) for flavour in (1, -1))
+        rates = decay_rate(np.asarray(j)) @ grid.weights.T
+        for i, column in zip(found, np.log(rates).T, strict=True):
+            columns[i] = column
+    covariance = np.atleast_2d(np.cov(np.stack(columns)))
+    values, vectors = np.linalg.eigh(covariance)
+    order = np.argsort(values)[::-1][:modes]
+    kept = order[values[order] > 1e-3 * values[order[0]]]
+    signs = np.sign(vectors[:, kept].sum(axis=0))
+    return np.asarray((vectors[:, kept] * np.where(signs == 0, 1.0, signs) * np.sqrt(values[kept])).T)
+
+
+def nuisances(dataset: Dataset, bins: Sequence[Bin], systematics: Systematics) -> Nuisances:
+    """Nuisance parameters of the bins of a data set."""
+    names: list[str] = []
+    rows: list[Array] = []
+    if systematics.theory:
+        found = theory_effects(bins, systematics.theory_modes)
+        names += [f"theory_{i + 1}" for i in range(len(found))]
+        rows += list(found)
+    channels = [get_channel(b.channel) for b in bins]
+    error = dataset.efficiency_error if systematics.efficiency is None else systematics.efficiency
+    for hadron in dict.fromkeys(c.hadron for c in channels):
+        of_hadron = np.array([c.hadron == hadron for c in channels])
+        electrons = of_hadron & np.array([c.lepton == "e" for c in channels])
+        if error > 0 and electrons.any() and (of_hadron & ~electrons).any():
+            names.append(f"efficiency_{hadron}")
+            rows.append(np.where(electrons, math.log1p(error), 0.0))
+        if systematics.normalisation > 0:
+            names.append(f"norm_{hadron}")
+            rows.append(np.where(of_hadron, math.log1p(systematics.normalisation), 0.0))
+    if systematics.resolution > 0:
+        smeared = [
+            name for name in dict.fromkeys(b.channel for b in bins) if dataset.channel(name).resolution > 0
+        ]
+        for name in smeared:
+            names.append(f"resolution_{name}")
+            wide = {
+                n: e
+                if n != name
+                else e.model_copy(update={"resolution": e.resolution * (1.0 + systematics.resolution)})
+                for n, e in dataset.channels.items()
+            }
+            sm = [get_model("sm")]
+            before, _ = expected_counts(sm, dataset, bins)
+            after, _ = expected_counts(sm, dataset.model_copy(update={"channels": wide}), bins)
+            rows.append(np.log(after[0] / before[0]))
+    return Nuisances(tuple(names), np.stack(rows) if rows else np.zeros((0, len(bins))))
+
+
+def count_model(
+    base: Model,
+    directions: Directions,
+    dataset: Dataset,
+    bins: Sequence[Bin],
+    systematics: Systematics | None = None,
+    starts: npt.ArrayLike | None = None,
+) -> CountModel:
+    """Expected counts as an exact quadratic in the couplings, at the masses and widths of ``base``.
+
+    The coefficients come from rates at couplings 0, ±1 and sums of two, which determine a quadratic exactly;
+    a last point off this set checks that it is one.
+
+    Raises:
+        InputError: directions along which rates are not quadratic (a product of two of them, or a mass).
+
+    Example:
+        >>> model = count_model(get_model("sm"), {"C9": {"heavy.C9_mu": 1.0}}, get_dataset("lhcb-run12"),
+        ...                     make_bins(["B+->K+mumu"], [1.1, 6.0]), Systematics(efficiency=0.0))
+        >>> model.expected([0.0]).round(6).tolist()
+        [3850.0]
+    """
+    p = len(directions)
+    unit = np.eye(p)
+    points = [np.zeros(p), *unit, *(-unit)]
+    points += [unit[i] + unit[j] for i in range(p) for j in range(i + 1, p)]
+    check = 0.5 + 0.25 * np.arange(p)
+    counts, background = expected_counts(
+        [model_at(base, directions, x.tolist()) for x in (*points, check)], dataset, bins
+    )
+    terms = monomials(p)
+    signal = np.zeros((len(bins), len(terms)))
+    signal[:, 0] = counts[0]
+    for i in range(p):
+        plus, minus = counts[1 + i], counts[1 + p + i]
+        signal[:, terms.index((i,))] = 0.5 * (plus - minus)
+        signal[:, terms.index((i, i))] = 0.5 * (plus + minus) - counts[0]
+    last = 1 + 2 * p
+    for i in range(p):
+        for j in range(i + 1, p):
+            signal[:, terms.index((i, j))] = counts[last] - counts[1 + i] - counts[1 + j] + counts[0]
+            last += 1
+    extra = nuisances(dataset, bins, systematics or Systematics())
+    if starts is None:
+        starts = default_starts(signal, p)
+    model = CountModel(
+        signal,
+        tuple(directions),
+        background,
+        extra.names,
+        extra.effects,
+        None,
+        np.asarray(starts, dtype=float),
+        tuple(b.label for b in bins),
+    )
+    found = model.expected(check) - background
+    if p and not np.allclose(found, counts[-1], rtol=1e-7, atol=1e-9 * float(np.max(counts))):
+        raise InputError(
+            f"free = {', '.join(directions)}: the rates are not quadratic in them; couplings are free "
+            "only if amplitudes are linear in them (not g_bs and g_mu together, nor masses or widths)"
+        )
+    return model
+
+
+def default_starts(signal: Array, p: int) -> Array:
+    """Starting points on either side of the turning point of the sum of all bins, for every coupling."""
+    if p == 0:
+        return np.zeros((1, 0))
+    terms = monomials(p)
+    total = signal.sum(axis=0)
+    rows = []
+    for i in range(p):
+        linear, square = total[terms.index((i,))], total[terms.index((i, i))]
+        turn = -linear / (2.0 * square) if square > 0 else 0.0
+        # where a turning point lies outside the reach of the data the two sides are not distinguished
+        step = math.sqrt(math.sqrt(max(total[0], 1.0)) / square) if square > 0 else 1.0
+        for sign in (1.0, -1.0):
+            row = np.zeros(p)
+            row[i] = turn + sign * max(step, 0.5 * abs(turn))
+            rows.append(row)
+    return np.unique(np.stack(rows), axis=0)
+
+
+def with_luminosity(dataset: Dataset, luminosity: float | None) -> Dataset:
+    """The data set, at another luminosity if one is given."""
+    return dataset if luminosity is None else dataset.scaled(luminosity)
+
+
+def describe(dataset: Dataset) -> list[dict[str, Any]]:
+    """Rows for a table of a data set: channel, yield, background, window, kind, source, note."""
+    return [
+        {
+            "channel": name,
+            "yield": entry.expected,
+            "background": dataset.background(name),
+            "q2": entry.q2,
+            "kind": entry.kind,
+            "source": entry.source,
+            "note": entry.note,
+        }
+        for name, entry in dataset.channels.items()
+    ]
