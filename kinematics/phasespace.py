@@ -27,7 +27,7 @@ def kallen(a: Number, b: float, c: Number | float) -> Number:
 def momentum(mass: Number | float, mass_1: float, mass_2: Number | float) -> npt.NDArray[np.float64]:
     r"""Momentum of both daughters in the rest frame of a two-body decay, :math:`\sqrt{\lambda}/(2M)`.
 
-    Eq. (49.18) of the PDG review "Kinematics" (2022). Masses and result in GeV; zero where forbidden.
+    PDG review "Kinematics", two-body decays. Masses and result in GeV; zero where forbidden.
 
     >>> round(float(momentum(5.27934, 0.493677, 3.0969)), 4)
     1.6835

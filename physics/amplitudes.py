@@ -7,6 +7,9 @@ b-quark decay and for its CP conjugate. These are smooth between kinks at known 
 expansion on each panel between the kinks gives them at any q2 to about 1e-9, the photon pole, √q2 and √λ
 stay analytic, and a light vector is what eq. (9) of arXiv:1704.06188 says: a shift of C9 and C10 that
 depends on q2. The charm loops do not know the lepton flavour, so one table serves both.
+
+Between 8.7 and 14 GeV² these amplitudes are computed but not meaningful: the narrow charmonium states are not
+in them. flavio trusts its spectator scattering below 6 GeV² and uses it up to 8.9 GeV².
 """
 
 from __future__ import annotations

@@ -250,6 +250,7 @@ def breakpoints(channel: Channel, models: Model | Sequence[Model]) -> Array:
     two; and about each light vector m_V² ± m_V Γ 2^k from a quarter of m_V Γ outwards, so a width of 0.1 %
     is seen, and the χχ threshold of a running width. A numerical rule that is good on one panel of ordinary
     width is good on all.
+    At 8.9 GeV² flavio's rate of B → K* ℓℓ jumps by half a per cent: J there is the value above.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model

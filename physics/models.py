@@ -254,6 +254,16 @@ class Model(_Frozen):
     heavy: Heavy = Heavy()
     light_vectors: tuple[LightVector, ...] = ()
 
+    @model_validator(mode="after")
+    def _running_width_is_known(self) -> Model:
+        for number, vector in enumerate(self.light_vectors):
+            if self.width == "running" and vector.g_chi is None and 2.0 * vector.m_chi >= vector.mass:
+                raise ValueError(
+                    f"width = running: light_vectors[{number}].m_chi = {vector.m_chi:g} GeV is above m_V/2 = "
+                    f"{vector.mass / 2:g} GeV, so this needs g_chi; give g_chi, or take width = fixed"
+                )
+        return self
+
 
 def _paper_vector(mass: float, g_bs: float) -> dict[str, Any]:
     return {"mass": mass, "relative_width": 0.2, "g_bs": g_bs, "g_mu_v": 0.1, "g_mu_a": -0.044}

@@ -109,8 +109,8 @@ def _collect() -> dict[str, Parameter]:
         "m_c_pole": (running.get_mc_pole(central), "GeV", "pole mass"),
         "m_b(4.2)": (running.get_mb(central, 4.2), "GeV", "MSbar at 4.2 GeV"),
         "m_s(4.2)": (running.get_ms(central, 4.2), "GeV", "MSbar at 4.2 GeV"),
-        "C10_sm": (complex(standard_model["C10_bsmumu"]).real, "1", "SM Wilson coefficient of O_10 at 4.8 GeV"),
-        "CL_sm": (CL_SM(central, SCALE), "1", "SM Wilson coefficient of b -> s nu nubar, -X_t/sin^2(theta_W)"),
+        "C10_sm": (complex(standard_model["C10_bsmumu"]).real, "1", "SM coefficient of O_10 at 4.8 GeV"),
+        "CL_sm": (CL_SM(central, SCALE), "1", "SM coefficient of b -> s nu nubar, -X_t/sin^2(theta_W)"),
         "N_re": (n.real, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
         "N_im": (n.imag, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
         "xi_t_re": (xi_t.real, "1", "V_tb V_ts*"),
@@ -132,7 +132,8 @@ def _read(path: Path) -> Parameters | None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         entries = {k: Parameter(float(v["value"]), str(v["unit"]), str(v["source"])) for k, v in raw.items()}
-        names = {name for name, _ in _FROM_FLAVIO} | {"N_re", "N_im", "m_b(4.8)", "m_b(4.2)", "m_s(4.2)", "C10_sm", "CL_sm"}
+        derived = {"N_re", "N_im", "m_b(4.8)", "m_b(4.2)", "m_s(4.2)", "C10_sm", "CL_sm"}
+        names = {name for name, _ in _FROM_FLAVIO} | derived
         if not names <= set(entries) or not all(math.isfinite(entry.value) for entry in entries.values()):
             raise ValueError("entries are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -197,6 +197,7 @@ def test_a_vector_can_be_added():
         ("widht=running", "did you mean width"),
         ("width=narrow", "'fixed' or 'running'"),
         ("light_vectors.0.width=-1", "greater than 0"),
+        ("light_vectors.0.m_chi=-1", "greater than or equal to 0"),
         ("light_vectors.0.mass=nan", "mass = nan"),
         ("light_vectors.0.mass", "write key=value"),
         ("=3", "write key=value"),
@@ -206,6 +207,15 @@ def test_a_vector_can_be_added():
 def test_wrong_settings(setting, message):
     with pytest.raises(InputError, match=message):
         apply_settings(get_model("fig2"), [setting])
+
+
+def test_running_width_needs_to_be_known():
+    closed = ["light_vectors.0.m_chi=1.3"]
+    apply_settings(get_model("fig2"), closed)
+    with pytest.raises(InputError, match="needs g_chi"):
+        apply_settings(get_model("fig2"), [*closed, "width=running"])
+    both = [*closed, "width=running", "light_vectors.0.g_chi=2", "light_vectors.0.width=0.1"]
+    assert apply_settings(get_model("fig2"), both).light_vectors[0].chi_coupling == 2.0
 
 
 def test_on_shell_only_where_asked():
