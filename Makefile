@@ -18,7 +18,7 @@ help:            ## list the targets
 	touch $@
 
 demo: .venv/installed   ## generate, validate and plot the demonstration sample in outputs/
-	$(BIN)/darkpenguin demo --output outputs --overwrite
+	$(BIN)/darkpenguin generate demo --overwrite
 
 test: .venv/tested      ## run the whole test suite, docstring examples included
 	$(BIN)/python -m pytest tests --doctest-modules --pyargs darkpenguin -n $(JOBS)
