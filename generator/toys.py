@@ -8,7 +8,6 @@ numbers. The counter of one call is (toy low, toy high, place, stream): ``place`
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from ..kinematics.errors import InputError
 from ..kinematics.jit import kernel, scalar
+from .backend import available_threads
 from .counts import CountModel
 from .rng import philox, uniform
 
@@ -37,15 +37,19 @@ LARGEST_MEAN = 1e12
 """Poisson means up to here: the acceptance test is then good to 1e-3 of its own resolution."""
 
 
-def stream_word(sample: int, purpose: int) -> int:
-    """Stream of random numbers of one purpose in one sample of toys; events' streams stay below 2^31.
+def stream_word(sample: int, purpose: int, channel: int = 0) -> int:
+    """Stream of random numbers of one purpose (and channel, by its index) in one sample of toys.
 
-    >>> hex(stream_word(1, AUXILIARY))
-    '0x80000011'
+    Its top bit is set: the events of ordinary samples have streams below 2^31.
+
+    >>> hex(stream_word(1, AUXILIARY)), hex(stream_word(0, EVENTS, channel=3))
+    ('0x80000900', '0x80000403')
     """
     if not 0 <= sample < MAXIMUM_SAMPLE:
         raise InputError(f"sample = {sample}: needs a whole number from 0 to {MAXIMUM_SAMPLE - 1}")
-    return (1 << 31) | (sample << 4) | purpose
+    if not 0 <= channel < 256:
+        raise InputError(f"channel index = {channel}: needs a number below 256")
+    return (1 << 31) | (sample << 11) | (purpose << 8) | channel
 
 
 @scalar
@@ -116,19 +120,15 @@ def _normal_rows(first: Any, start: Any, stop: Any, stream: Any, k0: Any, k1: An
                 out[t, 2 * pair + 1] = radius * math.sin(angle)
 
 
-def available_threads() -> int:
-    """Number of processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def split_work(work: Callable[[int, int], None], rows: int, threads: int | None) -> None:
-    """Call ``work(start, stop)`` on consecutive parts of ``range(rows)``, one a thread."""
-    n = max(1, min(threads or available_threads(), rows))
+def split_work(work: Callable[[int, int], None], rows: int, threads: int | None, pieces: int = 1) -> None:
+    """Call ``work(start, stop)`` on consecutive parts of ``range(rows)``, ``pieces`` for each thread."""
+    workers = max(1, min(threads or available_threads(), rows))
+    n = min(workers * pieces, rows) if workers > 1 else 1
     edges = [rows * i // n for i in range(n + 1)]
     if n == 1:
         work(0, rows)
         return
-    with ThreadPoolExecutor(n) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(work, a, b) for a, b in pairwise(edges)]:
             done.result()
 
