@@ -8,7 +8,6 @@ sums over both flavours, in LHCb's convention where angles matter.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,9 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import special
 
+from .. import physics
 from ..kinematics.errors import InputError
 from ..physics.angular import angular_coefficients, breakpoints, decay_rate, event_signs, quadrature
 from ..physics.channels import Channel, get_channel
@@ -106,14 +107,15 @@ class Dataset(BaseModel):
 
 @lru_cache(maxsize=1)
 def _presets() -> Mapping[str, Dataset]:
-    raw = tomllib.loads((Path(__file__).parent / "datasets.toml").read_text(encoding="utf-8"))
+    file = Path(physics.__file__).parent / "datasets.yml"
+    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
     return MappingProxyType(
         {name: validate(Dataset, {"name": name, **entry}, name) for name, entry in raw.items()}
     )
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Names of the data sets in ``datasets.toml``.
+    """Names of the data sets in ``physics/datasets.yml``.
 
     >>> "lhcb-upgrade2" in dataset_names()
     True
