@@ -248,7 +248,7 @@ class ScanResult:
     def delta(self, group: str | None = None) -> FloatArray:
         """Δχ² with respect to the best point of the grid."""
         chi2 = self.total(group)
-        return chi2 - chi2.min()
+        return np.asarray(chi2 - chi2.min())
 
     def best(self, group: str | None = None, refine: bool = True) -> BestFit:
         """Smallest χ². ``refine`` goes on from the best grid point within the neighbouring cells."""
@@ -327,8 +327,10 @@ class ScanResult:
         return model_pulls(self.likelihood, self.card.model_at(point))
 
 
-def polygons(axes: Sequence[Axis], height: FloatArray) -> list[list[FloatArray]]:
-    """Where ``height`` (n_x, n_y) on two axes is positive, as polygons: lists of rings (n, 2).
+def polygons(
+    axes: Sequence[Axis], height: FloatArray, low: float = 0.0, high: float = math.inf
+) -> list[list[FloatArray]]:
+    """Where ``height`` (n_x, n_y) on two axes is between two values, as polygons: lists of rings (n, 2).
 
     >>> axes = [Axis(key="light_vectors.0.g_mu_v", min=-2, max=2, points=81)] * 2
     >>> x, y = np.meshgrid(axes[0].values, axes[1].values, indexing="ij")
@@ -339,12 +341,12 @@ def polygons(axes: Sequence[Axis], height: FloatArray) -> list[list[FloatArray]]
         raise InputError(f"regions are drawn in a plane; this scan has {len(axes)} axes: profile it first")
     from contourpy import FillType, contour_generator
 
-    x, y = (axis.values for axis in axes)
+    x, y = axes[0].values, axes[1].values
     generator = contour_generator(x, y, np.ascontiguousarray(height.T), fill_type=FillType.OuterOffset)
-    top = float(np.nanmax(height))
-    if not top > 0.0:
+    highest = float(np.nanmax(height))
+    if not highest > low or not np.nanmin(height) < high:
         return []
-    points, offsets = generator.filled(0.0, 2.0 * top + 1.0)
+    points, offsets = generator.filled(low, min(high, max(2.0 * highest, highest + 1.0)))
     return [
         [np.asarray(ring) for ring in np.split(outline, offset[1:-1].astype(int))]
         for outline, offset in zip(points, offsets, strict=True)
@@ -417,13 +419,13 @@ def scan(
     """χ² of every group at every point of the card's grid.
 
     ``checkpoint`` is a file in which a long scan keeps what it has, from time to time and when interrupted.
-    The same card continues from it, another card ignores it, and it is removed at the end. ``progress`` is told
-    how many points are done.
+    The same card continues from it, another card ignores it, and it is removed at the end. ``progress`` is
+    told how many points are done.
 
     >>> card = ScanCard(data="2017", theory="none", axes=[
     ...     {"key": "light_vectors.0.g_mu_v", "min": 0.0, "max": 0.2, "points": 3}])
     >>> scan(card).chi2["R_K"].round(1)
-    array([6.9, 0. , 5.1])
+    array([4.2, 0.9, 0. ])
     """
     xp = array_library(device)
     likelihood = scan_likelihood(card.data, card.groups, card.theory_errors)
@@ -547,13 +549,8 @@ def write_scan(result: ScanResult, folder: str | os.PathLike[str], overwrite: bo
 
     Files are named after the card; each is written whole or not at all. Raises InputError if one exists.
     """
-    from .writers import check_target
-
     card = result.card
-    names = ["grid.csv", "profiles.csv", "pulls.csv", "summary.json"]
-    if len(card.axes) == 2:
-        names.append("regions.csv")
-    paths = {name: check_target(Path(folder) / f"{card.name}-{name}", overwrite=overwrite) for name in names}
+    paths = check_outputs(card, folder, overwrite)
     best = result.best()
     texts = {
         "grid.csv": grid_csv(result),
@@ -570,6 +567,16 @@ def write_scan(result: ScanResult, folder: str | os.PathLike[str], overwrite: bo
         if not write_atomically(paths[name], text.encode()):
             raise InputError(f"output = {str(paths[name])!r}: cannot be written; is the disk full?")
     return [paths[name] for name in texts]
+
+
+def check_outputs(card: ScanCard, folder: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Path]:
+    """The files of a scan by the end of their names; InputError, before any work, if one is in the way."""
+    from .writers import check_target
+
+    names = ["grid.csv", "profiles.csv", "pulls.csv", "summary.json"]
+    if len(card.axes) == 2:
+        names.append("regions.csv")
+    return {name: check_target(Path(folder) / f"{card.name}-{name}", overwrite=overwrite) for name in names}
 
 
 def grid_csv(result: ScanResult) -> str:

@@ -55,9 +55,9 @@ _S = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9")
 _P = ("FL", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
 _TABLE = (
     Group("R_K", r"$R_K$", ("R_K+", "R_K0"), r".*", (0.0, 8.7), "R_K"),
-    Group("R_K*", r"$R_{K^*}$", ("R_K*0", "R_K*+"), r".*", (0.0, 8.7), "R_K*"),
-    Group("P5p", r"$P_5^\prime$", ("P5p",), r".*", (1.0, 6.0), "angular"),
-    Group("P", r"$F_L,\,P_i^{(\prime)}$", _P, r"(?!.* S ).*", (1.0, 6.0), "angular"),
+    Group("R_K*", r"$R_{K^{\ast}}$", ("R_K*0", "R_K*+"), r".*", (0.0, 8.7), "R_K*"),
+    Group("P5p", "$P_5'$", ("P5p",), r".*", (1.0, 6.0), "angular"),
+    Group("P", r"$F_L,\,P_i$", _P, r"(?!.* S ).*", (1.0, 6.0), "angular"),
     Group("S", r"$F_L,\,S_i$", _S, r".* S .*", (1.0, 6.0), "angular"),
 )
 GROUPS: Mapping[str, Group] = MappingProxyType({group.name: group for group in _TABLE})
