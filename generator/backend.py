@@ -1,8 +1,9 @@
 """Where events are made: CPU threads or a GPU, chosen once, an explicit object, nothing global.
 
-Event i of a run is a pure function of (seed, stream, i, table): it does not depend on threads, chunks, partitions or
-the device. On the CPU this holds bit by bit (for one processor model and Numba version); CPU and GPU have the same
-random bits and agree in the floats to rounding, but for a discrete choice within rounding of its threshold.
+Event i of a run is a pure function of (seed, stream, i, table): it does not depend on threads, chunks,
+partitions or the device. On the CPU this holds bit by bit (for one processor model and Numba version); CPU
+and GPU have the same random bits and agree in the floats to rounding, but for a discrete choice within
+rounding of its threshold.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -29,7 +31,7 @@ _PIECE = 1 << 16     # events that a thread takes at a time, at least
 
 
 class Backend(Protocol):
-    """What makes events. ``out`` takes columns to be filled, of the right length and type, instead of new ones."""
+    """What makes events; ``out`` takes columns of the right length and type to be filled."""
 
     @property
     def name(self) -> str:
@@ -91,8 +93,7 @@ class CpuBackend:
             fill(*bounds, counter, *key, table.alias, flat, start, *arrays)
 
         size = max(_PIECE, (stop - start) // (8 * self.threads)) // BLOCK * BLOCK
-        edges = [start, *range((start // size + 1) * size, stop, size), stop]
-        pieces = list(zip(edges[:-1], edges[1:], strict=True))
+        pieces = list(pairwise([start, *range((start // size + 1) * size, stop, size), stop]))
         if self.threads == 1 or len(pieces) == 1:
             for bounds in pieces:
                 piece(bounds)
@@ -135,13 +136,15 @@ class GpuBackend:
         key, counter = counter_words(seed, stream, start, stop)
         columns = _columns(table, self.precision, stop - start, out, cupy)
         rows = table.packed_float32 if self.precision == "float32" else table.packed_float64
-        launch(table.kind, start, stop, counter, key, cupy.asarray(table.alias), cupy.asarray(rows.reshape(-1)),
-               tuple(columns.values()))
+        alias, flat = cupy.asarray(table.alias), cupy.asarray(rows.reshape(-1))
+        launch(table.kind, start, stop, counter, key, alias, flat, tuple(columns.values()))
         return columns
 
 
-def counter_words(seed: int, stream: int, start: int, stop: int) -> tuple[tuple[np.uint32, np.uint32], np.uint32]:
-    """((seed low, seed high), stream) as the words of Philox's key and counter, after checking all four numbers.
+def counter_words(
+    seed: int, stream: int, start: int, stop: int
+) -> tuple[tuple[np.uint32, np.uint32], np.uint32]:
+    """((seed low, seed high), stream) as the words of Philox's key and counter; checks all four numbers.
 
     >>> counter_words(2**32 + 5, 3, 0, 10)
     ((np.uint32(5), np.uint32(1)), np.uint32(3))
@@ -155,7 +158,9 @@ def counter_words(seed: int, stream: int, start: int, stop: int) -> tuple[tuple[
     return (np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)), np.uint32(stream)
 
 
-def _columns(table: Table, precision: Precision, n: int, out: Mapping[str, Any] | None, library: Any) -> Columns:
+def _columns(
+    table: Table, precision: Precision, n: int, out: Mapping[str, Any] | None, library: Any
+) -> Columns:
     """New columns, or those of ``out`` in the table's order."""
     types = {name: np.dtype(np.int32 if name == "flavour" else precision) for name in table.columns}
     if out is None:
@@ -220,7 +225,7 @@ def select_backend(device: str = "auto", precision: str = "float64", threads: in
         raise InputError(f"threads = {threads}: this process may use 1 to {available}")
     missing = None if device == "cpu" else missing_for_gpu()
     if device == "gpu" and missing is not None:
-        raise InputError(f"device = 'gpu': {missing}; use device = 'cpu', or 'auto' to take a GPU where there is one")
+        raise InputError(f"device = 'gpu': {missing}; use 'cpu', or 'auto' for a GPU where there is one")
     if device != "cpu" and missing is None:
         return GpuBackend(chosen, "auto: a GPU is there" if device == "auto" else "")
     return CpuBackend(chosen, threads or available, f"auto: {missing}" if device == "auto" else "")

@@ -1,4 +1,4 @@
-"""The angular densities that the sampler knows, one entry each: coefficients, basis functions, rates, columns.
+"""The angular densities that the sampler knows, one entry each: coefficients, basis, rates, columns.
 
 An event density is dGamma/dq2 dangles = norm * sum_i J_i(q2) f_i(angles). A new final state that brings a new
 density adds an entry here and a function of one event in `sampling`.
@@ -21,7 +21,8 @@ Array = NDArray[np.float64]
 class Density:
     """An angular density norm * sum_i J_i f_i.
 
-    ``rate`` holds the weights r of dGamma/dq2 = sum_i r_i J_i, the integral over the angles.
+    ``rate`` holds the weights r of dGamma/dq2 = sum_i r_i J_i, the integral over the angles; ``angular_grid``
+    the nodes and, last, the weights of a quadrature that is exact for products of three f_i.
     """
 
     kind: str
@@ -30,7 +31,7 @@ class Density:
     norm: float
     rate: tuple[float, ...]
     basis: Callable[..., Array]
-    angular_grid: tuple[Array, ...]   # nodes and, last, weights of a quadrature exact for products of three f_i
+    angular_grid: tuple[Array, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,7 +57,8 @@ def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
     """f_i of B -> K*(-> K pi) l l, shape (12, n): eq. (3.21) of arXiv:0811.1214, with J_6c.
 
     1s sin^2 K, 1c cos^2 K, 2s sin^2 K cos 2L, 2c cos^2 K cos 2L, 3 sin^2 K sin^2 L cos 2phi,
-    4 sin 2K sin 2L cos phi, 5 sin 2K sin L cos phi, 6s sin^2 K cos L, 6c cos^2 K cos L, 7 sin 2K sin L sin phi,
+    4 sin 2K sin 2L cos phi, 5 sin 2K sin L cos phi, 6s sin^2 K cos L, 6c cos^2 K cos L, 7 sin 2K sin L sin
+    phi,
     8 sin 2K sin 2L sin phi, 9 sin^2 K sin^2 L sin 2phi. The density is 9/(32 pi) sum_i J_i f_i.
 
     >>> vector_basis(np.array([0.0]), np.array([1.0]), np.array([0.3]))[:, 0].round(6).tolist()[:3]
@@ -71,7 +73,8 @@ def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
     sin2k, sin2l = 2 * sk * ck, 2 * sl * cl
     cp, sp = np.cos(phi), np.sin(phi)
     return np.stack([
-        sk2, ck2, sk2 * cos2l, ck2 * cos2l, sk2 * sl2 * (cp * cp - sp * sp), sin2k * sin2l * cp, sin2k * sl * cp,
+        sk2, ck2, sk2 * cos2l, ck2 * cos2l,
+        sk2 * sl2 * (cp * cp - sp * sp), sin2k * sin2l * cp, sin2k * sl * cp,
         sk2 * cl, ck2 * cl, sin2k * sl * sp, sin2k * sin2l * sp, sk2 * sl2 * 2 * sp * cp,
     ])
 

@@ -16,6 +16,7 @@ from .rng import double_precision, pick_entry
 from .sampling import (
     SCALAR_ROW,
     VECTOR_ROW,
+    quad,
     scalar_event,
     scalar_words,
     vector_event,
@@ -36,9 +37,7 @@ def vector_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_
         w = vector_words(low, high, stream, k0, k1, np.uint32(0))
         v = vector_words(low, high, stream, k0, k1, np.uint32(3)) if double_precision(real) else w
         k = np.intp(pick_entry(w[0], thresholds_and_aliases)) * VECTOR_ROW
-        row = (rows[k], rows[k + 1], rows[k + 2], rows[k + 3], rows[k + 4], rows[k + 5], rows[k + 6], rows[k + 7],
-               rows[k + 8], rows[k + 9], rows[k + 10], rows[k + 11], rows[k + 12], rows[k + 13], rows[k + 14],
-               rows[k + 15])
+        row = quad(rows, k, 1) + quad(rows, k + 4, 1) + quad(rows, k + 8, 1) + quad(rows, k + 12, 1)
         q2[i], cos_theta_k[i], cos_theta_l[i], phi[i], flavour[i] = vector_event(real, w, v, row)
 
 
@@ -52,7 +51,7 @@ def scalar_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_
         w = scalar_words(low, high, stream, k0, k1, np.uint32(0))
         v = scalar_words(low, high, stream, k0, k1, np.uint32(2)) if double_precision(real) else w
         k = np.intp(pick_entry(w[0], thresholds_and_aliases)) * SCALAR_ROW
-        row = (rows[k], rows[k + 1], rows[k + 2], rows[k + 3], rows[k + 4], rows[k + 5], rows[k + 6], rows[k + 7])
+        row = quad(rows, k, 1) + quad(rows, k + 4, 1)
         q2[i], cos_theta_l[i], flavour[i] = scalar_event(real, w, v, row)
 
 
@@ -64,7 +63,8 @@ def launch(kind: str, start: int, stop: int, stream: np.uint32, key: tuple[np.ui
            thresholds_and_aliases: Any, rows: Any, columns: tuple[Any, ...]) -> None:
     """Fill columns on the device with events ``start`` to ``stop``.
 
-    Arrays are anything with ``__cuda_array_interface__`` (CuPy), or NumPy arrays under Numba's CUDA simulator.
+    Arrays are anything with ``__cuda_array_interface__`` (CuPy), or NumPy arrays under Numba's CUDA
+    simulator.
     """
     n = stop - start
     if n:

@@ -1,12 +1,14 @@
 """Loops of the CPU over blocks of events: random words, table rows, physics.
 
-Three passes over a block that stays in the cache: random words (64-bit products), table rows (memory) and physics
-(floating point) each vectorise by themselves, together they do not. The scratch of a pass is one flat array with
-constant offsets: with many arrays LLVM gives up on its alias checks and the physics stays scalar. Blocks are small:
-their scratch stays in the first-level cache, and the stores of one block drain while the next is computed.
+Three passes over a block that stays in the cache: random words (64-bit products), table rows (memory) and
+physics (floating point) each vectorise by themselves, together they do not. The scratch of a pass is one flat
+array with constant offsets: with many arrays LLVM gives up on its alias checks and the physics stays scalar.
+Blocks are small: their scratch stays in the first-level cache, and the stores of one block drain while the
+next is computed.
 
-Blocks are aligned to the absolute number of the event, always computed whole, and what was asked for is copied out
-of them: which lane of a vector an event falls into, and thereby its last bit, never depends on the request.
+Blocks are aligned to the absolute number of the event, always computed whole, and what was asked for is
+copied out of them: which lane of a vector an event falls into, and thereby its last bit, never depends on the
+request.
 """
 
 from __future__ import annotations
@@ -24,32 +26,25 @@ from .sampling import (
     SCALAR_WORDS,
     VECTOR_ROW,
     VECTOR_WORDS,
+    quad,
     scalar_event,
     scalar_words,
     vector_event,
     vector_words,
 )
 
-BLOCK = 64              # events of a block; a power of two, so that a block never crosses the counter's low word
-STRIDE = BLOCK + 16     # of scratch columns: a power of two would put them all into the same sets of the cache
-_QUAD = 4 * STRIDE      # of the quads of a block's rows
+BLOCK = 64
+"""Events of a block; a power of two, so that a block never crosses the counter's low word."""
+
+STRIDE = BLOCK + 16
+"""Of scratch columns: a power of two would put them all into the same sets of the cache."""
+
+_QUAD = 4 * STRIDE
 
 
 @scalar
-def _twelve(a: Any, i: Any, step: Any) -> tuple[Any, ...]:
-    return (a[i], a[i + step], a[i + 2 * step], a[i + 3 * step], a[i + 4 * step], a[i + 5 * step], a[i + 6 * step],
-            a[i + 7 * step], a[i + 8 * step], a[i + 9 * step], a[i + 10 * step], a[i + 11 * step])
-
-
-@scalar
-def _eight(a: Any, i: Any, step: Any) -> tuple[Any, ...]:
-    return (a[i], a[i + step], a[i + 2 * step], a[i + 3 * step], a[i + 4 * step], a[i + 5 * step], a[i + 6 * step],
-            a[i + 7 * step])
-
-
-@scalar
-def _quad(a: Any, i: Any) -> tuple[Any, Any, Any, Any]:
-    return a[i], a[i + 1], a[i + 2], a[i + 3]
+def _put(a: Any, i: Any, step: Any, values: Any) -> None:
+    a[i], a[i + step], a[i + 2 * step], a[i + 3 * step] = values
 
 
 @kernel
@@ -61,10 +56,10 @@ def _vector_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0:
         call = np.uint32(part * (VECTOR_WORDS // 4))
         for i in range(BLOCK):
             k = column + i
-            (words[k], words[k + STRIDE], words[k + 2 * STRIDE], words[k + 3 * STRIDE], words[k + 4 * STRIDE],
-             words[k + 5 * STRIDE], words[k + 6 * STRIDE], words[k + 7 * STRIDE], words[k + 8 * STRIDE],
-             words[k + 9 * STRIDE], words[k + 10 * STRIDE], words[k + 11 * STRIDE]) = vector_words(
-                np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
+            w = vector_words(np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
+            _put(words, k, STRIDE, w[0:4])
+            _put(words, k + 4 * STRIDE, STRIDE, w[4:8])
+            _put(words, k + 8 * STRIDE, STRIDE, w[8:12])
 
 
 @kernel
@@ -76,9 +71,9 @@ def _scalar_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0:
         call = np.uint32(part * (SCALAR_WORDS // 4))
         for i in range(BLOCK):
             k = column + i
-            (words[k], words[k + STRIDE], words[k + 2 * STRIDE], words[k + 3 * STRIDE], words[k + 4 * STRIDE],
-             words[k + 5 * STRIDE], words[k + 6 * STRIDE], words[k + 7 * STRIDE]) = scalar_words(
-                np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
+            w = scalar_words(np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
+            _put(words, k, STRIDE, w[0:4])
+            _put(words, k + 4 * STRIDE, STRIDE, w[4:8])
 
 
 @scalar
@@ -88,23 +83,21 @@ def _entries(words: Any, thresholds_and_aliases: Any) -> None:
         words[i] = np.uint32(pick_entry(words[i], thresholds_and_aliases))
 
 
-# The rows of a block go to scratch in quads: four neighbouring columns of an event together, the quads of one kind
-# of all events after each other. Sixteen separate columns would cost sixteen stores an event, and whole rows more
-# shuffles in the physics than quads, which the vector loop takes apart four by four.
+# The rows of a block go to scratch in quads: four neighbouring columns of an event together, the quads of one
+# kind of all events after each other. Sixteen separate columns would cost sixteen stores an event, and whole
+# rows more shuffles in the physics than quads, which the vector loop takes apart four by four.
 @kernel
 def _vector_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: Any) -> None:
     """Rows of the block's nodes into scratch, in four quads."""
     _entries(words, thresholds_and_aliases)
     for i in range(BLOCK):
         j, k = VECTOR_ROW * np.intp(words[i]), 4 * i
-        quad0, quad1, quad2, quad3 = _quad(rows, j), _quad(rows, j + 4), _quad(rows, j + 8), _quad(rows, j + 12)
-        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad0
-        k += _QUAD
-        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad1
-        k += _QUAD
-        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad2
-        k += _QUAD
-        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad3
+        quad0, quad1 = quad(rows, j, 1), quad(rows, j + 4, 1)
+        quad2, quad3 = quad(rows, j + 8, 1), quad(rows, j + 12, 1)
+        _put(scratch, k, 1, quad0)
+        _put(scratch, k + _QUAD, 1, quad1)
+        _put(scratch, k + 2 * _QUAD, 1, quad2)
+        _put(scratch, k + 3 * _QUAD, 1, quad3)
 
 
 @kernel
@@ -113,10 +106,9 @@ def _scalar_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: An
     _entries(words, thresholds_and_aliases)
     for i in range(BLOCK):
         j, k = SCALAR_ROW * np.intp(words[i]), 4 * i
-        quad0, quad1 = _quad(rows, j), _quad(rows, j + 4)
-        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad0
-        k += _QUAD
-        scratch[k], scratch[k + 1], scratch[k + 2], scratch[k + 3] = quad1
+        quad0, quad1 = quad(rows, j, 1), quad(rows, j + 4, 1)
+        _put(scratch, k, 1, quad0)
+        _put(scratch, k + _QUAD, 1, quad1)
 
 
 @kernel
@@ -126,27 +118,36 @@ def _vector_physics(words: Any, scratch: Any) -> None:
     real = scratch.dtype.type
     o = VECTOR_ROW * STRIDE
     for i in range(BLOCK):
-        (scratch[o + i], scratch[o + STRIDE + i], scratch[o + 2 * STRIDE + i], scratch[o + 3 * STRIDE + i],
-         scratch[o + 4 * STRIDE + i]) = vector_event(
-            real, _twelve(words, i, STRIDE), _twelve(words, VECTOR_WORDS * STRIDE + i, STRIDE),
-            _quad(scratch, 4 * i) + _quad(scratch, _QUAD + 4 * i) + _quad(scratch, 2 * _QUAD + 4 * i)
-            + _quad(scratch, 3 * _QUAD + 4 * i))
+        j, k = i + VECTOR_WORDS * STRIDE, 4 * i
+        w = quad(words, i, STRIDE) + quad(words, i + _QUAD, STRIDE) + quad(words, i + 2 * _QUAD, STRIDE)
+        v = quad(words, j, STRIDE) + quad(words, j + _QUAD, STRIDE) + quad(words, j + 2 * _QUAD, STRIDE)
+        row = (quad(scratch, k, 1) + quad(scratch, k + _QUAD, 1)
+               + quad(scratch, k + 2 * _QUAD, 1) + quad(scratch, k + 3 * _QUAD, 1))
+        q2, cos_theta_k, cos_theta_l, phi, flavour = vector_event(real, w, v, row)
+        _put(scratch, o + i, STRIDE, (q2, cos_theta_k, cos_theta_l, phi))
+        scratch[o + 4 * STRIDE + i] = flavour
 
 
 @kernel
 def _scalar_physics(words: Any, scratch: Any) -> None:
+    """Columns of q2, cos L and flavour behind the block's rows."""
     wide_vectors()
     real = scratch.dtype.type
     o = SCALAR_ROW * STRIDE
     for i in range(BLOCK):
-        scratch[o + i], scratch[o + STRIDE + i], scratch[o + 2 * STRIDE + i] = scalar_event(
-            real, _eight(words, i, STRIDE), _eight(words, SCALAR_WORDS * STRIDE + i, STRIDE),
-            _quad(scratch, 4 * i) + _quad(scratch, _QUAD + 4 * i))
+        j, k = i + SCALAR_WORDS * STRIDE, 4 * i
+        w = quad(words, i, STRIDE) + quad(words, i + _QUAD, STRIDE)
+        v = quad(words, j, STRIDE) + quad(words, j + _QUAD, STRIDE)
+        row = quad(scratch, k, 1) + quad(scratch, k + _QUAD, 1)
+        scratch[o + i], scratch[o + STRIDE + i], scratch[o + 2 * STRIDE + i] = scalar_event(real, w, v, row)
 
 
 @scalar
 def _copy(target: Any, first: Any, scratch: Any, column: Any, low: Any, high: Any) -> None:
-    """Copy scratch[column + low ... column + high] to target[first ...]."""
+    """Copy scratch[column + low ... column + high] to target[first ...].
+
+    Unsigned indices: Numba would look for negative ones otherwise, element by element.
+    """
     to, source = np.uintp(first), np.uintp(column + low)
     for i in range(np.uintp(high - low)):
         target[to + i] = scratch[source + i]

@@ -4,12 +4,12 @@ J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as
 (2011), doi:10.1145/2063384.2063405; multipliers and Weyl increments of its section 3.3 and of the authors'
 Random123 library, whose known answers are in the tests.
 
-The counter of one call is (event low, event high, call, stream) and the key (seed low, seed high), 32 bits each:
-a word depends on nothing but seed, stream, event number and its place in the event, and no two of them share a
-counter under one key. Seeds and streams are never added to one another.
+The counter of one call is (event low, event high, call, stream) and the key (seed low, seed high), 32 bits
+each: a word depends on nothing but seed, stream, event number and its place in the event, and no two of them
+share a counter under one key. Seeds and streams are never added to one another.
 
-The functions are generic in the precision: ``real`` is ``numpy.float32`` or ``numpy.float64``, known when they are
-compiled, so every constant is of the working precision.
+The functions are generic in the precision: ``real`` is ``numpy.float32`` or ``numpy.float64``, known when
+they are compiled, so every constant is of the working precision.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def double_precision(real: Any) -> Any:
 def uniform(real: Any, high: Word, low: Word) -> Real:
     """Uniform number strictly inside (0, 1), the centre of its cell.
 
-    The 23 high bits of ``high`` give float32: (k + 1/2) 2^-23. In float64 the 29 high bits of ``low`` follow them:
-    (k + 1/2) 2^-52, both exact. The two differ by less than 2^-24: one event in two precisions is the same event.
-    The 9 low bits of ``high`` are left for `coin`.
+    The 23 high bits of ``high`` give float32: (k + 1/2) 2^-23. In float64 the 29 high bits of ``low`` follow
+    them: (k + 1/2) 2^-52, both exact. The two differ by less than 2^-24: one event in two precisions is the
+    same event. The 9 low bits of ``high`` are left for `coin`.
 
     >>> top = np.uint32(0xFFFFFFFF)
     >>> 1 - uniform(np.float64, top, top) == 2.0**-53, 1 - uniform(np.float32, top, top) == 2.0**-24
@@ -74,11 +74,11 @@ def uniform(real: Any, high: Word, low: Word) -> Real:
 
 @scalar
 def coin(real: Any, a: Word, b: Word, c: Word) -> Real:
-    """Uniform number in (0, 1) for a discrete choice, from the low bits of three words already used by `uniform`.
+    """Uniform number in (0, 1) for a discrete choice, from bits of three words that `uniform` leaves unused.
 
-    9 + 9 + 5 low bits make (k + 1/2) 2^-23, the same number in either precision. The bits of a Philox word are
-    independent, `uniform` reads the 23 others, and no bit enters two coins: the coin is independent of everything
-    else in its event. A probability is off by 2^-24 at most.
+    9 + 9 + 5 low bits make (k + 1/2) 2^-23, the same number in either precision. The bits of a Philox word
+    are independent, `uniform` reads the 23 others, and no bit enters two coins: the coin is independent of
+    everything else in its event. A probability is off by 2^-24 at most.
 
     >>> word = np.uint32(0x1FF)
     >>> float(coin(np.float64, np.uint32(0), np.uint32(0), np.uint32(0))) == 2.0**-24
@@ -95,16 +95,16 @@ def coin(real: Any, a: Word, b: Word, c: Word) -> Real:
 
 @scalar
 def pick_entry(word: Word, thresholds_and_aliases: Any) -> Any:
-    """Entry of an alias table (Walker) from one word: the high half of word x size is the column, the low half
-    the fraction that decides between the column and its alias.
+    """Entry of an alias table (Walker) from one word.
 
-    ``thresholds_and_aliases`` holds threshold + 2^32 alias for each column, one load for both. The probability of
-    an entry is exact to 2^-32.
+    The high half of word x size is the column, the low half the fraction that decides between the column and
+    its alias. ``thresholds_and_aliases`` holds threshold + 2^32 alias for each column, one load for both, and
+    no branch between them. The probability of an entry is exact to 2^-32.
 
     >>> table = np.array([2**32 - 1, 2**32 - 1], dtype=np.uint64)
     >>> int(pick_entry(np.uint32(5), table)), int(pick_entry(np.uint32(2**31 + 5), table))
     (0, 1)
-    """   # noqa: D205
+    """
     product = np.uint64(word) * np.uint64(thresholds_and_aliases.size)
     column = np.uint64(product >> np.uint64(32))
     packed = thresholds_and_aliases[column]

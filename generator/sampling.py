@@ -1,30 +1,38 @@
 """One event, exactly: the scalar functions that the loops of the CPU and the kernels of the GPU share.
 
-No rejection, no Markov chain, no maximum weight. An event is a pure function of its random words and of one row
-of the node table:
+No rejection, no Markov chain, no maximum weight. An event is a pure function of its random words and of one
+row of the node table:
 
-1. The table is piecewise linear in q2 between nodes, that is, a sum over nodes of a hat function of q2 times one
-   set of coefficients: a mixture. The alias table gives the node (`rng.pick_entry`), the smaller of two uniforms
-   the distance from it on one side of its hat (`hat`), and the angles follow from the node's row alone.
-2. A polynomial density in x = cos theta is folded to its even part in |x|, a (1 - x^2) + b x^2 with a, b >= 0,
-   and sampled with order statistics (`folded_cosine`): of three uniforms, the median mapped to [-1, 1] has density
-   3/4 (1 - x^2) and the maximum 3 x^2. Unfolding chooses the sign with probability w(x) / (w(x) + w(-x)).
-3. phi is folded four times: of phi0 + k pi/2, phi0 in (-pi/4, pi/4), one image is chosen by its share of the sum
+1. The table is piecewise linear in q2 between nodes, that is, a sum over nodes of a hat function of q2 times
+one
+   set of coefficients: a mixture. The alias table gives the node (`rng.pick_entry`), the smaller of two
+   uniforms the distance from it on one side of its hat (`hat`), and the angles follow from the node's row
+   alone.
+2. A polynomial density in x = cos theta is folded to its even part in |x|, a (1 - x^2) + b x^2 with a, b >=
+0,
+   and sampled with order statistics (`folded_cosine`): of three uniforms, the median mapped to [-1, 1] has
+   density 3/4 (1 - x^2) and the maximum 3 x^2. Unfolding chooses the sign with probability w(x) / (w(x) +
+   w(-x)).
+3. phi is folded four times: of phi0 + k pi/2, phi0 in (-pi/4, pi/4), one image is chosen by its share of the
+sum
    of the four densities, in which the first and second harmonics cancel.
 
 Rows hold the coefficients in the form in which they are used (`Table.packed`):
 
-vector, 16 columns: a_s, a_c, b_s, b_c, 1 J3, 4 J4, 2 J5, J6s, J6c, 2 J7, 4 J8, 1 J9, q2, left, right, flavour, where
-    a = J1 - J2 is the density at cos L = 0 and b = J1 + J2 its even part at |cos L| = 1, s and c the parts with
-    sin^2 K and cos^2 K. Nothing is subtracted in the working precision, so float32 keeps both non-negative.
+vector, 16 columns: a_s, a_c, b_s, b_c, 1 J3, 4 J4, 2 J5, J6s, J6c, 2 J7, 4 J8, 1 J9, q2, left, right,
+flavour, where
+    a = J1 - J2 is the density at cos L = 0 and b = J1 + J2 its even part at |cos L| = 1, s and c the parts
+    with sin^2 K and cos^2 K. Nothing is subtracted in the working precision, so float32 keeps both
+    non-negative.
 scalar, 8 columns: a, b, a + c, 0, q2, left, right, flavour.
 
 Random words. A vector event uses twelve, three Philox calls:
     0 node; 1, 2 distance from the node; 3 side of the hat; 4-6 cos K; 7-9 cos L; 10 phi0; 11 image of phi.
-    Four coins come from low bits that the uniforms leave unused: sign of cos L (1, 2, 10), sign of cos K (3, 11),
-    the two mixtures of 2. (4-6, 7-9).
-A scalar event uses eight: 0 node; 1, 2 distance; 3 side; 4-6 cos L; 7 its sign; the mixture's coin from (4-6).
-In double precision as many more words give the low bits (`rng.uniform`), from calls numbered after these.
+    Four coins come from low bits that the uniforms leave unused: sign of cos L (1, 2, 10), sign of cos K (3,
+    11), the two mixtures of 2. (4-6, 7-9).
+A scalar event uses eight: 0 node; 1, 2 distance; 3 side; 4-6 cos L; 7 its sign; the mixture's coin from
+(4-6). In double precision as many more words give the low bits (`rng.uniform`), from calls numbered after
+these.
 """
 
 from __future__ import annotations
@@ -39,6 +47,12 @@ from .rng import Real, Word, coin, double_precision, philox, uniform
 
 VECTOR_ROW, SCALAR_ROW = 16, 8          # columns of a packed row
 VECTOR_WORDS, SCALAR_WORDS = 12, 8      # random words of an event, and as many again in double precision
+
+
+@scalar
+def quad(a: Any, i: Any, step: Any) -> tuple[Any, Any, Any, Any]:
+    """Four values of an array, ``step`` apart, the first at ``i``."""
+    return a[i], a[i + step], a[i + 2 * step], a[i + 3 * step]
 
 
 @scalar
@@ -115,8 +129,8 @@ def azimuth(real: Any, base: Real, cos1: Real, sin1: Real, cos2: Real, sin2: Rea
             u_image: Real) -> Real:
     """phi in (-pi, pi) from base + cos1 cos phi + sin1 sin phi + cos2 cos 2phi + sin2 sin 2phi >= 0.
 
-    phi0 is uniform in (-pi/4, pi/4); the densities w_k at its images phi0 + k pi/2 add up to 4 base, so image k has
-    probability w_k / (4 base). The images' angles are rounded towards zero: |phi| never exceeds pi.
+    phi0 is uniform in (-pi/4, pi/4); the densities w_k at its images phi0 + k pi/2 add up to 4 base, so image
+    k has probability w_k / (4 base). The images' angles are rounded towards zero: |phi| never exceeds pi.
 
     >>> round(float(azimuth(np.float64, 1.0, 0.0, 0.0, 0.0, 0.0, 0.75, 0.1)) / math.pi, 6)   # image 0
     0.125
@@ -142,15 +156,18 @@ def vector_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
                  row: tuple[Real, ...]) -> tuple[Real, Real, Real, Real, Real]:
     """(q2, cos theta_K, cos theta_l, phi, flavour) of B -> K* l l from its words and its table row.
 
-    ``w`` are the event's twelve words, ``v`` those that carry the low bits in double precision (unused otherwise).
+    ``w`` are the event's twelve words, ``v`` those that carry the low bits in double precision (unused
+    otherwise).
     """
     a_s, a_c, b_s, b_c, j3, j4, j5, j6s, j6c, j7, j8, j9, node, left, right, flavour = row
     one = real(1)
-    q2 = hat(node, left, right, uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3]))
+    u1, u2, u3 = uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3])
+    q2 = hat(node, left, right, u1, u2, u3)
 
     # |cos K|: integrated over cos L and phi, what multiplies sin^2 K and cos^2 K is 2a + b, up to a factor
-    x = folded_cosine(real, a_s + a_s + b_s, a_c + a_c + b_c, uniform(real, w[4], v[4]), uniform(real, w[5], v[5]),
-                      uniform(real, w[6], v[6]), coin(real, w[4], w[5], w[6]))
+    u1, u2, u3 = uniform(real, w[4], v[4]), uniform(real, w[5], v[5]), uniform(real, w[6], v[6])
+    u_part = coin(real, w[4], w[5], w[6])
+    x = folded_cosine(real, a_s + a_s + b_s, a_c + a_c + b_c, u1, u2, u3, u_part)
     ck = x if coin(real, w[3], w[11], np.uint32(0)) < real(0.5) else -x
     ck2 = ck * ck
     sk2 = one - ck2
@@ -159,8 +176,8 @@ def vector_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
     a = sk2 * a_s + ck2 * a_c
     b = sk2 * b_s + ck2 * b_c
     odd = sk2 * j6s + ck2 * j6c
-    x = folded_cosine(real, a, b, uniform(real, w[7], v[7]), uniform(real, w[8], v[8]), uniform(real, w[9], v[9]),
-                      coin(real, w[7], w[8], w[9]))
+    u1, u2, u3 = uniform(real, w[7], v[7]), uniform(real, w[8], v[8]), uniform(real, w[9], v[9])
+    x = folded_cosine(real, a, b, u1, u2, u3, coin(real, w[7], w[8], w[9]))
     x2 = x * x
     sl2 = one - x2
     even = a * sl2 + b * x2
@@ -169,19 +186,21 @@ def vector_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
     # phi given both
     sines2 = sk2 * sl2
     first = math.sqrt(sines2) * ck
-    phi = azimuth(real, even + odd * cl, first * (j4 * cl + j5), first * (j8 * cl + j7), sines2 * j3, sines2 * j9,
-                  uniform(real, w[10], v[10]), uniform(real, w[11], v[11]))
+    cos1, sin1 = first * (j4 * cl + j5), first * (j8 * cl + j7)
+    u1, u2 = uniform(real, w[10], v[10]), uniform(real, w[11], v[11])
+    phi = azimuth(real, even + odd * cl, cos1, sin1, sines2 * j3, sines2 * j9, u1, u2)
     return q2, ck, cl, phi, flavour
 
 
 @scalar
 def scalar_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
                  row: tuple[Real, ...]) -> tuple[Real, Real, Real]:
-    """(q2, cos theta_l, flavour) of B -> K l l, density a + b cos + c cos^2, from its words and its table row."""
+    """(q2, cos theta_l, flavour) of B -> K l l, density a + b cos + c cos^2, from words and table row."""
     a, odd, b, _, node, left, right, flavour = row
-    q2 = hat(node, left, right, uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3]))
-    x = folded_cosine(real, a, b, uniform(real, w[4], v[4]), uniform(real, w[5], v[5]), uniform(real, w[6], v[6]),
-                      coin(real, w[4], w[5], w[6]))
+    u1, u2, u3 = uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3])
+    q2 = hat(node, left, right, u1, u2, u3)
+    u1, u2, u3 = uniform(real, w[4], v[4]), uniform(real, w[5], v[5]), uniform(real, w[6], v[6])
+    x = folded_cosine(real, a, b, u1, u2, u3, coin(real, w[4], w[5], w[6]))
     x2 = x * x
     even = a * (real(1) - x2) + b * x2
     cl = x if uniform(real, w[7], v[7]) * (even + even) < even + odd * x else -x

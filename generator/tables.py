@@ -1,10 +1,10 @@
 """Node tables: the coefficients of an event density, piecewise linear in q2 between adaptive nodes.
 
-The table *is* what is sampled, exactly: a sum over nodes of a hat function of q2 times the node's coefficients. It
-is built so that every coefficient is within ``tolerance`` of the local dGamma/dq2 of the density it stands for;
-within 1e-4 (relative) of the threshold and 1e-4 GeV^2 of the endpoint, where square roots make that impossible,
-within ``tolerance`` of the spectrum's maximum. Nodes sit on every kink and every edge of a range or veto. A jump
-has two nodes at one q2, each with half a hat.
+The table *is* what is sampled, exactly: a sum over nodes of a hat function of q2 times the node's
+coefficients. It is built so that every coefficient is within ``tolerance`` of the local dGamma/dq2 of the
+density it stands for; within 1e-4 (relative) of the threshold and 1e-4 GeV^2 of the endpoint, where square
+roots make that impossible, within ``tolerance`` of the spectrum's maximum. Nodes sit on every kink and every
+edge of a range or veto. A jump has two nodes at one q2, each with half a hat.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class Table:
 
     def spectrum_cdf(self, q2: Array, flavour: int | None = None) -> Array:
         """Fraction of the events below ``q2``, exact."""
-        rate = np.array(self.density.rate) @ self.integrals(np.append(np.ravel(q2), self.ranges[-1, 1]), flavour)
+        edges = np.append(np.ravel(q2), self.ranges[-1, 1])
+        rate = np.array(self.density.rate) @ self.integrals(edges, flavour)
         return np.asarray((rate[:-1] / rate[-1]).reshape(np.shape(q2)))
 
     def moments(self, flavour: int | None = None) -> dict[str, float]:
@@ -158,13 +159,17 @@ _FOLDS: Mapping[str, Callable[[Array], Array]] = {"vector": _fold_vector, "scala
 
 
 def _pack(table: Table, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
-    """Rows for the sampler: see `sampling`. Scaled to unit rate, aligned to cache lines, and rounded so that no
-    event leaves its range: in the working precision too, node - left t stays at or above the end of the hat.
-    """   # noqa: D205
+    """Rows for the sampler: see `sampling`.
+
+    Scaled to unit rate, aligned to cache lines, and rounded so that no event leaves its range: in the working
+    precision too, node - left t stays at or above the lower end of the hat, node + right t at or below the
+    upper.
+    """
     rate = np.where(table.node_rates > 0, table.node_rates, 1.0)
     folded = _FOLDS[table.kind](table.coefficients / rate[:, None])
     low, high = table.ranges.T
-    inside = np.clip(np.searchsorted(low, table.q2 + 0.25 * (table.right - table.left), side="right") - 1, 0, None)
+    within = table.q2 + 0.25 * (table.right - table.left)
+    inside = np.clip(np.searchsorted(low, within, side="right") - 1, 0, None)
     smallest, largest = _round(low, dtype, up=True)[inside], _round(high, dtype, up=False)[inside]
 
     def position(x: Array) -> NDArray[np.floating]:
@@ -227,7 +232,10 @@ def alias_table(weights: Array) -> NDArray[np.uint64]:
 
 
 def select_ranges(
-    q2_min: float, q2_max: float, ranges: Sequence[tuple[float, float]] = (), vetoes: Sequence[tuple[float, float]] = ()
+    q2_min: float,
+    q2_max: float,
+    ranges: Sequence[tuple[float, float]] = (),
+    vetoes: Sequence[tuple[float, float]] = (),
 ) -> Array:
     """Disjoint sorted ranges of q2: the union of ``ranges`` (everything if empty) without the vetoes.
 
@@ -240,10 +248,11 @@ def select_ranges(
     for name, pairs in (("q2", ranges), ("veto", vetoes)):
         for i, (low, high) in enumerate(pairs):
             if not low < high:
-                raise InputError(f"{name}[{i}] = ({low:g}, {high:g}) GeV^2: the first number must be the smaller one")
+                raise InputError(f"{name}[{i}] = ({low:g}, {high:g}) GeV^2: needs minimum < maximum")
             if name == "q2" and (high <= q2_min or low >= q2_max):
                 raise InputError(
-                    f"q2[{i}] = ({low:g}, {high:g}) GeV^2: outside phase space, {q2_min:.6g} to {q2_max:.6g} GeV^2"
+                    f"q2[{i}] = ({low:g}, {high:g}) GeV^2: outside phase space, "
+                    f"{q2_min:.6g} to {q2_max:.6g} GeV^2"
                 )
     wanted: list[list[float]] = []
     for low, high in sorted(ranges or [(q2_min, q2_max)]):
@@ -273,7 +282,7 @@ def build_table(
     ranges: Sequence[tuple[float, float]] = (),
     kind: str = "vector",
 ) -> Table:
-    """Put an event density on nodes, by bisection until it is within ``tolerance`` at the quarters of every cell.
+    """Put an event density on nodes: bisection until it is within ``tolerance`` at the quarters of a cell.
 
     Args:
         coefficients: J_i(q2), or one such function for each flavour (+1, -1).
@@ -332,8 +341,8 @@ def _refine(
 ) -> tuple[Array, Array, Array, Array]:
     """Bisect cells until linear interpolation is good at their quarters.
 
-    Returns the cells sorted by q2 as (lower edge, upper edge, J at the lower edge, J at the upper edge), J with
-    shape (n_coefficients, n) and taken from inside the cell: at a jump, neighbours differ.
+    Returns the cells sorted by q2 as (lower edge, upper edge, J at the lower edge, J at the upper edge), J
+    with shape (n_coefficients, n) and taken from inside the cell: at a jump, neighbours differ.
     """
     def evaluate(x: Array) -> Array:
         values = np.asarray(function(x), dtype=np.float64)
@@ -378,7 +387,7 @@ def _refine(
 def _nodes(
     low: Array, high: Array, at_low: Array, at_high: Array, rate: Array, tolerance: float
 ) -> tuple[Array, Array, Array, Array]:
-    """(q2, left, right, J) of the nodes of a list of cells: one where two cells meet continuously, else two."""
+    """(q2, left, right, J) of the nodes of cells: one node where two meet continuously, else two."""
     width = high - low
     touch = low[1:] == high[:-1]
     step = np.abs(at_low[:, 1:] - at_high[:, :-1]).max(axis=0)
@@ -386,7 +395,8 @@ def _nodes(
     begins = np.concatenate([[True], ~joined])       # cells whose lower edge needs a node of its own
     q2 = np.concatenate([high, low[begins]])
     left = np.concatenate([width, np.zeros(begins.sum())])
-    right = np.concatenate([np.where(np.append(joined, False), np.append(width[1:], 0.0), 0.0), width[begins]])
+    above = np.where(np.append(joined, False), np.append(width[1:], 0.0), 0.0)
+    right = np.concatenate([above, width[begins]])
     values = np.concatenate([at_high, at_low[:, begins]], axis=1)
     order = np.lexsort((right, q2))       # of two nodes at a jump, the one that ends the lower cell first
     return q2[order], left[order], right[order], np.ascontiguousarray(values.T)[order]
@@ -420,7 +430,8 @@ def density_of(channel: Channel) -> Density:
     for density in DENSITIES.values():
         if density.coefficients == channel.coefficients and density.angles == channel.angles:
             return density
-    raise InputError(f"channel = {channel.name!r}: no sampler for coefficients {', '.join(channel.coefficients)}")
+    names = ", ".join(channel.coefficients)
+    raise InputError(f"channel = {channel.name!r}: no sampler for the coefficients {names}")
 
 
 def channel_table(

@@ -1,14 +1,14 @@
-"""The package's own Numba decorators: strict floating point, and an on-disk cache that cannot serve stale code.
+"""The package's own Numba decorators: strict floating point, and a cache that cannot serve stale code.
 
-Numba's ``cache=True`` looks at one file only, so a formula changed in an imported module would go unnoticed, and
-it fails at import where no folder is writable. Here a compiled function is kept in a folder named after a hash of
-*all* sources of this package and of the versions below it, in one file per function, signature and processor,
-written whole or not at all: several processes may compile at once. A damaged file is rebuilt with a warning;
-where nothing is writable everything is compiled afresh.
+Numba's ``cache=True`` looks at one file only, so a formula changed in an imported module would go unnoticed,
+and it fails at import where no folder is writable. Here a compiled function is kept in a folder named after a
+hash of *all* sources of this package and of the versions below it, in one file per function, signature and
+processor, written whole or not at all: several processes may compile at once. A damaged file is rebuilt with
+a warning; where nothing is writable everything is compiled afresh.
 
 Floating point: never ``fastmath=True``. Reassociation and approximate division give different results in the
-vector body and in the scalar tail of a loop, and then an event depends on where its chunk began. Contraction to
-fused multiply-adds and ignoring the sign of zero do not.
+vector body and in the scalar tail of a loop, and then an event depends on where its chunk began. Contraction
+to fused multiply-adds and ignoring the sign of zero do not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ from .cache import cache_folder, write_atomically
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-FLOATING_POINT: Mapping[str, Any] = MappingProxyType({"error_model": "numpy", "fastmath": {"contract", "nsz"}})
+FLOATING_POINT: Mapping[str, Any] = MappingProxyType(
+    {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
+)
 _ROOMS = ("generator", "kinematics", "physics")
 
 
@@ -150,12 +152,14 @@ def kernel(function: Function) -> Function:
 def _wide_vectors(typing_context: Any) -> tuple[Any, Any]:
     """Let LLVM use the widest vectors of the processor in the function that calls this.
 
-    On processors with AVX-512 LLVM keeps to half its width unless a function asks: for long loops of arithmetic the
-    full width is a tenth to a quarter faster. Numba knows no option for it, so this sets LLVM's own attribute. It
-    has no effect on results, nor on a processor without such vectors, nor where the JIT is off.
+    On processors with AVX-512 LLVM keeps to half its width unless a function asks: for long loops of
+    arithmetic the full width is a tenth to a quarter faster. Numba knows no option for it, so this sets
+    LLVM's own attribute. It has no effect on results, nor on a processor without such vectors, nor where the
+    JIT is off.
     """
     def mark(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')   # llvmlite's add() knows no strings
+        # past llvmlite's own add(), which knows no attributes with a value
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return types.void(), mark
