@@ -7,8 +7,9 @@ B → K + invisible.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.cache import write_atomically
 from ..kinematics.errors import InputError
 from ..physics.angular import angular_coefficients, breakpoints
 from ..physics.bins import evaluate, observable_channels
@@ -27,7 +27,7 @@ from ..physics.measurements import DATA_SETS, BinnedObservable, load_measurement
 from ..physics.models import Model, get_model, validate
 from ..physics.uncertainties import theory_error
 from .plots import Q2_LABEL, house_style, save_figure
-from .scans import Axis, ScanCard, ScanResult, Theory, Tie, polygons, regions_csv, scan
+from .scans import Axis, ScanCard, ScanResult, Theory, Tie, polygons, regions_csv, scan, write_text
 from .writers import check_target
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Panel:
 
 PANELS = (
     Panel("R_K+", "B+->K+mumu", "$R_K$", ("R_K+", "R_K0"), (0.45, 1.9)),
-    Panel("R_K*0", "B0->K*0mumu", r"$R_{K^{\ast}}$", ("R_K*0", "R_K*+"), (0.45, 1.9)),
+    Panel("R_K*0", "B0->K*0mumu", "$R_{K*}$", ("R_K*0", "R_K*+"), (0.45, 1.9)),
     Panel("P5p", "B0->K*0mumu", "$P_5'$", ("P5p",), (-1.6, 1.3)),
 )
 """Figure 1, from left to right."""
@@ -191,7 +191,7 @@ def draw_figure_1(curves: Sequence[Curve], points: Sequence[Point], title: str =
     """Draw figure 1 from its numbers."""
     figure: Figure
     with house_style() as plt:
-        figure, axes = plt.subplots(1, len(PANELS), figsize=(19.5, 6.9))
+        figure, axes = plt.subplots(1, len(PANELS), figsize=(16.5, 6.0))
         for axis, panel in zip(axes, PANELS, strict=True):
             _draw_curves(axis, [curve for curve in curves if curve.panel is panel])
             _draw_measured(axis, [point for point in points if point.panel is panel])
@@ -261,9 +261,9 @@ def make_figure_1(
     paths = _targets(folder, f"figure-1-{data}", (".png", ".pdf", ".csv", "-points.csv"), overwrite)
     curves = [figure_1_curve(panel, model) for panel in PANELS for model in chosen]
     points = [point for panel in PANELS for point in figure_1_points(panel, data)]
-    _write(paths[2], curves_csv(curves))
-    _write(paths[3], points_csv(points))
-    save_figure(draw_figure_1(curves, points, f"{data} data"), [str(p) for p in paths[:2]], overwrite=True)
+    write_text(paths[2], curves_csv(curves))
+    write_text(paths[3], points_csv(points))
+    _save(lambda: draw_figure_1(curves, points, f"{data} data"), paths[:2])
     return paths
 
 
@@ -296,7 +296,7 @@ def figure_2_cards(
     )
     right = ScanCard(
         name="right", **common, ties=(Tie(key=G_MU_A, of=G_MU_V, factor=FUNNEL),),
-        axes=(vector, Axis(key=G_BS, min=-3e-8, max=3e-9, points=points)),
+        axes=(vector, Axis(key=G_BS, min=-4e-8, max=4e-9, points=points)),
     )
     return left, right
 
@@ -407,7 +407,7 @@ def draw_figure_2(planes: Sequence[Plane]) -> Figure:
     """Draw figure 2 from its numbers."""
     figure: Figure
     with house_style() as plt:
-        figure, axes = plt.subplots(1, len(planes), figsize=(8.6 * len(planes), 8.2), squeeze=False)
+        figure, axes = plt.subplots(1, len(planes), figsize=(7.6 * len(planes), 7.6), squeeze=False)
         nowhere = {n for n in GROUPS if not any(plane.regions.get(n) for plane in planes)}
         for axis, plane in zip(axes[0], planes, strict=True):
             handles = _draw_plane(axis, plane, nowhere)
@@ -516,15 +516,21 @@ def make_figure_2(
     overwrite: bool = False,
     device: str = "auto",
 ) -> list[Path]:
-    """Write figure 2, or the same for any planes, as PNG and PDF and its polygons as CSV."""
+    """Write figure 2, or the same for any planes, as PNG and PDF and its polygons as CSV.
+
+    The files of another plane are named after its axes: ``plane-2017-mass-g_bs.png``.
+    """
     chosen = cards or figure_2_cards(data)
     for card in chosen:
         if len(card.axes) != 2:
             raise InputError(f"plane: {len(card.axes)} axes given; a plane has two")
-    paths = _targets(folder, f"figure-2-{data}", (".png", ".pdf", ".csv"), overwrite)
+    stem = f"figure-2-{data}"
+    if len(chosen) == 1:
+        stem = f"plane-{data}-" + "-".join(axis.key.rsplit(".", 1)[-1] for axis in chosen[0].axes)
+    paths = _targets(folder, stem, (".png", ".pdf", ".csv"), overwrite)
     planes = [figure_2_plane(card, device) for card in chosen]
-    _write(paths[2], planes_csv(planes))
-    save_figure(draw_figure_2(planes), [str(p) for p in paths[:2]], overwrite=True)
+    write_text(paths[2], planes_csv(planes))
+    _save(lambda: draw_figure_2(planes), paths[:2])
     return paths
 
 
@@ -554,6 +560,8 @@ def _targets(
     return [check_target(Path(folder) / f"{stem}{ending}", overwrite=overwrite) for ending in endings]
 
 
-def _write(path: Path, text: str) -> None:
-    if not write_atomically(path, text.encode()):
-        raise InputError(f"output = {str(path)!r}: cannot be written; is the disk full?")
+def _save(draw: Callable[[], Figure], paths: Sequence[Path]) -> None:
+    """Draw and write within the style: fonts are looked up when the file is written."""
+    logging.getLogger("fontTools.subset").setLevel(logging.WARNING)   # flavio turns everybody's messages on
+    with house_style():
+        save_figure(draw(), [str(path) for path in paths], overwrite=True)

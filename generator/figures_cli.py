@@ -24,8 +24,8 @@ TheoryOption = Annotated[
     str | None,
     typer.Option(
         "--theory",
-        help="Errors of the SM prediction: correlated, uncorrelated (bin by bin) or none. Default: uncorrelated "
-        "with 2017 data, as in the paper, else correlated.",
+        help="Errors of the SM prediction: correlated, uncorrelated (bin by bin) or none. Default: "
+        "uncorrelated with 2017 data, as in the paper, else correlated.",
     ),
 ]
 
@@ -70,7 +70,7 @@ def figure_command(
     output: OutputOption = ".",
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Figure 1: benchmark to draw; repeatable. Default: SM, C9, V of 2 and 2.5 GeV."),
+        typer.Option("--model", help="Figure 1: benchmark to draw; repeatable. Default: SM, C9, two V."),
     ] = None,
     settings: SetOption = None,
     x: Annotated[
@@ -117,7 +117,7 @@ def scan_command(
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Scan parameters of a model against the measurements: chi squared, best fit, profiles, pulls, regions."""
+    """Scan parameters of a model against the measurements: chi squared, best fit, pulls, regions."""
     if example:
         print(EXAMPLE, end="")
         return
@@ -162,7 +162,10 @@ def _summary(result: ScanResult) -> None:
 
     best = result.best()
     rows = [
-        (name, f"{result.standard[name]:.2f}", f"{best.groups[name]:.2f}", f"{result.improvement(name).max():.2f}")
+        (
+            name, f"{result.standard[name]:.2f}", f"{best.groups[name]:.2f}",
+            f"{result.improvement(name).max():.2f}",
+        )
         for name in result.card.groups
     ]
     total = (f"{result.standard_model():.2f}", f"{best.chi2:.2f}", f"{result.improvement().max():.2f}")

@@ -348,9 +348,17 @@ def polygons(
         return []
     points, offsets = generator.filled(low, min(high, max(2.0 * highest, highest + 1.0)))
     return [
-        [np.asarray(ring) for ring in np.split(outline, offset[1:-1].astype(int))]
+        [_corners(np.asarray(ring)) for ring in np.split(outline, offset[1:-1].astype(int))]
         for outline, offset in zip(points, offsets, strict=True)
     ]
+
+
+def _corners(ring: FloatArray) -> FloatArray:
+    """A ring without the points that lie on a straight line between their neighbours, as along the frame."""
+    scaled = (ring - ring.min(axis=0)) / np.maximum(np.ptp(ring, axis=0), 1e-300)
+    step = np.diff(scaled, axis=0)
+    turn = step[:-1, 0] * step[1:, 1] - step[:-1, 1] * step[1:, 0]
+    return np.asarray(ring[np.concatenate([[True], np.abs(turn) > 1e-12, [True]])])
 
 
 def scan_likelihood(data: str, groups: Sequence[str], theory: Theory) -> Likelihood:
@@ -564,9 +572,20 @@ def write_scan(result: ScanResult, folder: str | os.PathLike[str], overwrite: bo
         regions["all: within 6.18 of best fit"] = result.regions(6.18, best_fit=True)
         texts["regions.csv"] = regions_csv([axis.key for axis in card.axes], regions)
     for name, text in texts.items():
-        if not write_atomically(paths[name], text.encode()):
-            raise InputError(f"output = {str(paths[name])!r}: cannot be written; is the disk full?")
+        write_text(paths[name], text)
     return [paths[name] for name in texts]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all; InputError if it cannot be."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"output = {str(path)!r}: cannot be written ({error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check_outputs(card: ScanCard, folder: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Path]:

@@ -158,7 +158,7 @@ def _covariance(observables: tuple[BinnedObservable, ...], chosen: Model) -> Flo
 
 
 def _quadrature(channel: Channel, bins: list[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of bins, good to some 1e-3 of an error: panels of half a GeV², denser at threshold."""
+    """Nodes and weights of bins, good to some 1e-3 of an error: panels of 0.5 GeV², denser at threshold."""
     low, high = channel.q2_limits()
     start, stop = max(min(b[0] for b in bins), low), min(max(b[1] for b in bins), high)
     points = np.concatenate([np.ravel(bins), [0.06, 0.1, 0.2], np.arange(0.5, high, 0.5)])

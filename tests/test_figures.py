@@ -155,7 +155,8 @@ def test_commands(tmp_path):
     example = _run(scan_command, "--example")
     assert example.exit_code == 0
     card = tmp_path / "card.toml"
-    card.write_text(example.stdout.replace("61", "3").replace("161", "3").replace("points = 10", "points = 2"))
+    small = example.stdout.replace("points = 61", "points = 3").replace("points = 161", "points = 3")
+    card.write_text(small.replace("points = 10", "points = 2"))
     done = _run(scan_command, card, "--output", tmp_path)
     assert done.exit_code == 0, done.output
     assert (tmp_path / "masses-summary.json").is_file()

@@ -105,6 +105,16 @@ def test_flavio_reads_the_file_and_agrees():
     assert set(names) == set(everything)
 
 
+def test_single_numbers_are_those_of_the_constraints():
+    """B+ → K+ νν and a_μ also stand in limits.yml, there as inputs of the constraints."""
+    from darkpenguin.physics.constraints import measured
+
+    today = {str(o): m.central[i] for m in load_measurements("current") for i, o in enumerate(m.observables)}
+    assert measured("br_bplus_kplus_nunu", "current").value == pytest.approx(today["BR(B+->K+nunu)"])
+    # Standard Model of the White Paper 2025, arXiv:2505.21476: 116592033(62)e-11
+    assert measured("delta_a_mu", "current").value == pytest.approx(today["a_mu"] - 116592033e-11, abs=1e-15)
+
+
 def test_errors_name_the_set_and_the_value():
     with pytest.raises(InputError, match=r"data = '2018'.*2017, current"):
         load_measurements("2018")

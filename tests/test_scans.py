@@ -212,7 +212,7 @@ def test_device_is_checked():
 
 
 def test_funnel():
-    """The terms of (g-2)_μ cancel at g_μA ≈ -0.44 g_μV (text before eq. (10)): at -0.4432 for 2.5 GeV here."""
+    """The terms of (g-2)_μ cancel at g_μA ≈ -0.44 g_μV (text before eq. (10)): here -0.4432 for 2.5 GeV."""
     ratio = np.linspace(-0.5, -0.4, 100_001)
     shift = delta_a_mu(2.5, 0.1, 0.1 * ratio)
     zero = ratio[np.argmin(np.abs(shift))]
@@ -230,11 +230,11 @@ def _interval(theory, group):
 def test_interval_of_equation_10():
     """Eq. (10): 1e-9 ≲ |g_bs g_μV| ≲ 3e-9 improves R_K, R_K* and P5' by more than 2σ each.
 
-    Comes out for R_K from 0.8e-9 and for R_K* from 0.95e-9. P5' reaches 4 at 1.5e-9 with the SM's errors added
-    bin by bin (1.2e-9 without any, 2.5e-9 with their correlations, which the paper does not mention); at 1e-9
-    it has 2.8, or 1.7σ. The prediction of P5' that the paper used (its ref. [33]) need not be flavio 2.7.1's.
-    The upper end of 3e-9 comes from the constraints: the bound on g_bs times the edge of the (g-2)_μ band is
-    2.8e-9.
+    Comes out for R_K from 0.8e-9 and for R_K* from 0.95e-9. P5' reaches 4 at 1.5e-9 with the SM's errors
+    added bin by bin (1.2e-9 without any, 2.5e-9 with their correlations, which the paper does not mention).
+    At 1e-9 it has 2.8, or 1.7σ. The prediction of P5' that the paper used (its ref. [33]) need not be that
+    of flavio 2.7.1. The upper end of 3e-9 comes from the constraints: the bound on g_bs times the edge of
+    the (g-2)_μ band is 2.8e-9.
     """
     assert _interval("uncorrelated", "R_K")[0] == pytest.approx(0.76e-9, abs=0.05e-9)
     assert _interval("uncorrelated", "R_K*")[0] == pytest.approx(0.95e-9, abs=0.05e-9)
@@ -274,7 +274,7 @@ def test_2_gev_helps_p5_in_4_to_6_only_and_with_the_other_sign():
 
 
 def test_deviation_above_6_gev2():
-    """The paper: at q2 > 6 GeV² the deviation stays below 30 % or so, for Γ/m >= 10 % and preferred couplings.
+    """The paper: above 6 GeV² the deviation stays below 30 % or so, for Γ/m >= 10 % and preferred couplings.
 
     At the points of figures 2 and 1 (20 %, 1.5e-9 and 1.75e-9) it is 30-31 % and 35-37 % in R_K and R_K*. It
     does not come out for the whole of interval (10): at 3e-9 it is 69-74 %, and at 10 % width 42-44 % already
