@@ -1,0 +1,447 @@
+"""Which luminosity separates two hypotheses, and with which observable: asymptotically and with toys."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..kinematics.errors import InputError
+from ..physics.models import validate
+from .ensembles import Data, Expected, Experiment, Hypothesis, make_experiment, minimum
+from .hypotheses import Probability, toy_p_value
+from .yields import get_dataset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[np.float64]
+
+COMBINED = "combined"
+"""Name of the sum of all observables of a card."""
+
+
+class SensitivityCard(BaseModel):
+    """What to separate from what, and how. Its defaults ask: V at 2.5 GeV or C9 = -1.1?
+
+    Attributes:
+        truth: the hypothesis that is right: one model.
+        alternative: family fitted in place of the truth (the truth itself if None): couplings, or m_V, that
+            float.
+        null: family to be excluded.
+        dataset: data set that gives yields for a luminosity.
+        observables: terms of the likelihood, each on its own and all together.
+        bins: edges of q2 (GeV²); above 6 the tail of the J/psi is in LHCb's electron samples, which no yield
+            here knows.
+        luminosities: where toys are made, in the unit of the data set; its own if empty.
+        curve: first and last luminosity of the asymptotic curve.
+        target: significance asked for.
+        toys: toys of each hypothesis at each luminosity; none if zero.
+        theory: whether theory errors enter the angular observables and the rates.
+        efficiency_error: of electrons over muons; the data set's if None.
+        seed: of the random numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    truth: Hypothesis = Hypothesis(model="fig1-2.5gev", label="V, 2.5 GeV")
+    null: Hypothesis = Hypothesis(model="heavy-c9", label="C9 = -1.1")
+    alternative: Hypothesis | None = None
+    dataset: str = "lhcb-upgrade2"
+    observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
+    bins: tuple[float, ...] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
+    luminosities: tuple[float, ...] = ()
+    curve: tuple[float, float] | None = None
+    target: float = Field(default=5.0, gt=0)
+    toys: int = Field(default=2000, ge=0, le=10_000_000)
+    theory: bool = True
+    efficiency_error: float | None = Field(default=None, ge=0)
+    seed: int = Field(default=1, ge=0, lt=1 << 64)
+
+
+def read_sensitivity_card(path: str | Path) -> SensitivityCard:
+    """Card from a TOML file; InputError names the key, the value and what is allowed."""
+    return validate(SensitivityCard, read_toml(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Keys of a TOML file; InputError if it cannot be read."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"card = {str(path)!r}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"card = {str(path)!r}: not TOML: {error}") from None
+
+
+@dataclass(frozen=True)
+class ToyPoint:
+    """Toys at one luminosity: significance of the median toy of the truth against the null.
+
+    ``direct`` is the fraction of toys of the null beyond it; where none or few are, only ``gaussian``
+    (distance of the medians over the standard deviation of the null's toys) means something. ``failures``
+    counts toys with a NaN.
+    """
+
+    observable: str
+    luminosity: float
+    asimov: float
+    median_q: float
+    direct: Probability
+    gaussian: float
+    failures: int
+
+    @property
+    def significance(self) -> float:
+        """Direct where at least 20 toys of the null lie beyond, Gaussian otherwise."""
+        enough = self.direct.value * self.direct.toys >= 20
+        return self.direct.significance if enough else self.gaussian
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """Answer to a card.
+
+    Attributes:
+        card: the question.
+        unit: of luminosities.
+        luminosities: of the asymptotic curve.
+        curves: asymptotic significance of each observable, and of all together.
+        required: luminosity at which a curve reaches the target; infinite if it does not.
+        toys: checks with toys.
+        distributions: q of toys of truth and null by (observable, luminosity).
+    """
+
+    card: SensitivityCard
+    unit: str
+    luminosities: Array
+    curves: Mapping[str, Array]
+    required: Mapping[str, float]
+    toys: tuple[ToyPoint, ...]
+    distributions: Mapping[tuple[str, float], tuple[Array, Array]]
+
+    @property
+    def best(self) -> str:
+        """The single observable that gets there first."""
+        single = {name: value for name, value in self.required.items() if name != COMBINED}
+        return min(single, key=lambda name: single[name])
+
+    def answer(self) -> str:
+        """The answer in one sentence."""
+        card, name = self.card, self.best
+        pair = f"{card.truth.title} and {card.null.title}"
+        if not math.isfinite(self.required[name]) and not math.isfinite(
+            self.required.get(COMBINED, math.inf)
+        ):
+            return f"{card.target:g} sigma between {pair}: out of reach of {', '.join(self.curves)}"
+        parts = []
+        if math.isfinite(self.required[name]):
+            parts.append(f"{name} alone needs {self.required[name]:.3g} {self.unit}")
+        if COMBINED in self.required:
+            parts.append(f"all observables together {self.required[COMBINED]:.3g} {self.unit}")
+        return f"{card.target:g} sigma between {pair}: " + ", ".join(parts)
+
+    def to_json(self) -> str:
+        """Everything but the toys' distributions, for other programs."""
+        return json.dumps(
+            {
+                "card": self.card.model_dump(mode="json"),
+                "unit": self.unit,
+                "answer": self.answer(),
+                "required": {k: v if math.isfinite(v) else None for k, v in self.required.items()},
+                "luminosities": self.luminosities.tolist(),
+                "curves": {k: v.tolist() for k, v in self.curves.items()},
+                "toys": [
+                    {
+                        "observable": t.observable,
+                        "luminosity": t.luminosity,
+                        "asimov": t.asimov,
+                        "median_q": t.median_q,
+                        "p_value": t.direct.value,
+                        "p_value_error": t.direct.error,
+                        "gaussian": t.gaussian,
+                        "toys": t.direct.toys,
+                        "failures": t.failures,
+                    }
+                    for t in self.toys
+                ],
+            },
+            indent=1,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """Predictions at the data set's own luminosity; another one is a factor on the counts."""
+
+    experiment: Experiment
+    truth: Expected
+    alternative: Expected
+    null: Expected
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+
+    def at(self, luminosity: float) -> _Question:
+        factor = luminosity / self.experiment.dataset.luminosity
+
+        def scaled(e: Expected) -> Expected:
+            return Expected({k: v * factor for k, v in e.counts.items()}, e.mean, e.covariance)
+
+        return _Question(
+            self.experiment.scaled(luminosity),
+            scaled(self.truth),
+            scaled(self.alternative),
+            scaled(self.null),
+            self.shapes,
+        )
+
+    def statistics(self, data: Data) -> dict[str, tuple[Array, Array]]:
+        """-2 ln L of every toy and point of (alternative, null), by observable."""
+        found = {
+            t.name: (
+                self.experiment.statistic(t, data, self.alternative),
+                self.experiment.statistic(t, data, self.null),
+            )
+            for t in self.experiment.terms
+        }
+        if len(found) > 1:
+            both = tuple(np.sum([pair[i] for pair in found.values()], axis=0) for i in (0, 1))
+            found[COMBINED] = (both[0], both[1])
+        return found
+
+    def q(self, data: Data) -> dict[str, Array]:
+        """-2 ln L(null)/L(alternative), each at its best point, for every toy."""
+        return {
+            name: minimum(null, self.shapes[1])[0] - minimum(alternative, self.shapes[0])[0]
+            for name, (alternative, null) in self.statistics(data).items()
+        }
+
+    def best_null(self) -> int:
+        """Point of the null that describes the expectation under the truth best: where its toys are made."""
+        found = self.statistics(self.experiment.asimov(self.truth))
+        name = COMBINED if COMBINED in found else next(iter(found))
+        return int(minimum(found[name][1], self.shapes[1])[1][0])
+
+
+def _shape(hypothesis: Hypothesis) -> tuple[int, ...]:
+    return tuple(n for _, _, n in hypothesis.scan.values())
+
+
+def _ask(card: SensitivityCard) -> _Question:
+    if card.truth.scan:
+        raise InputError("truth.scan: the truth is one model; let the alternative float instead")
+    experiment = make_experiment(
+        get_dataset(card.dataset),
+        card.bins,
+        card.observables,
+        theory=card.theory,
+        efficiency_error=card.efficiency_error,
+    )
+    alternative = card.alternative or card.truth
+    models = (card.truth.models(), alternative.models(), card.null.models())
+    together = experiment.expect([m for family in models for m in family])
+    edges = np.cumsum([0, *(len(family) for family in models)])
+    parts = [
+        Expected(
+            {k: v[a:b] for k, v in together.counts.items()}, together.mean[a:b], together.covariance[a:b]
+        )
+        for a, b in itertools.pairwise(edges)
+    ]
+    return _Question(experiment, parts[0], parts[1], parts[2], (_shape(alternative), _shape(card.null)))
+
+
+def sensitivity(
+    card: SensitivityCard, *, progress: Callable[[int], None] | None = None, threads: int | None = None
+) -> Sensitivity:
+    """Answer a card: asymptotic curves, the luminosity for the target, and toys that check them.
+
+    The asymptotic significance is the root of q at Asimov data of the truth (arXiv:1007.1727): exact in the
+    limit of large counts for simple hypotheses. With a family as alternative it ignores the look-elsewhere
+    effect, which the toys contain: they fit the same families to toys of the null.
+
+    >>> answer = sensitivity(SensitivityCard(observables=("R_K+",), toys=0))
+    >>> 1 < answer.required["R_K+"] < 1000
+    True
+    """
+    question = _ask(card)
+    unit, own = question.experiment.dataset.unit, question.experiment.dataset.luminosity
+    low, high = card.curve or (0.003 * own, 10.0 * own)
+    if not 0 < low < high:
+        raise InputError(f"curve = {low:g}, {high:g}: needs 0 < first < last ({unit})")
+    grid = np.geomspace(low, high, 41)
+    curves: dict[str, list[float]] = {}
+    for value in grid:
+        scaled = question.at(float(value))
+        for name, q in scaled.q(scaled.experiment.asimov(scaled.truth)).items():
+            curves.setdefault(name, []).append(math.sqrt(max(float(q[0]), 0.0)))
+    arrays = {name: np.asarray(values) for name, values in curves.items()}
+    required = {name: _reach(grid, values, card.target) for name, values in arrays.items()}
+    points: list[ToyPoint] = []
+    distributions: dict[tuple[str, float], tuple[Array, Array]] = {}
+    if card.toys:
+        for i, value in enumerate(card.luminosities or (own,)):
+            for point, both in _toys(question.at(float(value)), card, i, threads):
+                points.append(point)
+                distributions[point.observable, point.luminosity] = both
+            if progress:
+                progress(2 * card.toys)
+    return Sensitivity(card, unit, grid, arrays, required, tuple(points), distributions)
+
+
+def _reach(luminosity: Array, z: Array, target: float) -> float:
+    """Luminosity at which a curve first reaches the target: interpolated in the logarithms."""
+    above = np.nonzero(z >= target)[0]
+    if above.size == 0:
+        return math.inf
+    i = int(above[0])
+    if i == 0:
+        return float(luminosity[0])  # or less: a curve that starts lower tells
+    x, y = np.log(luminosity[i - 1 : i + 1]), np.log(np.maximum(z[i - 1 : i + 1], 1e-12))
+    return float(np.exp(x[0] + (x[1] - x[0]) * (np.log(target) - y[0]) / (y[1] - y[0])))
+
+
+def _toys(
+    question: _Question, card: SensitivityCard, index: int, threads: int | None
+) -> list[tuple[ToyPoint, tuple[Array, Array]]]:
+    experiment = question.experiment
+    null = question.null.point(question.best_null())
+    asimov = question.q(experiment.asimov(question.truth))
+    drawn = []
+    for j, expected in enumerate((question.truth, null)):
+        data = experiment.draw(
+            expected, seed=card.seed, start=0, stop=card.toys, sample=2 * index + j, threads=threads
+        )
+        drawn.append(question.q(data))
+    found = []
+    for name in asimov:
+        true, wrong = drawn[0][name], drawn[1][name]
+        failures = int(np.isnan(true).sum() + np.isnan(wrong).sum())
+        median = float(np.nanmedian(true))
+        spread = float(np.nanstd(wrong))
+        gaussian = (median - float(np.nanmedian(wrong))) / spread if spread > 0 else 0.0
+        found.append(
+            (
+                ToyPoint(
+                    name,
+                    experiment.dataset.luminosity,
+                    math.sqrt(max(float(asimov[name][0]), 0.0)),
+                    median,
+                    toy_p_value(wrong, median),
+                    gaussian,
+                    failures,
+                ),
+                (true, wrong),
+            )
+        )
+    return found
+
+
+def draw_sensitivity(result: Sensitivity) -> Figure:
+    """Significance against luminosity, one curve an observable, with the toys on top."""
+    from .plots import PALETTE, house_style
+
+    card = result.card
+    with house_style() as plt:
+        figure, axis = plt.subplots(figsize=(9.0, 7.0))
+        top = 0.0
+        for i, (name, values) in enumerate(result.curves.items()):
+            colour = PALETTE[i % len(PALETTE)]
+            reach = result.required[name]
+            text = f"{_label(name)}: {reach:.3g}" if math.isfinite(reach) else f"{_label(name)}: not reached"
+            axis.plot(
+                result.luminosities,
+                values,
+                color=colour,
+                linewidth=3 if name == COMBINED else 2,
+                linestyle="-" if name == COMBINED else "--",
+                label=text,
+            )
+            shown = [t for t in result.toys if t.observable == name]
+            if shown:
+                axis.plot([t.luminosity for t in shown], [t.significance for t in shown], "o", color=colour)
+            top = max(top, float(values.max()))
+        axis.axhline(card.target, color="0.5", linewidth=1.2)
+        axis.text(result.luminosities[0] * 1.1, card.target * 1.03, rf"${card.target:g}\sigma$", color="0.4")
+        axis.set_xscale("log")
+        axis.set_xlim(result.luminosities[0], result.luminosities[-1])
+        axis.set_ylim(0.0, min(top * 1.05, 2.4 * card.target))
+        unit = result.unit.replace("^-1", r"$^{-1}$")
+        axis.set_xlabel(f"Luminosity [{unit}]")
+        axis.set_ylabel("Median significance")
+        title = f"{card.truth.title} (true) against {card.null.title}, yields of {card.dataset}"
+        axis.set_title(title, fontsize=14, loc="left")
+        axis.legend(
+            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]; points: toys",
+            loc="upper left",
+            frameon=True,
+            framealpha=0.9,
+            edgecolor="none",
+        )
+    return figure  # type: ignore[no-any-return]
+
+
+def _label(name: str) -> str:
+    """Observable as LaTeX for a legend."""
+    from ..physics.observables import get_observable
+
+    if name == COMBINED:
+        return "all together"
+    head, _, hadron = name.partition("_")
+    if head == "dBR":
+        return f"${get_observable('R_' + hadron).latex.replace('R', r'dB/dq^2')}$"
+    return f"${get_observable(name).latex}$"
+
+
+def draw_statistics(result: Sensitivity, luminosity: float | None = None) -> Figure:
+    """Distributions of q in toys of both hypotheses at one luminosity, a panel for each observable."""
+    from .plots import PALETTE, house_style
+
+    chosen = luminosity if luminosity is not None else result.toys[0].luminosity
+    unit = result.unit.replace("^-1", r"$^{-1}$")
+    names = [t.observable for t in result.toys if t.luminosity == chosen]
+    if not names:
+        raise InputError(f"luminosity = {chosen:g}: no toys were made there")
+    with house_style() as plt:
+        figure, axes = plt.subplots(1, len(names), figsize=(5.2 * len(names), 5.2), squeeze=False)
+        for axis, name in zip(axes[0], names, strict=True):
+            true, wrong = result.distributions[name, chosen]
+            point = next(t for t in result.toys if (t.observable, t.luminosity) == (name, chosen))
+            edges = np.histogram_bin_edges(np.concatenate([true, wrong])[~np.isnan([*true, *wrong])], 60)
+            for values, colour, title in (
+                (wrong, PALETTE[1], result.card.null.title),
+                (true, PALETTE[0], result.card.truth.title),
+            ):
+                axis.hist(values, edges, color=colour, histtype="stepfilled", alpha=0.35, density=True)
+                axis.hist(
+                    values, edges, color=colour, histtype="step", linewidth=1.5, density=True, label=title
+                )
+            axis.axvline(point.median_q, color="black", linestyle=":", linewidth=1.5)
+            axis.set_xlabel(r"$q = -2\ln L_0/L_1$")
+            axis.set_ylim(0, axis.get_ylim()[1] * 1.35)
+            sigma = rf"toys ${point.significance:.2f}\sigma$, Asimov ${point.asimov:.2f}\sigma$"
+            axis.legend(
+                title=f"{_label(name)}, {chosen:g} {unit}\n{sigma}",
+                fontsize=11,
+                title_fontsize=12,
+                loc="upper left",
+            )
+        axes[0][0].set_ylabel("Toys (normalised)")
+    return figure  # type: ignore[no-any-return]
+
+
+def summary_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
+    """Rows of the table: observable, luminosity for the target, then the toys' checks."""
+    rows = []
+    for name, reach in result.required.items():
+        text = f"{reach:.3g}" if math.isfinite(reach) else f"> {result.luminosities[-1]:.3g}"
+        toys = [t for t in result.toys if t.observable == name]
+        rows.append([name, text, *(f"{t.asimov:.2f} / {t.significance:.2f}" for t in toys)])
+    return rows
