@@ -1,10 +1,10 @@
 """Backends: any partition, chunk and number of threads gives the same bits; bad requests are refused."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
-
 from darkpenguin.generator.backend import CpuBackend, available_threads, select_backend
 from darkpenguin.generator.loops import BLOCK
 from darkpenguin.generator.tables import build_table
@@ -36,7 +36,7 @@ def joined(parts):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("kind", ["vector", "scalar"])
 def test_partitions_and_threads(tables, kind, precision):
-    """Bits of events [0, n) from one call and from random pieces, down to one event, on any number of threads.
+    """Bits of events [0, n) from one call and from random pieces, down to one event, on any threads.
 
     More threads than cores: the backend object itself does not mind, only the user's choice is checked.
     """
@@ -49,8 +49,8 @@ def test_partitions_and_threads(tables, kind, precision):
         assert same(CpuBackend(precision, threads).generate(table, 5, 0, n, 3), whole)
     backend = CpuBackend(precision, 2)
     rng = np.random.default_rng(2)
-    cuts = np.unique(np.concatenate([[0, 1, 2, BLOCK - 1, BLOCK, BLOCK + 1, n - 1, n], rng.integers(0, n, 40)]))
-    parts = [backend.generate(table, 5, int(a), int(b), 3) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    cuts = sorted({0, 1, 2, BLOCK - 1, BLOCK, BLOCK + 1, n - 1, n, *rng.integers(0, n, 40).tolist()})
+    parts = [backend.generate(table, 5, a, b, 3) for a, b in pairwise(cuts)]
     assert same(joined(parts), whole)
     for i in (0, 63, 64, n - 1):
         alone = backend.generate(table, 5, i, i + 1, 3)
@@ -68,13 +68,12 @@ def test_concurrent_callers(tables):
 
 def test_counters_have_64_bits(tables):
     """Across the 2^32nd event nothing repeats, and a partition there is still a partition."""
-    backend = CpuBackend("float64", 1)
-    edge = 2**32
-    whole = backend.generate(tables["vector"], 1, edge - 200, edge + 300)
-    parts = [backend.generate(tables["vector"], 1, edge - 200, edge), backend.generate(tables["vector"], 1, edge, edge + 300)]
+    backend, table, edge = CpuBackend("float64", 1), tables["vector"], 2**32
+    whole = backend.generate(table, 1, edge - 200, edge + 300)
+    parts = [backend.generate(table, 1, edge - 200, edge), backend.generate(table, 1, edge, edge + 300)]
     assert same(joined(parts), whole)
-    assert not np.isin(parts[1]["q2"], backend.generate(tables["vector"], 1, 0, 300)["q2"]).any()
-    far = backend.generate(tables["vector"], 2**64 - 1, 2**63 - 10, 2**63 - 1)
+    assert not np.isin(parts[1]["q2"], backend.generate(table, 1, 0, 300)["q2"]).any()
+    far = backend.generate(table, 2**64 - 1, 2**63 - 10, 2**63 - 1)
     assert len(np.unique(far["q2"])) == 9
 
 

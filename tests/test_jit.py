@@ -1,0 +1,163 @@
+"""The compiled-code cache: never stale, shared between processes, survivable when damaged or missing."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from darkpenguin.generator import loops
+from darkpenguin.kinematics import jit
+
+CALLEE = """
+from ..kinematics.jit import scalar
+
+@scalar
+def formula(x):
+    return x + {constant}
+"""
+
+KERNEL = """
+from ..kinematics.jit import kernel
+from .callee import formula
+
+@kernel
+def loop(x):
+    for i in range(x.size):
+        x[i] = formula(x[i])
+"""
+
+PROGRAM = """
+import sys, warnings
+import numpy as np
+sys.path.insert(0, {folder!r})
+from mini.generator.loop import loop
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    x = np.zeros(3, dtype={dtype!r})
+    loop(x)
+hits = sum(loop.stats.cache_hits.values()) if hasattr(loop, "stats") else "no JIT"
+print(x[2], hits, *(str(c.message)[:13] for c in caught))
+"""
+
+
+class MiniPackage:
+    """A package of two rooms with this project's decorators: a kernel in one file, its formula in another."""
+
+    def __init__(self, folder):
+        self.folder, self.cache = folder, folder / "cache"
+        for room in ("generator", "kinematics", "physics"):
+            (folder / "mini" / room).mkdir(parents=True)
+        for name in ("__init__.py", "jit.py", "cache.py"):
+            shutil.copy(Path(jit.__file__).parent / name, folder / "mini/kinematics" / name)
+        (folder / "mini/generator/loop.py").write_text(KERNEL)
+        self.formula(1)
+
+    def formula(self, constant):
+        (self.folder / "mini/generator/callee.py").write_text(CALLEE.format(constant=constant))
+
+    def run(self, dtype="float64", **environment):
+        program = PROGRAM.format(folder=str(self.folder), dtype=dtype)
+        environment = {**os.environ, "DARKPENGUIN_CACHE": str(self.cache), **environment}
+        result = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=300
+        )
+        return result.stdout.strip()
+
+    def files(self):
+        return sorted(self.cache.rglob("*.bin"))
+
+
+@pytest.fixture
+def package(tmp_path):
+    return MiniPackage(tmp_path)
+
+
+def test_compiled_once_and_never_stale(package):
+    assert package.run() == "1.0 0"
+    assert package.run() == "1.0 1"
+    package.formula(5)                 # a changed callee in another file
+    assert package.run() == "5.0 0"
+    package.formula(1)                 # the old code is still there, and right again
+    assert package.run() == "1.0 1"
+    assert len({file.parent for file in package.files()}) == 2
+
+
+def test_a_damaged_file_is_rebuilt_with_a_warning(package):
+    package.run()
+    (file,) = package.files()
+    whole = file.read_bytes()
+    for damage in (b"", whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(damage)
+        assert package.run() == "1.0 0 compiled code"
+        assert package.run() == "1.0 1"
+
+
+def test_without_a_writable_folder(package):
+    """A cache folder that cannot be: a path below a file."""
+    blocked = package.folder / "file"
+    blocked.write_text("")
+    assert package.run(DARKPENGUIN_CACHE=str(blocked / "cache")) == "1.0 0"
+
+
+def test_without_the_jit(package):
+    assert package.run(NUMBA_DISABLE_JIT="1") == "1.0 no JIT"
+    assert package.files() == []
+
+
+def test_processes_that_compile_at_the_same_time(package):
+    """Each signature has its own file, written whole: nobody loads half a file or another type's code."""
+    types = ["float64", "float32"] * 2
+    with ThreadPoolExecutor(4) as pool:
+        assert all(output.startswith("1.0 ") for output in pool.map(package.run, types))
+    assert len(package.files()) == 2
+    assert [package.run(dtype) for dtype in types] == ["1.0 1"] * 4
+    assert not list(package.cache.rglob("*.part"))
+
+
+def test_fingerprint_covers_all_rooms():
+    fingerprint = jit.source_fingerprint()
+    assert re.fullmatch("[0-9a-f]{32}", fingerprint)
+    package = Path(jit.__file__).parent.parent
+    assert all(list((package / room).glob("*.py")) for room in jit._ROOMS)
+
+
+def assembly(function, *arguments):
+    """Machine code of a kernel's loop, compiled afresh (a cached function cannot be inspected)."""
+    compiled = numba.njit(**jit.FLOATING_POINT)(function.py_func)
+    compiled(*arguments)
+    return "\n".join(compiled.inspect_asm().values())
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86-64 assembly")
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_loops_are_vector_loops(precision):
+    """The physics, and Philox's products, work on whole vectors; without forced inlining they would not.
+
+    Counted: packed against scalar arithmetic ("ps", "pd" against "ss", "sd"). The scalar copy of the loop is
+    for overlapping arrays, which never come; all of it has its packed twin.
+    """
+    words = np.zeros(2 * 12 * loops.STRIDE, dtype=np.uint32)
+    scratch = np.ones(21 * loops.STRIDE, dtype=precision)
+    for function in (loops._vector_physics, loops._scalar_physics):
+        code = assembly(function, words, scratch)
+        suffix = {"float32": "s", "float64": "d"}[precision]
+        packed = len(re.findall(rf"\bv?(?:mul|add|sub|fn?m(?:add|sub)\d+)p{suffix}\b", code))
+        alone = len(re.findall(rf"\bv?(?:mul|add|sub|fn?m(?:add|sub)\d+)s{suffix}\b", code))
+        assert packed > 30
+        assert packed >= alone
+    zero = np.uint32(0)
+    code = assembly(loops._vector_words, words, False, zero, zero, zero, zero, zero)
+    assert len(re.findall(r"\bv?pmuludq\b", code)) > 30
+
+
+def test_floating_point_is_strict():
+    """No option that lets a vector body and its scalar tail differ."""
+    assert jit.FLOATING_POINT["error_model"] == "numpy"
+    assert set(jit.FLOATING_POINT["fastmath"]) <= {"contract", "nsz"}
