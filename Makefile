@@ -32,8 +32,12 @@ bench: .venv/installed  ## events a second, beside NumPy accept-reject
 	$(BIN)/python -m darkpenguin.generator.bench
 
 gallery: .venv/installed ## every figure of outputs/README.md
-	$(BIN)/darkpenguin figure 1 --data 2017 --output outputs --overwrite
-	$(BIN)/darkpenguin figure 2 --data 2017 --output outputs --overwrite
+	for data in 2017 current; do \
+	  $(BIN)/darkpenguin figure 1 --data $$data --output outputs --overwrite && \
+	  $(BIN)/darkpenguin figure 2 --data $$data --output outputs --overwrite || exit 1; \
+	done
+	$(BIN)/darkpenguin figure 2 --data 2017 --x light_vectors.0.mass,1.5,3.2 --y light_vectors.0.g_bs,-3e-8,3e-8 \
+	  --points 200 --output outputs --overwrite
 
 clean:           ## remove the environment and build products
 	rm -rf .venv build *.egg-info
