@@ -1,7 +1,7 @@
 """Events a second of the sampler, beside a plain NumPy accept-reject of the same density in the same run.
 
 ``python -m darkpenguin.generator.bench`` (or ``make bench``): B0 -> K*0 mu mu of both flavours with a V of
-0.1 % width in the spectrum, columns of q2, angles and flavour in memory, chunk after chunk into the same arrays.
+0.1 % width in the spectrum; columns of q2, angles and flavour, chunk after chunk into the same arrays.
 """
 
 from __future__ import annotations

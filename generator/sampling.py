@@ -27,12 +27,16 @@ flavour, where
 scalar, 8 columns: a, b, a + c, 0, q2, left, right, flavour.
 
 Random words. A vector event uses twelve, three Philox calls:
-    0 node; 1, 2 distance from the node; 3 side of the hat; 4-6 cos K; 7-9 cos L; 10 phi0; 11 image of phi.
-    Four coins come from low bits that the uniforms leave unused: sign of cos L (1, 2, 10), sign of cos K (3,
-    11), the two mixtures of 2. (4-6, 7-9).
-A scalar event uses eight: 0 node; 1, 2 distance; 3 side; 4-6 cos L; 7 its sign; the mixture's coin from
-(4-6). In double precision as many more words give the low bits (`rng.uniform`), from calls numbered after
-these.
+
+    0 node; 1, 2 distance from the node; 3 side of the hat; 4-6 cos K; 7-9 cos L; 10 phi0; 11 image of phi
+
+and four coins come from the low bits of these words that the uniforms leave unused: sign of cos L (1, 2, 10), sign
+of cos K (3, 11), the two mixtures of 2. (4-6, 7-9). A scalar event uses eight:
+
+    0 node; 1, 2 distance; 3 side; 4-6 cos L; 7 its sign; the mixture's coin from (4-6)
+
+In double precision as many words again give the low bits (`rng.uniform`), from the calls that follow. Calls 0 to 15
+of an event belong here; what is done to the event afterwards draws from calls of its own, from 16 on.
 """
 
 from __future__ import annotations

@@ -65,9 +65,8 @@ class MiniPackage:
     def run(self, dtype="float64", **environment):
         program = PROGRAM.format(folder=str(self.folder), dtype=dtype)
         environment = {**os.environ, "DARKPENGUIN_CACHE": str(self.cache), **environment}
-        result = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=300
-        )
+        result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True,
+                                text=True, check=True, timeout=300)
         return result.stdout.strip()
 
     def files(self):
@@ -150,7 +149,7 @@ def test_loops_are_vector_loops(precision):
         suffix = {"float32": "s", "float64": "d"}[precision]
         packed = len(re.findall(rf"\bv?(?:mul|add|sub|fn?m(?:add|sub)\d+)p{suffix}\b", code))
         alone = len(re.findall(rf"\bv?(?:mul|add|sub|fn?m(?:add|sub)\d+)s{suffix}\b", code))
-        assert packed > 30
+        assert packed > 20
         assert packed >= alone
     zero = np.uint32(0)
     code = assembly(loops._vector_words, words, False, zero, zero, zero, zero, zero)
