@@ -1,42 +1,39 @@
 """One event, exactly: the scalar functions that the loops of the CPU and the kernels of the GPU share.
 
 No rejection, no Markov chain, no maximum weight. An event is a pure function of its random words and of one
-row of the node table:
+row of the node table.
 
-1. The table is piecewise linear in q2 between nodes, that is, a sum over nodes of a hat function of q2 times
-one
-   set of coefficients: a mixture. The alias table gives the node (`rng.pick_entry`), the smaller of two
-   uniforms the distance from it on one side of its hat (`hat`), and the angles follow from the node's row
-   alone.
+1. The table is piecewise linear in q2 between nodes, that is, a sum over nodes of a hat function of q2
+   times one set of coefficients: a mixture. The alias table gives the node (`rng.pick_entry`), the smaller
+   of two uniforms the distance from it on one side of its hat (`hat`), and the angles follow from the
+   node's row alone.
 2. A polynomial density in x = cos theta is folded to its even part in |x|, a (1 - x^2) + b x^2 with a, b >=
-0,
-   and sampled with order statistics (`folded_cosine`): of three uniforms, the median mapped to [-1, 1] has
-   density 3/4 (1 - x^2) and the maximum 3 x^2. Unfolding chooses the sign with probability w(x) / (w(x) +
+   0, and sampled with order statistics (`folded_cosine`): of three uniforms, the median mapped to [-1, 1]
+   has density 3/4 (1 - x^2) and the maximum 3 x^2. Unfolding chooses the sign with probability w(x)/(w(x) +
    w(-x)).
-3. phi is folded four times: of phi0 + k pi/2, phi0 in (-pi/4, pi/4), one image is chosen by its share of the
-sum
-   of the four densities, in which the first and second harmonics cancel.
+3. phi is folded four times (`azimuth`): of phi0 + k pi/2, phi0 in (-pi/4, pi/4), one image is chosen by its
+   share of the sum of the four densities, in which the first and second harmonics cancel.
 
-Rows hold the coefficients in the form in which they are used (`Table.packed`):
+Rows hold the coefficients in the form in which they are used (`Table.packed_float64`):
 
-vector, 16 columns: a_s, a_c, b_s, b_c, 1 J3, 4 J4, 2 J5, J6s, J6c, 2 J7, 4 J8, 1 J9, q2, left, right,
-flavour, where
-    a = J1 - J2 is the density at cos L = 0 and b = J1 + J2 its even part at |cos L| = 1, s and c the parts
-    with sin^2 K and cos^2 K. Nothing is subtracted in the working precision, so float32 keeps both
-    non-negative.
-scalar, 8 columns: a, b, a + c, 0, q2, left, right, flavour.
+- vector, 16 columns: a_s, a_c, b_s, b_c, J3, 4 J4, 2 J5, J6s, J6c, 2 J7, 4 J8, J9, q2, left, right,
+  flavour, where a = J1 - J2 is the density at cos L = 0 and b = J1 + J2 its even part at |cos L| = 1, s and
+  c the parts with sin^2 K and cos^2 K. Nothing is subtracted in the working precision: float32 keeps both
+  non-negative.
+- scalar, 8 columns: a, b, a + c, 0, q2, left, right, flavour.
 
 Random words. A vector event uses twelve, three Philox calls:
 
     0 node; 1, 2 distance from the node; 3 side of the hat; 4-6 cos K; 7-9 cos L; 10 phi0; 11 image of phi
 
-and four coins come from the low bits of these words that the uniforms leave unused: sign of cos L (1, 2, 10), sign
-of cos K (3, 11), the two mixtures of 2. (4-6, 7-9). A scalar event uses eight:
+and four coins come from the low bits of these words that the uniforms leave unused: sign of cos L (1, 2,
+10), sign of cos K (3, 11), the two mixtures of 2. (4-6, 7-9). A scalar event uses eight:
 
     0 node; 1, 2 distance; 3 side; 4-6 cos L; 7 its sign; the mixture's coin from (4-6)
 
-In double precision as many words again give the low bits (`rng.uniform`), from the calls that follow. Calls 0 to 15
-of an event belong here; what is done to the event afterwards draws from calls of its own, from 16 on.
+In double precision as many words again give the low bits (`rng.uniform`), from the calls that follow. Calls
+0 to 15 of an event belong here; what is done to the event afterwards draws from calls of its own, from 16
+on.
 """
 
 from __future__ import annotations
