@@ -1,0 +1,228 @@
+"""The sample of events: columns side by side, their provenance, and views in other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..kinematics.errors import InputError
+
+if TYPE_CHECKING:
+    import awkward
+    import pandas
+
+Columns = Mapping[str, Any]
+"""Arrays of one length by column name, NumPy's or CuPy's."""
+
+ANGLES = ("cos_theta_k", "cos_theta_l", "phi")
+"""Angular columns in the order of the file."""
+
+COLUMN_ORDER = ("q2", *ANGLES, "flavour", "channel", "event", "weight")
+"""Every column of the tree ``events``, in order; a channel without an angle lacks that column."""
+
+UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "q2": "GeV^2",
+        "cos_theta_k": "1",
+        "cos_theta_l": "1",
+        "phi": "rad",
+        "flavour": "+1: B0 or B+, -1: anti-B0 or B-",
+        "channel": "number of the channel, named in the provenance",
+        "event": "number of the event in its run",
+        "weight": "1",
+    }
+)
+"""Unit or meaning of each column."""
+
+
+def to_host(array: Any) -> np.ndarray[Any, Any]:
+    """Return an array as NumPy, copied from the device if it is CuPy's.
+
+    >>> to_host([1.0, 2.0])
+    array([1., 2.])
+    """
+    get = getattr(array, "get", None)
+    return np.asarray(get() if callable(get) else array)
+
+
+def ordered(names: Sequence[str]) -> tuple[str, ...]:
+    """Return column names in the order of the file, unknown ones last.
+
+    >>> ordered(["weight", "flavour", "q2"])
+    ('q2', 'flavour', 'weight')
+    """
+    known = [name for name in COLUMN_ORDER if name in names]
+    return (*known, *(name for name in names if name not in COLUMN_ORDER))
+
+
+@dataclass(frozen=True)
+class EventSample:
+    """Unweighted events as a structure of arrays.
+
+    Attributes:
+        columns: arrays of one length by name: ``q2`` (GeV^2), ``cos_theta_k``, ``cos_theta_l``, ``phi`` (rad),
+            ``flavour`` (int32: +1 for the meson with a b-bar quark, -1 for its conjugate), ``channel`` (int32),
+            ``event`` (uint64), ``weight``.  NumPy arrays, or CuPy arrays when a GPU made them.
+            In a sample of several channels an angle that a channel lacks is NaN.
+        provenance: how the sample was made (run card, model, parameters, versions, seed, range, convention).
+
+    Raises:
+        InputError: columns of different lengths.
+
+    Example:
+        >>> sample = EventSample({"q2": np.array([1.0, 5.0]), "flavour": np.array([1, -1])})
+        >>> len(sample), sample.names
+        (2, ('q2', 'flavour'))
+        >>> len(sample.select(sample["q2"] > 2))
+        1
+    """
+
+    columns: Columns
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(array) for name, array in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"columns = {lengths}: all columns of a sample need one length")
+        columns = {name: self.columns[name] for name in ordered(tuple(self.columns))}
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return one column.
+
+        Raises:
+            InputError: no such column.
+        """
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise InputError(f"column {name!r}: this sample has {', '.join(self.columns)}") from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EventSample, (dict(self.columns), dict(self.provenance))
+
+    def __repr__(self) -> str:
+        channels = ", ".join(self.channels.values()) or "no channel named"
+        return f"<EventSample: {len(self):,} events of {channels}; {', '.join(self.columns)}>"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(self.columns)
+
+    @property
+    def channels(self) -> dict[int, str]:
+        """Names of the channels by their number in the column ``channel``, from the provenance."""
+        return {int(entry["index"]): str(entry["name"]) for entry in self.provenance.get("channels", ())}
+
+    def select(self, mask: Any) -> EventSample:
+        """Return the events where ``mask`` is true, or those that an index array or slice names.
+
+        The provenance stays: the column ``event`` still says where each event comes from.
+        """
+        return EventSample({name: array[mask] for name, array in self.columns.items()}, self.provenance)
+
+    def only(self, channel: str | None = None, flavour: int | None = None) -> EventSample:
+        """Return the events of one channel, or of one flavour (+1 or -1), or of both.
+
+        Angles that the channel does not have are left out.
+
+        Raises:
+            InputError: a channel that the sample does not have.
+        """
+        mask = np.ones(len(self), dtype=bool)
+        dropped: set[str] = set()
+        if channel is not None:
+            numbers = {name: number for number, name in self.channels.items()}
+            if channel not in numbers:
+                raise InputError(
+                    f"channel = {channel!r}: this sample has {', '.join(numbers) or 'no named channel'}"
+                )
+            mask = mask & (self["channel"] == numbers[channel])
+            for entry in self.provenance.get("channels", ()):
+                if entry["name"] == channel and "columns" in entry:
+                    dropped = {name for name in ANGLES if name not in entry["columns"]}
+        if flavour is not None:
+            mask = mask & (self["flavour"] == flavour)
+        kept = {name: array[mask] for name, array in self.columns.items() if name not in dropped}
+        return EventSample(kept, self.provenance)
+
+    @classmethod
+    def concatenate(cls, samples: Sequence[EventSample]) -> EventSample:
+        """Return samples one after the other; a column that one of them lacks is NaN there.
+
+        The provenance is that of the samples when they share it, and otherwise lists them all.
+
+        Raises:
+            InputError: no sample at all, or an integer column that only some of them have.
+
+        Example:
+            >>> one = EventSample({"q2": np.array([1.0])})
+            >>> len(EventSample.concatenate([one, one]))
+            2
+        """
+        if not samples:
+            raise InputError("samples = []: concatenate needs one sample at least")
+        names = ordered(tuple(dict.fromkeys(name for sample in samples for name in sample.columns)))
+        columns = {}
+        for name in names:
+            model = next(sample.columns[name] for sample in samples if name in sample.columns)
+            library = _library(model)
+            parts = []
+            for sample in samples:
+                if name in sample.columns:
+                    parts.append(sample.columns[name])
+                elif np.issubdtype(model.dtype, np.floating):
+                    parts.append(library.full(len(sample), np.nan, dtype=model.dtype))
+                else:
+                    raise InputError(f"column {name!r}: not in every sample, and integers have no NaN")
+            columns[name] = library.concatenate(parts)
+        return cls(columns, _joined([sample.provenance for sample in samples]))
+
+    def to_numpy(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the columns as NumPy arrays (copied from the device if they are there)."""
+        return {name: to_host(array) for name, array in self.columns.items()}
+
+    def to_awkward(self) -> awkward.Array:
+        """Return an awkward array of records, one an event, with the columns as fields."""
+        import awkward
+
+        return awkward.Array(self.to_numpy())
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a pandas data frame with one row an event."""
+        import pandas
+
+        return pandas.DataFrame(self.to_numpy())
+
+
+def _library(array: Any) -> Any:
+    """Return the module whose functions make arrays like this one: NumPy or CuPy."""
+    if type(array).__module__.startswith("cupy"):
+        import importlib
+
+        return importlib.import_module("cupy")
+    return np
+
+
+def _joined(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one provenance for concatenated samples."""
+    first = dict(provenances[0])
+    if all(dict(other) == first for other in provenances[1:]):
+        return first
+    channels: dict[int, Any] = {}
+    for provenance in provenances:
+        for entry in provenance.get("channels", ()):
+            channels.setdefault(int(entry["index"]), entry)
+    return {"channels": list(channels.values()), "parts": [dict(provenance) for provenance in provenances]}

@@ -1,0 +1,138 @@
+"""What the light commands do once their options are read: lists, predictions and a run card to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..kinematics.errors import InputError
+from ..physics.channels import CHANNELS
+from ..physics.models import BENCHMARKS, Model
+from .console import note, show_table
+from .runcard import builtin_cards, parse_number, parse_window, read_card
+from .writers import check_target
+
+
+def list_channels() -> None:
+    """Print the registry of channels."""
+    rows = [
+        (
+            channel.name,
+            str(channel.index),
+            " ".join((channel.hadron, "->", *channel.daughters)) if channel.daughters else channel.hadron,
+            f"{channel.branching:.4f}",
+            " ".join(channel.angles),
+        )
+        for channel in CHANNELS.values()
+    ]
+    show_table("", ("channel", "number", "hadron", "fraction", "angles"), rows, left=3)
+
+
+def list_models() -> None:
+    """Print the benchmark models."""
+    rows = [(name, _describe(model)) for name, model in BENCHMARKS.items()]
+    show_table("", ("model", "on top of the Standard Model"), rows, left=2)
+    print(
+        "any field can be changed: --set light_vectors.0.mass=2.8; `darkpenguin models NAME` lists the fields"
+    )
+
+
+def _describe(model: Model) -> str:
+    """Return what a model adds to the Standard Model, in one line."""
+    parts = [f"{name} = {value.real:g}" for name, value in model.heavy if value]
+    for vector in model.light_vectors:
+        couplings = [
+            f"g_bs = {vector.g_bs.real:g}",
+            f"g_mu_v = {vector.g_mu_v:g}",
+            f"g_mu_a = {vector.g_mu_a:g}",
+        ]
+        parts.append(
+            f"V: m = {vector.mass:g} GeV, width = {vector.total_width:g} GeV, {', '.join(couplings)}"
+        )
+    return "; ".join(parts) or "nothing"
+
+
+def show_model(model: Model) -> None:
+    """Print every field of a model as ``--set`` names it."""
+    rows: list[tuple[str, str]] = []
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        elif isinstance(value, list) and (not value or isinstance(value[0], dict)):
+            for i, inner in enumerate(value):
+                walk(f"{prefix}.{i}", inner)
+        else:
+            rows.append(
+                (
+                    prefix,
+                    "none"
+                    if value is None
+                    else str(value).lower()
+                    if isinstance(value, bool)
+                    else str(value),
+                )
+            )
+
+    walk("", model.model_dump(mode="json"))
+    show_table(model.name, ("field", "value"), rows, left=1)
+
+
+def write_card(path: str, card: str, overwrite: bool) -> None:
+    """Write a built-in card to a file, comments included."""
+    read_card(card)  # its error names the cards there are
+    target = check_target(path, overwrite=overwrite)
+    source = builtin_cards().get(card)
+    if source is None:
+        raise InputError(f"card = {card!r}: built-in cards are {', '.join(builtin_cards())}")
+    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    print(f"{target} written; run it with `darkpenguin generate {target}`")
+
+
+def predict_observables(
+    observables: Sequence[str],
+    model: Model,
+    channel: str | None,
+    bins: str | None,
+    q2: str | None,
+    points: int,
+    format: str,
+    figures: Sequence[str],
+    overwrite: bool,
+) -> None:
+    """Print observables in bins or along a curve, and draw them if asked."""
+    from .predict import predict
+
+    if format not in ("table", "csv"):
+        raise InputError(f"format = {format!r}: allowed are table, csv")
+    for figure in figures:
+        check_target(figure, overwrite=overwrite)
+        if Path(figure).suffix.lower() not in (".png", ".pdf"):
+            raise InputError(f"figure = {figure!r}: a figure is a .png or a .pdf")
+    if bins is not None and q2 is not None:
+        raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
+    edges = None if bins is None else [parse_number(part, "bins") for part in bins.split(",")]
+    window = None if q2 is None else parse_window(q2, "q2")
+    rows = predict(observables, model=model, bins=edges, q2=window, points=points, channel=channel)
+    if edges is not None:
+        header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
+        cells = [
+            (row.observable, f"{row.q2_min:.12g}", f"{row.q2_max:.12g}", f"{row.value:.10g}") for row in rows
+        ]
+    else:
+        header = ("observable", "q2", "value")
+        cells = [(row.observable, f"{row.q2_min:.10g}", f"{row.value:.10g}") for row in rows]
+    if format == "csv":
+        print(",".join(header))
+        for line in cells:
+            print(",".join(line))
+    else:
+        show_table(model.name, header, cells)
+    if figures:
+        from .plots import draw_predictions, save_figure
+
+        save_figure(
+            draw_predictions(observables, model, edges, window, channel), figures, overwrite=overwrite
+        )
+        note(f"figure: {', '.join(figures)}")

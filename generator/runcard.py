@@ -1,0 +1,432 @@
+"""The run card: everything a run needs, checked before anything starts.
+
+A card is a TOML file (or a built-in one, by name), or the same keys as keywords or on the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ..kinematics.errors import InputError
+from ..physics.channels import Channel, get_channel
+from ..physics.models import Model, apply_settings, get_model, nearest, validate
+from .writers import file_format
+
+VETOES: Mapping[str, tuple[float, float]] = MappingProxyType({"jpsi": (8.0, 11.0), "psi2s": (12.5, 15.0)})
+"""Windows of q2 (GeV^2) around the charmonia, as in LHCb's analysis of B0 -> K*0 mu mu (arXiv:1512.04442)."""
+
+MAXIMUM_EVENTS = 1 << 62
+"""Most events of one channel: the counters are 64 bits wide and signed in the files' tools."""
+
+MAXIMUM_SEED = (1 << 64) - 1
+"""Largest seed: the key of the random numbers has 64 bits."""
+
+CARD_FOLDER = Path(__file__).parent
+"""Where the built-in cards are."""
+
+Window = tuple[float, float]
+
+
+def parse_number(text: Any, name: str) -> float:
+    """Return a number from text such as ``1e6`` or ``1_000``.
+
+    Raises:
+        InputError: no number, or not a finite one.
+
+    Example:
+        >>> parse_number("1e6", "events")
+        1000000.0
+    """
+    try:
+        if isinstance(text, bool):
+            raise ValueError
+        value = float(text)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} = {text!r}: not a number; write for example 1000000 or 1e6") from None
+    if not math.isfinite(value):
+        raise InputError(f"{name} = {text!r}: must be a finite number")
+    return value
+
+
+def parse_count(text: Any, name: str) -> int:
+    """Return a positive whole number from text such as ``1e6`` or a float such as 1e6.
+
+    Raises:
+        InputError: not a number, not whole, or outside 1 to 2**62.
+
+    Example:
+        >>> parse_count("1e6", "events")
+        1000000
+    """
+    if isinstance(text, str) and text.strip().lstrip("+-").replace("_", "").isdigit():
+        text = int(text)
+    value = text if isinstance(text, int) and not isinstance(text, bool) else parse_number(text, name)
+    if not 1 <= value <= MAXIMUM_EVENTS:
+        raise InputError(f"{name} = {text!r}: allowed are whole numbers from 1 to {MAXIMUM_EVENTS:.1e}")
+    if value != int(value):
+        raise InputError(f"{name} = {text!r}: must be a whole number")
+    return int(value)
+
+
+def parse_window(value: Any, name: str) -> Window:
+    """Return an interval of q2 from ``MIN,MAX`` or a pair of numbers (GeV^2).
+
+    Raises:
+        InputError: not two finite numbers, a negative one, or an empty interval.
+
+    Example:
+        >>> parse_window("1.1,6", "q2")
+        (1.1, 6.0)
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or len(parts) != 2:
+        raise InputError(f"{name} = {value!r}: write MIN,MAX in GeV^2, for example 1.1,6")
+    low, high = (parse_number(part, name) for part in parts)
+    if not 0.0 <= low < high:
+        raise InputError(f"{name} = {low:g},{high:g}: an empty range; needs 0 <= MIN < MAX (GeV^2)")
+    return low, high
+
+
+def parse_veto(value: Any) -> Window:
+    """Return a vetoed interval of q2 (GeV^2): MIN,MAX or the name of a charmonium.
+
+    Raises:
+        InputError: neither.
+
+    Example:
+        >>> parse_veto("jpsi")
+        (8.0, 11.0)
+    """
+    if isinstance(value, str) and "," not in value:
+        if value not in VETOES:
+            raise InputError(f"veto = {value!r}: allowed are {', '.join(VETOES)}, or MIN,MAX in GeV^2")
+        return VETOES[value]
+    return parse_window(value, "veto")
+
+
+def parse_range(value: Any) -> tuple[int, int]:
+    """Return the first event of a part and the first after it, from ``START:STOP`` or a pair.
+
+    Raises:
+        InputError: not two whole numbers, or not 0 <= START < STOP.
+
+    Example:
+        >>> parse_range("1000:2e3")
+        (1000, 2000)
+    """
+    parts = value.split(":") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or len(parts) != 2:
+        raise InputError(f"range = {value!r}: write START:STOP, for example 0:1000000")
+    numbers = []
+    for part in parts:
+        number = parse_number(part, "range")
+        exact = (
+            int(part)
+            if isinstance(part, int) or (isinstance(part, str) and part.strip().isdigit())
+            else int(number)
+        )
+        if number != int(number) or not 0 <= exact <= MAXIMUM_EVENTS:
+            raise InputError(f"range = {value!r}: START and STOP are whole numbers, 0 or more")
+        numbers.append(exact)
+    if not numbers[0] < numbers[1]:
+        raise InputError(f"range = {value!r}: an empty range; needs 0 <= START < STOP")
+    return numbers[0], numbers[1]
+
+
+def _windows(value: Any) -> Any:
+    """Accept one interval where a list of them is meant."""
+    if isinstance(value, str):
+        return (parse_window(value, "q2"),)
+    if (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and not any(isinstance(v, (list, tuple, str)) for v in value)
+    ):
+        return (parse_window(value, "q2"),)
+    if isinstance(value, (list, tuple)):
+        return tuple(parse_window(item, "q2") for item in value)
+    raise InputError(f"q2 = {value!r}: write [MIN, MAX] or a list of such pairs, in GeV^2")
+
+
+def _vetoes(value: Any) -> Any:
+    """Accept one veto where a list of them is meant."""
+    if isinstance(value, str):
+        return (parse_veto(value),)
+    if isinstance(value, (list, tuple)):
+        if len(value) == 2 and all(isinstance(item, (int, float)) for item in value):
+            return (parse_window(value, "veto"),)
+        return tuple(parse_veto(item) for item in value)
+    raise InputError(f"veto = {value!r}: write names ({', '.join(VETOES)}) or pairs [MIN, MAX] in GeV^2")
+
+
+def _channels(value: Any) -> Any:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names:
+        raise InputError(
+            f"channels = {value!r}: name one channel at least; `darkpenguin channels` lists them"
+        )
+    for name in names:
+        get_channel(name)
+    if len(set(names)) != len(names):
+        raise InputError(f"channels = {list(names)!r}: a channel is named twice")
+    return tuple(names)
+
+
+class RunCard(BaseModel):
+    """Everything a run needs; frozen, and unknown keys are refused.
+
+    Raises:
+        InputError: through :func:`make_card`, for any value that cannot be used.
+
+    Example:
+        >>> card = make_card(channels="B0->K*0mumu", model="sm", events="1e3")
+        >>> card.events, card.flavour
+        (1000, 'both')
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[tuple[str, ...], BeforeValidator(_channels)]
+    """Names of the decay channels."""
+
+    model: Model
+    """The physics: a benchmark's name in the card, resolved here with ``set`` applied."""
+
+    events: int | None = None
+    """Events of each channel; or give ``b_mesons``."""
+
+    b_mesons: float | None = None
+    """B mesons of each charge, half of them conjugates: a channel then has b_mesons times its branching fraction."""
+
+    poisson: bool = False
+    """Whether the number of events is drawn from a Poisson distribution with the mean above."""
+
+    flavour: Literal["both", "b", "bbar"] = "both"
+    """``b``: B0 and B+; ``bbar``: their conjugates; ``both``: in the ratio of their rates."""
+
+    convention: Literal["lhcb", "theory"] = "lhcb"
+    """Convention of the angles."""
+
+    q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
+    """Ranges of q2 (GeV^2) to generate; empty for all of it."""
+
+    veto: Annotated[tuple[Window, ...], BeforeValidator(_vetoes)] = ()
+    """Ranges of q2 (GeV^2) to leave out: pairs, or ``jpsi`` and ``psi2s``."""
+
+    seed: int = Field(default=1, ge=0, le=MAXIMUM_SEED)
+    """Seed of the random numbers."""
+
+    range: tuple[int, int] | None = None
+    """First event and first event after the part of the run to make; the whole run without it."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to generate."""
+
+    precision: Literal["float64", "float32"] = "float64"
+    """Floating-point type of the events."""
+
+    threads: int | None = Field(default=None, ge=1, le=65536)
+    """CPU threads; all without it."""
+
+    output: str | None = None
+    """File to write; ``{channel}`` in its name makes one file a channel."""
+
+    format: Literal["ttree", "rntuple", "parquet"] | None = None
+    """Kind of file, when its ending is not to decide."""
+
+    compression: Literal["none", "lz4", "zstd"] = "lz4"
+    """Compression of the file."""
+
+    overwrite: bool = False
+    """Whether an existing file may be replaced."""
+
+    check: bool = False
+    """Whether the file is checked against the prediction once it is written."""
+
+    figures: tuple[str, ...] = ()
+    """Files (.png, .pdf) for a figure of the ratios R with the events just made."""
+
+    @field_validator("events", mode="before")
+    @classmethod
+    def _events(cls, value: Any) -> Any:
+        return None if value is None else parse_count(value, "events")
+
+    @field_validator("b_mesons", mode="before")
+    @classmethod
+    def _b_mesons(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        number = parse_number(value, "b_mesons")
+        if not 0 < number <= 1e30:
+            raise InputError(f"b_mesons = {value!r}: allowed are numbers above 0, up to 1e30")
+        return number
+
+    @field_validator("range", mode="before")
+    @classmethod
+    def _range(cls, value: Any) -> Any:
+        return None if value is None else parse_range(value)
+
+    @field_validator("output")
+    @classmethod
+    def _output(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                value.format(channel="x")
+            except (KeyError, IndexError, ValueError):
+                raise InputError(f"output = {value!r}: only {{channel}} may stand in braces") from None
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_model(cls, data: Any) -> Any:
+        """Turn a benchmark's name and the changes in ``set`` into the model itself."""
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        model = data.get("model", "sm")
+        settings = data.pop("set", ())
+        settings = (settings,) if isinstance(settings, str) else tuple(settings)
+        if isinstance(model, str):
+            model = get_model(model)
+        elif isinstance(model, Mapping):
+            model = validate(Model, model, "model")
+        if settings:
+            changed = apply_settings(model, list(settings))
+            if changed.name == model.name:  # a changed benchmark does not go by the benchmark's name
+                changed = changed.model_copy(update={"name": ", ".join((model.name, *map(str, settings)))})
+            model = changed
+        data["model"] = model
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunCard:
+        if self.events is not None and self.b_mesons is not None:
+            raise InputError(f"events = {self.events} and b_mesons = {self.b_mesons:g}: give one of the two")
+        if self.events is None and self.b_mesons is None:
+            raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
+        if self.output is not None:
+            for name in self.files():
+                file_format(name, self.format)
+        if (self.check or self.figures) and self.output is None:
+            raise InputError("output: missing; check and figures read the file that was written")
+        for figure in self.figures:
+            if Path(figure).suffix.lower() not in (".png", ".pdf"):
+                raise InputError(f"figures = {figure!r}: a figure is a .png or a .pdf")
+        return self
+
+    def registry(self) -> tuple[Channel, ...]:
+        """Return the channels themselves."""
+        return tuple(get_channel(name) for name in self.channels)
+
+    def files(self) -> dict[str, tuple[str, ...]]:
+        """Return the channels that go to each file.
+
+        >>> make_card(channels=["B0->K*0mumu", "B0->K*0ee"], events=1, output="x_{channel}.root").files()
+        {'x_B0_Kst0mumu.root': ('B0->K*0mumu',), 'x_B0_Kst0ee.root': ('B0->K*0ee',)}
+        """
+        if self.output is None:
+            return {}
+        files: dict[str, tuple[str, ...]] = {}
+        for name in self.channels:
+            file = self.output.format(channel=file_word(name))
+            files[file] = (*files.get(file, ()), name)
+        return files
+
+    def for_provenance(self) -> dict[str, Any]:
+        """Return the card as JSON types, able to make the same events again."""
+        dumped: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        return dumped
+
+
+def file_word(channel: str) -> str:
+    """Return a channel's name with the characters that file names can do without replaced.
+
+    >>> file_word("B+->K*+mumu")
+    'Bp_Kstpmumu'
+    """
+    return channel.replace("->", "_").replace("*", "st").replace("+", "p")
+
+
+def make_card(base: Mapping[str, Any] | None = None, **keywords: Any) -> RunCard:
+    """Return a checked card from the keys of a card and keywords on top; keywords that are None do not count.
+
+    Raises:
+        InputError: an unknown key (the nearest known one is named) or a value that cannot be used.
+
+    Example:
+        >>> make_card({"channels": ["B+->K+mumu"], "model": "sm"}, events=10).events
+        10
+    """
+    data = dict(base or {})
+    given = {key: value for key, value in keywords.items() if value is not None}
+    if "events" in given:
+        data.pop("b_mesons", None)
+    if "b_mesons" in given:
+        data.pop("events", None)
+    data.update(given)
+    known = [*RunCard.model_fields, "set"]
+    for key in data:
+        if key not in known:
+            raise InputError(f"{key}: no such key in a run card; {nearest(key, known)}")
+    if "channels" not in data:
+        raise InputError(
+            "channels: missing; name one, for example B0->K*0mumu (`darkpenguin channels` lists them)"
+        )
+    try:
+        return RunCard.model_validate(data)
+    except ValidationError as error:
+        causes = [item.get("ctx", {}).get("error") for item in error.errors(include_url=False)]
+        ours = [str(cause) for cause in causes if isinstance(cause, InputError)]
+        if ours:  # these name their field and value already
+            raise InputError("; ".join(ours)) from None
+    return validate(RunCard, data)
+
+
+def builtin_cards() -> dict[str, Path]:
+    """Return the built-in cards by name.
+
+    >>> "demo" in builtin_cards()
+    True
+    """
+    return {path.stem: path for path in sorted(CARD_FOLDER.glob("*.toml"))}
+
+
+def read_card(name: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the keys of a card: a TOML file's path, or the name of a built-in card.
+
+    Raises:
+        InputError: no such file or card, or no TOML in it.
+
+    Example:
+        >>> read_card("demo")["model"]
+        'fig1-2.5gev'
+    """
+    cards = builtin_cards()
+    path = cards.get(str(name), Path(name))
+    if not path.is_file():
+        near = difflib.get_close_matches(str(name), cards, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"built-in cards are {', '.join(cards)}"
+        raise InputError(f"card = {str(name)!r}: no such file and no such built-in card; {hint}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"card = {str(name)!r}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"card = {str(name)!r}: {error.strerror}") from None
