@@ -18,6 +18,7 @@ import typer
 from ..kinematics.errors import InputError
 from .constraints_cli import constraints_command
 from .figures_cli import figure_command, scan_command
+from .toys_cli import sensitivity_command, toys_command
 
 if TYPE_CHECKING:
     from ..physics.models import Model
@@ -354,6 +355,8 @@ def selftest(
 app.command("constraints")(_guarded(constraints_command))
 app.command("figure")(_guarded(figure_command))
 app.command("scan")(_guarded(scan_command))
+app.command("toys")(_guarded(toys_command))
+app.command("sensitivity")(_guarded(sensitivity_command))
 
 
 @app.callback(invoke_without_command=True)

@@ -37,7 +37,7 @@ def note(message: str) -> None:
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """Show a progress bar on standard error; yields what to call with the number of events done, None off a terminal."""
+    """Show a progress bar on standard error; yields what to call with the events done, None off a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

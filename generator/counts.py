@@ -56,6 +56,38 @@ def monomial_values(couplings: npt.ArrayLike) -> Array:
     return np.stack(columns, axis=-1)
 
 
+def probe_points(n_parameters: int) -> Array:
+    """Points at which the values of a quadratic determine it: 0, ±e_i, e_i + e_j; shape (monomials, p).
+
+    >>> probe_points(1).tolist()
+    [[0.0], [1.0], [-1.0]]
+    """
+    unit = np.eye(n_parameters)
+    pairs = [unit[i] + unit[j] for i in range(n_parameters) for j in range(i + 1, n_parameters)]
+    return np.array([np.zeros(n_parameters), *unit, *(-unit), *pairs]).reshape(-1, n_parameters)
+
+
+def quadratic(values: npt.ArrayLike, n_parameters: int) -> Array:
+    """Coefficients (monomials, n) of n quadratics from their values at ``probe_points`` (monomials, n).
+
+    >>> quadratic([[1.0], [6.0], [2.0]], 1).ravel().tolist()     # 1 + 2 g + 3 g²
+    [1.0, 2.0, 3.0]
+    """
+    v, p = np.asarray(values, dtype=float), n_parameters
+    terms = monomials(p)
+    out = np.zeros((len(terms), v.shape[1]))
+    out[0] = v[0]
+    for i in range(p):
+        out[terms.index((i,))] = 0.5 * (v[1 + i] - v[1 + p + i])
+        out[terms.index((i, i))] = 0.5 * (v[1 + i] + v[1 + p + i]) - v[0]
+    row = 1 + 2 * p
+    for i in range(p):
+        for j in range(i + 1, p):
+            out[terms.index((i, j))] = v[row] - v[1 + i] - v[1 + j] + v[0]
+            row += 1
+    return out
+
+
 def _frozen(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Array:
     array = np.array(values, dtype=float)
     if array.shape != shape:

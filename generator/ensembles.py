@@ -288,10 +288,19 @@ class Experiment:
             found = observables(means, n)
             shifts = draw_normal(n_bins * len(names), purpose=TRUTH, **where)
             for i, t in enumerate(names):
-                root = _root(self.theory_covariance.get(t.name, np.zeros((n_bins, n_bins))))
-                shift = sum(root[:, k] * shifts[:, i * n_bins + k, None] for k in range(n_bins))
+                shift = self.theory_shift(t.name, shifts[:, i * n_bins : (i + 1) * n_bins])
                 angular[t.name] = found.values[..., found.names.index(t.quantity)] + shift
         return Data(counts, efficiency, theory, angular)
+
+    def theory_shift(self, name: str, normal: Array) -> Array:
+        """Shift of an angular observable by theory, from standard normal numbers (toys, bins)."""
+        if name not in self.theory_covariance:
+            return np.zeros_like(normal)
+        root = _root(self.theory_covariance[name])
+        shift = np.zeros_like(normal)
+        for k in range(normal.shape[1]):
+            shift += root[:, k] * normal[:, k, None]
+        return shift
 
     def statistic(self, term: Term, data: Data, expected: Expected) -> Array:
         """-2 ln L of one term for every toy and point of a hypothesis, (toys, points), up to a constant.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from ..kinematics.errors import InputError
+from .densities import DENSITIES
 
 Array = npt.NDArray[np.float64]
 Density = Callable[[Array, int], Array]
@@ -27,50 +28,6 @@ TOLERANCE = 1e-9
 
 SMALLEST_PANEL = 1e-13
 """Panels narrower than this (relative to q2) are not halved any more: rounding."""
-
-
-def vector_functions(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
-    r"""Angular functions f_i of B -> V l l, shape (12, ...).
-
-    .. math:: \frac{d\Gamma}{dq^2\,d\cos\theta_K\,d\cos\theta_\ell\,d\phi} = \frac{9}{32\pi}\sum_i J_i(q^2)
-              f_i(\theta_K,\theta_\ell,\phi)
-
-    with f_i as in eq. (3.10) of arXiv:0811.1214, in the order 1s 1c 2s 2c 3 4 5 6s 6c 7 8 9.
-
-    >>> vector_functions(np.array(1.0), np.array(1.0), np.array(0.0)).tolist()[:4]
-    [0.0, 1.0, 0.0, 1.0]
-    """
-    k, c = np.broadcast_arrays(cos_theta_k, cos_theta_l)
-    sin2_k, sin2_l = 1 - k * k, 1 - c * c
-    sin_k, sin_l = np.sqrt(sin2_k), np.sqrt(sin2_l)
-    double_k, double_l, cos_2l = 2 * sin_k * k, 2 * sin_l * c, 2 * c * c - 1
-    return np.stack(
-        [
-            sin2_k + 0 * phi,
-            k * k + 0 * phi,
-            sin2_k * cos_2l + 0 * phi,
-            k * k * cos_2l + 0 * phi,
-            sin2_k * sin2_l * np.cos(2 * phi),
-            double_k * double_l * np.cos(phi),
-            double_k * sin_l * np.cos(phi),
-            sin2_k * c + 0 * phi,
-            k * k * c + 0 * phi,
-            double_k * sin_l * np.sin(phi),
-            double_k * double_l * np.sin(phi),
-            sin2_k * sin2_l * np.sin(2 * phi),
-        ]
-    )
-
-
-def scalar_functions(cos_theta_l: Array) -> Array:
-    r"""Angular functions 1, cos and cos^2 of B -> P l l, shape (3, ...).
-
-    .. math:: \frac{d\Gamma}{dq^2\,d\cos\theta_\ell} = J_a + J_b\cos\theta_\ell + J_c\cos^2\theta_\ell
-
-    >>> scalar_functions(np.array(0.5)).tolist()
-    [1.0, 0.5, 0.25]
-    """
-    return np.stack([np.ones_like(cos_theta_l), cos_theta_l, cos_theta_l**2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +49,7 @@ class AngularBasis:
     @property
     def dual(self) -> Array:
         """Matrix that turns the means of f_i into J_i over the rate."""
-        return np.linalg.inv(self.gram)
+        return np.asarray(np.linalg.inv(self.gram), dtype=np.float64)
 
 
 @lru_cache(maxsize=4)
@@ -102,20 +59,13 @@ def angular_basis(names: tuple[str, ...]) -> AngularBasis:
     >>> angular_basis(("a", "b", "c")).gram[0].round(12).tolist()
     [2.0, 0.0, 0.666666666667]
     """
-    nodes, weights = np.polynomial.legendre.leggauss(8)
-    if len(names) == 3:
-        functions, measure = scalar_functions(nodes), weights
-        unity = np.array([1.0, 0.0, 0.0])
-    else:
-        phi = np.arange(16) * (2 * np.pi / 16)
-        functions = vector_functions(nodes[:, None, None], nodes[None, :, None], phi[None, None, :])
-        measure = 9 / (32 * np.pi) * (weights[:, None, None] * weights[None, :, None] * (2 * np.pi / 16))
-        measure = np.broadcast_to(measure, functions.shape[1:]).ravel()
-        functions = functions.reshape(len(names), -1)
-        unity = np.array([1.0, 1.0, *[0.0] * 10])
-    gram = np.einsum("in,jn,n->ij", functions, functions, measure)
-    triple = np.einsum("in,jn,kn,n->ijk", functions, functions, functions, measure)
-    return AngularBasis(names, unity, gram, triple)
+    density = next(known for known in DENSITIES.values() if known.coefficients == names)
+    *angles, weights = density.angular_grid
+    functions = density.basis(*angles)
+    triple = density.norm * np.einsum("in,jn,kn,n->ijk", functions, functions, functions, weights)
+    # sin^2 + cos^2 = 1 for the vector, the first function itself for the scalar
+    unity = np.asarray(np.linalg.lstsq(functions.T, np.ones(len(weights)), rcond=None)[0], dtype=np.float64)
+    return AngularBasis(names, unity, density.gram, np.asarray(triple))
 
 
 def segments(
@@ -214,7 +164,7 @@ def expectation(
 
     Example:
         >>> flat = lambda q2, flavour: np.stack([1 + 0 * q2, 0 * q2, 0 * q2])
-        >>> expectation(flat, ("a", "b", "c"), (1,), [(0.0, 2.0)], np.array([]), 4).edges.tolist()
+        >>> expectation(flat, ("a", "b", "c"), (1,), [(0.0, 2.0)], np.array([]), 4).edges.round(12).tolist()
         [0.0, 0.5, 1.0, 1.5, 2.0]
     """
     if not selected:
@@ -289,5 +239,6 @@ def _binned(density: Density, flavours: Sequence[int], panels: Array, edges: Arr
     values = _integrals(density, flavours, split)
     index = np.clip(np.searchsorted(edges, split.mean(axis=1), side="right") - 1, 0, len(edges) - 2)
     total = np.zeros((values.shape[0], len(edges) - 1, values.shape[2]))
-    np.add.at(total, (slice(None), index), values)
+    for i, k in enumerate(index):
+        total[:, k] += values[:, i]
     return total

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +114,9 @@ class Plan:
     def schema(self, channels: Sequence[str]) -> dict[str, np.dtype[Any]]:
         """Return the column types of a file with these channels: the union of their columns."""
         names = ordered(tuple({name for part in self._parts(channels) for name in part.columns}))
-        floating = np.dtype(self.card.precision)
-        special = {"flavour": np.dtype("i4"), "channel": np.dtype("i4"), "event": np.dtype("u8")}
-        return {name: special.get(name, floating) for name in names}
+        floating: np.dtype[Any] = np.dtype(self.card.precision)
+        integers = {"flavour": "i4", "channel": "i4", "event": "u8"}
+        return {name: np.dtype(integers[name]) if name in integers else floating for name in names}
 
     def chunks(self, part: Part, size: int = CHUNK, reuse: bool = False) -> Iterator[dict[str, Any]]:
         """Iterate over the events of one channel, ``size`` at a time.

@@ -117,7 +117,7 @@ def predict_observables(
     rows = predict(observables, model=model, bins=edges, q2=window, points=points, channel=channel)
     if edges is not None:
         header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
-        cells = [
+        cells: list[tuple[str, ...]] = [
             (row.observable, f"{row.q2_min:.12g}", f"{row.q2_max:.12g}", f"{row.value:.10g}") for row in rows
         ]
     else:

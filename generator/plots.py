@@ -39,6 +39,7 @@ def house_style() -> Iterator[Any]:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
     import mplhep
+    from cycler import cycler
 
     with plt.style.context(
         [
@@ -50,7 +51,7 @@ def house_style() -> Iterator[Any]:
                 "figure.constrained_layout.use": True,
                 "savefig.bbox": None,
                 "pdf.fonttype": 42,
-                "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+                "axes.prop_cycle": cycler(color=PALETTE),
             },
         ]
     ):
@@ -77,7 +78,8 @@ def save_figure(figure: Figure, paths: Sequence[str | os.PathLike[str]], overwri
             else {"Creator": "darkpenguin", "CreationDate": None}
         )
         try:
-            figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)
+            with house_style():   # fonts are looked up when the figure is drawn
+                figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)

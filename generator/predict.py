@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kinematics.errors import InputError
 from ..physics.channels import CHANNELS, Channel
@@ -118,7 +119,7 @@ def measured_ratios(
     Raises:
         InputError: a file that cannot be read, or no channel with both lepton flavours.
     """
-    counts: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+    counts: dict[str, NDArray[np.int64]] = {}
     mesons: dict[str, float] = {}
     for path in files:
         file = EventFile(path)
@@ -147,7 +148,7 @@ def measured_ratios(
     return found
 
 
-def _pairs_of_leptons(names: Sequence[str] | dict[str, object]) -> list[tuple[Channel, Channel]]:
+def _pairs_of_leptons(names: Iterable[str]) -> list[tuple[Channel, Channel]]:
     """Return the channels that differ by muons and electrons only."""
     muons = [CHANNELS[name] for name in names if CHANNELS[name].lepton == "mu"]
     pairs = []

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..kinematics.errors import InputError
 from ..kinematics.jit import kernel
-from ..physics.angular import breakpoints, event_density
+from ..physics.angular import Convention, breakpoints, event_density
 from ..physics.channels import Channel, get_channel
 from ..physics.models import Model
 from ..physics.parameters import load_parameters
@@ -167,7 +167,7 @@ class Accumulator:
         names = ("q2", "cos_theta_k", "cos_theta_l", "phi") if self._is_vector else ("q2", "cos_theta_l")
         arrays = [np.ascontiguousarray(to_host(columns[name])[rows]) for name in names]
         flavour = np.ascontiguousarray(to_host(columns["flavour"])[rows], dtype=np.int32)
-        add = sum_vector if self._is_vector else sum_scalar
+        add: Callable[..., None] = sum_vector if self._is_vector else sum_scalar
         n_rows = len(flavour)
         n_slices = max(1, min(self._threads, n_rows // 10_000))
         cuts = [n_rows * i // n_slices for i in range(n_slices + 1)]
@@ -194,7 +194,7 @@ def predict_channel(
     channel: Channel,
     model: Model,
     flavour: str = "both",
-    convention: str = "lhcb",
+    convention: Convention = "lhcb",
     q2: Sequence[tuple[float, float]] = (),
     veto: Sequence[tuple[float, float]] = (),
     n_bins: int = N_BINS,
@@ -221,7 +221,7 @@ def predict_channel(
     )
 
 
-def channel_density(channel: Channel, model: Model, convention: str) -> Density:
+def channel_density(channel: Channel, model: Model, convention: Convention) -> Density:
     """Return the density of events of a channel as a function of q2 (GeV^2) and flavour."""
 
     def density(q2: Array, flavour: int) -> Array:

@@ -27,7 +27,7 @@ from ..kinematics.errors import InputError
 from ..physics.angular import angular_coefficients, breakpoints, decay_rate, event_signs, quadrature
 from ..physics.channels import Channel, get_channel
 from ..physics.models import Model, apply_settings, get_model, nearest, validate
-from .counts import CountModel, monomials
+from .counts import CountModel, monomials, probe_points, quadratic
 
 Array = npt.NDArray[np.float64]
 
@@ -410,25 +410,11 @@ def count_model(
         [3850.0]
     """
     p = len(directions)
-    unit = np.eye(p)
-    points = [np.zeros(p), *unit, *(-unit)]
-    points += [unit[i] + unit[j] for i in range(p) for j in range(i + 1, p)]
     check = 0.5 + 0.25 * np.arange(p)
     counts, background = expected_counts(
-        [model_at(base, directions, x.tolist()) for x in (*points, check)], dataset, bins
+        [model_at(base, directions, x.tolist()) for x in (*probe_points(p), check)], dataset, bins
     )
-    terms = monomials(p)
-    signal = np.zeros((len(bins), len(terms)))
-    signal[:, 0] = counts[0]
-    for i in range(p):
-        plus, minus = counts[1 + i], counts[1 + p + i]
-        signal[:, terms.index((i,))] = 0.5 * (plus - minus)
-        signal[:, terms.index((i, i))] = 0.5 * (plus + minus) - counts[0]
-    last = 1 + 2 * p
-    for i in range(p):
-        for j in range(i + 1, p):
-            signal[:, terms.index((i, j))] = counts[last] - counts[1 + i] - counts[1 + j] + counts[0]
-            last += 1
+    signal = quadratic(counts[:-1], p).T
     extra = nuisances(dataset, bins, systematics or Systematics())
     if starts is None:
         starts = default_starts(signal, p)

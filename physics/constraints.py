@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
+import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from .loops import f_a, f_v, k_f, k_f_large

@@ -1,4 +1,4 @@
-"""Generated events against the quadrature of flavio's amplitudes plus V: 1.5 10^8 events a case, and bends that must show.
+"""Events against the quadrature of flavio's amplitudes plus V: 1.5 10^8 events a case, and bends that must show.
 
 False-alarm rate: 1e-6 for all cases together (Bonferroni over the cases, the channels' tests and the flavours).
 """

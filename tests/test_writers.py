@@ -129,7 +129,7 @@ def test_missing_angles_become_nan_and_strangers_are_refused(tmp_path):
 @pytest.mark.parametrize(("name", "format"), KINDS)
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError, SystemExit])
 def test_an_interrupted_file_leaves_nothing(tmp_path, name, format, stop):
-    with pytest.raises(stop), open_writer(tmp_path / name, SCHEMA, PROVENANCE, format) as writer:
+    with pytest.raises(stop), open_writer(tmp_path / name, SCHEMA, PROVENANCE, format) as writer:  # noqa: PT012
         writer.extend(rows(0, 500))
         assert not (tmp_path / name).exists()
         raise stop
