@@ -195,7 +195,7 @@ class EventWriter:
         self._waiting: list[dict[str, np.ndarray[Any, Any]]] = []
         self._n_waiting = 0
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        text = json.dumps(provenance, sort_keys=True, allow_nan=False)
+        text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
         self._sink: _Sink
         try:
             if kind == "parquet":

@@ -1,0 +1,226 @@
+"""The command line end to end: fixed names, output formats, mistakes, interruptions, what is imported."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import uproot
+from darkpenguin.generator.cli import app
+from darkpenguin.kinematics.cache import cache_folder
+from darkpenguin.physics.observables import binned
+from typer.testing import CliRunner
+
+PROGRAM = [sys.executable, "-m", "darkpenguin.generator"]
+RUNNER = CliRunner()
+
+
+def run(*arguments, **keywords):
+    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, **keywords)
+
+
+def call(*arguments):
+    """A command in this process: quicker where a process of its own is not the point."""
+    return RUNNER.invoke(app, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "x.root"
+    done = run("generate", "--channel", "B0->K*0mumu", "--model", "fig2", "--events", "1e5", "--seed", 7,
+               "--output", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_generate_writes_the_columns_that_other_tools_expect(sample):
+    with uproot.open(sample) as file:
+        tree = file["events"]
+        assert tree.keys() == ["q2", "cos_theta_k", "cos_theta_l", "phi", "flavour", "channel", "event", "weight"]
+        assert tree.num_entries == 100_000
+        assert tree["flavour"].interpretation.from_dtype == np.dtype(">i4")
+        provenance = json.loads(str(file["provenance"]))
+    assert provenance["seed"] == 7
+    assert provenance["convention"] == "lhcb"
+    assert [path.name for path in sample.parent.iterdir()] == ["x.root"]
+
+
+def test_k_has_no_kaon_angle(tmp_path):
+    assert call("generate", "--channel", "B+->K+ee", "--events", 1000, "--output", tmp_path / "k.root").exit_code == 0
+    with uproot.open(tmp_path / "k.root") as file:
+        assert file["events"].keys() == ["q2", "cos_theta_l", "flavour", "channel", "event", "weight"]
+
+
+def test_parts_of_a_run_are_the_run(sample, tmp_path):
+    parts = []
+    for i, part in enumerate(("0:33333", "33333:70001", "70001:100000")):
+        path = tmp_path / f"{i}.root"
+        done = call("generate", "--channel", "B0->K*0mumu", "--model", "fig2", "--events", "1e5", "--seed", 7,
+                    "--range", part, "--threads", 1, "--output", path)
+        assert done.exit_code == 0, done.output
+        parts.append(uproot.open(path)["events"].arrays(library="np"))
+    whole = uproot.open(sample)["events"].arrays(library="np")
+    for name, column in whole.items():
+        assert np.concatenate([part[name] for part in parts]).tobytes() == column.tobytes(), name
+
+
+def test_predict_csv():
+    done = run("predict", "R_K+", "R_K*0", "P5p", "AFB", "FL", "--model", "fig2", "--bins", "1.1,2,3,4,5,6",
+               "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert list(rows[0]) == ["observable", "q2_min", "q2_max", "value"]
+    assert len(rows) == 25
+    expected = binned("R_K+", "fig2", [(1.1, 2.0)])
+    assert float(rows[0]["value"]) == pytest.approx(float(np.ravel(expected)[0]), rel=1e-9)
+
+
+def test_validate_agrees_and_notices_a_bent_file(sample, tmp_path):
+    assert run("validate", sample).returncode == 0
+    bent = tmp_path / "bent.root"
+    with uproot.open(sample) as file:
+        columns = file["events"].arrays(library="np")
+        provenance = str(file["provenance"])
+    columns["cos_theta_l"] = np.where(np.arange(100_000) % 20 == 0, -columns["cos_theta_l"], columns["cos_theta_l"])
+    with uproot.recreate(bent) as file:
+        file["provenance"] = provenance
+        file.mktree("events", {name: column.dtype for name, column in columns.items()}).extend(columns)
+    done = run("validate", bent)
+    assert done.returncode == 1
+    assert "J_6s" in done.stdout
+
+
+def test_tables_of_channels_models_and_files(sample):
+    assert "B+->K*+ee" in call("channels").output
+    models = call("models").output
+    for name in ("sm", "heavy-c9", "heavy-c9-c10", "fig1-2.0gev", "fig1-2.5gev", "fig1-2.8gev", "fig2"):
+        assert name in models
+    assert call("models", "fig2", "--set", "light_vectors.0.mass=2.8").exit_code == 0
+    shown = call("inspect", sample, "--json")
+    assert json.loads(shown.output)["model"]["name"] == "fig2"
+
+
+def test_init_writes_a_card_that_runs(tmp_path):
+    card = tmp_path / "card.toml"
+    assert call("init", card).exit_code == 0
+    assert "#" in card.read_text(encoding="utf-8")
+    done = call("generate", card, "--events", 1000, "--output", tmp_path / "x.root")
+    assert done.exit_code == 0, done.output
+
+
+MISTAKES = [
+    ("channel", ["--channel", "B0->K*0mumuu"], "did you mean B0->K*0mumu"),
+    ("model", ["--model", "fig3"], "did you mean fig2"),
+    ("widht", ["--set", "light_vectors.0.widht=1"], "did you mean width"),
+    ("mass", ["--set", "light_vectors.0.mass=-1"], "greater than 0"),
+    ("width", ["--set", "light_vectors.0.width=-0.1"], "greater than 0"),
+    ("mass", ["--set", "light_vectors.0.mass=nan"], "finite"),
+    ("q2", ["--q2", "6,1"], "empty range"),
+    ("q2", ["--q2", "25,30"], "outside phase space"),
+    ("events", ["--events", "0"], "from 1"),
+    ("events", ["--events", "-5"], "from 1"),
+    ("events", ["--events", "nan"], "finite"),
+    ("output", ["--events", "1e13"], "free"),
+    ("output", ["--output", "missing/x.root"], "no folder"),
+    ("output", ["--output", "x.txt"], "ending"),
+    ("output", ["--output", "there.root"], "--overwrite"),
+    ("device", ["--device", "tpu"], "'cpu' or 'gpu'"),
+    ("precision", ["--precision", "float16"], "float32"),
+    ("threads", ["--threads", "0"], "threads"),
+    ("range", ["--range", "5:2"], "START"),
+    ("seed", ["--seed", "-1"], "0"),
+    ("convention", ["--convention", "ours"], "theory"),
+    ("flavour", ["--flavour", "c"], "bbar"),
+]
+
+
+@pytest.mark.parametrize(("field", "arguments", "way_out"), MISTAKES)
+def test_a_mistake_is_one_clear_line(tmp_path, monkeypatch, capfd, field, arguments, way_out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.root").write_bytes(b"mine")
+    before = sorted(os.listdir(tmp_path))
+    default = ["--channel", "B0->K*0mumu", "--model", "fig2", "--events", "100", "--output", "y.root"]
+    kept = [default[i : i + 2] for i in range(0, len(default), 2) if default[i] not in arguments]
+    done = call("generate", *itertools.chain(*kept), *arguments)
+    text = done.output + "".join(capfd.readouterr())
+    assert done.exit_code == 2, text
+    assert field in text
+    assert way_out in text
+    assert "Traceback" not in text
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "there.root").read_bytes() == b"mine"
+
+
+def test_asking_for_a_gpu_where_there_is_none(tmp_path):
+    from darkpenguin.generator.backend import missing_for_gpu
+
+    if missing_for_gpu() is None:
+        pytest.skip("this machine has a GPU")
+    done = run("generate", "--channel", "B+->K+mumu", "--events", 10, "--device", "gpu", "--output",
+               tmp_path / "x.root")
+    assert done.returncode == 2
+    assert "device = 'gpu'" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    process = subprocess.Popen(
+        [*PROGRAM, "generate", "--channel", "B0->K*0mumu", "--events", "2e8", "--output", str(tmp_path / "x.root")],
+        stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not os.listdir(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert os.listdir(tmp_path), "it never began to write"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_warm_start_does_without_flavio(sample, tmp_path):
+    script = (
+        "import sys; from darkpenguin.generator.cli import app\n"
+        f"app(['generate', '--channel', 'B0->K*0mumu', '--events', '100', '--output', {str(tmp_path / 'x.root')!r}],"
+        " standalone_mode=False)\n"
+        "assert 'flavio' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; from darkpenguin.generator.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'pydantic', 'numba', 'flavio', 'matplotlib', 'uproot'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_cache_is_made_again_with_a_warning(sample, tmp_path):
+    known = cache_folder()
+    if known is None:
+        pytest.skip("no folder is writable for a cache")
+    copy = tmp_path / "cache"
+    shutil.copytree(known, copy, ignore=shutil.ignore_patterns("compiled"))
+    tables = list(copy.rglob("*.npz"))
+    assert tables
+    for table in tables:
+        table.write_bytes(table.read_bytes()[:1000])
+    done = run("generate", "--channel", "B0->K*0mumu", "--model", "fig2", "--events", "1e5", "--seed", 7,
+               "--output", tmp_path / "x.root", env={**os.environ, "DARKPENGUIN_CACHE": str(copy)})
+    assert done.returncode == 0, done.stderr
+    assert "warning" in done.stderr
+    ours, theirs = (uproot.open(path)["events"]["phi"].array(library="np") for path in (tmp_path / "x.root", sample))
+    assert np.array_equal(ours, theirs)
