@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from ..kinematics.errors import InputError
 from ..kinematics.jit import kernel, scalar
+from ..kinematics.trig import sine_cosine
 from .backend import Backend, Columns, counter_words
 from .loops import scalar_range, vector_range
-from .sampling import sine_cosine
 from .tables import Table
 from .toys import split_work
 

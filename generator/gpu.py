@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from .rng import double_precision, pick_entry
+from ..kinematics.trig import double_precision
+from .rng import pick_entry
 from .sampling import (
     SCALAR_ROW,
     VECTOR_ROW,

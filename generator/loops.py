@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..kinematics.jit import kernel, scalar, wide_vectors
-from .rng import double_precision, pick_entry
+from ..kinematics.trig import double_precision
+from .rng import pick_entry
 from .sampling import (
     SCALAR_ROW,
     SCALAR_WORDS,

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..kinematics.jit import scalar
+from ..kinematics.trig import double_precision
 
 # Compiled functions take scalars whose type Numba knows; for a reader of the annotations they are Any.
 Real = Any
@@ -42,16 +43,6 @@ def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[
         k0 = np.uint32(k0 + np.uint32(0x9E3779B9))
         k1 = np.uint32(k1 + np.uint32(0xBB67AE85))
     return c0, c1, c2, c3
-
-
-@scalar
-def double_precision(real: Any) -> Any:
-    """Whether the working precision has more than 24 bits of mantissa; a constant once compiled.
-
-    >>> bool(double_precision(np.float32)), bool(double_precision(np.float64))
-    (False, True)
-    """
-    return real(1) + real(2.0**-30) != real(1)
 
 
 @scalar

@@ -44,7 +44,8 @@ from typing import Any
 import numpy as np
 
 from ..kinematics.jit import scalar
-from .rng import Real, Word, coin, double_precision, philox, uniform
+from ..kinematics.trig import double_precision, sine_cosine
+from .rng import Real, Word, coin, philox, uniform
 
 VECTOR_ROW, SCALAR_ROW = 16, 8          # columns of a packed row
 VECTOR_WORDS, SCALAR_WORDS = 12, 8      # random words of an event, and as many again in double precision
@@ -102,27 +103,6 @@ def folded_cosine(real: Any, a: Real, b: Real, u1: Real, u2: Real, u3: Real, u_p
     median = max(low, min(high, u3))
     twice_a = a + a
     return abs(median + median - real(1)) if u_part * (twice_a + b) < twice_a else max(high, u3)
-
-
-@scalar
-def sine_cosine(real: Any, z: Real) -> tuple[Real, Real]:
-    """Sine and cosine of |z| <= pi/4 by their power series, to an ulp of the working precision.
-
-    No library call and no branch: the loop around it stays a vector loop, and the GPU needs no slow path.
-
-    >>> s, c = sine_cosine(np.float64, 0.5)
-    >>> abs(s - math.sin(0.5)) < 2e-16, abs(c - math.cos(0.5)) < 2e-16
-    (True, True)
-    """
-    x = z * z
-    s, c = real(1 / 362880), real(1 / 40320)
-    if double_precision(real):
-        s = s + x * (real(-1 / 39916800) + x * (real(1 / 6227020800) + x * real(-1 / 1307674368000)))
-        c = c + x * (real(-1 / 3628800) + x * (real(1 / 479001600) + x * (
-            real(-1 / 87178291200) + x * real(1 / 20922789888000))))
-    s = real(1) + x * (real(-1 / 6) + x * (real(1 / 120) + x * (real(-1 / 5040) + x * s)))
-    c = real(1) + x * (real(-1 / 2) + x * (real(1 / 24) + x * (real(-1 / 720) + x * c)))
-    return z * s, c
 
 
 @scalar

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from darkpenguin.generator.backend import CpuBackend
 from darkpenguin.generator.densities import SCALAR, VECTOR
-from darkpenguin.generator.sampling import azimuth, folded_cosine, hat, sine_cosine
+from darkpenguin.generator.sampling import azimuth, folded_cosine, hat
 from darkpenguin.generator.tables import Table, build_table
+from darkpenguin.kinematics.trig import sine_cosine
 from scipy import stats
 
 FALSE_ALARM = 1e-8
