@@ -110,6 +110,10 @@ FlavourOption = Annotated[
 ConventionOption = Annotated[
     str | None, typer.Option("--convention", help="Convention of the angles: lhcb or theory. Default: lhcb.")
 ]
+BeamOption = Annotated[
+    str | None,
+    typer.Option("--beam", help="Add momenta in the laboratory: rest, belle2, lhcb-13tev (7, 8, 13.6) ..."),
+]
 Q2Option = Annotated[
     list[str] | None,
     typer.Option("--q2", metavar="MIN,MAX", help="Range of q2 in GeV^2; repeat for several."),
@@ -150,6 +154,7 @@ def generate(
     poisson: Annotated[
         bool | None, typer.Option("--poisson", help="Draw the number of events from a Poisson distribution.")
     ] = None,
+    beam: BeamOption = None,
     q2: Q2Option = None,
     veto: VetoOption = None,
     seed: SeedOption = None,
@@ -206,6 +211,7 @@ def generate(
         events=events,
         b_mesons=b_mesons,
         poisson=poisson,
+        beam=beam,
         q2=q2,
         veto=veto,
         seed=seed,

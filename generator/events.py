@@ -200,6 +200,24 @@ class EventSample:
 
         return awkward.Array(self.to_numpy())
 
+    def to_vector(self) -> awkward.Array:
+        """Return records of four-momenta (``vector``'s Momentum4D, GeV), a field a particle: b, k, pi, lp, lm.
+
+        In the laboratory if the sample was made with a beam, else in the B frame, the kaon system along z.
+
+        Raises:
+            InputError: a sample of several channels, of an unknown one, or with an invisible pair.
+
+        Example:
+            >>> from darkpenguin.generator.generate import generate
+            >>> p = generate("B0->K*0mumu", events=5, seed=1).to_vector()
+            >>> sum((p.k + p.pi + p.lp + p.lm).mass.to_list()) / 5
+            5.27966
+        """
+        from .momenta import four_momenta
+
+        return four_momenta(self)
+
     def to_pandas(self) -> pandas.DataFrame:
         """Return a pandas data frame with one row an event."""
         import pandas

@@ -67,6 +67,7 @@ class Part:
         first: number of its first event in the whole run.
         branching: branching fraction into the selected ranges of q2, averaged over the flavours generated and
             with K* -> K pi.
+        momenta: whether the momenta of its particles are columns too.
     """
 
     channel: Channel
@@ -75,11 +76,15 @@ class Part:
     count: int
     first: int
     branching: float
+    momenta: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that this channel has."""
-        return ordered(("q2", *self.channel.angles, "flavour", "channel", "event", "weight"))
+        from .momenta import momentum_columns
+
+        extra = momentum_columns(self.channel) if self.momenta else ()
+        return ordered(("q2", *self.channel.angles, "flavour", "channel", "event", "weight", *extra))
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Plan:
 
     def schema(self, channels: Sequence[str]) -> dict[str, np.dtype[Any]]:
         """Return the column types of a file with these channels: the union of their columns."""
-        names = ordered(tuple({name for part in self._parts(channels) for name in part.columns}))
+        names = ordered(tuple(dict.fromkeys(name for part in self._parts(channels) for name in part.columns)))
         floating: np.dtype[Any] = np.dtype(self.card.precision)
         integers = {"flavour": "i4", "channel": "i4", "event": "u8"}
         return {name: np.dtype(integers[name]) if name in integers else floating for name in names}
@@ -142,7 +147,17 @@ class Plan:
             columns["channel"] = library.full(n_rows, part.channel.index, dtype=np.int32)
             columns["event"] = library.arange(part.first + low, part.first + high, dtype=np.uint64)
             columns["weight"] = library.ones(n_rows, dtype=self.card.precision)
+            if self.card.beam is not None:
+                columns |= self._momenta(part, columns, low)
             yield columns
+
+    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int) -> dict[str, Any]:
+        """Return the momentum columns of a chunk: made on the CPU, kept where its other columns are."""
+        from .momenta import momenta
+
+        card, library = self.card, _array_library(columns["q2"])
+        found = momenta(part.channel, columns, card.convention, card.beam, card.seed, start, card.threads)
+        return {name: library.asarray(column, dtype=card.precision) for name, column in found.items()}
 
     def row_bytes(self, channels: Sequence[str]) -> int:
         """Return the bytes of one event, before compression."""
@@ -190,7 +205,7 @@ class Plan:
                 name: {"value": parameters.entry(name).value, "unit": parameters.entry(name).unit}
                 for name in parameters
             },
-            "units": {name: UNITS[name] for name in self.schema(channels)},
+            "units": {name: UNITS.get(name, "GeV") for name in self.schema(channels)},
         }
 
     def _parts(self, channels: Sequence[str]) -> list[Part]:
@@ -251,7 +266,7 @@ def plan_run(card: RunCard) -> Plan:
                 f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected; raise it to "
                 f"{1 / (share * branching):.1e} or more, or draw the number with poisson"
             )
-        parts.append(Part(channel, table, mean, count, first, branching))
+        parts.append(Part(channel, table, mean, count, first, branching, card.beam is not None))
         first += count
     start, stop = card.range if card.range is not None else (0, first)
     if stop > first:
@@ -271,6 +286,7 @@ def generate(
     set: Sequence[str] = (),
     flavour: str = "both",
     convention: str = "lhcb",
+    beam: str | None = None,
     q2: Sequence[Any] = (),
     veto: Sequence[Any] = (),
     seed: int = 1,
@@ -290,6 +306,7 @@ def generate(
         set: changes of the model, such as ``light_vectors.0.mass=2.8``.
         flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
         convention: of the angles, ``lhcb`` or ``theory``.
+        beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ...), for momenta in the laboratory.
         q2: one range ``(min, max)`` or several (GeV^2); empty for all of it.
         veto: ranges of q2 to leave out, as pairs or as ``jpsi`` and ``psi2s``.
         seed: seed of the random numbers.
@@ -321,6 +338,7 @@ def generate(
             poisson=poisson,
             flavour=flavour,
             convention=convention,
+            beam=beam,
             q2=q2,
             veto=veto,
             seed=seed,

@@ -21,12 +21,13 @@ def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:
     if json:
         print(json_module.dumps(provenance, indent=2, sort_keys=True))
         return
+    units = provenance.get("units", {})
     size = readable_size(file.path.stat().st_size)
     print(f"{file.path}: {file.kind}, {file.rows:,} events, {size}")
     show_table(
         "columns",
         ("column", "type", "unit or meaning"),
-        [(name, str(dtype), UNITS.get(name, "")) for name, dtype in file.schema.items()],
+        [(name, str(dtype), units.get(name, UNITS.get(name, ""))) for name, dtype in file.schema.items()],
         left=3,
     )
     if not provenance:

@@ -224,6 +224,9 @@ class RunCard(BaseModel):
     convention: Literal["lhcb", "theory"] = "lhcb"
     """Convention of the angles."""
 
+    beam: str | None = None
+    """Beam that the B comes from; with one, files have the momenta of all particles in the laboratory."""
+
     q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
     """Ranges of q2 (GeV^2) to generate; empty for all of it."""
 
@@ -321,6 +324,12 @@ class RunCard(BaseModel):
             raise InputError(f"events = {self.events} and b_mesons = {self.b_mesons:g}: give one of the two")
         if self.events is None and self.b_mesons is None:
             raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
+        if self.beam is not None:
+            from .momenta import check_beam, particles  # compiled functions: only where they are needed
+
+            check_beam(self.beam)
+            for channel in self.registry():
+                particles(channel)
         if self.output is not None:
             for name in self.files():
                 file_format(name, self.format)

@@ -1,0 +1,127 @@
+"""Four-momenta of generated events against `vector`: conservation, mass shells, angles in both conventions, beams."""
+
+import numpy as np
+import pytest
+import vector
+from darkpenguin import InputError, generate, get_channel, make_card, read_events, run, validate_file
+from darkpenguin.generator.momenta import AXES, BEAMS, masses, momenta, momentum_columns, pdg_ids
+
+CHARGED = ["B0->K*0mumu", "B0->K*0ee", "B+->K*+mumu", "B+->K+mumu", "B0->K0ee"]
+
+
+def lorentz(columns, channel):
+    return {
+        name: vector.array({**{axis: np.asarray(columns[f"{name}_{axis}"]) for axis in AXES},
+                            "mass": np.full(len(columns["b_px"]), mass)})
+        for name, mass in masses(channel).items()
+    }
+
+
+def angles(p, flavour, convention):
+    """Angles by `vector` alone, from the definitions: LHCb arXiv:1304.6325, theory arXiv:0811.1214."""
+    in_b = {name: q.boostCM_of_p4(p["b"]) for name, q in p.items()}
+    dilepton = in_b["lp"] + in_b["lm"]
+    positive = (flavour > 0) if convention == "lhcb" else np.zeros(len(flavour), dtype=bool)
+    chosen = vector.array({
+        axis: np.where(positive, getattr(in_b["lp"], axis), getattr(in_b["lm"], axis)) for axis in (*AXES, "mass")})
+    other = vector.array({
+        axis: np.where(positive, getattr(in_b["lm"], axis), getattr(in_b["lp"], axis)) for axis in (*AXES, "mass")})
+    cos_l = chosen.boostCM_of_p4(dilepton).to_Vector3D().unit().dot(dilepton.to_Vector3D().unit())
+    if convention == "theory":
+        cos_l = -cos_l
+    if "pi" not in p:
+        return {"cos_theta_l": cos_l}
+    kpi = in_b["k"] + in_b["pi"]
+    cos_k = in_b["k"].boostCM_of_p4(kpi).to_Vector3D().unit().dot(kpi.to_Vector3D().unit())
+    n_l = chosen.to_Vector3D().cross(other.to_Vector3D()).unit()
+    n_k = in_b["k"].to_Vector3D().cross(in_b["pi"].to_Vector3D()).unit()
+    sine = n_l.cross(n_k).dot(kpi.to_Vector3D().unit())
+    if convention == "lhcb":
+        sine = sine * flavour
+    return {"cos_theta_k": cos_k, "cos_theta_l": cos_l, "phi": np.arctan2(sine, n_l.dot(n_k))}
+
+
+@pytest.mark.parametrize("convention", ["lhcb", "theory"])
+@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K*+mumu", "B+->K+mumu"])
+def test_angles_come_back(name, convention):
+    channel = get_channel(name)
+    sample = generate(name, "fig2", 2000, seed=3, convention=convention, beam="belle2")
+    found = angles(lorentz(sample.columns, channel), sample["flavour"], convention)
+    for angle, values in found.items():
+        difference = values - sample[angle]
+        if angle == "phi":
+            difference = np.angle(np.exp(1j * difference))
+        assert np.abs(difference).max() < 1e-6, angle
+    wrong = angles(lorentz(sample.columns, channel), -sample["flavour"], convention)
+    if convention == "lhcb":   # the theory convention has one definition for both flavours
+        assert np.abs(wrong["cos_theta_l"] - sample["cos_theta_l"]).max() > 0.5
+
+
+@pytest.mark.parametrize("beam", [None, *BEAMS])
+@pytest.mark.parametrize("name", CHARGED)
+def test_momentum_is_conserved_and_q2_comes_back(name, beam):
+    channel = get_channel(name)
+    sample = generate(name, "fig2", 3000, seed=5, q2=[(0.05, 15.0)])
+    p = lorentz(momenta(channel, sample.columns, beam=beam, seed=5), channel)
+    total = sum((p[x] for x in p if x not in ("b", "k")), p["k"])
+    scale = p["b"].E
+    for component in (*AXES, "E"):
+        assert (np.abs(getattr(total, component) - getattr(p["b"], component)) / scale).max() < 1e-12
+    q2 = (p["lp"] + p["lm"]).mass2
+    assert (np.abs(q2 - sample["q2"]) / scale**2).max() < 1e-12
+    if channel.spin == 1:
+        assert np.abs((p["k"] + p["pi"]).mass - (p["k"] + p["pi"]).mass[0]).max() < 1e-6
+
+
+def test_the_decay_has_no_preferred_direction():
+    """5 sigma on each of nine means of directions and squares, 20,000 events: false alarm 5e-6."""
+    channel = get_channel("B0->K*0mumu")
+    sample = generate(channel.name, events=20_000, seed=8)
+    p = momenta(channel, sample.columns, beam="rest", seed=8)
+    for particle in ("k", "lp", "lm"):
+        direction = np.stack([p[f"{particle}_{axis}"] for axis in AXES])
+        direction /= np.linalg.norm(direction, axis=0)
+        assert np.abs(direction.mean(axis=1)).max() < 5 * np.sqrt(1 / 3 / 20_000)
+        assert np.abs((direction**2).mean(axis=1) - 1 / 3).max() < 5 * np.sqrt(4 / 45 / 20_000)
+
+
+def test_a_file_has_them_and_any_part_is_the_same(tmp_path):
+    card = {"channels": "B0->K*0mumu", "model": "fig2", "events": 30_000, "seed": 9, "beam": "lhcb-13tev"}
+    run(make_card({**card, "output": str(tmp_path / "whole.root")}))
+    whole = read_events(tmp_path / "whole.root")
+    assert whole.names[8:] == momentum_columns(get_channel("B0->K*0mumu"))
+    assert validate_file(tmp_path / "whole.root").passed
+    parts = [generate(make_card({**card, "range": part, "threads": 1})) for part in ((0, 12_345), (12_345, 30_000))]
+    for name in whole.names:
+        assert np.concatenate([part[name] for part in parts]).tobytes() == whole[name].tobytes(), name
+    rapidity = whole.to_vector().b.rapidity
+    assert min(rapidity) >= 2.0
+    assert max(rapidity) <= 4.5
+
+
+def test_mean_transverse_momentum_at_lhcb_is_that_of_the_spectrum():
+    """Mean p_T against quadrature of the fitted spectrum: 5 sigma, false alarm 6e-7."""
+    beam = BEAMS["lhcb-13tev"]
+    y, pt = np.linspace(2.0, 4.5, 201), np.geomspace(1e-3, 1e4, 4001)
+    density = beam.spectrum.density(pt[None, :], y[:, None])
+    weight = np.trapezoid(np.trapezoid(density, pt), y)
+    below = pt < 40.0
+    inside = np.trapezoid(np.trapezoid(density[:, below], pt[below]), y) / weight
+    sample = generate("B+->K+mumu", events=40_000, seed=4, beam="lhcb-13tev")
+    found = np.mean(np.hypot(sample["b_px"], sample["b_py"]) < 40.0)
+    assert abs(found - inside) < 5 * np.sqrt(inside * (1 - inside) / 40_000) + 1e-4
+
+
+def test_views_and_names():
+    sample = generate("B+->K+ee", events=10, seed=1)
+    p = sample.to_vector()
+    assert p.fields == ["b", "k", "lp", "lm"]
+    assert np.allclose((p.k + p.lp + p.lm).mass, masses(get_channel("B+->K+ee"))["b"])
+    assert pdg_ids(get_channel("B+->K+ee"), 1) == {"b": 521, "k": 321, "lp": -11, "lm": 11}
+
+
+def test_mistakes_are_named():
+    with pytest.raises(InputError, match="did you mean belle2"):
+        make_card(channels="B0->K*0mumu", events=1, beam="belle")
+    with pytest.raises(InputError, match="invisible"):
+        make_card(channels="B+->K+chichi", model="belle2-2.1gev", events=1, beam="rest")
