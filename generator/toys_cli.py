@@ -141,7 +141,7 @@ def _events_of(card: ToysCard, toy: int, output: str, overwrite: bool) -> None:
     sample = events_of_toy(plan_toys(card), toy)
     columns = dict(sample.columns)
     schema = {name: array.dtype for name, array in columns.items()}
-    with open_writer(output, schema, sample.provenance, overwrite=overwrite) as writer:
+    with open_writer(output, schema, dict(sample.provenance), overwrite=overwrite) as writer:
         writer.extend(columns)
     print(f"file: {output}: {len(sample):,} events of toy {toy}")
 
