@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..kinematics.errors import InputError
 from .console import note, progress_bar, show_table, waiting
 from .generate import RunReport, check_files, execute, plan_run
 from .runcard import RunCard
-from .validate import Verdict, validate_file
 from .writers import EventFile, check_target
+
+if TYPE_CHECKING:
+    from .validate import Verdict
 
 
 def run_card(card: RunCard) -> bool:
@@ -24,6 +27,8 @@ def run_card(card: RunCard) -> bool:
         report = execute(plan, progress)
     verdicts: list[Verdict] = []
     if card.check:
+        from .validate import validate_file
+
         with progress_bar("validating", total) as progress:
             verdicts = [validate_file(path, progress=progress, threads=card.threads) for path in report.files]
     _show_report(report, verdicts)
@@ -81,6 +86,8 @@ def validate_and_show(
     path: str, figures: Sequence[str], false_alarm: float, every: bool, threads: int | None, overwrite: bool
 ) -> bool:
     """Compare a file with the prediction and show the tests; whether it passed."""
+    from .validate import validate_file
+
     if not 0.0 < false_alarm < 1.0:
         raise InputError(
             f"false-alarm = {false_alarm:g}: allowed are probabilities between 0 and 1, such as 1e-6"
