@@ -64,7 +64,8 @@ def probe_points(n_parameters: int) -> Array:
     """
     unit = np.eye(n_parameters)
     pairs = [unit[i] + unit[j] for i in range(n_parameters) for j in range(i + 1, n_parameters)]
-    return np.array([np.zeros(n_parameters), *unit, *(-unit), *pairs]).reshape(-1, n_parameters)
+    points = [np.zeros(n_parameters), *unit, *(-unit), *pairs]
+    return np.array(points).reshape(len(points), n_parameters)
 
 
 def quadratic(values: npt.ArrayLike, n_parameters: int) -> Array:

@@ -58,6 +58,8 @@ class ToysCard(BaseModel):
         likelihood: with ``events``, angular fits by maximum likelihood beside the moments.
         fit: couplings to fit to the counts, see ``yields.Directions``; none if empty.
         fit_model: model whose masses and widths the fit has, and whose other couplings.
+        fit_starts: couplings to start from, one row a start; if empty, both sides of a quadratic's turning point,
+            so that the deeper of two mirror minima wins. One start at zero keeps to the minimum next to it.
         theory: whether theory errors enter.
         efficiency_error: of electrons over muons; the data set's if None.
         toys: number of toys.
@@ -82,11 +84,12 @@ class ToysCard(BaseModel):
     likelihood: bool = False
     fit: Mapping[str, Mapping[str, float]] = {"C9": {"heavy.C9_mu": 1.0}}
     fit_model: str = "sm"
+    fit_starts: tuple[tuple[float, ...], ...] = ()
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
     toys: int = Field(default=1000, ge=1, le=1 << 30)
     seed: int = Field(default=1, ge=0, lt=1 << 64)
-    sample: int = Field(default=0, ge=0, lt=1 << 20)
+    sample: int = Field(default=0, ge=0, lt=1 << 19)
 
     def key(self) -> str:
         """Hash of everything a row depends on: two runs with one key have the same toys."""
@@ -233,9 +236,7 @@ class ToyRun:
         backend = CpuBackend("float64", available_threads())
         parts: list[list[Mapping[str, Any]]] = [[] for _ in range(len(edges) - 1)]
         for t, n in enumerate(numbers):
-            columns = toy_columns(
-                backend, self.tables[name], start + t, int(n), seed=self.card.seed, stream=stream
-            )
+            columns = toy_columns(backend, self.tables[name], start + t, int(n), seed=self.card.seed, stream=stream)
             inside = np.digitize(columns["q2"], edges) - 1
             for b, part in enumerate(parts):
                 part.append({key: columns[key][inside == b] for key in angles})
@@ -298,9 +299,7 @@ class ToyRun:
         """-2 ln L of every hypothesis relative to the first, and the index of the best point of a family."""
         from .ensembles import minimum
 
-        total = np.sum(
-            [self.experiment.statistic(t, data, self.hypotheses) for t in self.experiment.terms], axis=0
-        )
+        total = np.sum([self.experiment.statistic(t, data, self.hypotheses) for t in self.experiment.terms], axis=0)
         columns: Columns = {}
         reference: Array | None = None
         for i, hypothesis in enumerate(self.card.hypotheses):
@@ -365,20 +364,17 @@ def plan_toys(card: ToysCard) -> ToyRun:
         dataset, card.bins, card.observables, theory=card.theory, efficiency_error=card.efficiency_error
     )
     if card.depth == "events" and any(dataset.channel(n).resolution > 0 for n in experiment.channels):
-        raise InputError(
-            "depth = 'events': the resolution of q2 is known to binned toys only; take depth = 'binned'"
-        )
+        raise InputError("depth = 'events': the resolution of q2 is known to binned toys only; take depth = 'binned'")
     models = [card.truth.models(), *(h.models() for h in card.hypotheses)]
     together = experiment.expect([m for family in models for m in family])
     points = np.cumsum([0, *(len(family) for family in models[1:])])
-    others = Expected(
-        {k: v[1:] for k, v in together.counts.items()}, together.mean[1:], together.covariance[1:]
-    )
+    others = Expected({k: v[1:] for k, v in together.counts.items()}, together.mean[1:], together.covariance[1:])
     couplings = None
     if card.fit:
         bins = [Bin(name, low, high) for name in experiment.channels for low, high in experiment.windows]
         systematics = Systematics(theory=card.theory, efficiency=experiment.efficiency_error)
-        couplings = count_model(get_model(card.fit_model), card.fit, dataset, bins, systematics)
+        starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
+        couplings = count_model(get_model(card.fit_model), card.fit, dataset, bins, systematics, starts)
     return ToyRun(card, experiment, together.point(0), others, tuple(int(p) for p in points), couplings)
 
 
@@ -400,9 +396,7 @@ def events_of_toy(run: ToyRun, toy: int) -> EventSample:
         channel = get_channel(name)
         stream = stream_word(card.sample, EVENTS, channel.index)
         if card.depth == "events":
-            made = [
-                toy_columns(backend, run.tables[name], toy, int(numbers[i]), seed=card.seed, stream=stream)
-            ]
+            made = [toy_columns(backend, run.tables[name], toy, int(numbers[i]), seed=card.seed, stream=stream)]
         else:
             made = []
             signal, background = run.truth.counts[name][0], experiment.background(name)
@@ -423,6 +417,4 @@ def events_of_toy(run: ToyRun, toy: int) -> EventSample:
                 parts.setdefault(key_name, []).append(np.full(size, np.nan) if value is None else value)
     joined = {name: np.concatenate(values) for name, values in parts.items()}
     joined["event"] = np.arange(len(joined["q2"]), dtype=np.uint64)
-    return EventSample(
-        joined, {**run.provenance(), "what": "events of a toy", "toy": toy, "convention": "lhcb"}
-    )
+    return EventSample(joined, {**run.provenance(), "what": "events of a toy", "toy": toy, "convention": "lhcb"})
