@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -18,18 +20,19 @@ Array = npt.NDArray[np.float64]
 def array_module(*arrays: Any) -> Any:
     """Array library of the first argument that has one (NumPy, CuPy, any array-API library), else NumPy.
 
+    For CuPy it is the wrapper of ``array-api-compat`` where that is installed, which older versions need.
+
     >>> array_module(np.zeros(2)).__name__
     'numpy'
     """
     for array in arrays:
         if isinstance(array, np.ndarray):
             continue
+        if type(array).__module__.split(".")[0] == "cupy":
+            wrapped = find_spec("array_api_compat") is not None
+            return import_module("array_api_compat.cupy" if wrapped else "cupy")
         if hasattr(array, "__array_namespace__"):
             return array.__array_namespace__()
-        if type(array).__module__.split(".")[0] == "cupy":
-            import importlib
-
-            return importlib.import_module("cupy")
     module: ModuleType = np
     return module
 
