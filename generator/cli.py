@@ -329,6 +329,20 @@ def validate(
         raise SystemExit(EXIT_FAILED)
 
 
+@app.command("bin")
+@_guarded
+def bin_events(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
+    bins: Annotated[str, typer.Option("--bins", help="Edges in GeV^2, or lhcb, lhcb-ratios, cms, atlas.")] = "lhcb",
+    format: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
+    threads: ThreadsOption = None,
+) -> None:
+    """Bin a file's events in q2: yields, R and angular observables by the method of moments, with errors."""
+    from .binning import show_bins
+
+    show_bins(file, bins, format, threads)
+
+
 @app.command()
 @_guarded
 def init(

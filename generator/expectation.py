@@ -64,7 +64,7 @@ def angular_basis(names: tuple[str, ...]) -> AngularBasis:
     functions = density.basis(*angles)
     triple = density.norm * np.einsum("in,jn,kn,n->ijk", functions, functions, functions, weights)
     # sin^2 + cos^2 = 1 for the vector, the first function itself for the scalar
-    unity = np.asarray(np.linalg.lstsq(functions.T, np.ones(len(weights)), rcond=None)[0], dtype=np.float64)
+    unity = np.asarray(np.linalg.lstsq(functions.T, np.ones(len(weights)), rcond=None)[0].round(9), dtype=np.float64)
     return AngularBasis(names, unity, density.gram, np.asarray(triple))
 
 

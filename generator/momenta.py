@@ -80,8 +80,8 @@ def masses(channel: Channel) -> dict[str, float]:
     """Mass of each particle (GeV).
 
     >>> from darkpenguin.physics.channels import get_channel
-    >>> masses(get_channel("B0->K*0mumu"))["pi"]
-    0.13957039
+    >>> round(masses(get_channel("B0->K*0mumu"))["pi"], 5)
+    0.13957
     """
     known = load_parameters()
     names = [channel.parent, *(channel.daughters or (channel.hadron,)), channel.lepton, channel.lepton]

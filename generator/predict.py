@@ -132,8 +132,13 @@ def measured_ratios(
             for index, entry in entries.items():
                 chosen = columns["q2"][columns["channel"] == index]
                 counts[entry["name"]] += np.histogram(chosen, bins=np.asarray(edges))[0]
+    pairs = _pairs_of_leptons(counts)
+    if not pairs:
+        raise InputError(
+            f"files = {[str(Path(path)) for path in files]}: R needs a channel with muons and the same with electrons"
+        )
     found = []
-    for muons, electrons in _pairs_of_leptons(counts):
+    for muons, electrons in pairs:
         scale = mesons[electrons.name] / mesons[muons.name] if mesons[muons.name] else 0.0
         for i, (low, high) in enumerate(pairwise(edges)):
             n_mu, n_e = int(counts[muons.name][i]), int(counts[electrons.name][i])
@@ -141,10 +146,6 @@ def measured_ratios(
                 value = scale * n_mu / n_e
                 error = value * float(np.sqrt(1 / n_mu + 1 / n_e))
                 found.append(MeasuredRatio(muons.hadron, low, high, value, error, n_mu, n_e))
-    if not found:
-        raise InputError(
-            f"files = {[str(Path(path)) for path in files]}: R needs a channel with muons and the same with electrons"
-        )
     return found
 
 
