@@ -89,17 +89,23 @@ class CpuBackend:
         rows = table.packed_float32 if self.precision == "float32" else table.packed_float64
         fill, arrays, flat = RANGES[table.kind], tuple(columns.values()), rows.reshape(-1)
 
-        def piece(bounds: tuple[int, int]) -> None:
-            fill(*bounds, counter, *key, table.alias, flat, start, *arrays)
-
         size = max(_PIECE, (stop - start) // (8 * self.threads)) // BLOCK * BLOCK
         pieces = list(pairwise([start, *range((start // size + 1) * size, stop, size), stop]))
-        if self.threads == 1 or len(pieces) == 1:
-            for bounds in pieces:
-                piece(bounds)
+        left = iter(pieces)
+
+        def work() -> None:
+            for bounds in left:   # shared: whoever is free takes the next piece
+                fill(*bounds, counter, *key, table.alias, flat, start, *arrays)
+
+        helpers = min(self.threads, len(pieces)) - 1   # this thread works too
+        if helpers:
+            with ThreadPoolExecutor(helpers) as pool:
+                tasks = [pool.submit(work) for _ in range(helpers)]
+                work()
+            for task in tasks:
+                task.result()
         else:
-            with ThreadPoolExecutor(min(self.threads, len(pieces))) as pool:
-                list(pool.map(piece, pieces))
+            work()
         return columns
 
 
