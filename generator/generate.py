@@ -81,9 +81,11 @@ class Part:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that this channel has."""
-        from .momenta import momentum_columns
+        extra: tuple[str, ...] = ()
+        if self.momenta:
+            from .momenta import momentum_columns
 
-        extra = momentum_columns(self.channel) if self.momenta else ()
+            extra = momentum_columns(self.channel)
         return ordered(("q2", *self.channel.angles, "flavour", "channel", "event", "weight", *extra))
 
 

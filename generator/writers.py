@@ -198,10 +198,11 @@ class EventWriter:
         text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
         self._sink: _Sink
         try:
-            if kind == "parquet":
-                self._sink = _ParquetSink(self._temporary, self.schema, text, compression)
-            else:
-                self._sink = _RootSink(self._temporary, kind, self.schema, text, compression)
+            with self._writable():
+                if kind == "parquet":
+                    self._sink = _ParquetSink(self._temporary, self.schema, text, compression)
+                else:
+                    self._sink = _RootSink(self._temporary, kind, self.schema, text, compression)
         except BaseException:
             self._temporary.unlink(missing_ok=True)
             raise
@@ -216,9 +217,10 @@ class EventWriter:
             self.discard()
             return
         try:
-            self._flush()
-            self._sink.close()
-            os.replace(self._temporary, self.path)
+            with self._writable():
+                self._flush()
+                self._sink.close()
+                os.replace(self._temporary, self.path)
         except BaseException:
             self.discard()
             raise
@@ -266,13 +268,19 @@ class EventWriter:
             self._n_waiting = 0
             self._write(rows)
 
-    def _write(self, rows: dict[str, np.ndarray[Any, Any]]) -> None:
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Turn a full disk, or one that went away, into one clear error."""
         try:
-            self._sink.extend(rows)
+            yield
         except OSError as error:
             raise InputError(
-                f"output = {str(self.path)!r}: {error.strerror or error}; nothing was written"
+                f"output = {str(self.path)!r}: {error.strerror or error}; the unfinished file was removed"
             ) from error
+
+    def _write(self, rows: dict[str, np.ndarray[Any, Any]]) -> None:
+        with self._writable():
+            self._sink.extend(rows)
         self.rows += len(next(iter(rows.values())))
 
 

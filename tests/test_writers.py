@@ -1,5 +1,6 @@
 """Files: types, provenance, whole or not at all, and read back by uproot, awkward, pyarrow and pandas."""
 
+import errno
 import json
 import os
 
@@ -193,3 +194,16 @@ def test_an_empty_file_is_a_file(tmp_path):
         sample = read_events(write(tmp_path / f"{format}{name}", format, pieces=()))
         assert len(sample) == 0
         assert sample.names == tuple(SCHEMA)
+
+
+@pytest.mark.parametrize(("name", "format"), KINDS)
+@pytest.mark.parametrize("step", ["extend", "close"])
+def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch, name, format, step):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left"):  # noqa: PT012, SIM117
+        with open_writer(tmp_path / name, SCHEMA, PROVENANCE, format) as writer:
+            monkeypatch.setattr(writer._sink, step, full)
+            writer.extend(rows(0, 500))
+    assert os.listdir(tmp_path) == []
