@@ -1,0 +1,83 @@
+"""What is done to events once they are sampled: a list of stages that a chunk's columns pass through.
+
+A stage may add columns, change weights or leave events out. Its random numbers are uniforms of the event itself, from
+Philox calls that no one else draws from: what happens to an event does not depend on chunks, threads or other stages.
+
+Philox calls of an event: 0 to 15 the sampler, 16 to 31 the momenta, 32 the efficiency; add a stage's own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kinematics.jit import kernel
+from ..physics.channels import Channel
+from .rng import philox, uniform
+
+EFFICIENCY_CALL = 32
+"""Philox call of the efficiency's accept-reject."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a chunk of events stands in a run.
+
+    Attributes:
+        channel: channel of all its events.
+        seed: of the run.
+        first: number, in the run, of the channel's first event: its own numbers start there.
+    """
+
+    channel: Channel
+    seed: int
+    first: int = 0
+
+    def uniforms(self, events: Any, call: int) -> NDArray[np.float64]:
+        """Uniform numbers in (0, 1), one an event, for the numbers in the column ``event`` (on the host).
+
+        >>> from darkpenguin.physics.channels import get_channel
+        >>> place = Place(get_channel("B+->K+mumu"), seed=7)
+        >>> whole = place.uniforms(np.arange(10), EFFICIENCY_CALL)
+        >>> bool((place.uniforms(np.arange(4, 6), EFFICIENCY_CALL) == whole[4:6]).all())
+        True
+        """
+        from .backend import counter_words
+        from .events import to_host
+
+        numbers = to_host(events).astype(np.uint64) - np.uint64(self.first)
+        out = np.empty(len(numbers))
+        if len(numbers):
+            (k0, k1), stream = counter_words(self.seed, self.channel.index, 0, int(numbers.max()) + 1)
+            _uniforms(numbers, np.uint32(call), stream, k0, k1, out)
+        return out
+
+
+class Stage(Protocol):
+    """One step from sampled events to what a detector keeps of them."""
+
+    @property
+    def adds(self) -> Mapping[str, str]:
+        """New columns: their NumPy types by name, ``float`` for the precision of the run."""
+
+    def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
+        """Raise InputError if the stage cannot work on a channel with these columns."""
+
+    def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        """Columns after the stage; arrays stay in the library that they are in."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the provenance says of the stage, in JSON types."""
+
+
+@kernel
+def _uniforms(events: Any, call: Any, stream: Any, k0: Any, k1: Any, out: Any) -> None:
+    """Uniform of the first two words of one Philox call for every event."""
+    for i in range(events.size):
+        low, high = np.uint32(events[i] & np.uint64(0xFFFFFFFF)), np.uint32(events[i] >> np.uint64(32))
+        a, b, _, _ = philox(low, high, call, stream, k0, k1)
+        out[i] = uniform(np.float64, a, b)
