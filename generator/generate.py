@@ -158,8 +158,10 @@ class Plan:
         from .momenta import momenta
 
         card, library = self.card, _array_library(columns["q2"])
-        found = momenta(part.channel, columns, card.convention, card.beam, card.seed, start, card.threads)
-        return {name: library.asarray(column, dtype=card.precision) for name, column in found.items()}
+        found = momenta(
+            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision
+        )
+        return {name: library.asarray(column) for name, column in found.items()}
 
     def row_bytes(self, channels: Sequence[str]) -> int:
         """Return the bytes of one event, before compression."""
@@ -288,7 +290,7 @@ def generate(
     set: Sequence[str] = (),
     flavour: str = "both",
     convention: str = "lhcb",
-    beam: str | None = None,
+    beam: str | Mapping[str, Any] | None = None,
     q2: Sequence[Any] = (),
     veto: Sequence[Any] = (),
     seed: int = 1,
@@ -308,7 +310,8 @@ def generate(
         set: changes of the model, such as ``light_vectors.0.mass=2.8``.
         flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
         convention: of the angles, ``lhcb`` or ``theory``.
-        beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ...), for momenta in the laboratory.
+        beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
+            :func:`~darkpenguin.generator.momenta.resolve_beam`), for momenta in the laboratory.
         q2: one range ``(min, max)`` or several (GeV^2); empty for all of it.
         veto: ranges of q2 to leave out, as pairs or as ``jpsi`` and ``psi2s``.
         seed: seed of the random numbers.

@@ -8,27 +8,29 @@ of the event's own (Philox calls from 16 on): the same in any partition, chunk o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kinematics.beams import ProtonBeam, UpsilonBeam, proton_momentum, upsilon_momentum
+from ..kinematics.beams import HistogramBeam, ProtonBeam, UpsilonBeam
 from ..kinematics.errors import InputError
-from ..kinematics.frames import boost, convention_signs, orientation, rotate, scalar_decay, vector_decay
-from ..kinematics.jit import kernel
+from ..kinematics.frames import convention_signs
 from ..physics.channels import Channel, channel_by_index
 from ..physics.models import nearest
 from ..physics.parameters import load_parameters
 from .backend import counter_words
 from .events import EventSample, to_host
-from .rng import philox, uniform
+from .momenta_loops import CELLS, LOOPS, PROTON, REST, UPSILON
+from .tables import alias_table
 
 Array = NDArray[np.float64]
+Beam = ProtonBeam | UpsilonBeam | HistogramBeam | None
+"""A source of B mesons; None is the B at rest."""
 
-BEAMS: Mapping[str, ProtonBeam | UpsilonBeam | None] = MappingProxyType({
+BEAMS: Mapping[str, Beam] = MappingProxyType({
     "rest": None,
     "belle2": UpsilonBeam(),
     "lhcb-7tev": ProtonBeam(7.0),
@@ -39,19 +41,79 @@ BEAMS: Mapping[str, ProtonBeam | UpsilonBeam | None] = MappingProxyType({
 """Where the B comes from, by name: at rest, from the Upsilon(4S), from pp within 2 < y < 4.5."""
 
 AXES = ("px", "py", "pz")
-_CALL = 16   # first Philox call of an event that does not belong to the sampler
-_REST, _UPSILON, _PROTON = 0, 1, 2
 
 
-def check_beam(name: str) -> str:
-    """Name of a beam; InputError with the nearest known one.
+_KINDS: Mapping[str, Callable[..., Beam]] = MappingProxyType({
+    "pp": ProtonBeam, "upsilon4s": UpsilonBeam, "histogram": HistogramBeam.checked,
+})
 
-    >>> check_beam("belle2")
+
+def resolve_beam(value: Any) -> str | dict[str, Any] | None:
+    """A beam as a run card keeps it: a name of `BEAMS`, or a table of plain numbers with its ``kind``.
+
+    Tables: ``{kind = "pp", energy = 13.0, rapidity = [2, 4.5]}``; ``{kind = "upsilon4s", electron = 7.0, ...}``
+    (fields of `UpsilonBeam`); ``{kind = "histogram", pt_edges, eta_edges, weights, variable = "eta" | "y"}``, or
+    with ``file`` and ``name`` of a two-dimensional histogram (p_T first) in a ROOT file, which is read here.
+
+    Raises:
+        InputError: no such beam, with the nearest known one, or a table that cannot be used.
+
+    >>> resolve_beam("belle2")
     'belle2'
     """
-    if name not in BEAMS:
-        raise InputError(f"beam = {name!r}: no such beam; {nearest(name, BEAMS)}")
-    return name
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        if value not in BEAMS:
+            raise InputError(f"beam = {value!r}: no such beam; {nearest(str(value), BEAMS)}")
+        return str(value)
+    table = dict(value)
+    if "file" in table:
+        table |= _read_histogram(str(table.pop("file")), str(table.pop("name", "")))
+    plain = {key: _plain(item) for key, item in table.items()}
+    beam_of(plain)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _read_histogram(path: str, name: str) -> dict[str, Any]:
+    import uproot
+
+    try:
+        with uproot.open(path) as file:
+            contents, *edges = file[name].to_numpy()
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"beam.file = {path!r}: no histogram {name!r} can be read from it ({error})") from None
+    if len(edges) != 2:
+        raise InputError(f"beam.name = {name!r}: {len(edges)} dimensions; needs two, p_T and eta or y")
+    return {"kind": "histogram", "pt_edges": edges[0], "eta_edges": edges[1], "weights": contents}
+
+
+def beam_of(value: str | Mapping[str, Any] | Beam) -> Beam:
+    """The beam that a name, or a table as in `resolve_beam`, stands for.
+
+    >>> beam_of({"kind": "pp", "energy": 8.0}).energy
+    8.0
+    """
+    if isinstance(value, str):
+        return BEAMS[str(resolve_beam(value))]
+    if not isinstance(value, Mapping):
+        return value
+    table = dict(value)
+    kind = table.pop("kind", None)
+    if kind not in _KINDS:
+        raise InputError(f"beam.kind = {kind!r}: one of {', '.join(_KINDS)}")
+    if isinstance(table.get("rapidity"), list):
+        table["rapidity"] = tuple(table["rapidity"])
+    try:
+        return _KINDS[kind](**table)
+    except TypeError as error:
+        raise InputError(f"beam: {error}; these are the fields of a beam of kind {kind}") from None
 
 
 def particles(channel: Channel) -> tuple[str, ...]:
@@ -107,21 +169,27 @@ def momenta(
     channel: Channel,
     columns: Mapping[str, Any],
     convention: str = "lhcb",
-    beam: str | None = None,
+    beam: str | Mapping[str, Any] | Beam = None,
     seed: int = 0,
     start: int = 0,
     threads: int | None = None,
+    precision: str = "float64",
+    *,
+    at_rest: bool = False,
 ) -> dict[str, Array]:
     """Momenta of consecutive events, computed in float64.
 
     Args:
         channel: a channel with charged leptons.
-        columns: q2, the angles and the flavour of the events.
+        columns: q2, the angles and the flavour of the events; ``m_kpi`` if the K* has a width.
         convention: of these angles.
-        beam: entry of `BEAMS`; None for the B frame with the kaon system along z, the kaon in the x-z plane.
+        beam: entry of `BEAMS`, a table as in `resolve_beam`, or a beam; None for the B frame with the kaon system
+            along z, the kaon in the x-z plane.
         seed: of the random numbers; as for the events themselves.
         start: number of the first event in its channel.
         threads: CPU threads; all without it.
+        precision: of the columns that are returned.
+        at_rest: with no beam, turn the decay into a random direction.
 
     Returns:
         Columns named as by `momentum_columns` (GeV).
@@ -137,34 +205,46 @@ def momenta(
     """
     from .toys import split_work
 
-    source = BEAMS[check_beam(beam)] if beam is not None else None
+    moving = beam is not None or at_rest
+    source = beam_of(beam) if beam is not None else None
     (k0, k1), stream = counter_words(seed, channel.index, start, start + len(columns["q2"]))
     mass = masses(channel)
-    edges = np.zeros(2)
-    constants, kind = np.zeros(8), _REST
-    if source is not None:
-        numbers = source.constants()
-        constants[: len(numbers)] = numbers
-        kind = _PROTON if isinstance(source, ProtonBeam) else _UPSILON
-        if isinstance(source, UpsilonBeam):
-            edges = source.momentum_edges(mass["b"])
-    data = [
-        np.ascontiguousarray(to_host(columns[name]), dtype=np.float64) for name in ("q2", *channel.angles)
-    ]
+    data = [np.ascontiguousarray(to_host(columns[name])) for name in ("q2", *channel.angles)]
     flavour = np.ascontiguousarray(to_host(columns["flavour"]), dtype=np.int32)
-    signs = np.array([convention_signs(convention, f) for f in (-1, 1)], dtype=np.float64)
+    plus, minus = (np.array(convention_signs(convention, f), dtype=np.float64) for f in (1, -1))
+    signs = np.stack([(plus + minus) / 2, (plus - minus) / 2], axis=1).ravel()
+    m_kpi = np.array([load_parameters()["m_" + channel.hadron]])
+    if "m_kpi" in columns:
+        m_kpi = np.ascontiguousarray(to_host(columns["m_kpi"]), dtype=np.float64)
     names = momentum_columns(channel)
-    out = np.empty((len(names), len(flavour)))
-    fill: Any = _vector_momenta if channel.spin == 1 else _scalar_momenta
-    weights = np.array([*mass.values(), load_parameters()["m_" + channel.hadron]])
+    out = np.empty((len(names), len(flavour)), dtype=precision)
+    parents = _parents(source, mass["b"])
+    numbers = np.array(list(mass.values()))
 
     def work(low: int, high: int) -> None:
         part = slice(low, high)
-        fill(start + low, stream, k0, k1, *(column[part] for column in data), flavour[part], signs, weights,
-             beam is not None, kind, constants, edges, out[:, part])
+        LOOPS[channel.spin](
+            start + low, stream, k0, k1, *(column[part] for column in data), flavour[part],
+            m_kpi[part] if len(m_kpi) > 1 else m_kpi, signs, numbers, moving, *parents, out[:, part])
 
     split_work(work, len(flavour), threads if len(flavour) > 10_000 else 1)
     return dict(zip(names, out, strict=True))
+
+
+def _parents(source: Beam, m_b: float) -> tuple[int, Array, Array, NDArray[np.uint64]]:
+    """Kind of a beam, its constants, the cells it draws from and their alias table."""
+    constants, cells, alias = np.zeros(8), np.zeros(2), np.zeros(1, dtype=np.uint64)
+    kind = REST
+    if isinstance(source, HistogramBeam):
+        kind, cells, alias = CELLS, source.cells().ravel(), alias_table(source.probabilities())
+        constants[0] = m_b if source.variable == "y" else 0.0
+    elif source is not None:
+        found = source.constants()
+        constants[: len(found)] = found
+        kind = PROTON if isinstance(source, ProtonBeam) else UPSILON
+        if isinstance(source, UpsilonBeam):
+            cells = source.momentum_edges(m_b)
+    return kind, constants, cells, alias
 
 
 def four_momenta(sample: EventSample) -> Any:
@@ -186,74 +266,3 @@ def four_momenta(sample: EventSample) -> Any:
         })
         for particle, mass in masses(channel).items()
     }, depth_limit=1)
-
-
-@kernel
-def _uniforms(event: Any, stream: Any, k0: Any, k1: Any, u: Any) -> None:
-    """Eight uniforms of an event, from four Philox calls."""
-    low, high = np.uint32(event & 0xFFFFFFFF), np.uint32(event >> 32)
-    for pair in range(4):
-        a, b, c, d = philox(low, high, np.uint32(_CALL + pair), stream, k0, k1)
-        u[2 * pair] = uniform(np.float64, a, b)
-        u[2 * pair + 1] = uniform(np.float64, c, d)
-
-
-@kernel
-def _parent(u: Any, m_b: Any, kind: Any, constants: Any, edges: Any) -> Any:
-    """Momentum of the B in the laboratory, from uniforms 3 to 7."""
-    c = constants
-    if kind == _UPSILON:
-        return upsilon_momentum(np.float64, u[3], u[4], u[5], u[6], u[7], m_b, edges, (c[0], c[1], c[2], c[3], c[4]))
-    if kind == _PROTON:
-        return proton_momentum(np.float64, u[3], u[4], u[5], m_b, (c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]))
-    return 0.0, 0.0, 0.0
-
-
-@kernel
-def _place(out: Any, row: Any, i: Any, p: Any) -> None:
-    out[row, i], out[row + 1, i], out[row + 2, i] = p
-
-
-@kernel
-def _vector_momenta(first: Any, stream: Any, k0: Any, k1: Any, q2: Any, cos_k: Any, cos_l: Any, phi: Any, flavour: Any,
-                    signs: Any, masses: Any, moving: Any, kind: Any, constants: Any, edges: Any, out: Any) -> None:
-    """B, K, pi, l+, l- of every event into rows of three of ``out``."""
-    u = np.empty(8)
-    m_b, m_k, m_pi, m_l, m_hadron = masses[0], masses[1], masses[2], masses[3], masses[5]
-    for i in range(q2.size):
-        s = signs[(flavour[i] + 1) // 2]
-        k, pi, lp, lm = vector_decay(np.float64, q2[i], cos_k[i], s[0] * cos_l[i], s[1] * np.cos(phi[i]),
-                                     s[2] * np.sin(phi[i]), m_b, m_hadron, m_k, m_pi, m_l)
-        b = (0.0, 0.0, 0.0)
-        if moving:
-            _uniforms(first + i, stream, k0, k1, u)
-            turn = orientation(np.float64, u[0], u[1], u[2])
-            b = _parent(u, m_b, kind, constants, edges)
-            k, pi = boost(rotate(turn, k), m_k, b, m_b), boost(rotate(turn, pi), m_pi, b, m_b)
-            lp, lm = boost(rotate(turn, lp), m_l, b, m_b), boost(rotate(turn, lm), m_l, b, m_b)
-        _place(out, 0, i, b)
-        _place(out, 3, i, k)
-        _place(out, 6, i, pi)
-        _place(out, 9, i, lp)
-        _place(out, 12, i, lm)
-
-
-@kernel
-def _scalar_momenta(first: Any, stream: Any, k0: Any, k1: Any, q2: Any, cos_l: Any, flavour: Any, signs: Any,
-                    masses: Any, moving: Any, kind: Any, constants: Any, edges: Any, out: Any) -> None:
-    """B, K, l+, l- of every event into rows of three of ``out``."""
-    u = np.empty(8)
-    m_b, m_k, m_l = masses[0], masses[1], masses[2]
-    for i in range(q2.size):
-        k, lp, lm = scalar_decay(np.float64, q2[i], signs[(flavour[i] + 1) // 2, 0] * cos_l[i], m_b, m_k, m_l)
-        b = (0.0, 0.0, 0.0)
-        if moving:
-            _uniforms(first + i, stream, k0, k1, u)
-            turn = orientation(np.float64, u[0], u[1], u[2])
-            b = _parent(u, m_b, kind, constants, edges)
-            k = boost(rotate(turn, k), m_k, b, m_b)
-            lp, lm = boost(rotate(turn, lp), m_l, b, m_b), boost(rotate(turn, lm), m_l, b, m_b)
-        _place(out, 0, i, b)
-        _place(out, 3, i, k)
-        _place(out, 6, i, lp)
-        _place(out, 9, i, lm)

@@ -224,8 +224,8 @@ class RunCard(BaseModel):
     convention: Literal["lhcb", "theory"] = "lhcb"
     """Convention of the angles."""
 
-    beam: str | None = None
-    """Beam that the B comes from; with one, files have the momenta of all particles in the laboratory."""
+    beam: str | dict[str, Any] | None = None
+    """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""
 
     q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
     """Ranges of q2 (GeV^2) to generate; empty for all of it."""
@@ -286,6 +286,15 @@ class RunCard(BaseModel):
     def _range(cls, value: Any) -> Any:
         return None if value is None else parse_range(value)
 
+    @field_validator("beam", mode="before")
+    @classmethod
+    def _beam(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        from .momenta import resolve_beam
+
+        return resolve_beam(value)
+
     @field_validator("output")
     @classmethod
     def _output(cls, value: str | None) -> str | None:
@@ -325,9 +334,8 @@ class RunCard(BaseModel):
         if self.events is None and self.b_mesons is None:
             raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
         if self.beam is not None:
-            from .momenta import check_beam, particles  # compiled functions: only where they are needed
+            from .momenta import particles  # compiled functions: only where they are needed
 
-            check_beam(self.beam)
             for channel in self.registry():
                 particles(channel)
         if self.output is not None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .errors import InputError
 from .frames import Three, boost
 from .jit import scalar
-from .trig import circle
+from .trig import circle, exponential, logarithm
 
 Real = Any
 Array = npt.NDArray[np.float64]
@@ -152,11 +152,12 @@ def proton_momentum(
     67
     """
     start, growth, a, w, p00, p01, n0, n1 = constants
-    y = a - w * math.log(start * math.exp(u_y * growth) - real(1))
+    y = a - w * logarithm(real, start * exponential(real, u_y * growth) - real(1))
     p0, n = p00 + p01 * (y - real(3)), n0 + n1 * (y - real(3))
-    pt = p0 * math.sqrt(math.expm1(-math.log(u_pt) / (n - real(1))))
+    power = exponential(real, -logarithm(real, u_pt) / (n - real(1)))
+    pt = p0 * math.sqrt(max(power - real(1), real(0)))
     s, c = circle(real, u_phi - real(0.5))
-    e = math.exp(y)
+    e = exponential(real, y)
     return pt * c, pt * s, math.sqrt(m_b * m_b + pt * pt) * real(0.5) * (e - real(1) / e)
 
 
@@ -317,6 +318,8 @@ class HistogramBeam:
                 raise InputError(f"beam.{name}: at least two finite, rising edges are needed")
         if float(pt_edges[0]) < 0.0:
             raise InputError(f"beam.pt_edges[0] = {pt_edges[0]}: a transverse momentum is not negative")
+        if max(abs(float(edge)) for edge in eta_edges) > 20.0:
+            raise InputError(f"beam.eta_edges = {list(eta_edges)}: rapidities beyond 20 are no beam")
         if variable not in ("eta", "y"):
             raise InputError(f"beam.variable = {variable!r}: 'eta' or 'y'")
         content = np.asarray(weights, dtype=float)
@@ -356,6 +359,6 @@ def cell_momentum(
     """
     pt_low, pt_high, eta_low, eta_high = cell
     pt = pt_low + (pt_high - pt_low) * u_pt
-    e = math.exp(eta_low + (eta_high - eta_low) * u_eta)
+    e = exponential(real, eta_low + (eta_high - eta_low) * u_eta)
     s, c = circle(real, u_phi - real(0.5))
     return pt * c, pt * s, math.sqrt(mass * mass + pt * pt) * real(0.5) * (e - real(1) / e)

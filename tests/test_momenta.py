@@ -125,3 +125,60 @@ def test_mistakes_are_named():
         make_card(channels="B0->K*0mumu", events=1, beam="belle")
     with pytest.raises(InputError, match="invisible"):
         make_card(channels="B+->K+chichi", model="belle2-2.1gev", events=1, beam="rest")
+
+
+def test_a_histogram_can_be_the_beam(tmp_path):
+    """Contents of its cells against their shares: chi-squared below its 1e-7 tail."""
+    import uproot
+    from scipy.stats import chi2
+
+    edges = [0.0, 2.0, 5.0, 20.0], [2.0, 3.0, 5.0]
+    weights = np.array([[1.0, 2.0], [0.0, 4.0], [2.0, 1.0]])
+    with uproot.recreate(tmp_path / "beam.root") as file:
+        file["h"] = (weights, *map(np.array, edges))
+    card = make_card(channels="B+->K+mumu", events=50_000, seed=2,
+                     beam={"file": str(tmp_path / "beam.root"), "name": "h"})
+    assert card.for_provenance()["beam"]["weights"] == weights.tolist()   # a file's provenance has the numbers
+    sample = generate(card)
+    pt = np.hypot(sample["b_px"], sample["b_py"])
+    counts, *_ = np.histogram2d(pt, np.arcsinh(sample["b_pz"] / pt), edges)
+    expected = weights / weights.sum() * len(sample)
+    assert counts[weights == 0].sum() == 0
+    filled = weights > 0
+    assert ((counts - expected)[filled] ** 2 / expected[filled]).sum() < chi2.isf(1e-7, filled.sum() - 1)
+
+
+@pytest.mark.parametrize(("beam", "message"), [
+    ({"kind": "pp", "energy": 3.0}, "7 to 14 TeV"),
+    ({"kind": "muons"}, "beam.kind = 'muons'"),
+    ({"kind": "pp", "colour": 1}, "fields of a beam of kind pp"),
+    ({"kind": "histogram", "pt_edges": [0, 1], "eta_edges": [2, 3], "weights": [[float("nan")]]}, r"weights\[0\]\[0\]"),
+    ({"file": "nowhere.root", "name": "h"}, "nowhere.root"),
+])
+def test_beams_that_cannot_be(beam, message):
+    with pytest.raises(InputError, match=message):
+        make_card(channels="B+->K+mumu", events=1, beam=beam)
+
+
+@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K+ee"])
+@pytest.mark.parametrize("beam", [None, "belle2", "lhcb-13tev"])
+def test_a_bit_does_not_depend_on_the_request(name, beam):
+    """Any part of the events, by one thread or two, has the same bits."""
+    channel = get_channel(name)
+    sample = generate(name, events=1000, seed=6)
+    whole = momenta(channel, sample.columns, beam=beam, seed=6)
+    for low, high in ((0, 1), (1, 130), (517, 1000)):
+        part = {column: values[low:high] for column, values in sample.columns.items()}
+        found = momenta(channel, part, beam=beam, seed=6, start=low, threads=1)
+        for column, values in found.items():
+            assert values.tobytes() == whole[column][low:high].tobytes(), column
+
+
+def test_the_physics_is_vectorised():
+    """Vector square roots, no calls of the mathematical library, in every pass."""
+    from darkpenguin.generator import momenta_loops as loops
+
+    generate("B0->K*0mumu", events=100, beam="lhcb-13tev")
+    for function in (loops._vector_decays, loops._move_four, loops._parents):
+        code = "".join(function.inspect_asm().values())
+        assert "sqrtpd" in code, function
