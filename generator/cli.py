@@ -114,6 +114,15 @@ BeamOption = Annotated[
     str | None,
     typer.Option("--beam", help="Add momenta in the laboratory: rest, belle2, lhcb-13tev (7, 8, 13.6) ..."),
 ]
+EfficiencyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--efficiency", metavar="[KEY=]MAP", help="Efficiency map, for KEY = mu, e or a channel; repeat for several."
+    ),
+]
+EfficiencyModeOption = Annotated[
+    str | None, typer.Option("--efficiency-mode", help="flag, reject or weight. Default: flag (a column accepted).")
+]
 Q2Option = Annotated[
     list[str] | None,
     typer.Option("--q2", metavar="MIN,MAX", help="Range of q2 in GeV^2; repeat for several."),
@@ -155,6 +164,8 @@ def generate(
         bool | None, typer.Option("--poisson", help="Draw the number of events from a Poisson distribution.")
     ] = None,
     beam: BeamOption = None,
+    efficiency: EfficiencyOption = None,
+    efficiency_mode: EfficiencyModeOption = None,
     q2: Q2Option = None,
     veto: VetoOption = None,
     seed: SeedOption = None,
@@ -191,6 +202,7 @@ def generate(
 ) -> None:
     """Generate events into a ROOT or Parquet file, from a run card or from options."""
     from .commands import run_card
+    from .efficiency import merge_settings
     from .runcard import make_card, read_card
 
     if card is not None and card_option is not None:
@@ -212,6 +224,7 @@ def generate(
         b_mesons=b_mesons,
         poisson=poisson,
         beam=beam,
+        efficiency=merge_settings(base.get("efficiency"), efficiency, efficiency_mode),
         q2=q2,
         veto=veto,
         seed=seed,

@@ -47,6 +47,8 @@ def run_card(card: RunCard) -> bool:
 def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
     p_values = {item.channel: item.p_value for verdict in verdicts for item in verdict.channels}
     header = ["channel", "events", "branching fraction", "seconds", "events/s"]
+    if any(entry.written != entry.events for entry in report.parts):
+        header.insert(2, "accepted")
     if verdicts:
         header.append("p-value")
     rows = []
@@ -60,6 +62,8 @@ def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
             f"{entry.seconds:.2f}",
             f"{rate:.2e}",
         ]
+        if "accepted" in header:
+            row.insert(2, f"{entry.written:,}")
         if verdicts:
             row.append(f"{p_values.get(name, 0.0):.3g}")
         rows.append(row)

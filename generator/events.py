@@ -34,6 +34,7 @@ UNITS: Mapping[str, str] = MappingProxyType(
         "channel": "number of the channel, named in the provenance",
         "event": "number of the event in its run",
         "weight": "1",
+        "accepted": "1: kept by the efficiency, 0: not",
     }
 )
 """Unit or meaning of each column."""

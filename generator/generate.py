@@ -32,6 +32,8 @@ from .writers import EventWriter, check_target, open_writer, readable_size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .stages import Stage
+
 CHUNK = 1 << 20
 """Events made at a time: what bounds the memory of a run."""
 
@@ -68,6 +70,7 @@ class Part:
         branching: branching fraction into the selected ranges of q2, averaged over the flavours generated and
             with K* -> K pi.
         momenta: whether the momenta of its particles are columns too.
+        stages: what is done to its events once they are made.
     """
 
     channel: Channel
@@ -77,10 +80,16 @@ class Part:
     first: int
     branching: float
     momenta: bool = False
+    stages: tuple[Stage, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that this channel has."""
+        return (*self.made, *(name for stage in self.stages for name in stage.adds))
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Names of the columns that there are before any stage."""
         extra: tuple[str, ...] = ()
         if self.momenta:
             from .momenta import momentum_columns
@@ -123,12 +132,18 @@ class Plan:
         names = ordered(tuple(dict.fromkeys(name for part in self._parts(channels) for name in part.columns)))
         floating: np.dtype[Any] = np.dtype(self.card.precision)
         integers = {"flavour": "i4", "channel": "i4", "event": "u8"}
+        for part in self._parts(channels):
+            for stage in part.stages:
+                integers |= {name: kind for name, kind in stage.adds.items() if kind != "float"}
         return {name: np.dtype(integers[name]) if name in integers else floating for name in names}
 
-    def chunks(self, part: Part, size: int = CHUNK, reuse: bool = False) -> Iterator[dict[str, Any]]:
-        """Iterate over the events of one channel, ``size`` at a time.
+    def chunks(
+        self, part: Part, size: int = CHUNK, reuse: bool = False, progress: Callable[[int], None] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Iterate over the events of one channel, ``size`` at a time, or what its stages leave of them.
 
         With ``reuse`` the arrays of a chunk are overwritten by the next one, which saves the time of new memory.
+        ``progress`` is called with the number of events made for each chunk once it has been used.
         """
         first, stop = self.span(part)
         # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
@@ -151,7 +166,19 @@ class Plan:
             columns["weight"] = library.ones(n_rows, dtype=self.card.precision)
             if self.card.beam is not None:
                 columns |= self._momenta(part, columns, low)
-            yield columns
+            yield self._staged(part, columns)
+            if progress is not None:
+                progress(n_rows)
+
+    def _staged(self, part: Part, columns: dict[str, Any]) -> dict[str, Any]:
+        """Return the columns of a chunk after the stages of its channel."""
+        if part.stages:
+            from .stages import Place
+
+            place = Place(part.channel, self.card.seed, part.first)
+            for stage in part.stages:
+                columns = stage.apply(columns, place)
+        return columns
 
     def _momenta(self, part: Part, columns: Mapping[str, Any], start: int) -> dict[str, Any]:
         """Return the momentum columns of a chunk: made on the CPU, kept where its other columns are."""
@@ -199,6 +226,7 @@ class Plan:
             "events_of_run": self.total,
             "range": [self.start, self.stop],
             "seed": self.card.seed,
+            "stages": {key: value for stage in self._stages for key, value in stage.describe().items()},
             "flavour": self.card.flavour,
             "convention": self.card.convention,
             "precision": self.card.precision,
@@ -212,16 +240,22 @@ class Plan:
             "units": {name: UNITS.get(name, "GeV") for name in self.schema(channels)},
         }
 
+    @property
+    def _stages(self) -> tuple[Stage, ...]:
+        """All channels share their stages."""
+        return self.parts[0].stages if self.parts else ()
+
     def _parts(self, channels: Sequence[str]) -> list[Part]:
         return [part for part in self.parts if part.channel.name in channels]
 
 
 @dataclass(frozen=True)
 class PartReport:
-    """What became of one channel: its part of the plan, events made, and seconds spent on them."""
+    """What became of one channel: its part of the plan, events made and written, and seconds spent on them."""
 
     part: Part
     events: int
+    written: int
     seconds: float
     file: Path
 
@@ -248,6 +282,7 @@ def plan_run(card: RunCard) -> Plan:
         InputError: a range of q2 or of events outside what there is, no event expected, or no such device.
     """
     backend = select_backend(device=card.device, precision=card.precision, threads=card.threads)
+    stages = _make_stages(card)
     parts = []
     first = 0
     for channel in card.registry():
@@ -270,7 +305,9 @@ def plan_run(card: RunCard) -> Plan:
                 f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected; raise it to "
                 f"{1 / (share * branching):.1e} or more, or draw the number with poisson"
             )
-        parts.append(Part(channel, table, mean, count, first, branching, card.beam is not None))
+        parts.append(Part(channel, table, mean, count, first, branching, card.beam is not None, stages))
+        for stage in stages:
+            stage.check(channel, parts[-1].made)
         first += count
     start, stop = card.range if card.range is not None else (0, first)
     if stop > first:
@@ -291,6 +328,7 @@ def generate(
     flavour: str = "both",
     convention: str = "lhcb",
     beam: str | Mapping[str, Any] | None = None,
+    efficiency: Any = None,
     q2: Sequence[Any] = (),
     veto: Sequence[Any] = (),
     seed: int = 1,
@@ -312,6 +350,8 @@ def generate(
         convention: of the angles, ``lhcb`` or ``theory``.
         beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
             :func:`~darkpenguin.generator.momenta.resolve_beam`), for momenta in the laboratory.
+        efficiency: maps of the probability that an event is kept and the mode: a dictionary, see
+            :class:`~darkpenguin.generator.efficiency.EfficiencySettings`.
         q2: one range ``(min, max)`` or several (GeV^2); empty for all of it.
         veto: ranges of q2 to leave out, as pairs or as ``jpsi`` and ``psi2s``.
         seed: seed of the random numbers.
@@ -344,6 +384,7 @@ def generate(
             flavour=flavour,
             convention=convention,
             beam=beam,
+            efficiency=efficiency,
             q2=q2,
             veto=veto,
             seed=seed,
@@ -436,14 +477,12 @@ def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: in
         for part in plan.parts:
             writer = writers[part.channel.name]
             started = time.perf_counter()
-            events = 0
-            for columns in plan.chunks(part, chunk, reuse=True):
+            written = 0
+            for columns in plan.chunks(part, chunk, reuse=True, progress=progress):
                 writer.extend(columns)
-                n_rows = len(columns["q2"])
-                events += n_rows
-                if progress is not None:
-                    progress(n_rows)
-            reports.append(PartReport(part, events, time.perf_counter() - started, writer.path))
+                written += len(columns["q2"])
+            first, stop = plan.span(part)
+            reports.append(PartReport(part, stop - first, written, time.perf_counter() - started, writer.path))
     return RunReport(plan, tuple(Path(name) for name in files), tuple(reports), time.perf_counter() - began)
 
 
@@ -460,6 +499,16 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _make_stages(card: RunCard) -> tuple[Stage, ...]:
+    """Return what a card asks to be done to its events, in order: the files read and checked."""
+    stages: list[Stage] = []
+    if card.efficiency is not None:
+        from .efficiency import EfficiencyStage
+
+        stages.append(EfficiencyStage.from_settings(card.efficiency, card.registry()))
+    return tuple(stages)
 
 
 def _draw(seed: int, stream: int, mean: float) -> int:

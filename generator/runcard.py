@@ -27,6 +27,7 @@ from pydantic import (
 from ..kinematics.errors import InputError
 from ..physics.channels import Channel, get_channel
 from ..physics.models import Model, apply_settings, get_model, nearest, validate
+from .efficiency import EfficiencySettings
 from .writers import file_format
 
 VETOES: Mapping[str, tuple[float, float]] = MappingProxyType({"jpsi": (8.0, 11.0), "psi2s": (12.5, 15.0)})
@@ -227,6 +228,9 @@ class RunCard(BaseModel):
     beam: str | dict[str, Any] | None = None
     """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""
 
+    efficiency: EfficiencySettings | None = None
+    """Maps of the probability that an event is kept, and what is done with it."""
+
     q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
     """Ranges of q2 (GeV^2) to generate; empty for all of it."""
 
@@ -338,6 +342,14 @@ class RunCard(BaseModel):
 
             for channel in self.registry():
                 particles(channel)
+        if self.efficiency is not None:
+            for channel in self.registry():
+                self.efficiency.source(channel)
+            if self.check and self.efficiency.mode != "flag":
+                raise InputError(
+                    f"check: with efficiency.mode = {self.efficiency.mode!r} a file no longer has the events that "
+                    "were generated, which is what is checked; use flag, or leave check out"
+                )
         if self.output is not None:
             for name in self.files():
                 file_format(name, self.format)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from ..kinematics.errors import InputError
-from ..kinematics.jit import kernel
 from ..physics.angular import Convention, breakpoints, event_density
 from ..physics.channels import Channel, get_channel
 from ..physics.models import Model
@@ -26,6 +25,7 @@ from .backend import available_threads
 from .events import to_host
 from .expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from .runcard import RunCard, make_card
+from .sums import sum_scalar, sum_vector
 from .writers import EventFile
 
 FALSE_ALARM = 1e-6
@@ -363,6 +363,11 @@ def validate_file(
     """
     file = EventFile(path)
     card = card_of(file)
+    if card.efficiency is not None and card.efficiency.mode != "flag":
+        raise InputError(
+            f"file = {str(path)!r}: made with efficiency.mode = {card.efficiency.mode!r}, so its events are no longer "
+            "those that were generated, which is what is validated; `darkpenguin bin --unfold` goes back to them"
+        )
     entries = {entry["index"]: entry for entry in file.provenance["channels"]}
     problems: list[str] = []
     if file.rows != file.provenance["events"]:
@@ -476,86 +481,3 @@ class _ChannelReader:
         branching = lifetime * self.channel.branching * sum(rates.values()) / len(rates)
         mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching
         return [_gaussian("yield", "events", card.flavour, mean, self.accumulator.events, math.sqrt(mean))]
-
-
-@kernel
-def sum_vector(  # type: ignore[no-untyped-def]
-    q2, cos_theta_k, cos_theta_l, phi, flavour, edges, lows, highs, sums, bad
-):
-    """Add f_i of B -> V l l events to ``sums[flavour, bin, i]``; count unusable events and those outside q2."""
-    n_bins = edges.size - 1
-    for n in range(q2.size):
-        x = np.float64(q2[n])
-        k = np.float64(cos_theta_k[n])
-        c = np.float64(cos_theta_l[n])
-        angle = np.float64(phi[n])
-        row = 0 if flavour[n] == 1 else 1
-        if not (abs(k) <= 1.0 and abs(c) <= 1.0 and abs(angle) <= 6.2831854 and x > 0.0) or (
-            flavour[n] != 1 and flavour[n] != -1
-        ):
-            bad[0] += 1
-            continue
-        inside = False
-        for m in range(lows.size):
-            inside = inside or (lows[m] <= x <= highs[m])
-        if not inside:
-            bad[1] += 1
-            continue
-        low, high = 0, n_bins
-        while high - low > 1:
-            middle = (low + high) // 2
-            if x >= edges[middle]:
-                low = middle
-            else:
-                high = middle
-        sin2_k = 1.0 - k * k
-        sin2_l = 1.0 - c * c
-        double_k = 2.0 * math.sqrt(sin2_k) * k
-        sin_l = math.sqrt(sin2_l)
-        cos_2l = 2.0 * c * c - 1.0
-        cosine = math.cos(angle)
-        sine = math.sin(angle)
-        both = double_k * sin_l
-        cell = sums[row, low]
-        cell[0] += sin2_k
-        cell[1] += k * k
-        cell[2] += sin2_k * cos_2l
-        cell[3] += k * k * cos_2l
-        cell[4] += sin2_k * sin2_l * (cosine * cosine - sine * sine)
-        cell[5] += both * 2.0 * c * cosine
-        cell[6] += both * cosine
-        cell[7] += sin2_k * c
-        cell[8] += k * k * c
-        cell[9] += both * sine
-        cell[10] += both * 2.0 * c * sine
-        cell[11] += sin2_k * sin2_l * (2.0 * sine * cosine)
-
-
-@kernel
-def sum_scalar(q2, cos_theta_l, flavour, edges, lows, highs, sums, bad):  # type: ignore[no-untyped-def]
-    """Add f_i of B -> P l l events to ``sums[flavour, bin, i]``; count unusable events and those outside q2."""
-    n_bins = edges.size - 1
-    for n in range(q2.size):
-        x = np.float64(q2[n])
-        c = np.float64(cos_theta_l[n])
-        row = 0 if flavour[n] == 1 else 1
-        if not (abs(c) <= 1.0 and x > 0.0) or (flavour[n] != 1 and flavour[n] != -1):
-            bad[0] += 1
-            continue
-        inside = False
-        for m in range(lows.size):
-            inside = inside or (lows[m] <= x <= highs[m])
-        if not inside:
-            bad[1] += 1
-            continue
-        low, high = 0, n_bins
-        while high - low > 1:
-            middle = (low + high) // 2
-            if x >= edges[middle]:
-                low = middle
-            else:
-                high = middle
-        cell = sums[row, low]
-        cell[0] += 1.0
-        cell[1] += c
-        cell[2] += c * c
