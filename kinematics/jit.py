@@ -18,14 +18,14 @@ import hashlib
 import pickle
 import platform
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numba
-from numba.core import types
+from numba.core import entrypoints, types
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
@@ -62,6 +62,20 @@ def source_fingerprint() -> str:
 _FINGERPRINT = source_fingerprint()   # now, not at first use: the sources may be edited while we run
 
 
+@contextlib.contextmanager
+def _without_extensions() -> Iterator[None]:
+    """Keep Numba from importing what other packages add to it: awkward's and vector's types take 0.2 s.
+
+    Our functions have no use for them. Whoever compiles something of his own later gets them as always.
+    """
+    known = entrypoints._already_initialized
+    entrypoints._already_initialized = True
+    try:
+        yield
+    finally:
+        entrypoints._already_initialized = known
+
+
 class CompiledCache(NullCache):  # type: ignore[misc]
     """Compiled code of one function on disk, a file for each signature and processor."""
 
@@ -88,6 +102,10 @@ class CompiledCache(NullCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function for a signature, None if it has to be compiled."""
+        with _without_extensions():
+            return self._load(sig, target_context)
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         file = self._file(sig, target_context.codegen())
         try:
@@ -146,6 +164,8 @@ def kernel(function: Function) -> Function:
     compiled: Function = numba.njit(nogil=True, **FLOATING_POINT)(function)
     if hasattr(compiled, "_cache"):   # a plain function when NUMBA_DISABLE_JIT is set
         compiled._cache = CompiledCache(function)
+    if hasattr(compiled, "_compilation_chain_init_hook"):
+        compiled._compilation_chain_init_hook = lambda: None   # see _without_extensions
     return compiled
 
 

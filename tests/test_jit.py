@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import darkpenguin
 import numba
 import numpy as np
 import pytest
@@ -160,3 +161,18 @@ def test_floating_point_is_strict():
     """No option that lets a vector body and its scalar tail differ."""
     assert jit.FLOATING_POINT["error_model"] == "numpy"
     assert set(jit.FLOATING_POINT["fastmath"]) <= {"contract", "nsz"}
+
+
+def test_other_packages_extend_numba_for_others_only():
+    """A cached kernel of ours does not import vector; whoever then compiles awkward's types has them."""
+    script = (
+        "import sys, numpy as np, numba, awkward, darkpenguin\n"
+        "darkpenguin.generate('B0->K*0mumu', events=10)\n"
+        "assert 'vector' not in sys.modules\n"
+        "total = numba.njit(lambda rows: len(rows))\n"
+        "print(total(awkward.Array([[1], [2, 3]])), 'vector' in sys.modules)\n"
+    )
+    darkpenguin.generate("B0->K*0mumu", events=10)   # in the cache from now on
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["2", "True"]
