@@ -293,7 +293,9 @@ def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> Stand
         return allowed
 
     start = 4.0 * parameters["m_e"] ** 2
-    end = q2_max(parameters["m_" + parent], parameters["m_" + hadron])
+    # a K* lighter than its pole mass has more q2, up to a Kπ pair at its threshold
+    lightest = parameters["m_K+"] + parameters["m_pi0"] if spin == 1 else parameters["m_" + hadron]
+    end = q2_max(parameters["m_" + parent], lightest)
     # flavio's table of two-loop charm contributions, linear between these q2
     table = np.asarray(matrixelements._f_z, dtype=float) * parameters["m_b_pole"] ** 2
     cusp = 4.0 * parameters["m_c_pole"] ** 2
@@ -309,7 +311,7 @@ def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> Stand
     grid, spectator, last = _spectator(parent, hadron, par) if spin == 1 else _no_spectator()
     # flavio's subleading terms, zero at its central values, switch at 9 and 14 GeV²
     special = np.concatenate([table[1:], grid[grid < last], [last] if grid.size else [], [cusp, 9.0, 14.0]])
-    special = np.unique(special[(special > start) & (special < end)])
+    special = np.unique(special[(special > start) & (special < end)])   # beyond the K*'s endpoint too
     return StandardModel(
         parent=parent, hadron=hadron, spin=spin,
         m_parent=parameters["m_" + parent], m_hadron=parameters["m_" + hadron], m_b=parameters["m_b(4.8)"],
@@ -419,14 +421,48 @@ _SHIFTED: Mapping[str, str] = {
 # ----------------------------------------------------------------------------------------------------------
 
 
-def helicity_amplitudes(
+def effective_wilson(
     channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, conjugate: bool = False
+) -> dict[str, ComplexArray]:
+    """Effective coefficients of the SM and a model, or several, together; keys and shape of ``new_physics``.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> complex(effective_wilson(get_channel("B+->K+mumu"), get_model("sm"), [1.0])["a"][0]).real < -4
+    True
+    """
+    s = np.asarray(q2, dtype=float)
+    return _all_wilson(channel, models, s, standard_model(channel).smooth(s), conjugate)
+
+
+def _all_wilson(
+    channel: Channel, models: Model | Sequence[Model], s: Array, rows: Array, conjugate: bool
+) -> dict[str, ComplexArray]:
+    wilson = new_physics(channel, models, s, conjugate)
+    for name, value in standard_model(channel)._wilson(rows, conjugate).items():
+        wilson[name] = wilson[name] + value
+    return wilson
+
+
+def helicity_amplitudes(
+    channel: Channel,
+    models: Model | Sequence[Model],
+    q2: npt.ArrayLike,
+    conjugate: bool = False,
+    hadron_mass: npt.ArrayLike | None = None,
 ) -> dict[str, ComplexArray]:
     """Helicity amplitudes of a model, or of several, at q2 (GeV², shape (n_q2,)).
 
     ``conjugate=False`` is the b-quark decay (B̄0, B-), flavio's own; ``True`` its CP conjugate. Keys "+V",
     "+A", "-V", "-A", "0V", "0A", "S", "P" for B → V ℓℓ and "V", "A", "S", "P" for B → P ℓℓ
     (arXiv:1506.03970, flavio's normalisation, GeV⁻¹); shape (n_q2,) or (n_models, n_q2).
+
+    ``hadron_mass`` is the mass of the Kπ pair (GeV) when the K* is not on its pole, one model only; it
+    broadcasts against q2, such as (n_mass, 1). Form factors are then what they are at this q2, and only the
+    momentum of the pair, √λ, is that of its mass. The masses m_V that stand in the definitions of the form
+    factors keep the pole's value: A12 m_V and A1 (m_B + m_V) are what is known at the pole, and only so all
+    helicities stay equal where the pair is at rest (arXiv:1312.1923): their ratio at the endpoint is 0.98 to
+    1.00 between 0.796 and 0.996 GeV, but 0.86 to 1.12 with m_V → m_Kπ.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
@@ -437,11 +473,11 @@ def helicity_amplitudes(
     s = np.asarray(q2, dtype=float)
     rows = sm.smooth(s)
     factors = dict(zip(sm.form_factor_names, rows, strict=False))
-    wilson = new_physics(channel, models, s, conjugate)
-    for name, value in sm._wilson(rows, conjugate).items():
-        wilson[name] = wilson[name] + value
-    build = _amplitudes_v if channel.spin == 1 else _amplitudes_p
-    return build(sm, factors, wilson, s, channel.lepton_mass(), conjugate)
+    wilson = _all_wilson(channel, models, s, rows, conjugate)
+    if channel.spin == 0:
+        return _amplitudes_p(sm, factors, wilson, s, channel.lepton_mass(), conjugate)
+    found = _amplitudes_v(sm, factors, wilson, s, channel.lepton_mass(), conjugate, hadron_mass)
+    return found if hadron_mass is None else dict(zip(found, np.broadcast_arrays(*found.values()), strict=True))
 
 
 def _amplitudes_v(
@@ -451,6 +487,7 @@ def _amplitudes_v(
     q2: Array,
     m_l: float,
     conjugate: bool,
+    mass: npt.ArrayLike | None = None,
 ) -> dict[str, ComplexArray]:
     r"""Amplitudes of B → V ℓ⁺ℓ⁻ (arXiv:1506.03970, as in flavio) without tensor operators.
 
@@ -461,11 +498,12 @@ def _amplitudes_v(
        H_P &= \tfrac{i\sqrt\lambda}{2}[(C_P-C_P')+\tfrac{2m_\ell}{q^2}(C_{10}-C_{10}')]A_0,\qquad
        H_S = \tfrac{i\sqrt\lambda}{2}(C_S-C_S')A_0
 
-    H^A: C10 for C9 and no C7; all times N; spectator scattering is added to H^V.
+    H^A: C10 for C9 and no C7; all times N; spectator scattering is added to H^V. ``mass`` is that of the
+    Kπ pair in λ, m_V without it.
     """
     m_b, m_v, m_q = sm.m_parent, sm.m_hadron, sm.m_b
     root = np.sqrt(q2)
-    momentum = np.sqrt(kallen(q2, m_b**2, m_v**2))
+    momentum = np.sqrt(kallen(q2, m_b**2, (m_v if mass is None else np.asarray(mass, dtype=float)) ** 2))
     n = sm.prefactors[int(conjugate)]
     vector, axial, magnetic = momentum * ff["V"], (m_b + m_v) ** 2 * ff["A1"], 1j * m_q / q2
     t_1, t_2 = momentum * ff["T1"], (m_b**2 - m_v**2) * ff["T2"]

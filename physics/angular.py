@@ -109,8 +109,7 @@ def _charged_coefficients(
     m_l = channel.lepton_mass()
     inside = (s > 4.0 * m_l**2) & (s < sm.q2_max)
     amplitudes = helicity_amplitudes(channel, models, s[inside], conjugate=flavour > 0)
-    formula = _COEFFICIENTS[channel.spin]
-    found = formula(amplitudes, sm, s[inside], m_l)
+    found = coefficients_of(channel, amplitudes, s[inside])
     if inside.all():
         return found
     result = np.zeros((*found.shape[:-1], len(s)))
@@ -118,17 +117,42 @@ def _charged_coefficients(
     return result
 
 
+def coefficients_of(
+    channel: Channel,
+    amplitudes: Mapping[str, ComplexArray],
+    q2: Array,
+    hadron_mass: npt.ArrayLike | None = None,
+) -> Array:
+    """J_i from the helicity amplitudes of a channel with charged leptons, inside phase space.
+
+    ``hadron_mass``: see ``helicity_amplitudes``; it enters the phase space here. Shape (n_coefficients, ...)
+    with that of the amplitudes.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> channel, q2 = get_channel("B0->K*0mumu"), np.array([3.0])
+    >>> h = helicity_amplitudes(channel, get_model("sm"), q2)
+    >>> bool((coefficients_of(channel, h, q2) == angular_coefficients(channel, get_model("sm"), q2)).all())
+    True
+    """
+    sm = standard_model(channel)
+    return _COEFFICIENTS[channel.spin](amplitudes, sm, q2, channel.lepton_mass(), hadron_mass)
+
+
 def _square(x: ComplexArray) -> Array:
     return np.asarray(x.real**2 + x.imag**2)
 
 
-def _phase_space(sm: StandardModel, q2: Array, beta: Array) -> Array:
+def _phase_space(sm: StandardModel, q2: Array, beta: Array, mass: npt.ArrayLike | None = None) -> Array:
     r"""Normalisation :math:`\sqrt{\lambda(m_B^2,m_M^2,q^2)}\,\beta_\ell/(2^9\pi^3m_B^3)`."""
-    momentum = np.sqrt(kallen(q2, sm.m_parent**2, sm.m_hadron**2))
+    hadron = sm.m_hadron if mass is None else np.asarray(mass, dtype=float)
+    momentum = np.sqrt(kallen(q2, sm.m_parent**2, hadron**2))
     return np.asarray(momentum * beta / (512.0 * np.pi**3 * sm.m_parent**3))
 
 
-def _coefficients_v(h: Mapping[str, ComplexArray], sm: StandardModel, q2: Array, m_l: float) -> Array:
+def _coefficients_v(
+    h: Mapping[str, ComplexArray], sm: StandardModel, q2: Array, m_l: float, mass: npt.ArrayLike | None = None
+) -> Array:
     r"""J_i of B → V ℓ⁺ℓ⁻ from helicity amplitudes (arXiv:1506.03970, as in flavio), equal lepton masses.
 
     With :math:`T=\sum_\pm(|H_\pm^V|^2+|H_\pm^A|^2)`, :math:`L=|H_0^V|^2+|H_0^A|^2`, β the lepton's velocity
@@ -175,10 +199,12 @@ def _coefficients_v(h: Mapping[str, ComplexArray], sm: StandardModel, q2: Array,
         4.0 / 3.0 * b2 * x_48.imag,                                                               # 8
         8.0 / 3.0 * b2 * x_39.imag,                                                               # 9
     ])
-    return np.asarray(j * (q2 * _phase_space(sm, q2, beta)))
+    return np.asarray(j * (q2 * _phase_space(sm, q2, beta, mass)))
 
 
-def _coefficients_p(h: Mapping[str, ComplexArray], sm: StandardModel, q2: Array, m_l: float) -> Array:
+def _coefficients_p(
+    h: Mapping[str, ComplexArray], sm: StandardModel, q2: Array, m_l: float, mass: npt.ArrayLike | None = None
+) -> Array:
     r"""J_a, J_b, J_c of B → P ℓ⁺ℓ⁻ (arXiv:1506.03970, as in flavio), equal lepton masses.
 
     .. math:: J_a = 2q^2[|h_V|^2+|h_P|^2+\beta^2(|h_A|^2+|h_S|^2)],\quad
@@ -192,12 +218,10 @@ def _coefficients_p(h: Mapping[str, ComplexArray], sm: StandardModel, q2: Array,
         -8.0 * m_l / np.sqrt(q2) * beta * (h["V"] * h["S"].conj()).real,                          # b
         -2.0 * b2 * (vector + axial),                                                             # c
     ])
-    return np.asarray(j * (q2 * _phase_space(sm, q2, beta)))
+    return np.asarray(j * (q2 * _phase_space(sm, q2, beta, mass)))
 
 
-_COEFFICIENTS: Mapping[int, Callable[[Mapping[str, ComplexArray], StandardModel, Array, float], Array]] = (
-    MappingProxyType({1: _coefficients_v, 0: _coefficients_p})
-)
+_COEFFICIENTS: Mapping[int, Callable[..., Array]] = MappingProxyType({1: _coefficients_v, 0: _coefficients_p})
 
 
 def decay_rate(coefficients: Array) -> Array:
