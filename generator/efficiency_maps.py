@@ -28,7 +28,7 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType({
 })
 """Ranges of the angles, for maps that do not say theirs."""
 
-_BLOCK = 1 << 14   # events evaluated at a time: the Legendre values of a block stay in the cache
+_BLOCK = 1 << 11   # events evaluated at a time: the Legendre values of a block stay in the cache
 
 
 class EfficiencyMap(Protocol):
@@ -102,28 +102,22 @@ class LegendreMap:
         xp = array_module(columns[self.inputs[0]])
         n = len(columns[self.inputs[0]])
         out = xp.empty(n, dtype=xp.float64)
-        c = xp.asarray(self.coefficients)
+        # products of the first half of the polynomials, and of the second half: one matrix product joins them
+        half = (len(self.axes) + 1) // 2
+        matrix = xp.asarray(self.coefficients.reshape(math.prod(self.coefficients.shape[:half]), -1).T.copy())
         for low in range(0, n, _BLOCK):
             part = slice(low, min(low + _BLOCK, n))
-            inside, total = None, None
-            for i, (name, a, b) in enumerate(self.axes):
+            values, inside, nan = [], True, 0.0
+            for (name, a, b), size in zip(self.axes, self.coefficients.shape, strict=True):
                 x = xp.asarray(columns[name][part], dtype=xp.float64)
-                # a float32 column may round the end of a range outwards by an ulp
-                slack = 1e-6 * max(abs(a), abs(b))
-                good = (x >= a - slack) & (x <= b + slack)
-                inside = good if inside is None else inside & good
-                values = _legendre(xp, xp.clip((2.0 * x - (a + b)) / (b - a), -1.0, 1.0), c.shape[i])
-                if total is None:
-                    total = (c.reshape(c.shape[0], -1).T @ values).reshape(*c.shape[1:], -1)
-                else:   # contracts the leading axis left
-                    shape = (values.shape[0],) + (1,) * (total.ndim - 2) + (values.shape[1],)
-                    total = (total * values.reshape(shape)).sum(axis=0)
-            assert total is not None
+                slack = 1e-6 * max(abs(a), abs(b))   # float32 may round the end of a range outwards by an ulp
+                inside = inside & (x >= a - slack) & (x <= b + slack)
+                nan = nan + 0.0 * x   # NaN must not pass for an event outside
+                values.append(_legendre(xp, xp.clip((2.0 * x - (a + b)) / (b - a), -1.0, 1.0), size))
+            total = matrix @ _outer(values[:half])
+            total = (total * _outer(values[half:])).sum(axis=0) if values[half:] else total[0]
             if self.clip:
                 total = xp.clip(total, 0.0, 1.0)
-            # NaN stays NaN: it compares false, and must not pass for an event outside
-            nan = sum((xp.asarray(columns[name][part], dtype=xp.float64) * 0.0 for name in self.inputs[1:]),
-                      start=xp.asarray(columns[self.inputs[0]][part], dtype=xp.float64) * 0.0)
             out[part] = xp.where(inside, total, self.outside) + nan
         return out
 
@@ -291,6 +285,14 @@ def _refuse(bad: Any, values: Array, what: str, where: Callable[[tuple[int, ...]
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         raise InputError(f"{what} = {values[index]:g} {where(index)}: {why}")
+
+
+def _outer(values: Sequence[Any]) -> Any:
+    """Products of one row of each of several arrays (rows, n), for all rows, the last index fastest."""
+    out = values[0]
+    for rows in values[1:]:
+        out = (out[:, None, :] * rows[None, :, :]).reshape(-1, rows.shape[1])
+    return out
 
 
 def _legendre(xp: Any, x: Any, n: int) -> Any:
