@@ -25,7 +25,7 @@ from .backend import available_threads
 from .events import to_host
 from .expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from .runcard import RunCard, make_card
-from .sums import sum_scalar, sum_vector
+from .sums import MAX_BINS, sum_scalar, sum_vector
 from .writers import EventFile
 
 FALSE_ALARM = 1e-6
@@ -152,6 +152,8 @@ class Accumulator:
 
     def __init__(self, prediction: Expectation, threads: int | None = None, tolerance: float = 0.0) -> None:
         self._edges = np.ascontiguousarray(prediction.edges)
+        if len(self._edges) - 1 > MAX_BINS:
+            raise InputError(f"n_bins = {len(self._edges) - 1}: at most {MAX_BINS} bins of q2 can be filled")
         selected = np.array(prediction.segments)
         self._lows = selected[:, 0] * (1 - tolerance)
         self._highs = selected[:, 1] * (1 + tolerance)

@@ -1,0 +1,123 @@
+"""Sums of the angular functions over events, in bins of q2 and by flavour: the inner loops of validation.
+
+Three passes over a block that stays in the cache: the bin (comparisons, no branch), the angular functions
+(floating point, vectorised), and the additions (memory).  Sums are in float64 whatever the events are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..kinematics.jit import kernel, scalar
+from ..kinematics.trig import circle
+
+BLOCK = 256
+"""Events of a block."""
+
+STEPS = 10
+"""Comparisons that find a bin: a constant, so that the loop over events stays vectorised."""
+
+MAX_BINS = 1 << STEPS
+"""Most bins of q2 that the loops here can fill."""
+
+
+@scalar
+def _bin_of(x: Any, edges: Any) -> Any:
+    """Number of the ``MAX_BINS`` edges at or below x, less one; a fixed number of steps, no branch."""
+    found, step = 0, MAX_BINS // 2
+    for _ in range(STEPS):
+        found += step if x >= edges[found + step] else 0
+        step >>= 1
+    return found
+
+
+@scalar
+def _inside(x: Any, lows: Any, highs: Any) -> Any:
+    """Whether x is in one of the intervals."""
+    inside = False
+    for j in range(lows.size):
+        inside = inside | ((lows[j] <= x) & (x <= highs[j]))
+    return inside
+
+
+@kernel
+def sum_vector(
+    q2: Any, cos_theta_k: Any, cos_theta_l: Any, phi: Any, flavour: Any,
+    edges: Any, lows: Any, highs: Any, sums: Any, bad: Any,
+) -> None:
+    """Add f_i of B -> V l l events to ``sums[flavour, bin, i]``, in the order of ``densities.vector_basis``.
+
+    Counts in ``bad`` the events with a NaN, a cosine beyond one or no flavour, and those outside the intervals
+    ``lows`` to ``highs`` of q2 (GeV^2); they are added nowhere.
+    """
+    n_bins, flat = edges.size - 1, sums.reshape(-1)
+    padded = np.full(MAX_BINS, np.inf)
+    padded[:n_bins] = edges[:n_bins]
+    scratch, place = np.empty(12 * BLOCK), np.empty(BLOCK, dtype=np.int64)
+    for first in range(0, q2.size, BLOCK):
+        size = min(BLOCK, q2.size - first)
+        for i in range(size):
+            x, k, c = np.float64(q2[first + i]), cos_theta_k[first + i], cos_theta_l[first + i]
+            known = abs(flavour[first + i]) == 1
+            sane = known & (abs(k) <= 1) & (abs(c) <= 1) & (abs(phi[first + i]) <= 6.2831854) & (x > 0)
+            row = 0 if flavour[first + i] == 1 else n_bins
+            at = 12 * (row + _bin_of(x, padded))
+            place[i] = -2 if not sane else (-1 if not _inside(x, lows, highs) else at)
+        for i in range(size):
+            k, c = np.float64(cos_theta_k[first + i]), np.float64(cos_theta_l[first + i])
+            turns = np.float64(phi[first + i]) * (0.5 / math.pi)
+            sine, cosine = circle(np.float64, turns - math.floor(turns + 0.5))
+            cos2_k = k * k
+            sin2_k, sin2_l, cos_2l = 1.0 - cos2_k, 1.0 - c * c, 2.0 * c * c - 1.0
+            first_harmonic = 2.0 * k * math.sqrt(sin2_k * sin2_l)
+            second_harmonic = sin2_k * sin2_l
+            scratch[i] = sin2_k
+            scratch[BLOCK + i] = cos2_k
+            scratch[2 * BLOCK + i] = sin2_k * cos_2l
+            scratch[3 * BLOCK + i] = cos2_k * cos_2l
+            scratch[4 * BLOCK + i] = second_harmonic * (cosine * cosine - sine * sine)
+            scratch[5 * BLOCK + i] = first_harmonic * 2.0 * c * cosine
+            scratch[6 * BLOCK + i] = first_harmonic * cosine
+            scratch[7 * BLOCK + i] = sin2_k * c
+            scratch[8 * BLOCK + i] = cos2_k * c
+            scratch[9 * BLOCK + i] = first_harmonic * sine
+            scratch[10 * BLOCK + i] = first_harmonic * 2.0 * c * sine
+            scratch[11 * BLOCK + i] = second_harmonic * 2.0 * sine * cosine
+        for i in range(size):
+            at = place[i]
+            if at < 0:
+                bad[at + 2] += 1
+            else:
+                for j in range(12):
+                    flat[at + j] += scratch[j * BLOCK + i]
+
+
+@kernel
+def sum_scalar(
+    q2: Any, cos_theta_l: Any, flavour: Any, edges: Any, lows: Any, highs: Any, sums: Any, bad: Any
+) -> None:
+    """Add 1, cos and cos^2 of B -> P l l events to ``sums[flavour, bin, i]``; ``bad`` as in `sum_vector`."""
+    n_bins, flat = edges.size - 1, sums.reshape(-1)
+    padded = np.full(MAX_BINS, np.inf)
+    padded[:n_bins] = edges[:n_bins]
+    place = np.empty(BLOCK, dtype=np.int64)
+    for first in range(0, q2.size, BLOCK):
+        size = min(BLOCK, q2.size - first)
+        for i in range(size):
+            x = np.float64(q2[first + i])
+            sane = (abs(flavour[first + i]) == 1) & (abs(cos_theta_l[first + i]) <= 1) & (x > 0)
+            row = 0 if flavour[first + i] == 1 else n_bins
+            at = 3 * (row + _bin_of(x, padded))
+            place[i] = -2 if not sane else (-1 if not _inside(x, lows, highs) else at)
+        for i in range(size):
+            at = place[i]
+            if at < 0:
+                bad[at + 2] += 1
+            else:
+                c = np.float64(cos_theta_l[first + i])
+                flat[at] += 1.0
+                flat[at + 1] += c
+                flat[at + 2] += c * c
