@@ -138,7 +138,9 @@ PrecisionOption = Annotated[
     str | None, typer.Option("--precision", help="float64 or float32. Default: float64.")
 ]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: all.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the random numbers. Default: 1.")]
+SeedOption = Annotated[
+    str | None, typer.Option("--seed", metavar="N", help="Seed of the random numbers. Default: 1.")
+]
 
 
 @app.command()

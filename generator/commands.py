@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..kinematics.errors import InputError
 from .console import note, progress_bar, show_table, waiting
-from .generate import RunReport, check_files, execute, plan_run
+from .generate import RunReport, check_files, check_space, execute, plan_run
 from .runcard import RunCard
 from .writers import EventFile, check_target
 
@@ -21,6 +21,7 @@ def run_card(card: RunCard) -> bool:
     check_files(card)
     with waiting("building the tables (the first run on a machine also fills the cache)"):
         plan = plan_run(card)
+    check_space(plan)
     total = plan.stop - plan.start
     note(f"{total:,} events of {card.model.name} on {plan.backend.describe()}")
     with progress_bar("generating", total) as progress:

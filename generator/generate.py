@@ -447,6 +447,19 @@ def check_files(card: RunCard) -> None:
         check_target(name, overwrite=card.overwrite)
 
 
+def check_space(plan: Plan) -> None:
+    """Check that the events of a plan fit on the disk, uncompressed.
+
+    Raises:
+        InputError: they do not.
+    """
+    needed: dict[Path, int] = {}
+    for name, channels in plan.card.files().items():
+        folder = Path(name).parent
+        needed[folder] = needed.get(folder, 0) + plan.rows(channels) * plan.row_bytes(channels) + 100_000
+        check_target(name, needed[folder], overwrite=plan.card.overwrite)
+
+
 def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: int = CHUNK) -> RunReport:
     """Generate the events of a plan into its files.
 
@@ -455,11 +468,7 @@ def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: in
     """
     card = plan.card
     files = card.files()
-    needed: dict[Path, int] = {}
-    for name, channels in files.items():
-        folder = Path(name).parent
-        needed[folder] = needed.get(folder, 0) + plan.rows(channels) * plan.row_bytes(channels) + 100_000
-        check_target(name, needed[folder], overwrite=card.overwrite)
+    check_space(plan)
     began = time.perf_counter()
     reports = []
     with ExitStack() as stack:
@@ -562,6 +571,7 @@ __all__ = [
     "Plan",
     "RunReport",
     "check_files",
+    "check_space",
     "execute",
     "generate",
     "package_versions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -58,7 +58,8 @@ def predict(
         observables: names such as ``R_K+``, ``R_K*0``, ``P5p``, ``AFB``, ``FL``, ``dBR``.
         model: a benchmark's name or a model.
         bins: edges of the bins (GeV^2), in increasing order; numerator and denominator are integrated first.
-        q2: without ``bins``, the range of the curve (GeV^2); all of phase space without it.
+        q2: without ``bins``, the range of the curve (GeV^2), NaN where it reaches beyond phase space; all of phase
+            space without it.
         points: points of the curve.
         channel: channel of the observables that do not name one; their own default without it.
 
@@ -66,7 +67,8 @@ def predict(
         One entry an observable and bin, observable by observable.
 
     Raises:
-        InputError: an unknown observable, model or channel, or bins that are not increasing or outside phase space.
+        InputError: an unknown observable, model or channel, or bins or a range that are empty or
+            outside phase space.
 
     Example:
         >>> [row] = predict("R_K+", model="sm", bins=[1.1, 6.0])
@@ -86,7 +88,13 @@ def predict(
             ]
         return found
     for row in rows:
-        low, high = q2 if q2 is not None else _limits(row, channel)
+        threshold, endpoint = _limits(row, channel)
+        low, high = q2 if q2 is not None else (threshold, endpoint)
+        if not max(low, threshold) < min(high, endpoint):
+            raise InputError(
+                f"q2 = {low:g},{high:g}: an empty range, or outside the phase space of {row.name}, {threshold:.4g} to "
+                f"{endpoint:.4g} GeV^2"
+            )
         places = (
             np.linspace(low, high, points) if q2 is not None else np.linspace(low, high, points + 2)[1:-1]
         )
@@ -132,7 +140,7 @@ def measured_ratios(
             for index, entry in entries.items():
                 chosen = columns["q2"][columns["channel"] == index]
                 counts[entry["name"]] += np.histogram(chosen, bins=np.asarray(edges))[0]
-    pairs = _pairs_of_leptons(counts)
+    pairs = lepton_pairs(counts)
     if not pairs:
         raise InputError(
             f"files = {[str(Path(path)) for path in files]}: R needs a channel with muons and the same with electrons"
@@ -149,8 +157,12 @@ def measured_ratios(
     return found
 
 
-def _pairs_of_leptons(names: Iterable[str]) -> list[tuple[Channel, Channel]]:
-    """Return the channels that differ by muons and electrons only."""
+def lepton_pairs(names: Collection[str]) -> list[tuple[Channel, Channel]]:
+    """Return the channels that differ by muons and electrons only.
+
+    >>> [muons.name for muons, electrons in lepton_pairs(["B0->K*0mumu", "B0->K*0ee", "B+->K+ee"])]
+    ['B0->K*0mumu']
+    """
     muons = [CHANNELS[name] for name in names if CHANNELS[name].lepton == "mu"]
     pairs = []
     for channel in muons:

@@ -358,6 +358,14 @@ class RunCard(BaseModel):
         for figure in self.figures:
             if Path(figure).suffix.lower() not in (".png", ".pdf"):
                 raise InputError(f"figures = {figure!r}: a figure is a .png or a .pdf")
+        if self.figures:
+            from .predict import lepton_pairs
+
+            if not lepton_pairs(self.channels):
+                raise InputError(
+                    f"figures = {', '.join(self.figures)}: they show R, which needs a channel with muons and the same "
+                    "with electrons, such as B0->K*0mumu and B0->K*0ee"
+                )
         return self
 
     def registry(self) -> tuple[Channel, ...]:

@@ -320,7 +320,7 @@ def build_table(
         ranges=selected,
     )
     if not table.total_rate > 0:
-        raise InputError("q2: the model has no decays in the selected ranges")
+        raise InputError("model: it has no such decays in the selected ranges of q2")
     _check_positive(table)
     return table
 

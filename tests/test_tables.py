@@ -169,7 +169,7 @@ def test_bad_densities_are_refused():
         build_table(lambda s: np.array([1 + 0 * s, 1.5 + 0 * s, 0 * s]), [], 0.0, 1.0, kind="scalar")
     with pytest.raises(ValueError, match="not finite at q2"):
         build_table(lambda s: np.array([np.where(s > 0.7, np.nan, 1), 0 * s, 0 * s]), [], 0, 1, kind="scalar")
-    with pytest.raises(InputError, match="no decays"):
+    with pytest.raises(InputError, match="no such decays"):
         build_table(lambda s: np.zeros((3, len(s))), [], 0.0, 1.0, kind="scalar")
 
 
