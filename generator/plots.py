@@ -223,7 +223,7 @@ def _draw_pulls(axis: Axes, item: ChannelVerdict) -> None:
     axis.set_xticks(range(len(names)), [f"${name.replace('_', '_{')}}}$" for name in names])
     axis.minorticks_off()
     limit = max(4.0, 1.3 * max((abs(test.pull) for test in tests), default=0.0))
-    axis.set_ylim(-limit, limit)
+    axis.set_ylim(-limit, 1.4 * limit)  # room for the legend
     axis.set_ylabel("pull of the moment")
     axis.set_title(f"${CHANNELS[item.channel].latex}$, {item.events:,} events", fontsize=15)
     axis.legend(loc="upper right", ncols=3)
@@ -237,11 +237,12 @@ def _draw_spectrum(axis: Axes, item: ChannelVerdict) -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, error = counts / expected - 1, 1 / np.sqrt(expected)
     edges = prediction.edges
-    centre = np.sqrt(edges[1:] * edges[:-1]) if edges[-1] > 1e3 * edges[0] else 0.5 * (edges[1:] + edges[:-1])
+    logarithmic = edges[len(edges) // 4] < 0.02 * edges[-1]  # a quarter of the events at the photon pole
+    centre = np.sqrt(edges[1:] * edges[:-1]) if logarithmic else 0.5 * (edges[1:] + edges[:-1])
     scale = 10.0 ** np.floor(np.log10(np.max(error)))
     axis.errorbar(centre, ratio / scale, yerr=error / scale, fmt="o", markersize=4, linewidth=1.2)
     axis.axhline(0, color="0.4", linewidth=1)
-    if edges[-1] > 1e3 * edges[0]:
+    if logarithmic:
         axis.set_xscale("log")
     axis.set_xlabel(Q2_LABEL)
     axis.set_ylabel(f"(events / prediction - 1) / {scale:g}")
