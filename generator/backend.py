@@ -19,7 +19,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ..kinematics.errors import InputError
-from .tables import Table
 
 Precision = Literal["float64", "float32"]
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
@@ -28,6 +27,21 @@ Columns = dict[str, Any]
 """Columns of events: NumPy arrays from the CPU, CuPy arrays from a GPU."""
 
 _PIECE = 1 << 16     # events that a thread takes at a time, at least
+
+
+class SampledTable(Protocol):
+    """What a backend needs to know of a table: `tables.Table` and `kpi_tables.KpiTable` are such."""
+
+    @property
+    def kind(self) -> str:
+        """Entry of `densities.DENSITIES`, and of the loops and kernels."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of an event, in the order in which the loops fill them."""
+
+    def arrays(self, precision: str) -> tuple[Any, ...]:
+        """Flat arrays that the loops read."""
 
 
 class Backend(Protocol):
@@ -44,7 +58,7 @@ class Backend(Protocol):
     def describe(self) -> str:
         """What was chosen and why, in a line."""
 
-    def generate(self, table: Table, seed: int, start: int, stop: int, stream: int = 0,
+    def generate(self, table: SampledTable, seed: int, start: int, stop: int, stream: int = 0,
                  out: Mapping[str, Any] | None = None) -> Columns:
         """Events ``start`` to ``stop`` of a seed and stream."""
 
@@ -75,7 +89,7 @@ class CpuBackend:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return f"CPU, {threads}, {self.precision}" + (f" ({self.reason})" if self.reason else "")
 
-    def generate(self, table: Table, seed: int, start: int, stop: int, stream: int = 0,
+    def generate(self, table: SampledTable, seed: int, start: int, stop: int, stream: int = 0,
                  out: Mapping[str, Any] | None = None) -> Columns:
         """Events ``start`` to ``stop`` of a seed and stream, as NumPy columns.
 
@@ -86,8 +100,7 @@ class CpuBackend:
 
         key, counter = counter_words(seed, stream, start, stop)
         columns = _columns(table, self.precision, stop - start, out, np)
-        rows = table.packed_float32 if self.precision == "float32" else table.packed_float64
-        fill, arrays, flat = RANGES[table.kind], tuple(columns.values()), rows.reshape(-1)
+        fill, filled, read = RANGES[table.kind], tuple(columns.values()), table.arrays(self.precision)
 
         size = max(_PIECE, (stop - start) // (8 * self.threads)) // BLOCK * BLOCK
         pieces = list(pairwise([start, *range((start // size + 1) * size, stop, size), stop]))
@@ -95,7 +108,7 @@ class CpuBackend:
 
         def work() -> None:
             for bounds in left:   # shared: whoever is free takes the next piece
-                fill(*bounds, counter, *key, table.alias, flat, start, *arrays)
+                fill(*bounds, counter, *key, *read, start, *filled)
 
         helpers = min(self.threads, len(pieces)) - 1   # this thread works too
         if helpers:
@@ -128,7 +141,7 @@ class GpuBackend:
         device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
         return f"GPU, {device}, {self.precision}" + (f" ({self.reason})" if self.reason else "")
 
-    def generate(self, table: Table, seed: int, start: int, stop: int, stream: int = 0,
+    def generate(self, table: SampledTable, seed: int, start: int, stop: int, stream: int = 0,
                  out: Mapping[str, Any] | None = None) -> Columns:
         """Events ``start`` to ``stop`` of a seed and stream, as CuPy columns on the current device.
 
@@ -141,9 +154,8 @@ class GpuBackend:
 
         key, counter = counter_words(seed, stream, start, stop)
         columns = _columns(table, self.precision, stop - start, out, cupy)
-        rows = table.packed_float32 if self.precision == "float32" else table.packed_float64
-        alias, flat = cupy.asarray(table.alias), cupy.asarray(rows.reshape(-1))
-        launch(table.kind, start, stop, counter, key, alias, flat, tuple(columns.values()))
+        read = tuple(cupy.asarray(array) for array in table.arrays(self.precision))
+        launch(table.kind, start, stop, counter, key, read, tuple(columns.values()))
         return columns
 
 
@@ -165,7 +177,7 @@ def counter_words(
 
 
 def _columns(
-    table: Table, precision: Precision, n: int, out: Mapping[str, Any] | None, library: Any
+    table: SampledTable, precision: Precision, n: int, out: Mapping[str, Any] | None, library: Any
 ) -> Columns:
     """New columns, or those of ``out`` in the table's order."""
     types = {name: np.dtype(np.int32 if name == "flavour" else precision) for name in table.columns}

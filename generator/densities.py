@@ -14,6 +14,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from ..physics.channels import KPI_COEFFICIENTS
+from .counts import array_module
+
 Array = NDArray[np.float64]
 
 
@@ -32,11 +35,12 @@ class Density:
     rate: tuple[float, ...]
     basis: Callable[..., Array]
     angular_grid: tuple[Array, ...]
+    masses: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of an event: q2, the angles, the flavour."""
-        return ("q2", *self.angles, "flavour")
+        """Columns of an event: q2, the angles, masses that vary, the flavour."""
+        return ("q2", *self.angles, *self.masses, "flavour")
 
     @cached_property
     def gram(self) -> Array:
@@ -53,6 +57,12 @@ class Density:
         return np.asarray(self.norm * np.einsum("in,kn,n->ik", f**2, f, weights))
 
 
+def _doubles(values: Array) -> Array:
+    """Values in float64, in their own array library: NumPy's functions work on CuPy's arrays, its asarray does not."""
+    converted: Array = array_module(values).asarray(values, dtype=np.float64)
+    return converted
+
+
 def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
     """f_i of B -> K*(-> K pi) l l, shape (12, n): eq. (3.21) of arXiv:0811.1214, with J_6c.
 
@@ -64,8 +74,7 @@ def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
     >>> vector_basis(np.array([0.0]), np.array([1.0]), np.array([0.3]))[:, 0].round(6).tolist()[:3]
     [1.0, 0.0, 1.0]
     """
-    ck, cl = np.asarray(cos_theta_k, dtype=np.float64), np.asarray(cos_theta_l, dtype=np.float64)
-    phi = np.asarray(phi, dtype=np.float64)
+    ck, cl, phi = _doubles(cos_theta_k), _doubles(cos_theta_l), _doubles(phi)
     ck2, cl2 = ck * ck, cl * cl
     sk2, sl2 = 1 - ck2, 1 - cl2
     cos2l = 2 * cl2 - 1
@@ -79,6 +88,23 @@ def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
     ])
 
 
+def kpi_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
+    """f_i of B -> K pi l l with P and S wave, shape (19, n): `vector_basis`, and the interference (arXiv:1209.1525).
+
+    I1c cos K, I2c cos K cos 2L, I6c cos K cos L, I4 sin K sin 2L cos phi, I5 sin K sin L cos phi, I7 sin K sin L sin
+    phi, I8 sin K sin 2L sin phi. The S wave itself, 1 and cos 2L and cos L, is in 1s + 1c, 2s + 2c, 6s + 6c.
+
+    >>> kpi_basis(np.array([0.5]), np.array([0.0]), np.array([0.3]))[12:14, 0].tolist()
+    [0.5, -0.5]
+    """
+    ck, cl = np.asarray(cos_theta_k, dtype=np.float64), np.asarray(cos_theta_l, dtype=np.float64)
+    phi = np.asarray(phi, dtype=np.float64)
+    both = np.sqrt((1 - ck * ck) * (1 - cl * cl))
+    cp, sp = both * np.cos(phi), both * np.sin(phi)
+    waves = np.stack([ck, ck * (2 * cl * cl - 1), ck * cl, 2 * cl * cp, cp, sp, 2 * cl * sp])
+    return np.concatenate([vector_basis(ck, cl, phi), waves])
+
+
 def scalar_basis(cos_theta_l: Array) -> Array:
     """f_i of B -> K l l, shape (3, n): 1, cos L, cos^2 L.
 
@@ -87,7 +113,7 @@ def scalar_basis(cos_theta_l: Array) -> Array:
     >>> scalar_basis(np.array([0.5])).ravel().tolist()
     [1.0, 0.5, 0.25]
     """
-    cl = np.asarray(cos_theta_l, dtype=np.float64)
+    cl = _doubles(cos_theta_l)
     return np.stack([np.ones_like(cl), cl, cl * cl])
 
 
@@ -109,6 +135,16 @@ VECTOR = Density(
     basis=vector_basis,
     angular_grid=_vector_grid(),
 )
+KPI = Density(
+    kind="kpi",
+    coefficients=KPI_COEFFICIENTS,
+    angles=VECTOR.angles,
+    norm=VECTOR.norm,
+    rate=(*VECTOR.rate, *(0,) * 7),
+    basis=kpi_basis,
+    angular_grid=VECTOR.angular_grid,
+    masses=("m_kpi",),
+)
 SCALAR = Density(
     kind="scalar",
     coefficients=("a", "b", "c"),
@@ -118,4 +154,4 @@ SCALAR = Density(
     basis=scalar_basis,
     angular_grid=tuple(np.polynomial.legendre.leggauss(10)),
 )
-DENSITIES: Mapping[str, Density] = MappingProxyType({density.kind: density for density in (VECTOR, SCALAR)})
+DENSITIES: Mapping[str, Density] = MappingProxyType({density.kind: density for density in (VECTOR, SCALAR, KPI)})

@@ -15,8 +15,13 @@ from numba import cuda
 from ..kinematics.trig import double_precision
 from .rng import pick_entry
 from .sampling import (
+    KPI_ROW,
+    MASS_ROW,
     SCALAR_ROW,
     VECTOR_ROW,
+    kpi_entry,
+    kpi_event,
+    kpi_words,
     quad,
     scalar_event,
     scalar_words,
@@ -56,13 +61,32 @@ def scalar_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_
         q2[i], cos_theta_l[i], flavour[i] = scalar_event(real, w, v, row)
 
 
-KERNELS: Mapping[str, Any] = MappingProxyType({"vector": vector_kernel, "scalar": scalar_kernel})
+def kpi_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
+               mass_entries: Any, mass_rows: Any, q2: Any, cos_theta_k: Any, cos_theta_l: Any,
+               phi: Any, m_kpi: Any, flavour: Any) -> None:
+    """Events ``start`` to ``start + n`` of a table in q2 and the Kpi mass."""
+    real = rows.dtype.type
+    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+        event = np.uint64(start + i)
+        low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
+        w = kpi_words(low, high, stream, k0, k1, np.uint32(0))
+        v = kpi_words(low, high, stream, k0, k1, np.uint32(4)) if double_precision(real) else w
+        entry, mass_entry = kpi_entry((w[0], w[12]), thresholds_and_aliases, mass_entries, rows)
+        k, j = entry * KPI_ROW, mass_entry * MASS_ROW
+        row = (quad(rows, k, 1) + quad(rows, k + 4, 1) + quad(rows, k + 8, 1) + quad(rows, k + 12, 1)
+               + quad(rows, k + 16, 1) + quad(rows, k + 20, 1) + quad(rows, k + 24, 1) + quad(rows, k + 28, 1)
+               + quad(rows, k + 32, 1))
+        mass = quad(mass_rows, j, 1) + quad(mass_rows, j + 4, 1) + quad(mass_rows, j + 8, 1)
+        q2[i], cos_theta_k[i], cos_theta_l[i], phi[i], m_kpi[i], flavour[i] = kpi_event(real, w, v, row, mass)
+
+
+KERNELS: Mapping[str, Any] = MappingProxyType({"vector": vector_kernel, "scalar": scalar_kernel, "kpi": kpi_kernel})
 _COMPILED: Mapping[str, Any] = MappingProxyType({kind: cuda.jit(kernel) for kind, kernel in KERNELS.items()})
 
 
 def launch(kind: str, start: int, stop: int, stream: np.uint32, key: tuple[np.uint32, np.uint32],
-           thresholds_and_aliases: Any, rows: Any, columns: tuple[Any, ...]) -> None:
-    """Fill columns on the device with events ``start`` to ``stop``.
+           read: tuple[Any, ...], columns: tuple[Any, ...]) -> None:
+    """Fill columns on the device with events ``start`` to ``stop``; ``read`` are the table's `arrays`.
 
     Arrays are anything with ``__cuda_array_interface__`` (CuPy), or NumPy arrays under Numba's CUDA
     simulator.
@@ -70,4 +94,4 @@ def launch(kind: str, start: int, stop: int, stream: np.uint32, key: tuple[np.ui
     n = stop - start
     if n:
         blocks = min((n + THREADS - 1) // THREADS, BLOCKS_MAX)
-        _COMPILED[kind][blocks, THREADS](start, n, stream, *key, thresholds_and_aliases, rows, *columns)
+        _COMPILED[kind][blocks, THREADS](start, n, stream, *key, *read, *columns)

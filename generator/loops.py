@@ -23,10 +23,16 @@ from ..kinematics.jit import kernel, scalar, wide_vectors
 from ..kinematics.trig import double_precision
 from .rng import pick_entry
 from .sampling import (
+    KPI_ROW,
+    KPI_WORDS,
+    MASS_ROW,
     SCALAR_ROW,
     SCALAR_WORDS,
     VECTOR_ROW,
     VECTOR_WORDS,
+    kpi_entry,
+    kpi_event,
+    kpi_words,
     quad,
     scalar_event,
     scalar_words,
@@ -77,6 +83,22 @@ def _scalar_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0:
             _put(words, k + 4 * STRIDE, STRIDE, w[4:8])
 
 
+@kernel
+def _kpi_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0: Any, k1: Any) -> None:
+    """Columns of random words of one block: sixteen, and sixteen more in double precision."""
+    wide_vectors()
+    for part in range(2 if double else 1):
+        column = part * KPI_WORDS * STRIDE
+        call = np.uint32(part * (KPI_WORDS // 4))
+        for i in range(BLOCK):
+            k = column + i
+            w = kpi_words(np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
+            _put(words, k, STRIDE, w[0:4])
+            _put(words, k + 4 * STRIDE, STRIDE, w[4:8])
+            _put(words, k + 8 * STRIDE, STRIDE, w[8:12])
+            _put(words, k + 12 * STRIDE, STRIDE, w[12:16])
+
+
 @scalar
 def _entries(words: Any, thresholds_and_aliases: Any) -> None:
     """Replace the first word of each event by the node it stands for."""
@@ -110,6 +132,41 @@ def _scalar_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: An
         quad0, quad1 = quad(rows, j, 1), quad(rows, j + 4, 1)
         _put(scratch, k, 1, quad0)
         _put(scratch, k + _QUAD, 1, quad1)
+
+
+@kernel
+def _kpi_rows(words: Any, thresholds_and_aliases: Any, rows: Any, mass_entries: Any, mass_rows: Any,
+              scratch: Any) -> None:
+    """Rows of the block's nodes into scratch, in nine quads, and those of their masses in three."""
+    for i in range(BLOCK):
+        entry, mass_entry = kpi_entry((words[i], words[12 * STRIDE + i]), thresholds_and_aliases, mass_entries, rows)
+        j, m, k = KPI_ROW * entry, MASS_ROW * mass_entry, 4 * i
+        for part in range(9):
+            _put(scratch, k + part * _QUAD, 1, quad(rows, j + 4 * part, 1))
+        for part in range(3):
+            _put(scratch, k + (9 + part) * _QUAD, 1, quad(mass_rows, m + 4 * part, 1))
+
+
+@kernel
+def _kpi_physics(words: Any, scratch: Any) -> None:
+    """Columns of q2, cos K, cos L, phi, Kpi mass and flavour behind the block's rows."""
+    wide_vectors()
+    real = scratch.dtype.type
+    o = (KPI_ROW + MASS_ROW) * STRIDE
+    for i in range(BLOCK):
+        j, k = i + KPI_WORDS * STRIDE, 4 * i
+        w = (quad(words, i, STRIDE) + quad(words, i + _QUAD, STRIDE) + quad(words, i + 2 * _QUAD, STRIDE)
+             + quad(words, i + 3 * _QUAD, STRIDE))
+        v = (quad(words, j, STRIDE) + quad(words, j + _QUAD, STRIDE) + quad(words, j + 2 * _QUAD, STRIDE)
+             + quad(words, j + 3 * _QUAD, STRIDE))
+        row = (quad(scratch, k, 1) + quad(scratch, k + _QUAD, 1) + quad(scratch, k + 2 * _QUAD, 1)
+               + quad(scratch, k + 3 * _QUAD, 1) + quad(scratch, k + 4 * _QUAD, 1) + quad(scratch, k + 5 * _QUAD, 1)
+               + quad(scratch, k + 6 * _QUAD, 1) + quad(scratch, k + 7 * _QUAD, 1) + quad(scratch, k + 8 * _QUAD, 1))
+        mass = (quad(scratch, k + 9 * _QUAD, 1) + quad(scratch, k + 10 * _QUAD, 1)
+                + quad(scratch, k + 11 * _QUAD, 1))
+        q2, cos_theta_k, cos_theta_l, phi, m_kpi, flavour = kpi_event(real, w, v, row, mass)
+        _put(scratch, o + i, STRIDE, (q2, cos_theta_k, cos_theta_l, phi))
+        scratch[o + 4 * STRIDE + i], scratch[o + 5 * STRIDE + i] = m_kpi, flavour
 
 
 @kernel
@@ -198,4 +255,31 @@ def scalar_range(start: Any, stop: Any, stream: Any, k0: Any, k1: Any, threshold
         _copy(flavour, target, scratch, o + 2 * STRIDE, low, high)
 
 
-RANGES: Mapping[str, Callable[..., None]] = MappingProxyType({"vector": vector_range, "scalar": scalar_range})
+@kernel
+def kpi_range(start: Any, stop: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
+              mass_entries: Any, mass_rows: Any, origin: Any, q2: Any, cos_theta_k: Any,
+              cos_theta_l: Any, phi: Any, m_kpi: Any, flavour: Any) -> None:
+    """Events ``start`` to ``stop`` of a table in q2 and the Kpi mass into columns whose first row is ``origin``."""
+    wide_vectors()
+    scratch = np.empty((KPI_ROW + MASS_ROW + 6) * STRIDE, dtype=rows.dtype)
+    words = np.empty(2 * KPI_WORDS * STRIDE, dtype=np.uint32)
+    double = double_precision(rows.dtype.type)
+    o = (KPI_ROW + MASS_ROW) * STRIDE
+    for block in range(start // BLOCK, (stop + BLOCK - 1) // BLOCK):
+        first = block * BLOCK
+        _kpi_words(words, double, np.uint32(first & 0xFFFFFFFF), np.uint32(first >> 32), stream, k0, k1)
+        _kpi_rows(words, thresholds_and_aliases, rows, mass_entries, mass_rows, scratch)
+        _kpi_physics(words, scratch)
+        low, high = max(start - first, 0), min(stop - first, BLOCK)
+        target = first + low - origin
+        _copy(q2, target, scratch, o, low, high)
+        _copy(cos_theta_k, target, scratch, o + STRIDE, low, high)
+        _copy(cos_theta_l, target, scratch, o + 2 * STRIDE, low, high)
+        _copy(phi, target, scratch, o + 3 * STRIDE, low, high)
+        _copy(m_kpi, target, scratch, o + 4 * STRIDE, low, high)
+        _copy(flavour, target, scratch, o + 5 * STRIDE, low, high)
+
+
+RANGES: Mapping[str, Callable[..., None]] = MappingProxyType(
+    {"vector": vector_range, "scalar": scalar_range, "kpi": kpi_range}
+)

@@ -122,7 +122,12 @@ class Moments:
         return np.sqrt(np.diagonal(self.covariance, axis1=-2, axis2=-1))
 
 
-def observables(means: npt.ArrayLike, events: npt.ArrayLike, kind: str = "vector") -> Moments:
+def observables(
+    means: npt.ArrayLike,
+    events: npt.ArrayLike,
+    kind: str = "vector",
+    covariance_of_means: npt.ArrayLike | None = None,
+) -> Moments:
     r"""Observables and their covariance from mean values of the f_i over a number of events.
 
     F_L is the one of the cosθ_K distribution, :math:`(5\langle\cos^2\theta_K\rangle - 1)/2`, and
@@ -134,10 +139,14 @@ def observables(means: npt.ArrayLike, events: npt.ArrayLike, kind: str = "vector
         means: mean f_i, shape (..., 12), or (..., 3) for ``scalar``.
         events: number of events that were averaged, shape (...).
         kind: ``vector`` gives ``MOMENT_OBSERVABLES``; ``scalar`` gives AFB and FH.
+        covariance_of_means: of the means, shape (..., 12, 12), where it is known otherwise (weighted events).
     """
     m = np.asarray(means, dtype=float)
     n = np.asarray(events, dtype=float)
-    _, single = expected_moments(coefficients_from_moments(m, kind), kind)
+    if covariance_of_means is None:
+        _, single = expected_moments(coefficients_from_moments(m, kind), kind)
+    else:
+        single = np.asarray(covariance_of_means, dtype=float) * n[..., None, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = single / n[..., None, None]
         rows = _linear(kind)

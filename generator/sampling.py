@@ -21,6 +21,10 @@ Rows hold the coefficients in the form in which they are used (`Table.packed_flo
   c the parts with sin^2 K and cos^2 K. Nothing is subtracted in the working precision: float32 keeps both
   non-negative.
 - scalar, 8 columns: a, b, a + c, 0, q2, left, right, flavour.
+- kpi, 36 columns: the same twelve of the P wave; a, b, S6c of the S wave; I_a, I_b, I6c, 2 I4, I5, I7, 2 I8 for
+  Re(a_S a_P*) and then for Im(a_S a_P*); q2, left, right, flavour, mass node, entries of a mass node, one
+  unused. With it goes a row of 12 columns for the Kpi mass: m, left, right, q0 below and above, 1/(endpoint - q0)
+  below and above, |a_P|^2, |a_S|^2, Re and Im a_S a_P*, mass of the B. See `kpi_tables`.
 
 Random words. A vector event uses twelve, three Philox calls:
 
@@ -30,6 +34,12 @@ and four coins come from the low bits of these words that the uniforms leave unu
 10), sign of cos K (3, 11), the two mixtures of 2. (4-6, 7-9). A scalar event uses eight:
 
     0 node; 1, 2 distance; 3 side; 4-6 cos L; 7 its sign; the mixture's coin from (4-6)
+
+A kpi event uses sixteen: the twelve of a vector event, and
+
+    12 entry of the Kpi mass; 13, 14 distance from it; 15 side of its hat
+
+with a coin for the sign of cos K from (3, 11, 13).
 
 In double precision as many words again give the low bits (`rng.uniform`), from the calls that follow. Calls
 0 to 15 of an event belong here; what is done to the event afterwards draws from calls of its own, from 16
@@ -45,10 +55,11 @@ import numpy as np
 
 from ..kinematics.jit import scalar
 from ..kinematics.trig import double_precision, sine_cosine
-from .rng import Real, Word, coin, philox, uniform
+from .rng import Real, Word, coin, philox, pick_entry, uniform
 
-VECTOR_ROW, SCALAR_ROW = 16, 8          # columns of a packed row
-VECTOR_WORDS, SCALAR_WORDS = 12, 8      # random words of an event, and as many again in double precision
+VECTOR_ROW, SCALAR_ROW, KPI_ROW = 16, 8, 36          # columns of a packed row
+VECTOR_WORDS, SCALAR_WORDS, KPI_WORDS = 12, 8, 16    # random words of an event, as many again in double precision
+MASS_ROW = 12                                        # columns of a row of the Kpi mass
 
 
 @scalar
@@ -75,6 +86,28 @@ def scalar_words(low: Word, high: Word, stream: Word, k0: Word, k1: Word, call: 
     a0, a1, a2, a3 = philox(low, high, call, stream, k0, k1)
     b0, b1, b2, b3 = philox(low, high, one, stream, k0, k1)
     return a0, a1, a2, a3, b0, b1, b2, b3
+
+
+@scalar
+def kpi_words(low: Word, high: Word, stream: Word, k0: Word, k1: Word, call: Word) -> tuple[Word, ...]:
+    """Sixteen words of event ``high * 2^32 + low`` from four Philox calls, the first numbered ``call``."""
+    last = np.uint32(call + np.uint32(3))
+    return vector_words(low, high, stream, k0, k1, call) + philox(low, high, last, stream, k0, k1)
+
+
+@scalar
+def kpi_entry(words: tuple[Word, Word], entries: Any, mass_entries: Any, rows: Any) -> tuple[Any, Any]:
+    """(row, row of the Kpi mass) of a kpi event from its words 0 and 12.
+
+    Every row is two entries of the table, one for each wave that can have made the event, because the mass has
+    another distribution in each. ``mass_entries`` holds the alias tables of all mass nodes and waves, of one size
+    that every row names.
+    """
+    entry = np.uint64(pick_entry(words[0], entries))
+    row = np.intp(entry >> np.uint64(1))
+    node, size = np.intp(rows[row * KPI_ROW + 33]), np.intp(rows[row * KPI_ROW + 34])
+    first = (node + node + np.intp(entry & np.uint64(1))) * size
+    return row, first + np.intp(pick_entry(words[1], mass_entries[first:first + size]))
 
 
 @scalar
@@ -171,6 +204,70 @@ def vector_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
     u1, u2 = uniform(real, w[10], v[10]), uniform(real, w[11], v[11])
     phi = azimuth(real, even + odd * cl, cos1, sin1, sines2 * j3, sines2 * j9, u1, u2)
     return q2, ck, cl, phi, flavour
+
+
+@scalar
+def kpi_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...], row: tuple[Real, ...],
+              mass: tuple[Real, ...]) -> tuple[Real, Real, Real, Real, Real, Real]:
+    """(q2, cos theta_K, cos theta_l, phi, m_Kpi, flavour) of B -> K pi l l from its words and its two table rows.
+
+    P wave, S wave and interference are added up with the line shapes of the mass row; then as `vector_event`, with
+    an odd part in cos K and, given cos K, interference in every term of the other angles.
+    """
+    (pa_s, pa_c, pb_s, pb_c, j3, j4, j5, j6s, j6c, j7, j8, j9, sa, sb, s6,
+     ra, rb, r6, r4, r5, r7, r8, ia, ib, i6, i4, i5, i7, i8, node, left, right, flavour, _, _, _) = row
+    centre, m_left, m_right, q0_below, q0_above, inverse_below, inverse_above, p, s, re, im, m_b = mass
+    one, zero = real(1), real(0)
+
+    # mass, and q2: a node's q2 above q0 moves with the end of phase space
+    u1, u2, u3 = uniform(real, w[13], v[13]), uniform(real, w[14], v[14]), uniform(real, w[15], v[15])
+    m = hat(centre, m_left, m_right, u1, u2, u3)
+    u1, u2, u3 = uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3])
+    at_node = hat(node, left, right, u1, u2, u3)
+    below = m < centre
+    q0 = q0_below if below else q0_above
+    inverse = inverse_below if below else inverse_above
+    most = m_b - m
+    moved = min(q0 + (at_node - q0) * ((most * most - q0) * inverse), most * most)
+    q2 = moved if at_node > q0 else at_node
+
+    # the density's coefficients at this mass
+    a_s, a_c, b_s, b_c = p * pa_s + s * sa, p * pa_c + s * sa, p * pb_s + s * sb, p * pb_c + s * sb
+    odd_s, odd_c = p * j6s + s * s6, p * j6c + s * s6
+    mix_a, mix_b, mix_6 = re * ra + im * ia, re * rb + im * ib, re * r6 + im * i6
+
+    # cos K, integrated over cos L and phi
+    u1, u2, u3 = uniform(real, w[4], v[4]), uniform(real, w[5], v[5]), uniform(real, w[6], v[6])
+    k_s, k_c = a_s + a_s + b_s, a_c + a_c + b_c
+    x = folded_cosine(real, k_s, k_c, u1, u2, u3, coin(real, w[4], w[5], w[6]))
+    x2 = x * x
+    even = k_s * (one - x2) + k_c * x2
+    u_sign = coin(real, w[3], w[11], w[13])
+    ck = x if u_sign * (even + even) < even + (mix_a + mix_a + mix_b) * x else -x
+    ck2 = ck * ck
+    sk2 = one - ck2
+
+    # cos L given cos K
+    a = max(sk2 * a_s + ck2 * a_c + ck * mix_a, zero)
+    b = max(sk2 * b_s + ck2 * b_c + ck * mix_b, zero)
+    odd = sk2 * odd_s + ck2 * odd_c + ck * mix_6
+    u1, u2, u3 = uniform(real, w[7], v[7]), uniform(real, w[8], v[8]), uniform(real, w[9], v[9])
+    x = folded_cosine(real, a, b, u1, u2, u3, coin(real, w[7], w[8], w[9]))
+    x2 = x * x
+    sl2 = one - x2
+    even = a * sl2 + b * x2
+    cl = x if coin(real, w[1], w[2], w[10]) * (even + even) < even + odd * x else -x
+
+    # phi given both
+    sines2 = sk2 * sl2
+    first = math.sqrt(sines2)
+    p_first = p * ck
+    cos1 = first * ((p_first * j4 + re * r4 + im * i4) * cl + (p_first * j5 + re * r5 + im * i5))
+    sin1 = first * ((p_first * j8 + re * r8 + im * i8) * cl + (p_first * j7 + re * r7 + im * i7))
+    u1, u2 = uniform(real, w[10], v[10]), uniform(real, w[11], v[11])
+    second = p * sines2
+    phi = azimuth(real, even + odd * cl, cos1, sin1, second * j3, second * j9, u1, u2)
+    return q2, ck, cl, phi, m, flavour
 
 
 @scalar

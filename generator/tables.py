@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +134,11 @@ class Table:
         """Alias table of the nodes, threshold + 2^32 alias, as `rng.pick_entry` reads it."""
         return alias_table(self.weights)
 
+    def arrays(self, precision: str) -> tuple[NDArray[Any], ...]:
+        """What the sampler reads, flat: alias table and rows."""
+        rows = self.packed_float32 if precision == "float32" else self.packed_float64
+        return self.alias, rows.reshape(-1)
+
     @cached_property
     def packed_float32(self) -> NDArray[np.float32]:
         """Rows as the sampler reads them, in float32; shape (n_nodes, columns)."""
@@ -144,7 +150,8 @@ class Table:
         return np.asarray(_pack(self, np.dtype(np.float64)))
 
 
-def _fold_vector(j: Array) -> Array:
+def fold_vector(j: Array) -> Array:
+    """Coefficients (n, 12) in the form in which `sampling.vector_event` uses them."""
     j1s, j1c, j2s, j2c, j3, j4, j5, j6s, j6c, j7, j8, j9 = j.T
     a_s, a_c, b_s, b_c = (np.maximum(x, 0.0) for x in (j1s - j2s, j1c - j2c, j1s + j2s, j1c + j2c))
     return np.stack([a_s, a_c, b_s, b_c, j3, 4 * j4, 2 * j5, j6s, j6c, 2 * j7, 4 * j8, j9], axis=1)
@@ -155,7 +162,7 @@ def _fold_scalar(j: Array) -> Array:
     return np.stack([np.maximum(a, 0.0), b, np.maximum(a + c, 0.0), np.zeros_like(a)], axis=1)
 
 
-_FOLDS: Mapping[str, Callable[[Array], Array]] = {"vector": _fold_vector, "scalar": _fold_scalar}
+_FOLDS: Mapping[str, Callable[[Array], Array]] = {"vector": fold_vector, "scalar": _fold_scalar}
 
 
 def _pack(table: Table, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
@@ -167,18 +174,7 @@ def _pack(table: Table, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     """
     rate = np.where(table.node_rates > 0, table.node_rates, 1.0)
     folded = _FOLDS[table.kind](table.coefficients / rate[:, None])
-    low, high = table.ranges.T
-    within = table.q2 + 0.25 * (table.right - table.left)
-    inside = np.clip(np.searchsorted(low, within, side="right") - 1, 0, None)
-    smallest, largest = _round(low, dtype, up=True)[inside], _round(high, dtype, up=False)[inside]
-
-    def position(x: Array) -> NDArray[np.floating]:
-        return np.asarray(np.clip(x.astype(dtype), smallest, np.maximum(largest, smallest)))
-
-    node, below, above = position(table.q2), position(table.q2 - table.left), position(table.q2 + table.right)
-    left, right = node - below, above - node
-    left = np.where(node - left < below, np.nextafter(left, dtype.type(0)), left)
-    right = np.where(node + right > above, np.nextafter(right, dtype.type(0)), right)
+    node, left, right = round_hats(table.q2, table.left, table.right, table.ranges, dtype)
     n_columns = folded.shape[1] + 4
     rows = aligned((len(rate), n_columns), dtype)
     rows[:, :-4] = folded
@@ -187,7 +183,39 @@ def _pack(table: Table, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     return rows
 
 
-def _round(x: Array, dtype: np.dtype[np.floating], up: bool) -> NDArray[np.floating]:
+def round_hats(
+    node: Array, left: Array, right: Array, ranges: Array, dtype: np.dtype[np.floating]
+) -> tuple[NDArray[np.floating], ...]:
+    """Node, left and right width of hats in the working precision; node - left t and node + right t stay in range.
+
+    ``ranges`` has shape (n_ranges, 2), disjoint and sorted; each hat lies within one of them.
+
+    >>> hats = np.array([0.1]), np.array([0.0]), np.array([0.2])
+    >>> node, _, right = round_hats(*hats, np.array([[0.1, 0.3]]), np.dtype("f4"))
+    >>> bool(node[0] >= 0.1), bool(node[0] + right[0] <= 0.3)
+    (True, True)
+    """
+    low, high = ranges.T
+    within = node + 0.25 * (right - left)
+    inside = np.clip(np.searchsorted(low, within, side="right") - 1, 0, None)
+    smallest, largest = round_edges(low, dtype, up=True)[inside], round_edges(high, dtype, up=False)[inside]
+
+    def position(x: Array) -> NDArray[np.floating]:
+        return np.asarray(np.clip(x.astype(dtype), smallest, np.maximum(largest, smallest)))
+
+    middle, below, above = position(node), position(node - left), position(node + right)
+    down, up = middle - below, above - middle
+    down = np.where(middle - down < below, np.nextafter(down, dtype.type(0)), down)
+    up = np.where(middle + up > above, np.nextafter(up, dtype.type(0)), up)
+    return middle, down, up
+
+
+def round_edges(x: Array, dtype: np.dtype[np.floating], up: bool) -> NDArray[np.floating]:
+    """Round to the working precision, up or down.
+
+    >>> bool(round_edges(np.array([0.1]), np.dtype("f4"), up=False)[0] <= 0.1)
+    True
+    """
     nearest = x.astype(dtype)
     wrong = nearest < x if up else nearest > x
     return np.where(wrong, np.nextafter(nearest, dtype.type(np.inf if up else -np.inf)), nearest)
@@ -307,9 +335,8 @@ def build_table(
     density = DENSITIES[kind]
     parts = []
     for flavour, function in functions.items():
-        edges = _first_edges(selected, breakpoints)
-        cells = _refine(function, edges, np.array(density.rate), (q2_min, q2_max), tolerance)
-        parts.append((flavour, *_nodes(*cells, np.array(density.rate), tolerance)))
+        rate = np.array(density.rate)
+        parts.append((flavour, *place_nodes(function, breakpoints, selected, rate, (q2_min, q2_max), tolerance)))
     table = Table(
         kind=kind,
         coefficients=np.concatenate([part[4] for part in parts]),
@@ -323,6 +350,22 @@ def build_table(
         raise InputError("model: it has no such decays in the selected ranges of q2")
     _check_positive(table)
     return table
+
+
+def place_nodes(
+    function: Coefficients,
+    breakpoints: Sequence[float] | Array,
+    selected: Array,
+    rate: Array,
+    phase_space: tuple[float, float],
+    tolerance: float,
+) -> tuple[Array, Array, Array, Array]:
+    """(q2, left, right, values at the nodes (n, n_values)) of a function that is piecewise linear to ``tolerance``.
+
+    ``rate`` are the weights that make the local scale of the errors out of the function's values.
+    """
+    cells = _refine(function, _first_edges(selected, breakpoints), rate, phase_space, tolerance)
+    return _nodes(*cells, rate, tolerance)
 
 
 def _first_edges(selected: Array, breakpoints: Sequence[float] | Array) -> Array:

@@ -18,6 +18,12 @@ V_COEFFICIENTS = ("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "
 P_COEFFICIENTS = ("a", "b", "c")
 """Names of the angular coefficients of B → P ℓℓ, in the order of every array of them."""
 
+S_COEFFICIENTS = ("S1c", "S2c", "S6c", "I1c", "I2c", "I6c", "I4", "I5", "I7", "I8")
+"""Names of the coefficients that a Kπ S wave adds: its own and the interference (``swave.py``)."""
+
+KPI_COEFFICIENTS = (*V_COEFFICIENTS, *S_COEFFICIENTS[3:])
+"""Names of the coefficients of a density with S wave, whose own are in those of 1, 2, 6: sin² + cos² = 1."""
+
 
 Dynamics = Literal["charged", "chi", "neutrino"]
 """Where the angular coefficients of a channel come from; the table is in ``angular.py``."""

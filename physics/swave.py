@@ -36,13 +36,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from .channels import S_COEFFICIENTS
+
+__all__ = ["S_COEFFICIENTS", "swave_coefficients", "swave_density", "swave_observables", "swave_rate"]
+
 Real = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 Amplitudes = Mapping[str, Complex]
 """Helicity amplitudes by name, arrays that broadcast."""
-
-S_COEFFICIENTS = ("S1c", "S2c", "S6c", "I1c", "I2c", "I6c", "I4", "I5", "I7", "I8")
-"""Names of the coefficients that the S wave adds, in the order of every array of them."""
 
 # rows of an array of the twelve J_i, in the order 1s 1c 2s 2c 3 4 5 6s 6c 7 8 9
 _HELICITY_ZERO = np.array([1, 3, 8])

@@ -1,4 +1,4 @@
-"""Events against the quadrature of flavio's amplitudes plus V: 1.5 10^8 events a case, and bends that must show.
+"""Events against the quadrature of flavio's amplitudes plus V: 10^8 events a case or more, and bends that must show.
 
 False-alarm rate: 1e-6 for all cases together (Bonferroni over the cases, the channels' tests and the flavours).
 """
@@ -17,8 +17,9 @@ CHANNELS = ("B0->K*0mumu", "B0->K*0ee", "B+->K+mumu", "B+->K+ee")
 CASES = [(channel, model) for channel in CHANNELS for model in MODELS]
 CASES += [("B+->K*+mumu", "fig2"), ("B0->K0mumu", "fig2")]
 FALSE_ALARM = 1e-6 / len(CASES)
-# 10^8 events show every bend; one of J_6c, the hardest to see, then lies only a little beyond the false-alarm rate
-EVENTS = 150_000_000
+# A bend must lie beyond the false-alarm rate, 6.3 sigma. With 10^8 events the hardest to see in B -> K lies at
+# 14.8, but J_6c of B -> K* mu mu at 6.7 only: twice the events bring it to 9.4, out of reach of chance (10^-3).
+EVENTS = {"K": 100_000_000, "K*": 200_000_000}
 CHUNK = 1 << 20
 
 
@@ -49,14 +50,15 @@ def test_events_are_the_prediction_and_nothing_near_it(name, model_name):
     assert len(prediction.edges) == 51
     # float32 rounds q2 at the edges of phase space
     accumulator = Accumulator(prediction, tolerance=1e-6)
+    n_events = EVENTS["K*" if channel.spin else "K"]
     columns = None
-    for start in range(0, EVENTS, CHUNK):
-        stop = min(start + CHUNK, EVENTS)
+    for start in range(0, n_events, CHUNK):
+        stop = min(start + CHUNK, n_events)
         if columns is not None and stop - start < CHUNK:
             columns = {key: column[: stop - start] for key, column in columns.items()}
         columns = backend.generate(table, 20170419, start, stop, stream=channel.index, out=columns)
         accumulator.add(columns)
-    assert (accumulator.events, accumulator.outside, accumulator.bad) == (EVENTS, 0, 0)
+    assert (accumulator.events, accumulator.outside, accumulator.bad) == (n_events, 0, 0)
     assert p_value(prediction, accumulator.sums) > FALSE_ALARM
 
     density, points = channel_density(channel, model, "lhcb"), np.asarray(breakpoints(channel, model))

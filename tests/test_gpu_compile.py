@@ -99,7 +99,7 @@ for kind, n_columns in (("vector", 4), ("scalar", 2)):
         columns = [np.empty(stop - start, precision) for _ in range(n_columns)]
         columns.append(np.empty(stop - start, np.int32))
         gpu.launch(kind, start, stop, np.uint32(stream), (np.uint32(k0), np.uint32(k1)),
-                   inputs[f"{kind} alias"], inputs[f"{kind} {precision}"], tuple(columns))
+                   (inputs[f"{kind} alias"], inputs[f"{kind} {precision}"]), tuple(columns))
         results |= {f"{kind} {precision} {i}": column for i, column in enumerate(columns)}
 np.savez(f"{folder}/outputs.npz", **results)
 """
