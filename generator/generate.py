@@ -85,7 +85,7 @@ class Part:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that this channel has."""
-        return (*self.made, *(name for stage in self.stages for name in stage.adds))
+        return tuple(dict.fromkeys((*self.made, *(name for stage in self.stages for name in stage.adds))))
 
     @property
     def made(self) -> tuple[str, ...]:
@@ -306,8 +306,10 @@ def plan_run(card: RunCard) -> Plan:
                 f"{1 / (share * branching):.1e} or more, or draw the number with poisson"
             )
         parts.append(Part(channel, table, mean, count, first, branching, card.beam is not None, stages))
+        known = parts[-1].made
         for stage in stages:
-            stage.check(channel, parts[-1].made)
+            stage.check(channel, known)
+            known = (*known, *stage.adds)
         first += count
     start, stop = card.range if card.range is not None else (0, first)
     if stop > first:
@@ -328,6 +330,7 @@ def generate(
     flavour: str = "both",
     convention: str = "lhcb",
     beam: str | Mapping[str, Any] | None = None,
+    selection: Any = None,
     efficiency: Any = None,
     q2: Sequence[Any] = (),
     veto: Sequence[Any] = (),
@@ -350,6 +353,8 @@ def generate(
         convention: of the angles, ``lhcb`` or ``theory``.
         beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
             :func:`~darkpenguin.generator.momenta.resolve_beam`), for momenta in the laboratory.
+        selection: cuts such as ``["lhcb", "pt(k) > 0.25"]``, or a dictionary of them and the mode, see
+            :class:`~darkpenguin.generator.selection.SelectionSettings`.
         efficiency: maps of the probability that an event is kept and the mode: a dictionary, see
             :class:`~darkpenguin.generator.efficiency.EfficiencySettings`.
         q2: one range ``(min, max)`` or several (GeV^2); empty for all of it.
@@ -384,6 +389,7 @@ def generate(
             flavour=flavour,
             convention=convention,
             beam=beam,
+            selection=selection,
             efficiency=efficiency,
             q2=q2,
             veto=veto,
@@ -513,6 +519,10 @@ def package_versions() -> dict[str, str]:
 def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     """Return what a card asks to be done to its events, in order: the files read and checked."""
     stages: list[Stage] = []
+    if card.selection is not None:
+        from .selection import SelectionStage
+
+        stages.append(SelectionStage(card.selection))
     if card.efficiency is not None:
         from .efficiency import EfficiencyStage
 

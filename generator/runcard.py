@@ -28,6 +28,7 @@ from ..kinematics.errors import InputError
 from ..physics.channels import Channel, get_channel
 from ..physics.models import Model, apply_settings, get_model, nearest, validate
 from .efficiency import EfficiencySettings
+from .selection import SelectionSettings
 from .writers import file_format
 
 VETOES: Mapping[str, tuple[float, float]] = MappingProxyType({"jpsi": (8.0, 11.0), "psi2s": (12.5, 15.0)})
@@ -228,6 +229,9 @@ class RunCard(BaseModel):
     beam: str | dict[str, Any] | None = None
     """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""
 
+    selection: SelectionSettings | None = None
+    """Cuts on the events, and what is done with those that fail."""
+
     efficiency: EfficiencySettings | None = None
     """Maps of the probability that an event is kept, and what is done with it."""
 
@@ -345,11 +349,11 @@ class RunCard(BaseModel):
         if self.efficiency is not None:
             for channel in self.registry():
                 self.efficiency.source(channel)
-            if self.check and self.efficiency.mode != "flag":
-                raise InputError(
-                    f"check: with efficiency.mode = {self.efficiency.mode!r} a file no longer has the events that "
-                    "were generated, which is what is checked; use flag, or leave check out"
-                )
+        if self.check and self.altered:
+            raise InputError(
+                f"check: with {self.altered} a file no longer has the events that were generated, which is what is "
+                "checked; use flag, or leave check out"
+            )
         if self.output is not None:
             for name in self.files():
                 file_format(name, self.format)
@@ -371,6 +375,14 @@ class RunCard(BaseModel):
     def registry(self) -> tuple[Channel, ...]:
         """Return the channels themselves."""
         return tuple(get_channel(name) for name in self.channels)
+
+    @property
+    def altered(self) -> str | None:
+        """What leaves events out or weights them, such as ``efficiency.mode = 'reject'``; None if nothing does."""
+        for name, stage in (("selection", self.selection), ("efficiency", self.efficiency)):
+            if stage is not None and stage.mode != "flag":
+                return f"{name}.mode = {stage.mode!r}"
+        return None
 
     def files(self) -> dict[str, tuple[str, ...]]:
         """Return the channels that go to each file.

@@ -365,9 +365,9 @@ def validate_file(
     """
     file = EventFile(path)
     card = card_of(file)
-    if card.efficiency is not None and card.efficiency.mode != "flag":
+    if card.altered:
         raise InputError(
-            f"file = {str(path)!r}: made with efficiency.mode = {card.efficiency.mode!r}, so its events are no longer "
+            f"file = {str(path)!r}: made with {card.altered}, so its events are no longer "
             "those that were generated, which is what is validated; `darkpenguin bin --unfold` goes back to them"
         )
     entries = {entry["index"]: entry for entry in file.provenance["channels"]}
