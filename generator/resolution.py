@@ -1,0 +1,254 @@
+r"""What a detector makes of momenta: tracks with a resolution, electrons that radiate, the q2 of a missing pair.
+
+**Tracks.** The curvature is Gaussian: p' = p / (1 + σ g), with
+
+.. math:: \sigma^2 = (a/\beta)^2 + (b\,x)^2,\qquad x = p \text{ or } p_T .
+
+**Electrons** lose energy in the material in front of the magnet, t radiation lengths: the fraction z that is left has
+the density of Bethe and Heitler (Proc. R. Soc. A 146 (1934) 83), a Gamma distribution of -ln z,
+
+.. math:: f(z) = \frac{(-\ln z)^{t/\ln 2 - 1}}{\Gamma(t/\ln 2)} .
+
+The track has z p; the photon, (1 - z) p, is found and added with probability ``recovery`` if its energy (transverse
+energy) is above ``threshold``, with a resolution of :math:`s/\sqrt{E} \oplus c`. What is lost makes the tail of the B
+mass below its peak, photons wrongly added to it are not modelled. Directions are kept.
+
+**A pair that is not seen** leaves q2 to be computed from the K(*) and what is known of the B in the centre of mass of
+the Υ(4S): nothing but its energy (``inclusive``; arXiv:2311.14647),
+
+.. math:: q^2_\mathrm{rec} = \frac s4 + M^2 - \sqrt s\,E^*_K ,
+
+or its momentum too (``tagged``), when only the resolution of the K(*) is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..kinematics.errors import InputError
+from ..physics.channels import Channel
+from ..physics.models import nearest
+from .counts import array_module
+from .events import to_host
+
+if TYPE_CHECKING:
+    from .stages import Place
+
+Array = NDArray[np.float64]
+
+RECONSTRUCTED = ("q2_reco", "m_b_reco", "m_kpi_reco")
+"""Columns that are reconstructed: q2 (GeV²), the masses of the B and of the Kπ system (GeV)."""
+
+_CELLS = 4096
+_PIECE = 1 << 14   # events at a time: their momenta stay in the cache
+
+
+class Track(BaseModel):
+    """Momentum resolution of one kind of track."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    constant: float = Field(default=0.0, ge=0.0, le=0.1)
+    """a: relative resolution from multiple scattering."""
+
+    slope: float = Field(default=0.0, ge=0.0, le=0.01)
+    """b: growth with the momentum (1/GeV)."""
+
+    transverse: bool = False
+    """Whether b multiplies the transverse momentum; also of a photon's threshold."""
+
+
+class Electron(Track):
+    """Momentum resolution of electrons, their radiation and its recovery."""
+
+    thickness: float = Field(default=0.0, ge=0.0, le=2.0)
+    """t: material in front of the magnet, in radiation lengths."""
+
+    recovery: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability that a photon above the threshold is found and added to its electron."""
+
+    threshold: float = Field(default=0.0, ge=0.0)
+    """Smallest (transverse) energy of a photon that can be found (GeV)."""
+
+    stochastic: float = Field(default=0.0, ge=0.0, le=1.0)
+    """s: stochastic term of the photon's resolution (√GeV)."""
+
+    calorimeter: float = Field(default=0.0, ge=0.0, le=0.5)
+    """c: constant term of the photon's resolution."""
+
+
+class ResolutionSettings(BaseModel):
+    """Table ``resolution`` of a run card: a preset, or the resolution of every kind of track.
+
+    >>> ResolutionSettings.model_validate("lhcb").hadron.constant
+    0.005
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str | None = None
+    """Detector whose numbers are taken where nothing else is said."""
+
+    hadron: Track = Track()
+    """Charged kaons and pions; neutral kaons are treated alike."""
+
+    muon: Track = Track()
+    """Muons."""
+
+    electron: Electron = Electron()
+    """Electrons."""
+
+    missing: Literal["inclusive", "tagged"] = "inclusive"
+    """How q2 is reconstructed where the pair is not seen."""
+
+    momenta: bool = False
+    """Whether reconstructed momenta become columns (``k_reco_px`` ...): cuts then know ``pt(k_reco)``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, data: Any) -> Any:
+        """Accept a preset's name, and put what is said on top of a preset's numbers."""
+        if isinstance(data, str):
+            data = {"preset": data}
+        if not isinstance(data, Mapping) or data.get("preset") is None:
+            return data
+        name = data["preset"]
+        if name not in RESOLUTIONS:
+            raise InputError(f"resolution.preset = {name!r}: no such detector; {nearest(str(name), RESOLUTIONS)}")
+        merged = {kind: dict(table) for kind, table in RESOLUTIONS[name].items()}
+        for key, value in data.items():
+            merged[key] = {**merged[key], **value} if key in merged and isinstance(value, Mapping) else value
+        return merged
+
+
+_LHCB = {"constant": 0.005, "slope": math.sqrt(0.01**2 - 0.005**2) / 200.0}
+_BELLE2 = {"constant": 0.003, "slope": 0.001, "transverse": True}
+RESOLUTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType({
+    # 0.5 % below 20 GeV, 1 % at 200 GeV; ECAL 10 %/√E ⊕ 1 %, photons above E_T = 75 MeV: arXiv:1412.6352.
+    # VELO, RICH1 and TT have about a quarter of a radiation length together; with this recovery about half of the
+    # electrons get a photon back
+    "lhcb": {"hadron": _LHCB, "muon": _LHCB, "electron": {
+        **_LHCB, "thickness": 0.25, "recovery": 0.75, "threshold": 0.075, "stochastic": 0.10, "calorimeter": 0.01}},
+    # 0.1 % p_T ⊕ 0.3 %/β with the vertex detector, about 0.04 radiation lengths: arXiv:1011.0352
+    "belle2": {"hadron": _BELLE2, "muon": _BELLE2, "electron": {
+        **_BELLE2, "thickness": 0.04, "recovery": 0.5, "threshold": 0.05, "calorimeter": 0.02}},
+})
+"""Resolutions by name. Material and recovery are round numbers, to be replaced by those of an analysis."""
+
+
+def radiation_quantiles(thickness: float, cells: int = _CELLS) -> Array:
+    """Fraction z of the energy that is left, at ``cells`` + 1 equidistant quantiles, from 0 to 1.
+
+    Linear in between: within 2e-4 of the density's own quantiles, and exact in the limit of no material.
+
+    >>> round(float(radiation_quantiles(0.25)[2048]), 3)   # half of the electrons lose less than a ninth
+    0.891
+    """
+    if thickness == 0.0:
+        return np.ones(cells + 1)
+    from scipy.special import gammainccinv
+
+    u = np.linspace(0.0, 1.0, cells + 1)
+    return np.asarray(np.exp(-gammainccinv(thickness / math.log(2.0), u)))
+
+
+@dataclass(frozen=True, eq=False)
+class ResolutionStage:
+    """The stage that reconstructs the events of a run."""
+
+    settings: ResolutionSettings
+    channels: tuple[Channel, ...]
+    threads: int | None = None
+
+    @property
+    def adds(self) -> Mapping[str, str]:
+        """New columns, of all channels together; NaN for a channel that lacks one."""
+        names = [name for name in RECONSTRUCTED if any(_has(channel, name) for channel in self.channels)]
+        if self.settings.momenta:
+            names += [name for channel in self.channels for name in reconstructed_momenta(channel)]
+        return dict.fromkeys(names, "float")
+
+    def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
+        """Raise InputError if momenta are needed that are not there."""
+        if channel.lepton is not None and "k_px" not in columns:
+            raise InputError("resolution: needs momenta in the laboratory; name a beam")
+
+    def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        """Add what is reconstructed of the events of a chunk."""
+        from .toys import split_work
+
+        n, precision = len(columns["q2"]), columns["q2"].dtype
+        names = {"q2", "event", "m_kpi", *_momenta(place.channel)}
+        host = {name: to_host(column) for name, column in columns.items() if name in names}
+        new = {name: np.full(n, np.nan, dtype=precision) for name in self.adds}
+        reconstruct = self._invisible if place.channel.lepton is None else self._visible
+
+        def work(low: int, high: int) -> None:
+            for first in range(low, high, _PIECE):
+                part = slice(first, min(first + _PIECE, high))
+                found = reconstruct({name: column[part] for name, column in host.items()}, place)
+                for name in found.keys() & new.keys():
+                    new[name][part] = found[name]
+
+        split_work(work, n, self.threads if n > _PIECE else 1)
+        library = array_module(columns["q2"])
+        return dict(columns) | {name: library.asarray(column) for name, column in new.items()}
+
+    def _visible(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
+        from .momenta import masses
+        from .smearing import Smearing, smear
+
+        channel = place.channel
+        momenta = np.stack([rows[name] for name in _momenta(channel)]).astype(np.float64, copy=False)
+        numbers = np.array(list(masses(channel).values())[1:])
+        smearing = Smearing.of(self.settings, str(channel.lepton))
+        found, mass = smear(momenta, numbers, smearing, place.seed, channel.index, _numbers(rows, place))
+        named = dict(zip(reconstructed_momenta(channel), found, strict=True))
+        return named | {name: row for name, row in zip(RECONSTRUCTED, mass, strict=True) if _has(channel, name)}
+
+    def _invisible(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
+        from ..physics.parameters import load_parameters
+        from .smearing import missing_q2
+
+        known, channel = load_parameters(), place.channel
+        m_hadron: Any = rows.get("m_kpi", known["m_" + channel.hadron])
+        return {"q2_reco": missing_q2(rows["q2"], known["m_" + channel.parent], m_hadron, self.settings.missing,
+                                      self.settings.hadron, place.seed, channel.index, _numbers(rows, place))}
+
+    def describe(self) -> Mapping[str, Any]:
+        """All numbers of the resolution."""
+        return {"resolution": self.settings.model_dump(mode="json")}
+
+
+def _has(channel: Channel, name: str) -> bool:
+    """Whether a channel has a reconstructed column."""
+    return name == "q2_reco" or (channel.lepton is not None and (channel.spin == 1 or name != "m_kpi_reco"))
+
+
+def _numbers(rows: Mapping[str, Any], place: Place) -> NDArray[np.uint64]:
+    return np.asarray(rows["event"].astype(np.uint64) - np.uint64(place.first))
+
+
+def _momenta(channel: Channel) -> tuple[str, ...]:
+    """Momentum columns of the final state; none where the pair is not seen."""
+    from .momenta import momentum_columns
+
+    return () if channel.lepton is None else momentum_columns(channel)[3:]
+
+
+def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
+    """Names of the columns of the reconstructed momenta.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> reconstructed_momenta(get_channel("B+->K+mumu"))[:2]
+    ('k_reco_px', 'k_reco_py')
+    """
+    return tuple("{}_reco_{}".format(*name.rsplit("_", 1)) for name in _momenta(channel))
