@@ -17,6 +17,7 @@ import typer
 
 from ..kinematics.errors import InputError
 from .constraints_cli import constraints_command
+from .detector_cli import bin_command, hepmc_command
 from .figures_cli import figure_command, scan_command
 from .toys_cli import sensitivity_command, toys_command
 
@@ -114,6 +115,13 @@ BeamOption = Annotated[
     str | None,
     typer.Option("--beam", help="Add momenta in the laboratory: rest, belle2, lhcb-13tev (7, 8, 13.6) ..."),
 ]
+SelectOption = Annotated[
+    list[str] | None,
+    typer.Option("--select", metavar="CUT", help="Cut such as 'pt(k) > 0.25', or lhcb, belle2; repeat for several."),
+]
+SelectionModeOption = Annotated[
+    str | None, typer.Option("--selection-mode", help="flag, reject or weight. Default: flag (a column accepted).")
+]
 EfficiencyOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -166,6 +174,8 @@ def generate(
         bool | None, typer.Option("--poisson", help="Draw the number of events from a Poisson distribution.")
     ] = None,
     beam: BeamOption = None,
+    select: SelectOption = None,
+    selection_mode: SelectionModeOption = None,
     efficiency: EfficiencyOption = None,
     efficiency_mode: EfficiencyModeOption = None,
     q2: Q2Option = None,
@@ -206,6 +216,7 @@ def generate(
     from .commands import run_card
     from .efficiency import merge_settings
     from .runcard import make_card, read_card
+    from .selection import merge_selection
 
     if card is not None and card_option is not None:
         raise InputError(f"--card = {card_option!r}: a card was named already, {card!r}; give one of the two")
@@ -226,6 +237,7 @@ def generate(
         b_mesons=b_mesons,
         poisson=poisson,
         beam=beam,
+        selection=merge_selection(base.get("selection"), select, selection_mode),
         efficiency=merge_settings(base.get("efficiency"), efficiency, efficiency_mode),
         q2=q2,
         veto=veto,
@@ -344,20 +356,6 @@ def validate(
         raise SystemExit(EXIT_FAILED)
 
 
-@app.command("bin")
-@_guarded
-def bin_events(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
-    bins: Annotated[str, typer.Option("--bins", help="Edges in GeV^2, or lhcb, lhcb-ratios, cms, atlas.")] = "lhcb",
-    format: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
-    threads: ThreadsOption = None,
-) -> None:
-    """Bin a file's events in q2: yields, R and angular observables by the method of moments, with errors."""
-    from .binning import show_bins
-
-    show_bins(file, bins, format, threads)
-
-
 @app.command()
 @_guarded
 def init(
@@ -388,6 +386,8 @@ def selftest(
 
 
 app.command("constraints")(_guarded(constraints_command))
+app.command("bin")(_guarded(bin_command))
+app.command("hepmc")(_guarded(hepmc_command))
 app.command("figure")(_guarded(figure_command))
 app.command("scan")(_guarded(scan_command))
 app.command("toys")(_guarded(toys_command))
