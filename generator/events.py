@@ -209,7 +209,7 @@ class EventSample:
         In the laboratory if the sample was made with a beam, else in the B frame, the kaon system along z.
 
         Raises:
-            InputError: a sample of several channels, of an unknown one, or with an invisible pair.
+            InputError: a sample of several channels, or of an unknown one.
 
         Example:
             >>> from darkpenguin.generator.generate import generate

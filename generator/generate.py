@@ -176,7 +176,7 @@ class Plan:
         if part.stages:
             from .stages import Place
 
-            place = Place(part.channel, self.card.seed, part.first)
+            place = Place(part.channel, self.card.seed, part.first, self.card.model)
             for stage in part.stages:
                 columns = stage.apply(columns, place)
         return columns
@@ -187,7 +187,8 @@ class Plan:
 
         card, library = self.card, _array_library(columns["q2"])
         found = momenta(
-            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision
+            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision,
+            model=card.model,
         )
         return {name: library.asarray(column) for name, column in found.items()}
 
@@ -534,7 +535,7 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     if card.resolution is not None:
         from .resolution import ResolutionStage
 
-        stages.append(ResolutionStage(card.resolution, card.registry(), card.threads))
+        stages.append(ResolutionStage(card.resolution, card.registry(), card.threads, card.beam))
     if card.selection is not None:
         from .selection import SelectionStage
 

@@ -352,10 +352,10 @@ class RunCard(BaseModel):
         for channel in self.registry():
             self.kpi_decay(channel)
         if self.beam is not None:
-            from .momenta import particles  # compiled functions: only where they are needed
+            from .momenta import masses  # compiled functions: only where they are needed
 
             for channel in self.registry():
-                particles(channel)
+                masses(channel, self.model)
         if self.efficiency is not None:
             for channel in self.registry():
                 self.efficiency.source(channel)

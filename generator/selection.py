@@ -186,7 +186,9 @@ class SelectionStage:
         names = {"q2", *(name for expression in expressions for name in expression.inputs)}
         on_host = {name: to_host(columns[name]) for name in names}
         moving = any(name.endswith("_px") for name in names)
-        passed = library.asarray(combine(expressions, on_host, masses(place.channel) if moving else {}))
+        known = masses(place.channel, place.model) if moving else {}
+        known |= {f"{name}_reco": mass for name, mass in known.items()}
+        passed = library.asarray(combine(expressions, on_host, known))
         if self.settings.mode == "weight":
             found["weight"] = columns["weight"] * passed.astype(columns["weight"].dtype)
             return found

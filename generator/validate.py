@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ N_BINS = 50
 
 EVENTS_PER_BIN = 400
 """Fewest events expected in a bin: below, pulls are not Gaussian enough for the false-alarm rate."""
+
+
+SUMS: Mapping[int, Callable[..., None]] = MappingProxyType({3: sum_scalar, 12: sum_vector, 19: sum_kpi})
+"""Loop that adds the angular functions, by their number."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ class Accumulator:
         self._lows = selected[:, 0] * (1 - tolerance)
         self._highs = selected[:, 1] * (1 + tolerance)
         self._threads = threads or available_threads()
-        self._add: Callable[..., None] = {3: sum_scalar, 12: sum_vector, 19: sum_kpi}[len(prediction.names)]
+        self._add = SUMS[len(prediction.names)]
         angles = ("cos_theta_l",) if len(prediction.names) == 3 else ("cos_theta_k", "cos_theta_l", "phi")
         self._columns = (variable, *angles)
         self.sums = np.zeros((2, len(prediction.edges) - 1, len(prediction.names)))
