@@ -492,7 +492,7 @@ def _scan_linear(
         found = _group_chi2(likelihood, predictor(block))
         for k, name in enumerate(likelihood.names):
             value = found[name]
-            out[k, start : start + _BLOCK] = value if xp is np else value.get()
+            out[k, start : start + _BLOCK] = value if isinstance(value, np.ndarray) else value.get()
 
 
 class _Checkpoint:

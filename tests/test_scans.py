@@ -1,7 +1,9 @@
 """Scans: grids against single points, polygons, resuming, and what the paper says of its own fits."""
 
 import json
+import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -201,6 +203,84 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path):
     checkpoint.write_bytes(b"damaged")
     with pytest.warns(RuntimeWarning, match="starts afresh"):
         scan(card, checkpoint=checkpoint)
+
+
+class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that, like CuPy's, computes with its own kind and scalars only and is copied by get() alone."""
+
+    def __init__(self, data):
+        self.data = np.asarray(data)
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("implicit conversion to a NumPy array is not allowed; use get()")
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if any(isinstance(x, np.ndarray) for x in inputs):
+            raise TypeError("unsupported type numpy.ndarray")
+        plain = [x.data if isinstance(x, DeviceArray) else x for x in inputs]
+        return DeviceArray(getattr(ufunc, method)(*plain, **kwargs))
+
+    def get(self):
+        return self.data.copy()
+
+    def __getattr__(self, name):
+        if name not in {"shape", "real", "imag", "T", "any", "sum", "max", "astype", "reshape", "ndim"}:
+            raise AttributeError(name)
+        found = getattr(self.data, name)
+        if callable(found):
+            return lambda *a, **k: DeviceArray(found(*a, **k))
+        return DeviceArray(found) if isinstance(found, np.ndarray) else found
+
+    def __getitem__(self, key):
+        return DeviceArray(self.data[key.data if isinstance(key, DeviceArray) else key])
+
+    def __setitem__(self, key, value):
+        assert isinstance(value, DeviceArray)
+        self.data[key.data if isinstance(key, DeviceArray) else key] = value.data
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self):
+        return len(self.data)
+
+    def __bool__(self):
+        return bool(self.data)
+
+    def __int__(self):
+        return int(self.data)
+
+
+@pytest.fixture
+def strict_cupy(monkeypatch):
+    """A stand-in for CuPy with its strictness about NumPy arrays, without its arithmetic."""
+    library = types.ModuleType("cupy")
+    library.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=lambda: 1))
+    library.ones, library.empty = (lambda n, f=f: DeviceArray(f(n)) for f in (np.ones, np.empty))
+    library.asarray = lambda x: x if isinstance(x, DeviceArray) else DeviceArray(x)
+    for name in ("moveaxis", "atleast_1d", "unique", "argmax", "interp"):
+        def on_device(x, *rest, function=getattr(np, name)):
+            assert isinstance(x, DeviceArray)
+            return DeviceArray(function(x.data, *(r.data if isinstance(r, DeviceArray) else r for r in rest)))
+        setattr(library, name, on_device)
+    library.stack = lambda arrays, axis: DeviceArray(np.stack([a.data for a in arrays], axis))
+    library.broadcast_arrays = lambda *arrays: [
+        DeviceArray(a) for a in np.broadcast_arrays(*(a.data for a in arrays))
+    ]
+    monkeypatch.setattr(DeviceArray, "__module__", "cupy")
+    monkeypatch.setitem(sys.modules, "cupy", library)
+
+
+@pytest.mark.parametrize("data", ["2017", "current"])
+def test_arrays_on_a_device_give_the_same_scan(strict_cupy, data):
+    """No step mixes arrays of the two libraries; a NumPy array among the device's raises, as in CuPy."""
+    with pytest.raises(TypeError, match="unsupported type"):
+        DeviceArray([1.0]) * np.ones(1)
+    masses = {"axes": [{"key": MASS, "min": 2, "max": 3, "points": 2}], "ties": []}
+    for card in (_card(data=data), _card(data=data, **masses)):
+        there, here = scan(card, "gpu"), scan(card, "cpu")
+        for name in card.groups:
+            assert np.allclose(there.chi2[name], here.chi2[name], rtol=1e-12)
 
 
 def test_device_is_checked():
