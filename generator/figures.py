@@ -356,7 +356,7 @@ def invisible_excess(card: ScanCard) -> FloatArray:
     The bound is that of ``darkpenguin constraints``, integrated over the line shape, and is worked out once
     for each mass and width on the grid. For one vector; a model with several is not excluded here.
     """
-    from .constraints_report import constraints_table
+    from .constraints_report import g_bs_limit
 
     base = card.base_model()
     if len(base.light_vectors) != 1:
@@ -372,8 +372,7 @@ def invisible_excess(card: ScanCard) -> FloatArray:
     for index in np.ndindex(bound.shape):
         point = {axis.key: float(axis.values[i]) for axis, i in zip(other, index, strict=True)}
         point |= {axis.key: float(axis.values[0]) for axis in linear}
-        rows = constraints_table(card.model_at(point), data)
-        (limit,) = [row.limit for row in rows if row.name == "g_bs_max"]
+        limit = g_bs_limit(card.model_at(point), data)
         bound[index] = np.inf if limit is None else limit
     positions = [i for i, axis in enumerate(card.axes) if not axis.linear]
     shape = [axis.points if i in positions else 1 for i, axis in enumerate(card.axes)]

@@ -46,9 +46,10 @@ _CHECKPOINT = 20.0         # seconds between checkpoints of a long scan
 DEFAULT_THEORY: Mapping[str, Theory] = {"2017": "uncorrelated", "current": "correlated"}
 """How errors of the Standard Model enter when a card does not say.
 
-The paper takes a prediction with an error for each bin of P5', so with its data the errors are added bin by
-bin. They are in fact 80-100 % correlated (all bins share form factors), which weakens the pull of P5' by a
-quarter and is the default with today's data.
+The paper takes a prediction with an error for each bin of P5' (its footnote 4) and says nothing of correlations,
+so with its data each bin has an error of its own; two experiments that measured the same bin share it. The errors
+are in fact 80-100 % correlated (all bins share form factors), which weakens the pull of P5' by a quarter and is the
+default with today's data.
 """
 
 
@@ -199,7 +200,10 @@ def read_scan_card(path: str | os.PathLike[str]) -> ScanCard:
 
 @dataclass(frozen=True)
 class Pull:
-    """One measured number beside its prediction; ``pull`` is (measured - predicted) / error."""
+    """One measured number beside its prediction; ``pull`` is (measured - predicted) / error.
+
+    For an experiment that published its likelihood it is ±sqrt(-2 ln L/L_max), with the theory error added.
+    """
 
     group: str
     measurement: str
@@ -368,7 +372,10 @@ def scan_likelihood(data: str, groups: Sequence[str], theory: Theory) -> Likelih
         return plain
     covariance = {part.group.name: theory_covariance(part.observables) for part in plain.groups}
     if theory == "uncorrelated":
-        covariance = {name: np.diag(np.diag(value)) for name, value in covariance.items()}
+        for part in plain.groups:
+            # two experiments with the same bin have the same prediction, hence the same error of it
+            same = np.array([[a == b for b in part.observables] for a in part.observables])
+            covariance[part.group.name] = np.where(same, covariance[part.group.name], 0.0)
     return build_likelihood(data, groups, covariance)
 
 
@@ -385,15 +392,12 @@ def model_pulls(likelihood: Likelihood, model: Model) -> list[Pull]:
     found = []
     for part in likelihood.groups:
         values = predictions[[position[o] for o in part.observables]]
-        pulls = part.pulls(values)
+        pulls, errors = part.pulls(values), part.total_errors(values)
         papers = [m for m in part.measurements for _ in m.observables]
         for k, observable in enumerate(part.observables):
-            measured = float(part.central[k])
-            difference = measured - float(values[k])
-            error = difference / float(pulls[k]) if pulls[k] else float("nan")
             found.append(Pull(
-                part.group.name, papers[k].name, papers[k].arxiv, str(observable), measured, float(values[k]),
-                error, float(pulls[k]),
+                part.group.name, papers[k].name, papers[k].arxiv, str(observable), float(part.central[k]),
+                float(values[k]), float(errors[k]), float(pulls[k]),
             ))
     return found
 
