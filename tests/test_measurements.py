@@ -74,7 +74,7 @@ def test_the_papers_p5_bins():
 
 @pytest.mark.parametrize("data", DATA_SETS)
 def test_optimised_observables_are_those_of_the_s_i(data):
-    """LHCb's P_i' follow from its S_i as in arXiv:1512.04442, eq. (5), to rounding: within 2 % of an error.
+    """LHCb's P_i' follow from its S_i, as arXiv:1512.04442 defines them, to rounding: within 2 % of an error.
 
     Two tables of one publication, so a wrong digit or sign in either is seen.
     """
