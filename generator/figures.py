@@ -27,7 +27,7 @@ from ..physics.measurements import DATA_SETS, BinnedObservable, load_measurement
 from ..physics.models import Model, get_model, validate
 from ..physics.uncertainties import theory_error
 from .plots import Q2_LABEL, house_style, save_figure
-from .scans import Axis, ScanCard, ScanResult, Theory, Tie, polygons, regions_csv, scan, write_text
+from .scans import BETTER, Axis, ScanCard, ScanResult, Theory, Tie, polygons, regions_csv, scan, write_text
 from .writers import check_target
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def figure_2_cards(
     return left, right
 
 
-_BETTER, _G_MINUS_2, _INVISIBLE = "better than SM by 4", "(g-2)_mu within 2 sigma", "B -> K invisible excluded"
+_G_MINUS_2, _INVISIBLE = "(g-2)_mu within 2 sigma", "B -> K invisible excluded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,18 +317,12 @@ class Plane:
     @property
     def all_regions(self) -> dict[str, Polygons]:
         """Everything that is drawn, by the name it has in the CSV."""
-        named = {
-            f"{name} {_BETTER}" if name in GROUPS else name: shape for name, shape in self.regions.items()
-        }
-        return {**named, _G_MINUS_2: self.g_minus_2, _INVISIBLE: self.invisible}
+        return {**self.regions, _G_MINUS_2: self.g_minus_2, _INVISIBLE: self.invisible}
 
 
 def figure_2_plane(card: ScanCard, device: str = "auto") -> Plane:
     """Scan a plane and find its regions and constraints."""
     result = scan(card, device)
-    regions: dict[str, Polygons] = {name: result.regions(4.0, name) for name in card.groups}
-    regions["all, within 2.30 of the best fit"] = result.regions(2.30, best_fit=True)
-    regions["all, within 6.18 of the best fit"] = result.regions(6.18, best_fit=True)
     moving = moving_parameters(card)
     shift = np.zeros(card.shape)
     for i, vector in enumerate(card.base_model().light_vectors):
@@ -341,7 +335,7 @@ def figure_2_plane(card: ScanCard, device: str = "auto") -> Plane:
     assert known.value is not None
     assert known.error is not None
     band = polygons(card.axes, (shift - known.value) / known.error, -2.0, 2.0)
-    return Plane(result, regions, band, polygons(card.axes, invisible_excess(card)))
+    return Plane(result, result.all_regions(), band, polygons(card.axes, invisible_excess(card)))
 
 
 def moving_parameters(card: ScanCard) -> dict[str, FloatArray]:
@@ -431,8 +425,8 @@ def _draw_plane(axis: Axes, plane: Plane, nowhere: set[str]) -> list[Any]:
         style: dict[str, Any] = {
             "facecolor": (colour, 0.28), "edgecolor": colour, "linestyle": line, "linewidth": 2.0
         }
-        _add(axis, plane.regions[name], **style)
-        note = " (nowhere)" if f"{name} {_BETTER}" in nowhere else ""
+        _add(axis, plane.regions[f"{name} {BETTER}"], **style)
+        note = " (nowhere)" if f"{name} {BETTER}" in nowhere else ""
         label = rf"{GROUPS[name].label}: $\chi^2_\mathrm{{SM}}-\chi^2 > 4${note}"
         handles.append(Patch(label=label, **style))
     style = {"facecolor": ("0.35", 0.18), "edgecolor": "0.25", "hatch": "//", "linewidth": 1.0}
@@ -513,13 +507,10 @@ def _add(axis: Axes, shapes: Polygons, **style: Any) -> None:
 
 def planes_csv(planes: Sequence[Plane]) -> str:
     """Every polygon of figure 2 as CSV, the panel first."""
-    lines: list[str] = []
-    for plane in planes:
-        card = plane.result.card
-        body = regions_csv(["x", "y"], plane.all_regions).splitlines()
-        lines = lines or [f"panel,x axis,y axis,{body[0]}"]
-        lines += [f"{card.name},{card.axes[0].key},{card.axes[1].key},{line}" for line in body[1:]]
-    return "\n".join(lines) + "\n"
+    return regions_csv([
+        (plane.result.card.name, [axis.key for axis in plane.result.card.axes], plane.all_regions)
+        for plane in planes
+    ])
 
 
 def make_figure_2(

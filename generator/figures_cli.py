@@ -125,6 +125,10 @@ def scan_command(
     output: OutputOption = ".",
     device: DeviceOption = "auto",
     example: Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")] = False,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="KEY=VALUE", help="Also list the pulls at this point of the axes; repeatable."),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Do not go on from an earlier, interrupted run of this card.")
     ] = False,
@@ -137,16 +141,17 @@ def scan_command(
     if card is None:
         raise InputError("card: name a scan card; `darkpenguin scan --example` prints one")
     from .console import progress_bar
-    from .scans import check_outputs, read_scan_card, scan, write_scan
+    from .scans import check_outputs, read_point, read_scan_card, scan, write_scan
 
     checked = read_scan_card(card)
+    point = read_point(checked, at or [])
     check_outputs(checked, output, overwrite)
     checkpoint = Path(output) / f".{checked.name}.partial.npz"
     if restart:
         checkpoint.unlink(missing_ok=True)
     with progress_bar("scanning", checked.points) as progress:
         result = scan(checked, device, checkpoint, progress)
-    paths = write_scan(result, output, overwrite)
+    paths = write_scan(result, output, overwrite, point)
     _summary(result)
     _list(paths)
 

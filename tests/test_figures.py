@@ -140,7 +140,7 @@ def test_another_plane():
     assert np.isfinite(figure_2_plane(wide).result.total()).all()
     heavy = custom_plane("heavy.C9_mu,-2,2", "heavy.C10_mu,-2,2", "2017", [], "none", 21, "sm")
     plane = figure_2_plane(heavy)
-    assert plane.regions["R_K"]
+    assert plane.regions["R_K better than SM by 4"]
     assert not plane.invisible
     with pytest.raises(InputError, match="write KEY,MIN,MAX"):
         custom_plane("light_vectors.0.mass", "light_vectors.0.g_bs,-3e-8,0", "2017", [], None, 10)

@@ -2,11 +2,13 @@
 
 import functools
 import json
+import subprocess
 import sys
 import time
 import types
 
 import numpy as np
+import pandas
 import pytest
 from darkpenguin.generator import scans
 from darkpenguin.generator.scans import (
@@ -14,6 +16,7 @@ from darkpenguin.generator.scans import (
     ScanCard,
     model_pulls,
     polygons,
+    read_point,
     read_scan_card,
     scan,
     scan_likelihood,
@@ -176,36 +179,101 @@ def test_files_of_a_scan(tmp_path):
     assert summary["theory"] == "uncorrelated"
     assert summary["best_fit"]["chi2"]["all"] <= grid["chi2_all"].min()
     assert "test-regions.csv" in {path.name for path in paths}
+    profiles = pandas.read_csv(tmp_path / "test-profiles.csv")
+    mass = profiles[(profiles.axis == MASS) & (profiles.group == "R_K")]
+    assert np.allclose(mass["profile chi2"], result.chi2["R_K"].min(axis=0), rtol=1e-6)
+    assert mass.marginal.sum() == pytest.approx(1.0, rel=1e-6)
     with pytest.raises(InputError, match="--overwrite"):
         write_scan(result, tmp_path)
-    write_scan(result, tmp_path, overwrite=True)
+    write_scan(result, tmp_path, overwrite=True, at=read_point(result.card, [f"{MASS}=2.2"]))
+    pulls = pandas.read_csv(tmp_path / "test-pulls.csv")
+    assert pulls.groupby("model").size().to_dict() == {"Standard Model": 11, "best fit": 11, "point": 11}
+    standard = pulls[pulls.model == "Standard Model"].iloc[0]
+    assert (standard.measured, standard.pull) == (0.745, pytest.approx(-2.6, abs=0.05))   # LHCb's own 2.6 sigma
+    with pytest.raises(InputError, match="not scanned"):
+        read_point(result.card, ["light_vectors.0.g_bs=1"])
+    with pytest.raises(InputError, match="mass = -1"):
+        read_point(result.card, [f"{MASS}=-1"])
+    with pytest.raises(InputError, match="write KEY=VALUE"):
+        read_point(result.card, [f"{MASS}=heavy"])
 
 
-def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path):
+def test_regions_of_a_scan_of_three_parameters(tmp_path):
+    """Each pair of axes has the regions of the profile over the third, in the file and by name."""
     axes = [
-        {"key": MASS, "min": 2.0, "max": 3.0, "points": 5}, {"key": G_MU_V, "min": 0, "max": 1, "points": 3}
+        {"key": G_MU_V, "min": 0.0, "max": 0.2, "points": 21}, {"key": G_BS, "min": -4e-8, "max": 0, "points": 21},
+        {"key": MASS, "min": 2.4, "max": 2.6, "points": 2},
+    ]
+    result = scan(_card(name="three", axes=axes))
+    (rings,) = result.regions(4.0, "R_K", keep=[G_MU_V, G_BS])
+    inside = result.profile([G_MU_V, G_BS], "R_K") < result.standard["R_K"] - 4.0
+    area = 0.5 * abs(np.sum(rings[0][:-1, 0] * rings[0][1:, 1] - rings[0][1:, 0] * rings[0][:-1, 1]))
+    assert area / (0.2 * 4e-8) == pytest.approx(inside.mean(), rel=0.1)
+    write_scan(result, tmp_path)
+    table = pandas.read_csv(tmp_path / "three-regions.csv")
+    assert len(set(zip(table["x axis"], table["y axis"], strict=True))) == 3
+    assert "all, within 2.30 of the best fit" in set(table.region)
+    with pytest.raises(InputError, match="drawn in a plane"):
+        result.regions(4.0)
+
+
+def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    """Between masses and within the grid of one mass; what was done is not done again."""
+    axes = [
+        {"key": MASS, "min": 2.0, "max": 3.0, "points": 3}, {"key": G_MU_V, "min": 0, "max": 1, "points": 11}
     ]
     card = _card(axes=axes)
+    monkeypatch.setattr(scans, "_BLOCK", 4)   # 3 blocks of 4, 4 and 3 points for each mass
     checkpoint = tmp_path / "partial.npz"
-    done = []
+    for stop_after in (2, 3):
+        told = []
 
-    def stop(points):
-        done.append(points)
-        if len(done) == 2:
-            raise KeyboardInterrupt
+        def stop(points, told=told, stop_after=stop_after):
+            told.append(points)
+            if len(told) == stop_after:
+                raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        scan(card, checkpoint=checkpoint, progress=stop)
-    assert checkpoint.is_file()
-    rest = []
-    result = scan(card, checkpoint=checkpoint, progress=rest.append)
-    assert len(rest) == 3
+        with pytest.raises(KeyboardInterrupt):
+            scan(card, checkpoint=checkpoint, progress=stop)
+        assert checkpoint.is_file()
+    assert told == [8, 3, 4]
+    told = []
+    result = scan(card, checkpoint=checkpoint, progress=told.append)
+    assert told == [15, 4, 3, 4, 4, 3]
     assert not checkpoint.exists()
     assert np.array_equal(result.total(), scan(card).total())
     # another card does not take it, and a damaged file is said
+    with pytest.raises(KeyboardInterrupt):
+        scan(card, checkpoint=checkpoint, progress=lambda points: (_ for _ in ()).throw(KeyboardInterrupt))
+    other = _card(axes=axes, data="current")
+    assert np.array_equal(scan(other, checkpoint=checkpoint).total(), scan(other).total())
     checkpoint.write_bytes(b"damaged")
     with pytest.warns(RuntimeWarning, match="starts afresh"):
         scan(card, checkpoint=checkpoint)
+
+
+def test_a_killed_scan_goes_on_from_its_last_checkpoint(tmp_path):
+    """kill -9 in the middle: the next run takes what the file has and ends with the same numbers."""
+    code = (
+        "import os, signal; from darkpenguin.generator import scans; scans._CHECKPOINT = 0.0\n"
+        "card, done = scans.read_scan_card('card.toml'), []\n"
+        "def tell(points):\n"
+        "    done.append(points)\n"
+        "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "scans.scan(card, checkpoint='partial.npz', progress=tell)"
+    )
+    axes = "".join(
+        f'[[axes]]\nkey = "{key}"\nmin = {low}\nmax = {high}\npoints = 5\n'
+        for key, low, high in ((MASS, 2.0, 3.0), (G_MU_V, 0.0, 0.2))
+    )
+    (tmp_path / "card.toml").write_text(axes)
+    killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert killed.returncode == -9
+    card, told = read_scan_card(tmp_path / "card.toml"), []
+    result = scan(card, checkpoint=tmp_path / "partial.npz", progress=told.append)
+    assert told in ([10, 5, 5, 5], [15, 5, 5])
+    assert np.array_equal(result.total(), scan(card).total())
+    assert [path.name for path in tmp_path.iterdir()] == ["card.toml"]
 
 
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
