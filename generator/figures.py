@@ -225,19 +225,23 @@ def _draw_curves(axis: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _draw_measured(axis: Axes, points: Sequence[Point]) -> None:
-    """Points with both errors; another charge of the B than the curve's has an open marker."""
+    """Points with both errors; another charge of the B than the curve's has an open marker.
+
+    Where several analyses share a panel their points are moved apart a little, the bins stay where they are.
+    """
     groups: dict[str, list[Point]] = {}
     for point in points:
         label = point.experiment.split(" ")[0]
         if point.observable.channel != point.panel.channel:
             label += f", ${_HADRONS[(point.observable.channel or '').split('->')[1].removesuffix('mumu')]}$"
         groups.setdefault(label, []).append(point)
-    for label, members in groups.items():
+    for k, (label, members) in enumerate(groups.items()):
         filled = "$" not in label
         low = np.array([p.observable.q2_min for p in members], dtype=float)
         high = np.array([p.observable.q2_max for p in members], dtype=float)
+        centre = 0.5 * (low + high) + 0.1 * (k - 0.5 * (len(groups) - 1))
         axis.errorbar(
-            0.5 * (low + high), [p.value for p in members], xerr=0.5 * (high - low),
+            centre, [p.value for p in members], xerr=(centre - low, high - centre),
             yerr=([p.down for p in members], [p.up for p in members]),
             fmt=_MARKERS.get(label.split(",")[0], "v"), color="black" if filled else "0.45", markersize=7,
             markerfacecolor="black" if filled else "white", linewidth=1.5, capsize=0, label=label, zorder=5,
@@ -429,11 +433,11 @@ def _draw_plane(axis: Axes, plane: Plane, nowhere: set[str]) -> list[Any]:
         note = " (nowhere)" if f"{name} {BETTER}" in nowhere else ""
         label = rf"{GROUPS[name].label}: $\chi^2_\mathrm{{SM}}-\chi^2 > 4${note}"
         handles.append(Patch(label=label, **style))
-    style = {"facecolor": ("0.35", 0.18), "edgecolor": "0.25", "hatch": "//", "linewidth": 1.0}
+    style = {"facecolor": ("0.35", 0.18), "edgecolor": "0.25", "hatch": "//", "linewidth": 1.0, "zorder": 1}
     _add(axis, plane.g_minus_2, **style)
     note = " (nowhere)" if _G_MINUS_2 in nowhere else ""
     handles.append(Patch(label=rf"$(g-2)_\mu$ within $2\sigma${note}", **style))
-    style = {"facecolor": ("0.6", 0.4), "edgecolor": "0.2", "hatch": "..", "linewidth": 1.0}
+    style = {"facecolor": ("0.6", 0.4), "edgecolor": "0.2", "hatch": "..", "linewidth": 1.0, "zorder": 1}
     _add(axis, plane.invisible, **style)
     label = r"not excluded by $B\to K+$ invisible" if _INVISIBLE in nowhere else r"excluded by $B\to K+$ invisible"
     handles.append(Patch(label=label, **style))

@@ -1,5 +1,8 @@
 """Figures: their numbers against independent ones, their files, and that nothing is drawn by accident."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import typer
@@ -181,3 +184,12 @@ def test_commands(tmp_path):
 def test_too_many_models_cannot_be_told_apart(tmp_path):
     with pytest.raises(InputError, match="at most"):
         make_figure_1("2017", tmp_path, ["sm"] * (len(figures._STYLES) + 1))
+
+
+def test_gallery_is_complete_and_small():
+    """Every picture in outputs/ is shown in its README, exists, and has less than 300 kB."""
+    folder = Path(__file__).parent.parent / "outputs"
+    shown = re.findall(r"\]\(([\w.+-]+\.png)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert len(shown) == len(set(shown)) >= 5
+    for name in shown:
+        assert (folder / name).stat().st_size < 300_000, name
