@@ -16,7 +16,7 @@ import time
 import tomllib
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -626,7 +626,7 @@ def write_scan(
     pulls = {"Standard Model": model_pulls(result.likelihood, Model()), "best fit": result.pulls(best.point)}
     if at:
         pulls["point"] = result.pulls({**best.point, **at})
-    texts = {
+    texts: dict[str, str | Iterable[str]] = {
         "grid.csv": grid_csv(result),
         "profiles.csv": profiles_csv(result),
         "pulls.csv": pulls_csv(pulls),
@@ -641,11 +641,12 @@ def write_scan(
     return [paths[name] for name in texts]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all; InputError if it cannot be."""
+def write_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write a file, from one text or from pieces, whole or not at all; InputError if it cannot be."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines([text] if isinstance(text, str) else text)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"output = {str(path)!r}: cannot be written ({error})") from None
@@ -663,15 +664,18 @@ def check_outputs(card: ScanCard, folder: str | os.PathLike[str], overwrite: boo
     return {name: check_target(Path(folder) / f"{card.name}-{name}", overwrite=overwrite) for name in names}
 
 
-def grid_csv(result: ScanResult) -> str:
-    """The grid as CSV: axes, χ² of each group, their sum."""
+def grid_csv(result: ScanResult) -> Iterator[str]:
+    """The grid as CSV, piece by piece: axes, χ² of each group, their sum."""
     import pandas as pd
 
-    grids = np.meshgrid(*(axis.values for axis in result.card.axes), indexing="ij")
-    columns = {axis.key: grid.ravel() for axis, grid in zip(result.card.axes, grids, strict=True)}
-    columns |= {f"chi2 {name}": value.ravel() for name, value in result.chi2.items()}
-    columns["chi2 all"] = result.total().ravel()
-    return str(pd.DataFrame(columns).to_csv(index=False, float_format="%.8g"))
+    card = result.card
+    flat = {f"chi2 {name}": value.ravel() for name, value in result.chi2.items()}
+    for start in range(0, card.points, _BLOCK):
+        index = np.unravel_index(np.arange(start, min(start + _BLOCK, card.points)), card.shape)
+        columns = {axis.key: axis.values[i] for axis, i in zip(card.axes, index, strict=True)}
+        columns |= {name: value[start : start + _BLOCK] for name, value in flat.items()}
+        columns["chi2 all"] = np.asarray(sum(columns[name] for name in flat))
+        yield str(pd.DataFrame(columns).to_csv(index=False, header=start == 0, float_format="%.8g"))
 
 
 def profiles_csv(result: ScanResult) -> str:

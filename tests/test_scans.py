@@ -64,6 +64,31 @@ def test_every_point_of_a_grid_is_the_model_at_that_point():
     assert np.allclose(result.total()[0], result.standard_model(), rtol=1e-9)   # no coupling: the SM
 
 
+def test_any_model_can_be_scanned():
+    """Two vectors, right-handed and electronic couplings, heavy coefficients, log axes, a coupling constant g_χ."""
+    model = Model(
+        light_vectors=(
+            {"mass": 2.5, "g_chi": 2.0, "g_bs": -1e-8 + 3e-9j, "g_mu_v": 0.1},
+            {"mass": 3.5, "width": 0.3, "g_mu_v": 0.05},
+        ),
+        heavy={"C7p": 0.1j},
+    )
+    axes = [
+        {"key": "light_vectors.1.g_bs_right", "min": -1e-8, "max": 1e-8, "points": 3},
+        {"key": "light_vectors.0.g_chi", "min": 1.0, "max": 3.0, "points": 2, "scale": "log"},
+        {"key": "light_vectors.0.g_e_v", "min": 0.01, "max": 0.1, "points": 2, "scale": "log"},
+        {"key": "heavy.C10_mu", "min": -1.0, "max": 1.0, "points": 2},
+    ]
+    card = _card(axes=axes, ties=[], model=model)
+    result = scan(card)
+    for index in np.ndindex(result.total().shape):
+        point = {axis.key: axis.values[i] for axis, i in zip(card.axes, index, strict=True)}
+        for name, value in result._chi2_at(point).items():
+            assert result.chi2[name][index] == pytest.approx(value, rel=1e-8)
+    assert np.ptp(result.total()) > 1.0
+    assert ScanCard(**json.loads(json.dumps(card.model_dump(mode="json")))) == card   # as in the summary
+
+
 def test_axes_keep_the_order_of_the_card():
     swapped = _card(axes=list(reversed(_card().model_dump()["axes"])))
     assert np.allclose(scan(swapped).total(), scan(_card()).total().T, rtol=1e-12)
