@@ -64,8 +64,8 @@ GROUPS: Mapping[str, Group] = MappingProxyType({group.name: group for group in _
 """All groups by name.
 
 P5p is the paper's choice (its footnote 4): P5' alone, in the bins between 1 and 6 GeV², of ATLAS, CMS and
-LHCb. P adds the other optimised observables of the same analyses with all correlations, S is LHCb's S_i with
-theirs.
+LHCb. P adds the other optimised observables of LHCb, and of CMS in 2024, with all correlations, S is LHCb's S_i
+with theirs.
 """
 
 PAPER_GROUPS = ("R_K", "R_K*", "P5p")
