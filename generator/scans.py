@@ -357,6 +357,7 @@ class ScanResult:
     def all_regions(self, keep: Sequence[str] | None = None) -> dict[str, list[list[FloatArray]]]:
         """The regions that are drawn and written, by name: of each group, and of all around the best fit."""
         found = {f"{name} {BETTER}": self.regions(4.0, name, keep=keep) for name in self.card.groups}
+        found[f"all {BETTER}"] = self.regions(4.0, keep=keep)
         for threshold in ("2.30", "6.18"):   # 68.3 % and 95.4 % for two parameters
             found[f"all, within {threshold} of the best fit"] = self.regions(
                 float(threshold), best_fit=True, keep=keep

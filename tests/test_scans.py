@@ -237,7 +237,8 @@ def test_regions_of_a_scan_of_three_parameters(tmp_path):
     write_scan(result, tmp_path)
     table = pandas.read_csv(tmp_path / "three-regions.csv")
     assert len(set(zip(table["x axis"], table["y axis"], strict=True))) == 3
-    assert "all, within 2.30 of the best fit" in set(table.region)
+    groups = {f"{name} better than SM by 4" for name in (*PAPER_GROUPS, "all")}
+    assert groups | {f"all, within {level} of the best fit" for level in ("2.30", "6.18")} == set(table.region)
     with pytest.raises(InputError, match="drawn in a plane"):
         result.regions(4.0)
 
