@@ -131,6 +131,19 @@ def test_best_fit_is_refined_between_grid_points():
     assert best.point[G_MU_V] == pytest.approx(fine.best(refine=False).point[G_MU_V], abs=1e-3)
 
 
+def test_each_bin_has_one_theory_error():
+    """Uncorrelated means between bins: LHCb and ATLAS share the error of [4, 6], no other pair shares any."""
+    part = scan_likelihood("2017", ("P5p",), "uncorrelated")["P5p"]
+    same = [(a, b) for a, first in enumerate(part.observables) for b in range(a) if part.observables[b] == first]
+    ((i, j),) = same
+    assert str(part.observables[i]) == "P5p(B0->K*0mumu) [4, 6]"
+    assert part.theory[i, j] == pytest.approx(part.theory[i, i], rel=1e-12)
+    assert np.count_nonzero(part.theory) == len(part.observables) + 2
+    full = scan_likelihood("2017", ("P5p",), "correlated")["P5p"]
+    assert np.array_equal(np.diag(full.theory), np.diag(part.theory))
+    assert np.count_nonzero(full.theory) == len(part.observables) ** 2
+
+
 def test_pulls_add_up_where_nothing_is_correlated():
     likelihood = scan_likelihood("2017", ("R_K", "R_K*", "P5p"), "none")
     pulls = model_pulls(likelihood, Model())
