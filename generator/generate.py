@@ -539,7 +539,7 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     if card.selection is not None:
         from .selection import SelectionStage
 
-        stages.append(SelectionStage(card.selection))
+        stages.append(SelectionStage(card.selection, card.threads))
     if card.efficiency is not None:
         from .efficiency import EfficiencyStage
 
