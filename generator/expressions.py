@@ -32,7 +32,7 @@ from ..physics.models import nearest
 Column = Any
 Three = tuple[Column, Column, Column]
 
-_BLOCK = 1 << 13   # rows evaluated at a time: what is between two operations stays in the cache
+_BLOCK = 1 << 14   # rows evaluated at a time: what is between two operations stays in the cache
 
 
 class _Rows:

@@ -89,13 +89,18 @@ class Part:
         return tuple(dict.fromkeys((*self.made, *(name for stage in self.stages for name in stage.adds))))
 
     @property
+    def momentum_names(self) -> tuple[str, ...]:
+        """Names of the momentum columns that this channel has."""
+        if not self.momenta:
+            return ()
+        from .momenta import momentum_columns
+
+        return momentum_columns(self.channel)
+
+    @property
     def made(self) -> tuple[str, ...]:
         """Names of the columns that there are before any stage."""
-        extra = tuple(name for name in self.table.columns if name == "m_kpi")
-        if self.momenta:
-            from .momenta import momentum_columns
-
-            extra += momentum_columns(self.channel)
+        extra = tuple(name for name in self.table.columns if name == "m_kpi") + self.momentum_names
         return ordered(("q2", *self.channel.angles, "flavour", "channel", "event", "weight", *extra))
 
 
@@ -150,6 +155,8 @@ class Plan:
         # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
         edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
         made: dict[str, Any] | None = None
+        moved: NDArray[Any] | None = None
+        constant: dict[str, Any] | None = None
         for low, high in pairwise(edges):
             n_rows = high - low
             out = None
@@ -162,11 +169,16 @@ class Plan:
                 made = dict(columns)
             library = _array_library(columns["q2"])
             columns = dict(columns)
-            columns["channel"] = library.full(n_rows, part.channel.index, dtype=np.int32)
-            columns["event"] = library.arange(part.first + low, part.first + high, dtype=np.uint64)
-            columns["weight"] = library.ones(n_rows, dtype=self.card.precision)
+            if constant is None or not reuse or len(constant["weight"]) < n_rows:
+                constant = {"channel": library.full(n_rows, part.channel.index, dtype=np.int32),
+                            "event": library.arange(n_rows, dtype=np.uint64),
+                            "weight": library.ones(n_rows, dtype=self.card.precision)}
+            columns |= {name: array[:n_rows] for name, array in constant.items()}
+            columns["event"] += np.uint64(part.first + low) - columns["event"][0]
             if self.card.beam is not None:
-                columns |= self._momenta(part, columns, low)
+                if moved is None or not reuse or moved.shape[1] < n_rows:
+                    moved = np.empty((len(part.momentum_names), n_rows), dtype=self.card.precision)
+                columns |= self._momenta(part, columns, low, moved[:, :n_rows])
             yield self._staged(part, columns)
             if progress is not None:
                 progress(n_rows)
@@ -181,14 +193,14 @@ class Plan:
                 columns = stage.apply(columns, place)
         return columns
 
-    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int) -> dict[str, Any]:
+    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int, out: NDArray[Any]) -> dict[str, Any]:
         """Return the momentum columns of a chunk: made on the CPU, kept where its other columns are."""
         from .momenta import momenta
 
         card, library = self.card, _array_library(columns["q2"])
         found = momenta(
             part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision,
-            model=card.model,
+            model=card.model, out=out,
         )
         return {name: library.asarray(column) for name, column in found.items()}
 

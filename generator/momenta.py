@@ -196,6 +196,7 @@ def momenta(
     *,
     at_rest: bool = False,
     model: Model | None = None,
+    out: Array | None = None,
 ) -> dict[str, Array]:
     """Momenta of consecutive events, computed in float64.
 
@@ -211,6 +212,7 @@ def momenta(
         precision: of the columns that are returned.
         at_rest: with no beam, turn the decay into a random direction.
         model: where χ has its mass from.
+        out: array (columns, n) to be filled, instead of a new one.
 
     Returns:
         Columns named as by `momentum_columns` (GeV).
@@ -238,7 +240,8 @@ def momenta(
     if "m_kpi" in columns:
         m_kpi = np.ascontiguousarray(to_host(columns["m_kpi"]), dtype=np.float64)
     names = momentum_columns(channel)
-    out = np.empty((len(names), len(flavour)), dtype=precision)
+    if out is None:
+        out = np.empty((len(names), len(flavour)), dtype=precision)
     parents = _parents(source, mass["b"])
     numbers = np.array(list(mass.values()))
 
