@@ -155,7 +155,7 @@ class Plan:
         # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
         edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
         made: dict[str, Any] | None = None
-        moved: NDArray[Any] | None = None
+        moved: Any = None
         constant: dict[str, Any] | None = None
         for low, high in pairwise(edges):
             n_rows = high - low
@@ -177,7 +177,7 @@ class Plan:
             columns["event"] += np.uint64(part.first + low) - columns["event"][0]
             if self.card.beam is not None:
                 if moved is None or not reuse or moved.shape[1] < n_rows:
-                    moved = np.empty((len(part.momentum_names), n_rows), dtype=self.card.precision)
+                    moved = library.empty((len(part.momentum_names), n_rows), dtype=self.card.precision)
                 columns |= self._momenta(part, columns, low, moved[:, :n_rows])
             yield self._staged(part, columns)
             if progress is not None:
@@ -193,16 +193,15 @@ class Plan:
                 columns = stage.apply(columns, place)
         return columns
 
-    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int, out: NDArray[Any]) -> dict[str, Any]:
-        """Return the momentum columns of a chunk: made on the CPU, kept where its other columns are."""
+    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int, out: Any) -> dict[str, Any]:
+        """Return the momentum columns of a chunk, made where its other columns are."""
         from .momenta import momenta
 
-        card, library = self.card, _array_library(columns["q2"])
-        found = momenta(
+        card = self.card
+        return momenta(
             part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision,
             model=card.model, out=out,
         )
-        return {name: library.asarray(column) for name, column in found.items()}
 
     def row_bytes(self, channels: Sequence[str]) -> int:
         """Return the bytes of one event, before compression."""

@@ -23,6 +23,7 @@ from ..physics.channels import Channel, channel_by_index
 from ..physics.models import Model, nearest
 from ..physics.parameters import load_parameters
 from .backend import counter_words
+from .counts import array_module
 from .events import EventSample, to_host
 from .momenta_loops import CELLS, LOOPS, PROTON, REST, UPSILON
 from .tables import alias_table
@@ -198,7 +199,7 @@ def momenta(
     model: Model | None = None,
     out: Array | None = None,
 ) -> dict[str, Array]:
-    """Momenta of consecutive events, computed in float64.
+    """Momenta of consecutive events, computed in float64 where the events are: a GPU if their columns are CuPy's.
 
     Args:
         channel: of all events.
@@ -232,18 +233,26 @@ def momenta(
     source = beam_of(beam) if beam is not None else None
     (k0, k1), stream = counter_words(seed, channel.index, start, start + len(columns["q2"]))
     mass = masses(channel, model)
-    data = [np.ascontiguousarray(to_host(columns[name])) for name in ("q2", *channel.angles)]
-    flavour = np.ascontiguousarray(to_host(columns["flavour"]), dtype=np.int32)
+    xp = array_module(columns["q2"])
+    data = [xp.ascontiguousarray(xp.asarray(columns[name])) for name in ("q2", *channel.angles)]
+    flavour = xp.ascontiguousarray(xp.asarray(columns["flavour"], dtype=np.int32))
     plus, minus = (np.array(convention_signs(convention, f), dtype=np.float64) for f in (1, -1))
     signs = np.stack([(plus + minus) / 2, (plus - minus) / 2], axis=1).ravel()
-    m_kpi = np.array([load_parameters()["m_" + channel.hadron]])
+    m_kpi = xp.asarray([load_parameters()["m_" + channel.hadron]])
     if "m_kpi" in columns:
-        m_kpi = np.ascontiguousarray(to_host(columns["m_kpi"]), dtype=np.float64)
+        m_kpi = xp.ascontiguousarray(xp.asarray(columns["m_kpi"], dtype=np.float64))
     names = momentum_columns(channel)
     if out is None:
-        out = np.empty((len(names), len(flavour)), dtype=precision)
+        out = xp.empty((len(names), len(flavour)), dtype=precision)
     parents = _parents(source, mass["b"])
     numbers = np.array(list(mass.values()))
+    if xp is not np:
+        from .momenta_gpu import launch
+
+        kind, *arrays = parents
+        launch(channel.spin, start, stream, k0, k1, *data, flavour, m_kpi, xp.asarray(signs), xp.asarray(numbers),
+               moving, kind, *map(xp.asarray, arrays), out)
+        return dict(zip(names, out, strict=True))
 
     def work(low: int, high: int) -> None:
         part = slice(low, high)

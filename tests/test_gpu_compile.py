@@ -38,21 +38,43 @@ def ptxas():
     return None
 
 
-def compile_kernel(monkeypatch, kind, precision, capability):
-    from darkpenguin.generator.gpu import KERNELS
-    from numba import cuda, types
+def to_ptx(monkeypatch, kernel, signature, capability):
+    from numba import cuda
     from numba.cuda import dispatcher
 
     # a kernel that calls a compiled function asks the device for its generation
     device = SimpleNamespace(compute_capability=capability)
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: device)
+    text, _ = cuda.compile(kernel, signature, device=False, abi="numba", output="ptx", cc=capability)
+    return text
+
+
+def assemble(ptx, capability, folder):
+    """Registers that ptxas finds for a kernel, nothing of it spilled; None if it is not installed."""
+    assembler = ptxas()
+    if assembler is None:
+        pytest.skip("ptxas is not installed (pip install 'darkpenguin[test]')")
+    (folder / "kernel.ptx").write_text(ptx)
+    result = subprocess.run(
+        [assembler, "-v", f"-arch=sm_{capability[0]}{capability[1]}", "kernel.ptx", "-o", "kernel.cubin"],
+        cwd=folder, capture_output=True, text=True, timeout=120,
+    )
+    report = result.stdout + result.stderr
+    assert result.returncode == 0, report
+    assert "0 bytes spill stores, 0 bytes spill loads" in report
+    return int(re.search(r"Used (\d+) registers", report).group(1)), report
+
+
+def compile_kernel(monkeypatch, kind, precision, capability):
+    from darkpenguin.generator.gpu import KERNELS
+    from numba import types
+
     real = types.Array(getattr(types, precision), 1, "C")
     entries, flavour = types.Array(types.uint64, 1, "C"), types.Array(types.int32, 1, "C")
     columns = (real,) * {"vector": 4, "scalar": 2, "kpi": 5}[kind]
     mass = (types.Array(types.uint32, 1, "C"), entries, real) if kind == "kpi" else ()
     signature = types.void(types.int64, types.int64, *(types.uint32,) * 3, entries, real, *mass, *columns, flavour)
-    text, _ = cuda.compile(KERNELS[kind], signature, device=False, abi="numba", output="ptx", cc=capability)
-    return text
+    return to_ptx(monkeypatch, KERNELS[kind], signature, capability)
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
@@ -71,21 +93,82 @@ def test_ptx(monkeypatch, tmp_path, record_property, kind, precision, capability
         assert doubles == []
     assert "call.uni" not in ptx   # everything is inlined
 
-    assembler = ptxas()
-    if assembler is None:
-        pytest.skip("ptxas is not installed (pip install 'darkpenguin[test]')")
-    (tmp_path / "kernel.ptx").write_text(ptx)
-    result = subprocess.run(
-        [assembler, "-v", f"-arch=sm_{capability[0]}{capability[1]}", "kernel.ptx", "-o", "kernel.cubin"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
-    )
-    report = result.stdout + result.stderr
-    assert result.returncode == 0, report
-    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in report
-    registers = int(re.search(r"Used (\d+) registers", report).group(1))
+    registers, report = assemble(ptx, capability, tmp_path)
+    assert "0 bytes stack frame" in report
     record_property("registers", registers)
     print(f"{kind}, {precision}, sm_{capability[0]}{capability[1]}: {registers} registers, no spill")
     assert registers <= REGISTERS[kind][precision]
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("spin", [0, 1])
+def test_momenta_compile(monkeypatch, tmp_path, spin, capability):
+    """Kernels of the momenta, float32 columns: everything inlined, no spill."""
+    from darkpenguin.generator.momenta_gpu import KERNELS
+    from numba import types
+
+    column, doubles = types.Array(types.float32, 1, "C"), types.Array(types.float64, 1, "C")
+    angles = (column,) * (4 if spin == 1 else 2)
+    signature = types.void(
+        types.int64, *(types.uint32,) * 3, *angles, types.Array(types.int32, 1, "C"), doubles, doubles, doubles,
+        types.boolean, types.int64, doubles, doubles, types.Array(types.uint64, 1, "C"),
+        types.Array(types.float32, 2, "A"))
+    ptx = to_ptx(monkeypatch, KERNELS[spin], signature, capability)
+    assert "call.uni" not in ptx
+    registers, _ = assemble(ptx, capability, tmp_path)
+    print(f"momenta, spin {spin}, sm_{capability[0]}{capability[1]}: {registers} registers, no spill")
+    assert registers <= 136    # measured: 122 at most
+
+
+MOMENTA = """
+import sys
+import numpy as np
+from numba import config
+assert config.ENABLE_CUDASIM and config.DISABLE_JIT
+from darkpenguin.generator import momenta
+from darkpenguin.generator.momenta_gpu import launch
+from darkpenguin.physics.channels import get_channel
+folder = sys.argv[1]
+inputs = np.load(f"{folder}/inputs.npz")
+np.seterr(over="ignore")
+
+class Device:   # NumPy under another name: what momenta() sends to the GPU
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+momenta.array_module = lambda array: Device()
+results = {}
+for name in ("B0->K*0mumu", "B+->K+ee"):
+    channel = get_channel(name)
+    for beam in ("none", "rest", "belle2", "lhcb-13tev", "cells"):
+        columns = {key.partition("|")[2]: inputs[key] for key in inputs if key.startswith(name + "|")}
+        table = {"kind": "histogram", "pt_edges": [0, 2, 9], "eta_edges": [2, 3, 5], "weights": [[1, 2], [3, 4]]}
+        found = momenta.momenta(channel, columns, beam={"none": None, "cells": table}.get(beam, beam), seed=9, start=77)
+        results |= {f"{name}|{beam}|{key}": value for key, value in found.items()}
+np.savez(f"{folder}/outputs.npz", **results)
+"""
+
+
+def test_simulated_momenta_are_the_cpu(tmp_path):
+    """The kernels as plain Python give the CPU's momenta for every kind of beam."""
+    from darkpenguin.generator.generate import generate
+    from darkpenguin.generator.momenta import momenta
+
+    samples = {"B0->K*0mumu": generate("B0->K*0mumu", "fig2", 300, seed=9, kpi="pwave"),
+               "B+->K+ee": generate("B+->K+ee", "sm", 300, seed=9)}
+    np.savez(tmp_path / "inputs.npz", **{f"{name}|{key}": column for name, sample in samples.items()
+                                         for key, column in sample.columns.items()})
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", MOMENTA, tmp_path], env=environment, check=True, timeout=600)
+    outputs = np.load(tmp_path / "outputs.npz")
+    table = {"kind": "histogram", "pt_edges": [0, 2, 9], "eta_edges": [2, 3, 5], "weights": [[1, 2], [3, 4]]}
+    for name, sample in samples.items():
+        for beam in ("none", "rest", "belle2", "lhcb-13tev", "cells"):
+            source = {"none": None, "cells": table}.get(beam, beam)
+            expected = momenta(get_channel(name), sample.columns, beam=source, seed=9, start=77)
+            for key, column in expected.items():
+                scale = 1.0 + np.abs(expected["b_pz"])
+                assert (np.abs(outputs[f"{name}|{beam}|{key}"] - column) < 1e-12 * scale).all(), (beam, key)
 
 
 SIMULATION = """
