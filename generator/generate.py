@@ -25,7 +25,7 @@ from ..physics.models import Model
 from ..physics.parameters import load_parameters
 from .backend import Backend, select_backend
 from .events import ANGLES, UNITS, EventSample, ordered
-from .runcard import RunCard, make_card, read_card
+from .runcard import MAXIMUM_EVENTS, RunCard, make_card, read_card
 from .tables import Table, channel_table
 from .writers import EventWriter, check_target, open_writer, readable_size
 
@@ -299,6 +299,11 @@ def plan_run(card: RunCard) -> Plan:
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
         share = 1.0 if card.flavour == "both" else 0.5
         mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching
+        if mean > MAXIMUM_EVENTS:
+            raise InputError(
+                f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected, and a run has "
+                f"{MAXIMUM_EVENTS:.1e} at most; lower it to {MAXIMUM_EVENTS / (share * branching):.1e}"
+            )
         count = _draw(card.seed, channel.index, mean) if card.poisson else round(mean)
         if count == 0 and not card.poisson:
             raise InputError(
@@ -326,7 +331,7 @@ def generate(
     *,
     b_mesons: float | None = None,
     poisson: bool = False,
-    set: Sequence[str] = (),
+    set: str | Sequence[str] = (),
     flavour: str = "both",
     convention: str = "lhcb",
     beam: str | Mapping[str, Any] | None = None,
@@ -348,7 +353,7 @@ def generate(
         events: events of each channel.
         b_mesons: instead of ``events``: B mesons of each charge, conjugates included.
         poisson: draw the number of events from a Poisson distribution.
-        set: changes of the model, such as ``light_vectors.0.mass=2.8``.
+        set: change of the model, such as ``light_vectors.0.mass=2.8``, or several.
         flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
         convention: of the angles, ``lhcb`` or ``theory``.
         beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
@@ -382,7 +387,7 @@ def generate(
         card = make_card(
             channels=channels,
             model=model,
-            set=tuple(set),
+            set=set,
             events=events,
             b_mesons=b_mesons,
             poisson=poisson,

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kinematics.errors import InputError
 from ..physics.channels import CHANNELS
 from ..physics.models import Model, get_model
 from .expectation import FLAVOURS
 from .predict import MeasuredRatio, label_of, predict
-from .writers import check_target
+from .writers import check_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,10 +65,8 @@ def save_figure(figure: Figure, paths: Sequence[str | os.PathLike[str]], overwri
     import matplotlib.pyplot as plt
 
     for path in paths:
-        suffix = Path(path).suffix.lower()
-        if suffix not in (".png", ".pdf"):
-            raise InputError(f"figure = {str(path)!r}: a figure is a .png or a .pdf")
-        target = check_target(path, overwrite=overwrite)
+        target = check_figure(path, overwrite)
+        suffix = target.suffix.lower()
         temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
         metadata = (
             {"Software": "darkpenguin"}

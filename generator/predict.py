@@ -174,7 +174,10 @@ def lepton_pairs(names: Collection[str]) -> list[tuple[Channel, Channel]]:
 
 def _pairs(edges: Sequence[float]) -> list[tuple[float, float]]:
     """Return bins from their edges."""
-    values = [float(edge) for edge in edges]
+    try:
+        values = [float(edge) for edge in edges]
+    except (TypeError, ValueError):
+        raise InputError(f"bins = {edges!r}: a sequence of numbers is needed, for example [1.1, 6]") from None
     if len(values) < 2:
         raise InputError(f"bins = {values}: two edges at least, for example 1.1,6")
     for low, high in pairwise(values):

@@ -21,7 +21,7 @@ from ..physics.angular import Convention, breakpoints, event_density
 from ..physics.channels import Channel, get_channel
 from ..physics.models import Model
 from ..physics.parameters import load_parameters
-from .backend import available_threads
+from .backend import available_threads, check_threads
 from .events import to_host
 from .expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from .runcard import RunCard, make_card
@@ -370,8 +370,13 @@ def validate_file(
             f"file = {str(path)!r}: made with {card.altered}, so its events are no longer "
             "those that were generated, which is what is validated; `darkpenguin bin --unfold` goes back to them"
         )
-    entries = {entry["index"]: entry for entry in file.provenance["channels"]}
+    if threads is not None:
+        check_threads(threads)
+    entries = _entries(file)
     problems: list[str] = []
+    missing = {name for entry in entries.values() for name in entry["columns"]} - set(file.schema)
+    if missing:
+        return Verdict(Path(path), (), (f"no column {', '.join(sorted(missing))}",), false_alarm)
     if file.rows != file.provenance["events"]:
         problems.append(f"{file.rows} events instead of the {file.provenance['events']} in the provenance")
     readers: dict[int, _ChannelReader] = {}
@@ -408,6 +413,21 @@ def card_of(file: EventFile) -> RunCard:
             f"file = {str(file.path)!r}: no run card in its provenance, so nothing to compare with"
         )
     return make_card(card)
+
+
+def _entries(file: EventFile) -> dict[int, Mapping[str, Any]]:
+    """Return what the provenance says of each channel, by number, once it is known to say all that is needed."""
+    needed = {"name", "index", "columns", "events", "events_of_run", "first_event_of_run", "rates"}
+    entries = file.provenance["channels"]
+    lacking = {"events", "range"} - set(file.provenance)
+    for entry in entries:
+        lacking |= needed - set(entry)
+    if lacking:
+        raise InputError(
+            f"file = {str(file.path)!r}: its provenance does not say {', '.join(sorted(lacking))}, so there is "
+            "nothing to compare with"
+        )
+    return {int(entry["index"]): entry for entry in entries}
 
 
 class _ChannelReader:

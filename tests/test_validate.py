@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from darkpenguin import get_channel, get_model, make_card, run, validate_file
+from darkpenguin import InputError, get_channel, get_model, make_card, run, validate_file
 from darkpenguin.generator.backend import CpuBackend
 from darkpenguin.generator.tables import channel_table
 from darkpenguin.generator.validate import Accumulator, compare, predict_channel
@@ -58,3 +58,30 @@ def test_what_is_wrong_beyond_statistics_is_named(tmp_path):
     verdict = validate_file(bad)
     assert not verdict.passed
     assert any("outside" in problem for item in verdict.channels for problem in item.problems)
+
+
+def test_a_file_with_less_than_its_provenance_says(tmp_path):
+    """A column gone is a file that fails; a provenance with gaps is nothing to compare with."""
+    good = tmp_path / "good.root"
+    run(make_card(channels="B0->K*0mumu", events=2000, output=str(good)))
+    sample = read_events(good)
+
+    def rewritten(columns, provenance):
+        path, schema = tmp_path / "x.root", {name: column.dtype for name, column in columns.items()}
+        with open_writer(path, schema, provenance, overwrite=True) as writer:
+            writer.extend(columns)
+        return path
+
+    for name in ("cos_theta_l", "weight"):
+        verdict = validate_file(rewritten({n: c for n, c in sample.columns.items() if n != name}, sample.provenance))
+        assert not verdict.passed
+        assert verdict.problems == (f"no column {name}",)
+    for name in ("range", "events"):
+        gap = {key: value for key, value in sample.provenance.items() if key != name}
+        with pytest.raises(InputError, match=f"does not say {name}"):
+            validate_file(rewritten(sample.columns, gap))
+    entry = {key: value for key, value in sample.provenance["channels"][0].items() if key != "rates"}
+    with pytest.raises(InputError, match="does not say rates"):
+        validate_file(rewritten(sample.columns, {**sample.provenance, "channels": [entry]}))
+    with pytest.raises(InputError, match="threads = 0"):
+        validate_file(good, threads=0)
