@@ -196,7 +196,8 @@ def smooth_curve(
     even = np.array([row.q2_min for row in predict(observable, model, q2=window, points=300, channel=channel)])
     edges = breakpoints(channel_of(observable, channel), model)
     close = np.interp(np.arange(0, len(edges) - 1, 0.25), np.arange(len(edges)), edges)
-    q2 = np.union1d(even, close[(close > even[0]) & (close < even[-1])])
+    # not at the ends: there the points close in on the edges of phase space, where ratios diverge
+    q2 = np.union1d(even, close[(close > even[1]) & (close < even[-2])])
     return q2, curve(observable, model, q2, None if OBSERVABLES[observable].denominator else channel)
 
 
