@@ -412,13 +412,16 @@ def generate(
         for part in plan.parts
         for columns in plan.chunks(part, size=max(CHUNK, plan.stop - plan.start))
     ]
-    provenance = plan.provenance(names)
+    provenance, schema = plan.provenance(names), plan.schema(names)
     if not samples:
-        return EventSample(
-            {name: np.empty(0, dtype) for name, dtype in plan.schema(names).items()}, provenance
-        )
+        return EventSample({name: np.empty(0, dtype) for name, dtype in schema.items()}, provenance)
     joined = samples[0] if len(samples) == 1 else EventSample.concatenate(samples)
-    return EventSample(joined.columns, provenance)
+    library = _array_library(joined["q2"])
+    columns = {  # those of the whole run, also where its part has only channels without some of them
+        name: joined[name] if name in joined.names else library.full(len(joined), np.nan, dtype=dtype)
+        for name, dtype in schema.items()
+    }
+    return EventSample(columns, provenance)
 
 
 def run(card: RunCard | str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> RunReport:

@@ -75,6 +75,16 @@ def test_the_size_of_the_chunks_changes_nothing(tmp_path, chunk):
     assert np.array_equal(found["event"], np.arange(20_000))
 
 
+def test_a_part_in_memory_has_the_columns_of_the_whole():
+    whole = generate(["B0->K*0mumu", "B+->K+ee"], events=1000, seed=3)
+    for part in ((0, 900), (990, 1010), (1200, 2000)):
+        found = generate(["B0->K*0mumu", "B+->K+ee"], events=1000, seed=3, range=part)
+        assert found.names == whole.names
+        for name in whole.names:
+            assert found[name].dtype == whole[name].dtype
+            assert np.array_equal(found[name], whole[name][slice(*part)], equal_nan=True), name
+
+
 def test_a_file_for_each_channel(tmp_path):
     card = make_card(channels=["B0->K*0mumu", "B+->K+ee"], events=100, output=str(tmp_path / "{channel}.parquet"))
     report = run(card)
