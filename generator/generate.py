@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ..kinematics.errors import InputError
 from ..physics.channels import Channel
 from ..physics.models import Model
 from ..physics.parameters import load_parameters
+from ..physics.widths import visible_width
 from .backend import Backend, select_backend
 from .events import ANGLES, UNITS, EventSample, ordered
 from .runcard import MAXIMUM_EVENTS, RunCard, make_card, read_card
@@ -283,6 +285,7 @@ def plan_run(card: RunCard) -> Plan:
     """
     backend = select_backend(device=card.device, precision=card.precision, threads=card.threads)
     stages = _make_stages(card)
+    _check_widths(card.model)
     parts = []
     first = 0
     for channel in card.registry():
@@ -536,6 +539,19 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
 
         stages.append(EfficiencyStage.from_settings(card.efficiency, card.registry()))
     return tuple(stages)
+
+
+def _check_widths(model: Model) -> None:
+    """RuntimeWarning for a light vector whose decays into leptons alone are more than its total width."""
+    for number, vector in enumerate(model.light_vectors):
+        partial = visible_width(vector)
+        if partial > vector.total_width:
+            warnings.warn(
+                f"light_vectors[{number}]: its couplings to leptons alone give a width of {partial:.3g} GeV, more than "
+                f"the total of {vector.total_width:.3g} GeV; rates at its peak are too large, raise the width",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def _draw(seed: int, stream: int, mean: float) -> int:

@@ -108,3 +108,9 @@ def test_nothing_to_generate_is_said():
         plan_run(make_card(channels="B0->K*0mumu", b_mesons=1))
     with pytest.raises(InputError, match="range = 5:200"):
         generate("B0->K*0mumu", events=100, range=(5, 200))
+
+
+def test_a_total_width_below_the_partial_ones_is_said():
+    """Γ(V → μμ) of fig2 is 0.79 MeV (eq. (2)'s analogue), whatever the total width is set to."""
+    with pytest.warns(RuntimeWarning, match=r"light_vectors\[0\].* 0\.00079 GeV, more than the total of 0\.00025 GeV"):
+        plan_run(make_card(channels="B+->K+mumu", model="fig2", set="light_vectors.0.relative_width=1e-4", events=10))
