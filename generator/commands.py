@@ -74,6 +74,8 @@ def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
 
 
 def _show_verdict_line(verdict: Verdict) -> None:
+    from .validate import FEWEST_EVENTS
+
     n_tests = sum(len(item.tests) for item in verdict.channels)
     word = "agrees with" if verdict.passed else "does NOT agree with"
     print(
@@ -85,6 +87,8 @@ def _show_verdict_line(verdict: Verdict) -> None:
     for item in verdict.channels:
         for problem in item.problems:
             print(f"  problem in {item.channel}: {problem}")
+        if item.events < FEWEST_EVENTS:
+            print(f"  {item.channel}: {item.events} events are too few for tests of moments and spectrum")
 
 
 def validate_and_show(

@@ -231,7 +231,8 @@ def _draw_pulls(axis: Axes, item: ChannelVerdict) -> None:
     axis.set_ylim(-limit, 1.4 * limit)  # room for the legend
     axis.set_ylabel("pull of the moment")
     axis.set_title(f"${CHANNELS[item.channel].latex}$, {item.events:,} events", fontsize=15)
-    axis.legend(loc="upper right", ncols=3)
+    if tests:
+        axis.legend(loc="upper right", ncols=3)
 
 
 def _draw_spectrum(axis: Axes, item: ChannelVerdict) -> None:

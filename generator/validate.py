@@ -40,6 +40,9 @@ N_BINS = 50
 EVENTS_PER_BIN = 400
 """Fewest events expected in a bin: below, pulls are not Gaussian enough for the false-alarm rate."""
 
+FEWEST_EVENTS = 300
+"""Fewest events of a flavour, or of both, whose moments are tested: means of fewer have tails beyond Gaussian ones."""
+
 
 @dataclass(frozen=True)
 class Test:
@@ -242,6 +245,8 @@ def compare(prediction: Expectation, sums: Array) -> tuple[Test, ...]:
     - ``moments in bins``: chi-square of all moments in all bins, correlations included;
     - ``flavour``: share of the flavour +1.
 
+    Of fewer than ``FEWEST_EVENTS`` events only the share is tested.
+
     Args:
         prediction: what the events should look like.
         sums: see :class:`Accumulator`.
@@ -281,7 +286,7 @@ def _tests_of(prediction: Expectation, all_sums: Array, word: str, chosen: tuple
     integrals = prediction.integrals[take].reshape(-1, n_functions)
     sums = all_sums[take].reshape(-1, n_functions)
     n_events = float((sums @ basis.unity).sum())
-    if n_events < 1:
+    if n_events < FEWEST_EVENTS:
         return []
     measured = sums / n_events
     n_bins = prediction.means.shape[1]
