@@ -1,7 +1,8 @@
 """Events a second of the sampler, beside a plain NumPy accept-reject of the same density in the same run.
 
 ``python -m darkpenguin.generator.bench`` (or ``make bench``): B0 -> K*0 mu mu of both flavours with a V of
-0.1 % width in the spectrum; columns of q2, angles and flavour, chunk after chunk into the same arrays.
+0.1 % width in the spectrum; columns of q2, angles and flavour, chunk after chunk into the same arrays. Then the whole
+chain: the Kpi mass with P and S wave, momenta of B, K, pi and leptons behind LHCb's beam, its geometry as a cut.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from ..physics.models import apply_settings, get_model
 from .backend import PRECISIONS, Backend, Columns, CpuBackend, GpuBackend, available_threads, missing_for_gpu
 from .console import show_table
 from .densities import Array
+from .generate import Plan, plan_run
+from .runcard import make_card
 from .tables import Table, channel_table
 
 CHANNEL, MODEL, SETTINGS = "B0->K*0mumu", "fig2", ("light_vectors.0.relative_width=0.001",)
 CHUNK = 1 << 20
+CHAIN_CHUNK = 1 << 18
 
 
 def best_rate(work: Callable[[], int], repeats: int) -> float:
@@ -109,13 +113,31 @@ def measure(events: int = 1 << 23, repeats: int = 5) -> list[tuple[str, str, str
     return rows
 
 
+def measure_chain(events: int = 1 << 23, repeats: int = 5) -> list[tuple[str, str, str, float]]:
+    """Rows of (what, precision, threads, events a second) of the chain of a detector, in memory, chunk after chunk."""
+    rows: list[tuple[str, str, str, float]] = []
+    for precision in PRECISIONS:
+        for threads in sorted({1, available_threads()}):
+            card = make_card(channels=CHANNEL, model=MODEL, kpi="swave", beam="lhcb-13tev", selection="lhcb",
+                             events=events, precision=precision, threads=threads)
+            plan = plan_run(card)
+
+            def stream(plan: Plan = plan) -> int:
+                return sum(len(columns["q2"]) for columns in plan.chunks(plan.parts[0], CHAIN_CHUNK, reuse=True))
+
+            stream()
+            rows.append(("Kpi, momenta, cut", precision, str(threads), best_rate(stream, repeats)))
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=float, default=2**23, help="events of a run")
     parser.add_argument("--repeats", type=int, default=5, help="runs, of which the fastest counts")
     options = parser.parse_args(arguments)
-    rows = measure(max(int(options.events), 1), max(options.repeats, 1))
+    size = max(int(options.events), 1), max(options.repeats, 1)
+    rows = [*measure(*size), *measure_chain(*size)]
     slowest = rows[0][3]
     show_table("", ("sampler", "precision", "threads", "M events/s", "ratio"),
                [(device, precision, threads, f"{rate / 1e6:.1f}", f"{rate / slowest:.0f}")

@@ -67,7 +67,7 @@ def sum_bins(kind: str, x: Any, angles: Sequence[Any], weights: Any, bins: Seque
     """Sums over events in bins low <= x < high, which may overlap; computed in the array library of the events.
 
     Args:
-        kind: of density, ``vector`` or ``scalar``.
+        kind: of density, ``vector``, ``kpi`` or ``scalar``.
         x: variable of the bins.
         angles: those of the density.
         weights: of the events.
@@ -114,7 +114,7 @@ def angular_observables(sums: BinSums, row: int, kind: str) -> Moments | None:
     covariance = (sums.ff[row] - cross - cross.T + w2 * np.outer(mean, mean)) / w**2
     covariance *= effective / (effective - 1.0)
     moments = observables(mean, effective, kind, covariance)
-    return _optimised(moments) if kind == "vector" else moments
+    return moments if kind == "scalar" else _optimised(moments)
 
 
 def _optimised(moments: Moments) -> Moments:

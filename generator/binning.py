@@ -110,6 +110,13 @@ class EventSource:
         share = float(entry["events"]) / max(float(entry["events_of_run"]), 1.0)
         return share * float(entry["expected_events_of_run"]) / float(entry["branching_fraction"])
 
+    def kind(self, index: int) -> str:
+        """Density of a channel's angles: ``kpi`` if an S wave was generated."""
+        if self.channels[index].spin == 0:
+            return "scalar"
+        kpi = self.file.provenance.get("card", {}).get("kpi", {})
+        return "kpi" if "m_kpi" in self.entries[index]["columns"] and kpi.get("s_wave", "none") != "none" else "vector"
+
     def need(self, column: str) -> None:
         """InputError for a column that the file does not have."""
         if column not in self.file.schema:
@@ -195,7 +202,7 @@ def bin_file(
     if isinstance(bins, Binning) and not any(chosen.values()):
         raise InputError(f"bins = {bins.name!r}: no bins for {', '.join(c.name for c in source.channels.values())}; "
                          f"it has {', '.join(bins.modes)}")
-    kinds = {index: "vector" if channel.spin == 1 else "scalar" for index, channel in source.channels.items()}
+    kinds = {index: source.kind(index) for index in source.channels}
     sums = {index: BinSums.zeros(len(chosen[index]), len(DENSITIES[kinds[index]].coefficients)) for index in chosen}
     for index, columns, weights in source.events():
         kept = weights != 0.0

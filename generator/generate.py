@@ -34,6 +34,7 @@ from .writers import EventWriter, check_target, open_writer, readable_size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .kpi_tables import KpiTable
     from .stages import Stage
 
 CHUNK = 1 << 20
@@ -76,7 +77,7 @@ class Part:
     """
 
     channel: Channel
-    table: Table
+    table: Table | KpiTable
     mean: float
     count: int
     first: int
@@ -90,13 +91,18 @@ class Part:
         return tuple(dict.fromkeys((*self.made, *(name for stage in self.stages for name in stage.adds))))
 
     @property
+    def momentum_names(self) -> tuple[str, ...]:
+        """Names of the momentum columns that this channel has."""
+        if not self.momenta:
+            return ()
+        from .momenta import momentum_columns
+
+        return momentum_columns(self.channel)
+
+    @property
     def made(self) -> tuple[str, ...]:
         """Names of the columns that there are before any stage."""
-        extra: tuple[str, ...] = ()
-        if self.momenta:
-            from .momenta import momentum_columns
-
-            extra = momentum_columns(self.channel)
+        extra = tuple(name for name in self.table.columns if name == "m_kpi") + self.momentum_names
         return ordered(("q2", *self.channel.angles, "flavour", "channel", "event", "weight", *extra))
 
 
@@ -151,6 +157,8 @@ class Plan:
         # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
         edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
         made: dict[str, Any] | None = None
+        moved: NDArray[Any] | None = None
+        constant: dict[str, Any] | None = None
         for low, high in pairwise(edges):
             n_rows = high - low
             out = None
@@ -163,11 +171,16 @@ class Plan:
                 made = dict(columns)
             library = _array_library(columns["q2"])
             columns = dict(columns)
-            columns["channel"] = library.full(n_rows, part.channel.index, dtype=np.int32)
-            columns["event"] = library.arange(part.first + low, part.first + high, dtype=np.uint64)
-            columns["weight"] = library.ones(n_rows, dtype=self.card.precision)
+            if constant is None or not reuse or len(constant["weight"]) < n_rows:
+                constant = {"channel": library.full(n_rows, part.channel.index, dtype=np.int32),
+                            "event": library.arange(n_rows, dtype=np.uint64),
+                            "weight": library.ones(n_rows, dtype=self.card.precision)}
+            columns |= {name: array[:n_rows] for name, array in constant.items()}
+            columns["event"] += np.uint64(part.first + low) - columns["event"][0]
             if self.card.beam is not None:
-                columns |= self._momenta(part, columns, low)
+                if moved is None or not reuse or moved.shape[1] < n_rows:
+                    moved = np.empty((len(part.momentum_names), n_rows), dtype=self.card.precision)
+                columns |= self._momenta(part, columns, low, moved[:, :n_rows])
             yield self._staged(part, columns)
             if progress is not None:
                 progress(n_rows)
@@ -177,18 +190,19 @@ class Plan:
         if part.stages:
             from .stages import Place
 
-            place = Place(part.channel, self.card.seed, part.first)
+            place = Place(part.channel, self.card.seed, part.first, self.card.model)
             for stage in part.stages:
                 columns = stage.apply(columns, place)
         return columns
 
-    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int) -> dict[str, Any]:
+    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int, out: NDArray[Any]) -> dict[str, Any]:
         """Return the momentum columns of a chunk: made on the CPU, kept where its other columns are."""
         from .momenta import momenta
 
         card, library = self.card, _array_library(columns["q2"])
         found = momenta(
-            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision
+            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision,
+            model=card.model, out=out,
         )
         return {name: library.asarray(column) for name, column in found.items()}
 
@@ -289,14 +303,7 @@ def plan_run(card: RunCard) -> Plan:
     parts = []
     first = 0
     for channel in card.registry():
-        table = channel_table(
-            channel,
-            card.model,
-            flavour=card.flavour,
-            convention=card.convention,
-            q2_ranges=card.q2,
-            vetoes=card.veto,
-        )
+        table = event_table(card, channel)
         lifetime = load_parameters()[f"tau_{channel.parent}"]
         rates = [float(rate) for rate in table.rates.values() if rate > 0.0]
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
@@ -327,6 +334,16 @@ def plan_run(card: RunCard) -> Plan:
     return Plan(card, tuple(parts), start, stop, backend)
 
 
+def event_table(card: RunCard, channel: Channel) -> Table | KpiTable:
+    """Build the table that the events of a channel are sampled from."""
+    decay = card.kpi_decay(channel)
+    if decay is None:
+        return channel_table(channel, card.model, card.flavour, card.convention, card.q2, card.veto)
+    from .kpi_tables import kpi_table
+
+    return kpi_table(decay, card.flavour, card.convention, card.q2, card.veto)
+
+
 def generate(
     channels: str | Sequence[str] | RunCard,
     model: str | Model | Mapping[str, Any] = "sm",
@@ -337,7 +354,9 @@ def generate(
     set: str | Sequence[str] = (),
     flavour: str = "both",
     convention: str = "lhcb",
+    kpi: str | Mapping[str, Any] = "narrow",
     beam: str | Mapping[str, Any] | None = None,
+    resolution: str | Mapping[str, Any] | None = None,
     selection: Any = None,
     efficiency: Any = None,
     q2: Sequence[Any] = (),
@@ -359,8 +378,12 @@ def generate(
         set: change of the model, such as ``light_vectors.0.mass=2.8``, or several.
         flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
         convention: of the angles, ``lhcb`` or ``theory``.
+        kpi: the Kpi pair of B -> K* l l: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``),
+            ``swave`` (the S wave too), or the fields of a :class:`~darkpenguin.physics.kpi.KpiSystem`.
         beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
             :func:`~darkpenguin.generator.momenta.resolve_beam`), for momenta in the laboratory.
+        resolution: what a detector makes of the momenta: ``lhcb``, ``belle2``, or the fields of a
+            :class:`~darkpenguin.generator.resolution.ResolutionSettings`.
         selection: cuts such as ``["lhcb", "pt(k) > 0.25"]``, or a dictionary of them and the mode, see
             :class:`~darkpenguin.generator.selection.SelectionSettings`.
         efficiency: maps of the probability that an event is kept and the mode: a dictionary, see
@@ -396,7 +419,9 @@ def generate(
             poisson=poisson,
             flavour=flavour,
             convention=convention,
+            kpi=kpi,
             beam=beam,
+            resolution=resolution,
             selection=selection,
             efficiency=efficiency,
             q2=q2,
@@ -530,10 +555,14 @@ def package_versions() -> dict[str, str]:
 def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     """Return what a card asks to be done to its events, in order: the files read and checked."""
     stages: list[Stage] = []
+    if card.resolution is not None:
+        from .resolution import ResolutionStage
+
+        stages.append(ResolutionStage(card.resolution, card.registry(), card.threads, card.beam))
     if card.selection is not None:
         from .selection import SelectionStage
 
-        stages.append(SelectionStage(card.selection))
+        stages.append(SelectionStage(card.selection, card.threads))
     if card.efficiency is not None:
         from .efficiency import EfficiencyStage
 

@@ -20,6 +20,9 @@ from .fits import FitResult, invert, minimise
 
 Array = npt.NDArray[np.float64]
 
+S_WAVE_OBSERVABLES = ("FS", "AS", "AS4", "AS5", "AS7", "AS8")
+"""Observables of the Kπ S wave (arXiv:1512.04442), in the order of the columns."""
+
 MOMENT_OBSERVABLES = ("FL", "S3", "S4", "S5", "AFB", "S7", "S8", "S9", "P5p")
 """Observables of B → V ℓℓ estimated here, in the order of the columns."""
 
@@ -59,8 +62,8 @@ def expected_moments(coefficients: npt.ArrayLike, kind: str = "vector") -> tuple
     """Mean and covariance, for one event, of the f_i when the events follow ``coefficients`` (any scale).
 
     Args:
-        coefficients: J_i, shape (..., 12) or (..., 3).
-        kind: ``vector`` or ``scalar``.
+        coefficients: J_i, shape (..., 12), (..., 19) or (..., 3).
+        kind: ``vector``, ``kpi`` or ``scalar``.
 
     Returns:
         means (..., n) and covariances (..., n, n).
@@ -73,7 +76,7 @@ def expected_moments(coefficients: npt.ArrayLike, kind: str = "vector") -> tuple
     j = np.asarray(coefficients, dtype=float)
     gram, triple = tensors(kind)
     # in both cases f_1s + f_1c = 1 (f_a = 1), so the rate is the moment of one
-    rate = np.sum(j * (gram[0] + gram[1] if kind == "vector" else gram[0]), axis=-1, keepdims=True)
+    rate = np.sum(j * (gram[0] if kind == "scalar" else gram[0] + gram[1]), axis=-1, keepdims=True)
     s = j / rate
     mean = np.sum(gram * s[..., None, :], axis=-1)
     second = np.sum(triple * s[..., None, None, :], axis=-1)
@@ -135,8 +138,12 @@ def observables(
     J_2s and J_2c by terms in m_ℓ²/q². The covariance is exact for the S_i at the estimated coefficients and
     first-order error propagation for P5'. With F_L outside (0, 1), or no event, P5' is NaN.
 
+    ``kpi``: those of the P wave, divided by its part 1 - F_S of the rate, and ``S_WAVE_OBSERVABLES``. The terms of the
+    S wave alone are told from those of the P wave as for massless leptons,
+    :math:`S_{1c} = (J_{1s} - 3J_{2s})/4` of the sums, and F_L is then :math:`J_{1c}` of the P wave over its rate.
+
     Args:
-        means: mean f_i, shape (..., 12), or (..., 3) for ``scalar``.
+        means: mean f_i, shape (..., 12), (..., 19) for ``kpi``, or (..., 3) for ``scalar``.
         events: number of events that were averaged, shape (...).
         kind: ``vector`` gives ``MOMENT_OBSERVABLES``; ``scalar`` gives AFB and FH.
         covariance_of_means: of the means, shape (..., 12, 12), where it is known otherwise (weighted events).
@@ -149,6 +156,8 @@ def observables(
         single = np.asarray(covariance_of_means, dtype=float) * n[..., None, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = single / n[..., None, None]
+        if kind == "kpi":
+            return _with_s_wave(m, covariance)
         rows = _linear(kind)
         values = np.sum(rows * m[..., None, :], axis=-1)
         cov = rows @ covariance @ rows.T
@@ -163,6 +172,33 @@ def observables(
         slope[..., 8, 0] = -0.5 * p5 * (1.0 - 2.0 * fl) / (fl * (1.0 - fl))
         full = slope @ cov @ np.swapaxes(slope, -1, -2)
     return Moments(np.concatenate([values, p5[..., None]], axis=-1), full, MOMENT_OBSERVABLES)
+
+
+def _with_s_wave(means: Array, covariance: Array) -> Moments:
+    """Observables of P and S wave from the means of the 19 functions."""
+    inverse = np.linalg.inv(tensors("kpi")[0])
+    s_wave = np.stack([
+        0.75 * (inverse[0] - 3.0 * inverse[2]),
+        2.25 * (inverse[12] - inverse[13] / 3.0),
+        *(1.5 * inverse[15:19]),
+    ])
+    p_wave = np.stack([
+        inverse[1] - s_wave[0] / 3.0,
+        *inverse[4:7],
+        0.75 * inverse[7] + 0.375 * inverse[8],
+        *inverse[9:12],
+    ])
+    of_s = np.sum(s_wave * means[..., None, :], axis=-1)
+    share = 1.0 - of_s[..., :1]
+    of_p = np.sum(p_wave * means[..., None, :], axis=-1) / share
+    p_slopes = (p_wave + of_p[..., None] * s_wave[0]) / share[..., None]
+    fl, s5 = of_p[..., :1], of_p[..., 3:4]
+    size = np.sqrt(fl * (1.0 - fl))
+    slope = p_slopes[..., 3:4, :] / size[..., None]
+    slope = slope - (0.5 * s5 * (1.0 - 2.0 * fl) / size**3)[..., None] * p_slopes[..., :1, :]
+    slopes = np.concatenate([p_slopes, slope, np.broadcast_to(s_wave, (*of_s.shape, 19))], axis=-2)
+    values = np.concatenate([of_p, s5 / size, of_s], axis=-1)
+    return Moments(values, slopes @ covariance @ np.swapaxes(slopes, -1, -2), MOMENT_OBSERVABLES + S_WAVE_OBSERVABLES)
 
 
 def expected_observables(coefficients: npt.ArrayLike, kind: str = "vector") -> Moments:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import uproot
-from darkpenguin import InputError, get_channel, make_card, read_events, run
+from darkpenguin import InputError, get_channel, get_model, make_card, read_events, run
 from darkpenguin.generator.bin_sums import BinSums, angular_observables, sum_bins
 from darkpenguin.generator.binning import BinnedValue, bin_file, binnings, parse_bins
 from darkpenguin.generator.densities import VECTOR
@@ -235,3 +235,23 @@ def test_empty_bins_give_a_yield_of_nothing(sample):
     rows = bin_file(sample, ((7.0, 8.0),))
     assert {(row.quantity, row.value) for row in rows if row.channel == "B+->K+mumu"} == {("yield", 0.0)}
     assert angular_observables(BinSums.zeros(1, 12), 0, "vector") is None
+
+
+def test_s_wave_files_have_s_wave_observables(tmp_path):
+    """F_S and A_S of a file against quadrature, 5 standard errors (1e-6 for both)."""
+    from darkpenguin.physics.angular import quadrature
+    from darkpenguin.physics.kpi import KpiDecay, resolve_kpi, s_wave_fraction
+
+    for kpi in ("swave", "pwave"):
+        run(make_card(channels="B0->K*0ee", events=100_000, seed=4, kpi=kpi, q2=[[2.0, 4.0]],
+                      output=str(tmp_path / f"{kpi}.root")))
+    assert "FS" not in {row.quantity for row in bin_file(tmp_path / "pwave.root", [(2.0, 4.0)])}
+    found = {row.quantity: row for row in bin_file(tmp_path / "swave.root", [(2.0, 4.0)])}
+    decay = KpiDecay(get_channel("B0->K*0ee"), get_model("sm"), resolve_kpi("swave"))
+    q2, weights = quadrature(decay.breakpoints(), 2.0, 4.0)
+    total = sum(decay.spectrum(q2, flavour) @ weights for flavour in (1, -1))
+    rate = np.array([1.5, 0.75, -0.5, -0.25, *[0.0] * 15]) @ total
+    exact = {"FS": s_wave_fraction(decay, (2.0, 4.0)), "AS": 2.25 * (total[12] - total[13] / 3) / rate}
+    for name, value in exact.items():
+        assert abs(found[name].value - value) < 5 * found[name].error
+    assert exact["AS"] > 10 * found["AS"].error
