@@ -198,6 +198,15 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
+def check_threads(threads: int) -> None:
+    """InputError unless this process may use so many threads.
+
+    >>> check_threads(1)
+    """
+    if not 1 <= threads <= available_threads():
+        raise InputError(f"threads = {threads}: this process may use 1 to {available_threads()}")
+
+
 def missing_for_gpu() -> str | None:
     """What a GPU run lacks here, None if nothing.
 
@@ -238,12 +247,11 @@ def select_backend(device: str = "auto", precision: str = "float64", threads: in
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r}: one of {', '.join(PRECISIONS)}")
     chosen: Precision = "float32" if precision == "float32" else "float64"
-    available = available_threads()
-    if threads is not None and not 1 <= threads <= available:
-        raise InputError(f"threads = {threads}: this process may use 1 to {available}")
+    if threads is not None:
+        check_threads(threads)
     missing = None if device == "cpu" else missing_for_gpu()
     if device == "gpu" and missing is not None:
         raise InputError(f"device = 'gpu': {missing}; use 'cpu', or 'auto' for a GPU where there is one")
     if device != "cpu" and missing is None:
         return GpuBackend(chosen, "auto: a GPU is there" if device == "auto" else "")
-    return CpuBackend(chosen, threads or available, f"auto: {missing}" if device == "auto" else "")
+    return CpuBackend(chosen, threads or available_threads(), f"auto: {missing}" if device == "auto" else "")

@@ -85,6 +85,10 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:  # the reader of our output went away, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
+        except OSError as error:  # a disk that fills up, a file without permission
+            _stop(f"error: {error.filename or 'output'}: {error.strerror or error}", EXIT_INPUT)
+        except MemoryError:
+            _stop("error: the memory does not suffice; ask for less at a time", EXIT_INPUT)
 
     return guarded
 
@@ -224,7 +228,7 @@ def generate(
     """Generate events into a ROOT or Parquet file, from a run card or from options."""
     from .commands import run_card
     from .efficiency import merge_settings
-    from .runcard import make_card, read_card
+    from .runcard import make_card, read_card, settings_of
     from .selection import merge_selection
 
     if card is not None and card_option is not None:
@@ -232,9 +236,9 @@ def generate(
     name = card if card is not None else card_option
     base = read_card(name) if name is not None else {}
     base.setdefault("output", "events.root")
-    known = base.pop("set", ())
+    known = settings_of(base.pop("set", ()))
     if model is None:  # changes of the card's own model stay, those on the command line come on top
-        settings = [*([known] if isinstance(known, str) else known), *(settings or ())]
+        settings = [*known, *(settings or ())]
     checked = make_card(
         base,
         channels=channel,

@@ -10,7 +10,7 @@ from ..kinematics.errors import InputError
 from .console import note, progress_bar, show_table, waiting
 from .generate import RunReport, check_files, check_space, execute, plan_run
 from .runcard import RunCard
-from .writers import EventFile, check_target
+from .writers import EventFile, check_figure
 
 if TYPE_CHECKING:
     from .validate import Verdict
@@ -74,6 +74,8 @@ def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
 
 
 def _show_verdict_line(verdict: Verdict) -> None:
+    from .validate import FEWEST_EVENTS
+
     n_tests = sum(len(item.tests) for item in verdict.channels)
     word = "agrees with" if verdict.passed else "does NOT agree with"
     print(
@@ -85,6 +87,8 @@ def _show_verdict_line(verdict: Verdict) -> None:
     for item in verdict.channels:
         for problem in item.problems:
             print(f"  problem in {item.channel}: {problem}")
+        if item.events < FEWEST_EVENTS:
+            print(f"  {item.channel}: {item.events} events are too few for tests of moments and spectrum")
 
 
 def validate_and_show(
@@ -98,7 +102,7 @@ def validate_and_show(
             f"false-alarm = {false_alarm:g}: allowed are probabilities between 0 and 1, such as 1e-6"
         )
     for figure in figures:
-        check_target(figure, overwrite=overwrite)
+        check_figure(figure, overwrite)
     began = time.perf_counter()
     with progress_bar("validating", EventFile(path).rows) as progress:
         verdict = validate_file(path, false_alarm, progress, threads)
@@ -126,7 +130,7 @@ def validate_and_show(
         )
     _show_verdict_line(verdict)
     note(f"{time.perf_counter() - began:.2f} s")
-    if figures:
+    if figures and verdict.channels:
         from .plots import draw_verdict, save_figure
 
         save_figure(draw_verdict(verdict), figures, overwrite=overwrite)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from ..kinematics.errors import InputError
 from ..physics.channels import Channel
 from ..physics.models import Model
 from ..physics.parameters import load_parameters
+from ..physics.widths import visible_width
 from .backend import Backend, select_backend
 from .events import ANGLES, UNITS, EventSample, ordered
-from .runcard import RunCard, make_card, read_card
+from .runcard import MAXIMUM_EVENTS, RunCard, make_card, read_card
 from .tables import Table, channel_table
 from .writers import EventWriter, check_target, open_writer, readable_size
 
@@ -296,6 +298,7 @@ def plan_run(card: RunCard) -> Plan:
     """
     backend = select_backend(device=card.device, precision=card.precision, threads=card.threads)
     stages = _make_stages(card)
+    _check_widths(card.model)
     parts = []
     first = 0
     for channel in card.registry():
@@ -305,6 +308,11 @@ def plan_run(card: RunCard) -> Plan:
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
         share = 1.0 if card.flavour == "both" else 0.5
         mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching
+        if mean > MAXIMUM_EVENTS:
+            raise InputError(
+                f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected, and a run has "
+                f"{MAXIMUM_EVENTS:.1e} at most; lower it to {MAXIMUM_EVENTS / (share * branching):.1e}"
+            )
         count = _draw(card.seed, channel.index, mean) if card.poisson else round(mean)
         if count == 0 and not card.poisson:
             raise InputError(
@@ -342,7 +350,7 @@ def generate(
     *,
     b_mesons: float | None = None,
     poisson: bool = False,
-    set: Sequence[str] = (),
+    set: str | Sequence[str] = (),
     flavour: str = "both",
     convention: str = "lhcb",
     kpi: str | Mapping[str, Any] = "narrow",
@@ -366,7 +374,7 @@ def generate(
         events: events of each channel.
         b_mesons: instead of ``events``: B mesons of each charge, conjugates included.
         poisson: draw the number of events from a Poisson distribution.
-        set: changes of the model, such as ``light_vectors.0.mass=2.8``.
+        set: change of the model, such as ``light_vectors.0.mass=2.8``, or several.
         flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
         convention: of the angles, ``lhcb`` or ``theory``.
         kpi: the Kpi pair of B -> K* l l: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``),
@@ -404,7 +412,7 @@ def generate(
         card = make_card(
             channels=channels,
             model=model,
-            set=tuple(set),
+            set=set,
             events=events,
             b_mesons=b_mesons,
             poisson=poisson,
@@ -431,13 +439,16 @@ def generate(
         for part in plan.parts
         for columns in plan.chunks(part, size=max(CHUNK, plan.stop - plan.start))
     ]
-    provenance = plan.provenance(names)
+    provenance, schema = plan.provenance(names), plan.schema(names)
     if not samples:
-        return EventSample(
-            {name: np.empty(0, dtype) for name, dtype in plan.schema(names).items()}, provenance
-        )
+        return EventSample({name: np.empty(0, dtype) for name, dtype in schema.items()}, provenance)
     joined = samples[0] if len(samples) == 1 else EventSample.concatenate(samples)
-    return EventSample(joined.columns, provenance)
+    library = _array_library(joined["q2"])
+    columns = {  # those of the whole run, also where its part has only channels without some of them
+        name: joined[name] if name in joined.names else library.full(len(joined), np.nan, dtype=dtype)
+        for name, dtype in schema.items()
+    }
+    return EventSample(columns, provenance)
 
 
 def run(card: RunCard | str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> RunReport:
@@ -556,6 +567,19 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
 
         stages.append(EfficiencyStage.from_settings(card.efficiency, card.registry()))
     return tuple(stages)
+
+
+def _check_widths(model: Model) -> None:
+    """RuntimeWarning for a light vector whose decays into leptons alone are more than its total width."""
+    for number, vector in enumerate(model.light_vectors):
+        partial = visible_width(vector)
+        if partial > vector.total_width:
+            warnings.warn(
+                f"light_vectors[{number}]: its couplings to leptons alone give a width of {partial:.3g} GeV, more than "
+                f"the total of {vector.total_width:.3g} GeV; rates at its peak are too large, raise the width",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def _draw(seed: int, stream: int, mean: float) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..kinematics.errors import InputError
 from ..physics.channels import CHANNELS
 from ..physics.models import BENCHMARKS, Model
 from .console import note, show_table
 from .runcard import builtin_cards, parse_number, parse_window, read_card
-from .writers import check_target
+from .writers import check_figure, check_target
 
 
 def list_channels() -> None:
@@ -87,7 +87,12 @@ def write_card(path: str, card: str, overwrite: bool) -> None:
     source = builtin_cards().get(card)
     if source is None:
         raise InputError(f"card = {card!r}: built-in cards are {', '.join(builtin_cards())}")
-    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(source.read_bytes())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
     print(f"{target} written; run it with `darkpenguin generate {target}`")
 
 
@@ -108,9 +113,7 @@ def predict_observables(
     if format not in ("table", "csv"):
         raise InputError(f"format = {format!r}: allowed are table, csv")
     for figure in figures:
-        check_target(figure, overwrite=overwrite)
-        if Path(figure).suffix.lower() not in (".png", ".pdf"):
-            raise InputError(f"figure = {figure!r}: a figure is a .png or a .pdf")
+        check_figure(figure, overwrite)
     if bins is not None and q2 is not None:
         raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
     edges = None if bins is None else [parse_number(part, "bins") for part in bins.split(",")]

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kinematics.errors import InputError
+from ..physics.angular import breakpoints
 from ..physics.channels import CHANNELS
 from ..physics.models import Model, get_model
-from .expectation import FLAVOURS
-from .predict import MeasuredRatio, label_of, predict
-from .writers import check_target
+from ..physics.observables import OBSERVABLES, curve
+from .expectation import FLAVOURS, Array
+from .predict import MeasuredRatio, channel_of, label_of, predict
+from .writers import check_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,10 +69,8 @@ def save_figure(figure: Figure, paths: Sequence[str | os.PathLike[str]], overwri
     import matplotlib.pyplot as plt
 
     for path in paths:
-        suffix = Path(path).suffix.lower()
-        if suffix not in (".png", ".pdf"):
-            raise InputError(f"figure = {str(path)!r}: a figure is a .png or a .pdf")
-        target = check_target(path, overwrite=overwrite)
+        target = check_figure(path, overwrite)
+        suffix = target.suffix.lower()
         temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
         metadata = {"Creator": "darkpenguin", "CreationDate": None} if suffix == ".pdf" else None
         try:
@@ -121,14 +120,7 @@ def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: S
                 (("Standard Model", get_model("sm")), (_title(model), model)),
                 strict=False,
             ):
-                rows = predict([name], model=shown, q2=(0.06, high), points=400)
-                axis.plot(
-                    [row.q2_min for row in rows],
-                    [row.value for row in rows],
-                    style,
-                    color=colour,
-                    label=title,
-                )
+                axis.plot(*smooth_curve(name, shown, (0.06, high)), style, color=colour, label=title)
             points = [point for point in measured if point.hadron == hadron]
             if points:
                 _draw_points(axis, points)
@@ -188,14 +180,7 @@ def draw_predictions(
                 shown.append((_title(model), model, "-"))
             for colour, (title, which, style) in zip(PALETTE, shown, strict=False):
                 limits = window if edges is None else (max(min(edges), 0.05), max(edges))
-                rows = predict([name], model=which, q2=limits, points=300, channel=channel)
-                axis.plot(
-                    [row.q2_min for row in rows],
-                    [row.value for row in rows],
-                    style,
-                    color=colour,
-                    label=title,
-                )
+                axis.plot(*smooth_curve(name, which, limits, channel), style, color=colour, label=title)
                 if edges is not None:
                     for row in predict([name], model=which, bins=edges, channel=channel):
                         axis.plot(
@@ -203,8 +188,29 @@ def draw_predictions(
                         )
             axis.set_xlabel(Q2_LABEL)
             axis.set_ylabel(label_of(name))
+            if OBSERVABLES[name].denominator is None:
+                axis.set_title(f"${channel_of(name, channel).latex}$", fontsize=15)
             axis.legend(loc="best")
     return _as_figure(figure)
+
+
+def smooth_curve(
+    observable: str, model: Model, window: tuple[float, float] | None = None, channel: str | None = None
+) -> tuple[Array, Array]:
+    """Return q2 (GeV^2) and an observable for a line: even points, and more where V is, so that a narrow one shows.
+
+    >>> from darkpenguin.physics.models import apply_settings
+    >>> narrow = apply_settings(get_model("fig2"), "light_vectors.0.relative_width=1e-4")
+    >>> q2, value = smooth_curve("R_K+", narrow, (1.0, 19.0))
+    >>> bool(value.max() > 1000), len(q2) < 1000
+    (True, True)
+    """
+    even = np.array([row.q2_min for row in predict(observable, model, q2=window, points=300, channel=channel)])
+    edges = breakpoints(channel_of(observable, channel), model)
+    close = np.interp(np.arange(0, len(edges) - 1, 0.25), np.arange(len(edges)), edges)
+    # not at the ends: there the points close in on the edges of phase space, where ratios diverge
+    q2 = np.union1d(even, close[(close > even[1]) & (close < even[-2])])
+    return q2, curve(observable, model, q2, None if OBSERVABLES[observable].denominator else channel)
 
 
 def draw_verdict(verdict: Verdict) -> Figure:
@@ -237,7 +243,8 @@ def _draw_pulls(axis: Axes, item: ChannelVerdict) -> None:
     axis.set_ylim(-limit, 1.4 * limit)  # room for the legend
     axis.set_ylabel("pull of the moment")
     axis.set_title(f"${CHANNELS[item.channel].latex}$, {item.events:,} events", fontsize=15)
-    axis.legend(loc="upper right", ncols=3)
+    if tests:
+        axis.legend(loc="upper right", ncols=3)
 
 
 def _draw_spectrum(axis: Axes, item: ChannelVerdict) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kinematics.errors import InputError
-from ..physics.channels import CHANNELS, Channel
+from ..physics.channels import CHANNELS, Channel, get_channel
 from ..physics.models import Model
 from ..physics.observables import OBSERVABLES, Observable, binned, curve, get_observable
 from .writers import EventFile
@@ -88,7 +88,7 @@ def predict(
             ]
         return found
     for row in rows:
-        threshold, endpoint = _limits(row, channel)
+        threshold, endpoint = channel_of(row.name, channel).q2_limits()
         low, high = q2 if q2 is not None else (threshold, endpoint)
         if not max(low, threshold) < min(high, endpoint):
             raise InputError(
@@ -174,7 +174,10 @@ def lepton_pairs(names: Collection[str]) -> list[tuple[Channel, Channel]]:
 
 def _pairs(edges: Sequence[float]) -> list[tuple[float, float]]:
     """Return bins from their edges."""
-    values = [float(edge) for edge in edges]
+    try:
+        values = [float(edge) for edge in edges]
+    except (TypeError, ValueError):
+        raise InputError(f"bins = {edges!r}: a sequence of numbers is needed, for example [1.1, 6]") from None
     if len(values) < 2:
         raise InputError(f"bins = {values}: two edges at least, for example 1.1,6")
     for low, high in pairwise(values):
@@ -190,11 +193,14 @@ def _channel_for(row: Observable, channel: str | None) -> str | None:
     return None if row.denominator is not None else channel
 
 
-def _limits(row: Observable, channel: str | None) -> tuple[float, float]:
-    from ..physics.channels import get_channel
+def channel_of(observable: str, channel: str | None = None) -> Channel:
+    """Return the channel that an observable is evaluated on; of a ratio, that of the muons.
 
-    low, high = get_channel(_channel_for(row, channel) or row.channel).q2_limits()
-    return low, high
+    >>> channel_of("P5p").name, channel_of("R_K+", "B0->K*0mumu").name
+    ('B0->K*0mumu', 'B+->K+mumu')
+    """
+    row = get_observable(observable)
+    return get_channel(_channel_for(row, channel) or row.channel)
 
 
 def observable_names() -> tuple[str, ...]:

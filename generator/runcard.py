@@ -180,6 +180,22 @@ def _vetoes(value: Any) -> Any:
     raise InputError(f"veto = {value!r}: write names ({', '.join(VETOES)}) or pairs [MIN, MAX] in GeV^2")
 
 
+def settings_of(value: Any) -> tuple[str, ...]:
+    """Return the changes of a model as KEY=VALUE texts, from one or a list of them.
+
+    Raises:
+        InputError: something else.
+
+    Example:
+        >>> settings_of("light_vectors.0.mass=2.8")
+        ('light_vectors.0.mass=2.8',)
+    """
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"set = {value!r}: write KEY=VALUE or a list of such, say light_vectors.0.mass=2.8")
+    return tuple(texts)
+
+
 def _channels(value: Any) -> Any:
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not names:
@@ -297,6 +313,13 @@ class RunCard(BaseModel):
             raise InputError(f"b_mesons = {value!r}: allowed are numbers above 0, up to 1e30")
         return number
 
+    @field_validator("seed", "threads", mode="before")
+    @classmethod
+    def _integer(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("a whole number is needed, not true or false")
+        return value
+
     @field_validator("range", mode="before")
     @classmethod
     def _range(cls, value: Any) -> Any:
@@ -314,11 +337,8 @@ class RunCard(BaseModel):
     @field_validator("output")
     @classmethod
     def _output(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                value.format(channel="x")
-            except (KeyError, IndexError, ValueError):
-                raise InputError(f"output = {value!r}: only {{channel}} may stand in braces") from None
+        if value is not None and set("{}") & set(value.replace("{channel}", "")):
+            raise InputError(f"output = {value!r}: only {{channel}} may stand in braces")
         return value
 
     @model_validator(mode="before")
@@ -329,8 +349,7 @@ class RunCard(BaseModel):
             return data
         data = dict(data)
         model = data.get("model", "sm")
-        settings = data.pop("set", ())
-        settings = (settings,) if isinstance(settings, str) else tuple(settings)
+        settings = settings_of(data.pop("set", ()))
         if isinstance(model, str):
             model = get_model(model)
         elif isinstance(model, Mapping):
@@ -412,7 +431,7 @@ class RunCard(BaseModel):
             return {}
         files: dict[str, tuple[str, ...]] = {}
         for name in self.channels:
-            file = self.output.format(channel=file_word(name))
+            file = self.output.replace("{channel}", file_word(name))
             files[file] = (*files.get(file, ()), name)
         return files
 

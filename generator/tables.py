@@ -34,6 +34,7 @@ MAX_NODES = 1_000_000
 """More nodes than this means a density that is not piecewise smooth."""
 
 _CELLS_PER_RANGE = 16      # what the search for structure begins with, besides the breakpoints
+_AT_QUARTERS = 0.95        # of the tolerance: the largest error of a cell lies between them, 4 % higher at most
 _EDGE = 1e-4               # zone of the threshold (relative) and of the endpoint (GeV^2)
 
 
@@ -364,8 +365,9 @@ def place_nodes(
 
     ``rate`` are the weights that make the local scale of the errors out of the function's values.
     """
-    cells = _refine(function, _first_edges(selected, breakpoints), rate, phase_space, tolerance)
-    return _nodes(*cells, rate, tolerance)
+    zones = phase_space[0] * (1 + _EDGE), phase_space[1] - _EDGE   # a cell is in one of them or not, never both
+    edges = _first_edges(selected, np.append(breakpoints, zones))
+    return _nodes(*_refine(function, edges, rate, zones, tolerance), rate, tolerance)
 
 
 def _first_edges(selected: Array, breakpoints: Sequence[float] | Array) -> Array:
@@ -380,9 +382,11 @@ def _first_edges(selected: Array, breakpoints: Sequence[float] | Array) -> Array
 
 
 def _refine(
-    function: Coefficients, edges: Array, rate: Array, phase_space: tuple[float, float], tolerance: float
+    function: Coefficients, edges: Array, rate: Array, zones: tuple[float, float], tolerance: float
 ) -> tuple[Array, Array, Array, Array]:
     """Bisect cells until linear interpolation is good at their quarters.
+
+    Below and above ``zones`` the errors are measured by the spectrum's maximum.
 
     Returns the cells sorted by q2 as (lower edge, upper edge, J at the lower edge, J at the upper edge), J
     with shape (n_coefficients, n) and taken from inside the cell: at a jump, neighbours differ.
@@ -398,7 +402,6 @@ def _refine(
     values = evaluate(np.concatenate([np.nextafter(low, high), 0.5 * (low + high), np.nextafter(high, low)]))
     v0, v2, v4 = np.split(values, 3, axis=1)
     maximum = float((rate @ values).max())
-    near = (phase_space[0] * (1 + _EDGE), phase_space[1] - _EDGE)
     done: list[tuple[Array, Array, Array, Array]] = []
     n_done = 0
     while len(low):
@@ -409,9 +412,9 @@ def _refine(
         for fraction, exact in ((0.25, v1), (0.5, v2), (0.75, v3)):
             x = low + fraction * width
             local = np.abs(rate @ exact)
-            scale = np.where((x < near[0]) | (x > near[1]), maximum, local)
+            scale = np.where((x < zones[0]) | (x > zones[1]), maximum, local)
             linear = (1 - fraction) * v0 + fraction * v4
-            bad |= (np.abs(exact - linear) > tolerance * scale).any(axis=0)
+            bad |= (np.abs(exact - linear) > _AT_QUARTERS * tolerance * scale).any(axis=0)
         bad &= width > 1e-13 * high       # a jump that nobody announced: as sharp as the numbers allow
         good = ~bad
         done.append((low[good], high[good], v0[:, good], v4[:, good]))

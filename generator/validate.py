@@ -24,7 +24,7 @@ from ..physics.channels import KPI_COEFFICIENTS, Channel, get_channel
 from ..physics.kpi import KpiDecay
 from ..physics.models import Model
 from ..physics.parameters import load_parameters
-from .backend import available_threads
+from .backend import available_threads, check_threads
 from .events import to_host
 from .expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from .runcard import RunCard, make_card
@@ -42,6 +42,9 @@ N_BINS = 50
 
 EVENTS_PER_BIN = 400
 """Fewest events expected in a bin: below, pulls are not Gaussian enough for the false-alarm rate."""
+
+FEWEST_EVENTS = 300
+"""Fewest events of a flavour, or of both, whose moments are tested: means of fewer have tails beyond Gaussian ones."""
 
 
 SUMS: Mapping[int, Callable[..., None]] = MappingProxyType({3: sum_scalar, 12: sum_vector, 19: sum_kpi})
@@ -289,7 +292,7 @@ def compare(prediction: Expectation, sums: Array, variable: str = "q2") -> tuple
     - ``moments in bins``: chi-square of all moments in all bins, correlations included;
     - ``flavour``: share of the flavour +1.
 
-    In bins of another variable, the two chi-squares.
+    In bins of another variable, the two chi-squares. Of fewer than ``FEWEST_EVENTS`` events only the share is tested.
 
     Args:
         prediction: what the events should look like.
@@ -333,7 +336,7 @@ def _tests_of(
     integrals = prediction.integrals[take].reshape(-1, n_functions)
     sums = all_sums[take].reshape(-1, n_functions)
     n_events = float((sums @ basis.unity).sum())
-    if n_events < 1:
+    if n_events < FEWEST_EVENTS:
         return []
     measured = sums / n_events
     tests = _chi_squares(prediction, word, variable, n_events, measured, mean, second)
@@ -428,8 +431,13 @@ def validate_file(
             f"file = {str(path)!r}: made with {card.altered}, so its events are no longer "
             "those that were generated, which is what is validated; `darkpenguin bin --unfold` goes back to them"
         )
-    entries = {entry["index"]: entry for entry in file.provenance["channels"]}
+    if threads is not None:
+        check_threads(threads)
+    entries = _entries(file)
     problems: list[str] = []
+    missing = {name for entry in entries.values() for name in entry["columns"]} - set(file.schema)
+    if missing:
+        return Verdict(Path(path), (), (f"no column {', '.join(sorted(missing))}",), false_alarm)
     if file.rows != file.provenance["events"]:
         problems.append(f"{file.rows} events instead of the {file.provenance['events']} in the provenance")
     readers: dict[int, _ChannelReader] = {}
@@ -466,6 +474,21 @@ def card_of(file: EventFile) -> RunCard:
             f"file = {str(file.path)!r}: no run card in its provenance, so nothing to compare with"
         )
     return make_card(card)
+
+
+def _entries(file: EventFile) -> dict[int, Mapping[str, Any]]:
+    """Return what the provenance says of each channel, by number, once it is known to say all that is needed."""
+    needed = {"name", "index", "columns", "events", "events_of_run", "first_event_of_run", "rates"}
+    entries = file.provenance["channels"]
+    lacking = {"events", "range"} - set(file.provenance)
+    for entry in entries:
+        lacking |= needed - set(entry)
+    if lacking:
+        raise InputError(
+            f"file = {str(file.path)!r}: its provenance does not say {', '.join(sorted(lacking))}, so there is "
+            "nothing to compare with"
+        )
+    return {int(entry["index"]): entry for entry in entries}
 
 
 class _ChannelReader:

@@ -6,6 +6,7 @@ called ``provenance`` beside the tree; in Parquet it is the schema's metadata un
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -85,6 +86,11 @@ def check_target(path: str | os.PathLike[str], n_bytes: int = 0, overwrite: bool
     """
     target = Path(path)
     folder = target.parent
+    try:
+        os.stat(folder / f".{target.name}.{os.getpid()}.part")  # the name under which it is written
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"output = {str(path)[:60]!r}...: {error.strerror}; choose a shorter one") from None
     if not folder.exists():
         raise InputError(
             f"output = {str(path)!r}: there is no folder {str(folder)!r}; make it, or name another"
@@ -106,6 +112,17 @@ def check_target(path: str | os.PathLike[str], n_bytes: int = 0, overwrite: bool
             f"{readable_size(free)} free; ask for fewer events, a part (--range), or another disk"
         )
     return target
+
+
+def check_figure(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Return the path of a figure that can be written, before any work is done for it.
+
+    Raises:
+        InputError: an ending that is not .png or .pdf; see also :func:`check_target`.
+    """
+    if Path(path).suffix.lower() not in (".png", ".pdf"):
+        raise InputError(f"figure = {str(path)!r}: a figure is a .png or a .pdf")
+    return check_target(path, overwrite=overwrite)
 
 
 def readable_size(n_bytes: float) -> str:
@@ -336,10 +353,13 @@ class EventFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"file = {str(path)!r}: there is no such file")
-        with self.path.open("rb") as stream:
-            magic = stream.read(4)
+        try:
+            if not self.path.is_file():
+                raise InputError(f"file = {str(path)!r}: there is no such file")
+            with self.path.open("rb") as stream:
+                magic = stream.read(4)
+        except OSError as error:
+            raise InputError(f"file = {str(path)!r}: {error.strerror}") from None
         openers = {b"root": self._open_root, b"PAR1": self._open_parquet}
         if magic not in openers:
             raise InputError(f"file = {str(path)!r}: neither a ROOT nor a Parquet file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -61,3 +62,28 @@ def write_atomically(path: Path, content: bytes) -> bool:
             Path(temporary).unlink(missing_ok=True)
         return False
     return True
+
+
+def write_checked(path: Path, content: bytes) -> bool:
+    """`write_atomically`, with a checksum in front that `read_checked` asks for.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_checked(pathlib.Path(folder) / "a", b"x"), read_checked(pathlib.Path(folder) / "a")
+    (True, b'x')
+    """
+    return write_atomically(path, hashlib.sha256(content).digest() + content)
+
+
+def read_checked(path: Path) -> bytes:
+    """What `write_checked` wrote, to the bit: a cache that is a little wrong would be wrong physics.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not what was written.
+    """
+    stored = path.read_bytes()
+    digest, content = stored[:32], stored[32:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("checksum differs")
+    return content

@@ -31,7 +31,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
-from .cache import cache_folder, write_atomically
+from .cache import cache_folder, read_checked, write_checked
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -108,17 +108,12 @@ class CompiledCache(NullCache):  # type: ignore[misc]
     def _load(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         file = self._file(sig, target_context.codegen())
+        if file is None:
+            return None
         try:
-            content = file.read_bytes() if file is not None else None
+            return CompileResult._rebuild(target_context, *pickle.loads(read_checked(file)))
         except OSError:
             return None
-        if content is None:
-            return None
-        try:
-            digest, payload = content[:32], content[32:]
-            if hashlib.sha256(payload).digest() != digest:
-                raise ValueError("checksum differs")
-            return CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception as damage:   # whatever is wrong with the file, compiling is the way out
             warnings.warn(f"compiled code in {file} is unusable ({damage}); it is rebuilt", stacklevel=2)
             return None
@@ -130,8 +125,7 @@ class CompiledCache(NullCache):  # type: ignore[misc]
             return
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            payload = dumps(cres._reduce())
-            write_atomically(file, hashlib.sha256(payload).digest() + payload)
+            write_checked(file, dumps(cres._reduce()))
 
 
 def scalar(function: Function) -> Function:

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.cache import cache_folder, write_atomically
+from ..kinematics.cache import cache_folder, read_checked, write_checked
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
 from .models import Model
@@ -230,7 +230,7 @@ def _standard_model(parent: str, hadron: str, spin: int) -> StandardModel:
             warnings.warn(message, RuntimeWarning, stacklevel=3)
     model = _build(parent, hadron, spin, parameters)
     if path is not None:
-        write_atomically(path, _to_bytes(model))
+        write_checked(path, _to_bytes(model))
     return model
 
 
@@ -250,7 +250,7 @@ def _to_bytes(model: StandardModel) -> bytes:
 
 
 def _read(path: Path) -> StandardModel:
-    with np.load(path, allow_pickle=False) as stored:
+    with np.load(io.BytesIO(read_checked(path)), allow_pickle=False) as stored:
         data = {name: stored[name] for name in stored.files}
     smooth = PiecewiseChebyshev(**{f.name: data.pop(f"smooth_{f.name}") for f in fields(PiecewiseChebyshev)})
     plain = {name: value.item() if value.ndim == 0 else value for name, value in data.items()}

@@ -37,10 +37,22 @@ ComplexArray = npt.NDArray[np.complex128]
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
 
-def _to_complex(value: object) -> complex:
-    """A number, text such as "1e-9+2e-9j", or [re, im]; NaN and infinities are refused."""
+LARGEST = 1e6
+"""Largest coupling, mass and width (GeV): beyond any sense, it keeps amplitudes finite in double precision."""
+
+NARROWEST = 1e-9
+"""Smallest Γ/m of a light vector: what double precision resolves in q2."""
+
+
+def _not_a_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _to_complex(value: object) -> complex:
+    """A number, text such as "1e-9+2e-9j", or [re, im]; NaN and infinities are refused."""
+    _not_a_bool(value)
     if isinstance(value, str):
         try:
             number = complex(value.replace(" ", "").replace("i", "j"))
@@ -56,6 +68,8 @@ def _to_complex(value: object) -> complex:
         raise ValueError('a number, text such as "1e-9+2e-9j", or [re, im] is needed')
     if not cmath.isfinite(number):
         raise ValueError("a finite number is needed")
+    if abs(number) > LARGEST:
+        raise ValueError(f"should be at most {LARGEST:g} in size")
     return number
 
 
@@ -63,12 +77,13 @@ def _from_complex(value: complex) -> float | list[float]:
     return [value.real, value.imag] if value.imag else value.real
 
 
-Coupling = Annotated[float, Field(allow_inf_nan=False)]
+_Number = Annotated[float, BeforeValidator(_not_a_bool), Field(le=LARGEST, allow_inf_nan=False)]
+Coupling = Annotated[_Number, Field(ge=-LARGEST)]
 Complex = Annotated[
     complex, BeforeValidator(_to_complex), PlainSerializer(_from_complex, when_used="json")
 ]
-Mass = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveMass = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Mass = Annotated[_Number, Field(ge=0)]
+PositiveMass = Annotated[_Number, Field(gt=0)]
 
 
 class _Frozen(BaseModel):
@@ -92,7 +107,7 @@ class LightVector(_Frozen):
     """
 
     name: str = "V"
-    mass: PositiveMass
+    mass: Annotated[PositiveMass, Field(ge=1 / LARGEST)]
     width: PositiveMass | None = None
     relative_width: PositiveMass | None = None
     g_bs: Complex = 0j
@@ -102,7 +117,7 @@ class LightVector(_Frozen):
     g_e_v: Coupling = 0.0
     g_e_a: Coupling = 0.0
     g_nu_mu: Coupling = 0.0
-    g_chi: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    g_chi: Annotated[_Number, Field(gt=0)] | None = None
     m_chi: Mass = 0.0
     chi: Chi = "dirac"
     pseudoscalar: bool = True
@@ -129,6 +144,11 @@ class LightVector(_Frozen):
                     f"g_chi = {self.g_chi:g} alone gives a width of {invisible:.6g} GeV (eq. 2), more than "
                     f"the total of {self.total_width:.6g} GeV; lower g_chi, raise the width, or drop either"
                 )
+        if self.total_width < NARROWEST * self.mass:
+            raise ValueError(
+                f"width = {self.total_width:.3g} GeV: double precision resolves no V narrower than "
+                f"{NARROWEST:g} of its mass, {NARROWEST * self.mass:.3g} GeV; give a larger width"
+            )
         return self
 
     @property
@@ -378,7 +398,8 @@ def nearest(key: str, known: Iterable[str]) -> str:
     'did you mean mass?'
     """
     choices = list(known)
-    near = difflib.get_close_matches(key, choices, n=2, cutoff=0.6)
+    near = [choice for choice in choices if choice.startswith(f"{key}_")]   # C9 of which lepton?
+    near = near or difflib.get_close_matches(key, choices, n=2, cutoff=0.6)
     return f"did you mean {' or '.join(near)}?" if near else "known keys: " + ", ".join(choices)
 
 
@@ -399,8 +420,8 @@ def parse_value(text: str) -> object:
 _WIDTHS = ("width", "relative_width", "g_chi")
 
 
-def apply_settings(model: Model, settings: Sequence[str]) -> Model:
-    """The model with fields changed by ``key=value`` texts, as of ``--set`` on the command line.
+def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
+    """The model with fields changed by a ``key=value`` text or several, as of ``--set`` on the command line.
 
     Keys are paths such as ``light_vectors.0.mass``, ``heavy.C9_mu`` or ``width``; the number after the last
     vector adds one. Setting ``width``, ``relative_width`` or ``g_chi`` of a vector replaces the width it had.
@@ -414,7 +435,7 @@ def apply_settings(model: Model, settings: Sequence[str]) -> Model:
     data: dict[str, Any] = model.model_dump()
     data["light_vectors"] = [dict(vector) for vector in data["light_vectors"]]
     touched: dict[int, set[str]] = {}
-    for setting in settings:
+    for setting in (settings,) if isinstance(settings, str) else settings:
         key, equals, text = setting.partition("=")
         path = [part for part in key.strip().replace("[", ".").replace("]", "").split(".") if part]
         if not equals or not path:

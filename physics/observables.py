@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..kinematics.errors import InputError
 from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
-from .channels import Channel, get_channel
+from .channels import V_COEFFICIENTS, Channel, get_channel
 from .models import Model, get_model
 from .parameters import load_parameters
 
@@ -134,8 +134,8 @@ def _rows() -> dict[str, Observable]:
         Observable("P6p", _p_prime("7"), "P_6'", star, 1, "optimised angular observable (from S7)"),
         Observable("P8p", _p_prime("8"), "P_8'", star, 1, "optimised angular observable"),
     ]
-    for i in ("3", "4", "5", "7", "8", "9"):
-        rows.append(Observable(f"S{i}", _s(i), f"S_{i}", star, 1, "CP-averaged angular observable"))
+    for i in V_COEFFICIENTS:
+        rows.append(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, "CP-averaged angular observable"))
     for parent, hadron, latex in (("B+", "K+", "K^+"), ("B0", "K0", "K^0"), ("B0", "K*0", "K^{*0}"),
                                   ("B+", "K*+", "K^{*+}")):
         rows.append(Observable(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from ..kinematics.cache import cache_folder, write_atomically
+from ..kinematics.cache import cache_folder, read_checked, write_checked
 
 
 @dataclass(frozen=True)
@@ -123,24 +123,20 @@ def _collect() -> dict[str, Parameter]:
 
 
 def _cache_file(folder: Path) -> Path:
-    return folder / f"parameters-2-flavio-{flavio_version()}.json"
+    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()   # what is taken, and how it is derived
+    return folder / f"parameters-{source[:16]}-flavio-{flavio_version()}.json"
 
 
 def _read(path: Path) -> Parameters | None:
     if not path.is_file():
         return None
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        entries = {k: Parameter(float(v["value"]), str(v["unit"]), str(v["source"])) for k, v in raw.items()}
-        derived = {"N_re", "N_im", "m_b(4.8)", "m_b(4.2)", "m_s(4.2)", "C10_sm", "CL_sm"}
-        names = {name for name, _ in _FROM_FLAVIO} | derived
-        if not names <= set(entries) or not all(math.isfinite(entry.value) for entry in entries.values()):
-            raise ValueError("entries are missing")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raw = json.loads(read_checked(path))
+        return Parameters({name: Parameter(**entry) for name, entry in raw.items()})
+    except (OSError, ValueError) as error:
         message = f"cache file {path} is damaged ({error}) and is made again"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
         return None
-    return Parameters(entries)
 
 
 @lru_cache(maxsize=1)
@@ -162,5 +158,5 @@ def load_parameters() -> Parameters:
     entries = _collect()
     if path is not None:
         text = {k: {"value": p.value, "unit": p.unit, "source": p.source} for k, p in entries.items()}
-        write_atomically(path, json.dumps(text, indent=1).encode())
+        write_checked(path, json.dumps(text, indent=1).encode())
     return Parameters(entries)

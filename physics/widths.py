@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .parameters import Parameters, load_parameters
+
+if TYPE_CHECKING:
+    from .models import LightVector
 
 FloatArray = NDArray[np.float64]
 
@@ -34,6 +41,19 @@ def lepton_width(q2: ArrayLike, g_v: float, g_a: float, mass: float) -> FloatArr
     beta = velocity(s, mass)
     factor = beta * (g_v**2 * (3 - beta**2) / 2 + g_a**2 * beta**2)
     return np.asarray(np.sqrt(np.maximum(s, 0)) / (12 * np.pi) * factor)
+
+
+def visible_width(vector: LightVector, parameters: Parameters | None = None) -> float:
+    """Width of an on-shell V (GeV) into the leptons that it couples to: a part of its total width.
+
+    >>> from darkpenguin.physics.models import get_model
+    >>> round(visible_width(get_model("fig2").light_vectors[0]), 6)
+    0.00079
+    """
+    known, s = parameters or load_parameters(), vector.mass**2
+    total = float(lepton_width(s, vector.g_mu_v, vector.g_mu_a, known["m_mu"]))
+    total += float(lepton_width(s, vector.g_e_v, vector.g_e_a, known["m_e"]))
+    return total + float(neutrino_width(s, vector.g_nu_mu))
 
 
 def neutrino_width(q2: ArrayLike, g_nu: float) -> FloatArray:

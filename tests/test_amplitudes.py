@@ -1,5 +1,6 @@
 """Amplitudes against flavio patched with the same light vector, between our nodes; and the cache."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from darkpenguin.kinematics.cache import read_checked, write_checked
 from darkpenguin.kinematics.phasespace import kallen
 from darkpenguin.physics import amplitudes
 from darkpenguin.physics.amplitudes import (
@@ -294,10 +296,11 @@ def test_damaged_cache_is_made_again(own_cache, damage):
     elif damage == "other":
         content = bytearray(b"not a zip file at all")
     if damage == "nan":
-        with np.load(path) as stored:
+        with np.load(io.BytesIO(read_checked(path))) as stored:
             data = dict(stored)
         data["smooth_coefficients"][0, 0, 0] = np.nan
-        np.savez(path, **data)
+        np.savez(buffer := io.BytesIO(), **data)
+        write_checked(path, buffer.getvalue())
     else:
         path.write_bytes(content)
     amplitudes._standard_model.cache_clear()

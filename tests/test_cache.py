@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from darkpenguin.kinematics.cache import cache_folder, write_atomically
+from darkpenguin.kinematics.cache import cache_folder, read_checked, write_atomically, write_checked
 
 
 def test_the_variable_wins(monkeypatch, tmp_path):
@@ -60,3 +60,19 @@ def test_write_is_whole_or_nothing(monkeypatch, tmp_path):
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["table"]   # no temporary file is left
     assert not write_atomically(tmp_path / "missing" / "table", b"new")
+
+
+def test_any_changed_bit_is_noticed(tmp_path):
+    path = tmp_path / "table"
+    assert write_checked(path, b"numbers")
+    assert read_checked(path) == b"numbers"
+    whole = path.read_bytes()
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
+        with pytest.raises(ValueError, match="checksum"):
+            read_checked(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="checksum"):
+        read_checked(path)
+    with pytest.raises(OSError, match="missing"):
+        read_checked(tmp_path / "missing")

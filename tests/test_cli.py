@@ -152,6 +152,13 @@ MISTAKES = [
     ("figures", ["--figure", "r.gif"], ".png"),
     ("figures", ["--figure", "r.png"], "B0->K*0ee"),
     ("card", ["nowhere.toml"], "built-in cards are"),
+    ("mass", ["--set", "light_vectors.0.mass=1e300"], "less than or equal to"),
+    ("g_bs", ["--set", "light_vectors.0.g_bs=1e200"], "at most"),
+    ("g_mu_v", ["--set", "light_vectors.0.g_mu_v=true"], "a number is needed"),
+    ("width", ["--set", "light_vectors.0.relative_width=1e-12"], "larger width"),
+    ("output", ["--output", "{channel.name}.root"], "only {channel}"),
+    ("output", ["--output", "{channel[0]}.root"], "only {channel}"),
+    ("output", ["--output", 250 * "a" + ".root"], "choose a shorter one"),
 ]
 
 
@@ -183,6 +190,7 @@ def test_a_mistake_is_one_clear_line(tmp_path, monkeypatch, capfd, field, argume
     (["predict", "R_K+", "--bins", "1,6", "--format", "xml"], "csv"),
     (["predict", "R_K+", "--figure", "missing/r.png"], "no folder"),
     (["validate", "nothing.root"], "no such file"),
+    (["validate", "text.root", "--figure", "v.gif"], ".png"),
     (["inspect", "text.root"], "neither a ROOT nor a Parquet"),
     (["models", "fig2", "--set", "light_vectors.0.widht=1"], "did you mean width"),
     (["init", "text.root"], "--overwrite"),
@@ -205,6 +213,47 @@ def test_a_folder_that_is_not_writable(tmp_path, monkeypatch):
     done = call("generate", "--channel", "B+->K+mumu", "--events", 10, "--output", tmp_path / "x.root")
     assert done.exit_code == 2
     assert "not writable" in done.output
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux's device that is always full")
+def test_output_that_cannot_be_written(tmp_path):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([*PROGRAM, "channels"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "darkpenguin: error: output: No space left on device\n"
+
+
+def test_a_card_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "run.toml").write_text("mine")
+    monkeypatch.setattr(os, "replace", full)
+    done = call("init", tmp_path / "run.toml", "--overwrite")
+    assert done.exit_code == 2
+    assert "No space left" in done.output
+    assert os.listdir(tmp_path) == ["run.toml"]
+    assert (tmp_path / "run.toml").read_text() == "mine"
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "x.root").write_bytes(b"root")
+    monkeypatch.setattr(Path, "open", refuse)   # root may read anything, so what the system says is replaced
+    done = call("inspect", tmp_path / "x.root")
+    assert done.exit_code == 2
+    assert "Permission denied" in done.output
+
+
+def test_too_many_b_mesons(tmp_path):
+    for more in ([], ["--poisson"]):
+        done = call("generate", "--channel", "B+->K+mumu", "--b-mesons", "1e29", "--output", tmp_path / "x.root", *more)
+        assert done.exit_code == 2
+        assert "b_mesons = 1e+29" in done.output
 
 
 def test_a_full_disk_is_noticed_before_any_event(tmp_path, monkeypatch):

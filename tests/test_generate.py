@@ -75,6 +75,16 @@ def test_the_size_of_the_chunks_changes_nothing(tmp_path, chunk):
     assert np.array_equal(found["event"], np.arange(20_000))
 
 
+def test_a_part_in_memory_has_the_columns_of_the_whole():
+    whole = generate(["B0->K*0mumu", "B+->K+ee"], events=1000, seed=3)
+    for part in ((0, 900), (990, 1010), (1200, 2000)):
+        found = generate(["B0->K*0mumu", "B+->K+ee"], events=1000, seed=3, range=part)
+        assert found.names == whole.names
+        for name in whole.names:
+            assert found[name].dtype == whole[name].dtype
+            assert np.array_equal(found[name], whole[name][slice(*part)], equal_nan=True), name
+
+
 def test_a_file_for_each_channel(tmp_path):
     card = make_card(channels=["B0->K*0mumu", "B+->K+ee"], events=100, output=str(tmp_path / "{channel}.parquet"))
     report = run(card)
@@ -119,7 +129,7 @@ def test_the_whole_chain_is_the_same_in_any_part(tmp_path):
         for name in part.names:
             assert part[name].tobytes() == whole[name][low:high].tobytes(), name
     chunked = list(plan_run(make_card(CHAIN)).chunks(plan_run(make_card(CHAIN)).parts[0], 777))
-    for name, _column in chunked[0].items():
+    for name in chunked[0]:
         assert np.concatenate([chunk[name] for chunk in chunked]).tobytes() == whole[name][:3000].tobytes(), name
 
 
@@ -139,3 +149,9 @@ def test_the_whole_chain_validates_and_counts_add_up(tmp_path):
         assert rejected[name].tobytes() == kept[name].tobytes(), name
     sparse = rejected.only("B0->K*0ee")
     assert (np.abs(sparse["q2_reco"] - sparse["q2"]) < 1e-12).mean() < 0.01
+
+
+def test_a_total_width_below_the_partial_ones_is_said():
+    """Γ(V → μμ) of fig2 is 0.79 MeV (eq. (2)'s analogue), whatever the total width is set to."""
+    with pytest.warns(RuntimeWarning, match=r"light_vectors\[0\].* 0\.00079 GeV, more than the total of 0\.00025 GeV"):
+        plan_run(make_card(channels="B+->K+mumu", model="fig2", set="light_vectors.0.relative_width=1e-4", events=10))

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from darkpenguin.kinematics.errors import InputError
+from darkpenguin.physics.angular import angular_coefficients
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.models import (
     BENCHMARKS,
@@ -117,6 +118,14 @@ def test_running_propagator():
         ({"mass": 2.5, "width": 0.5, "g_bs": "1e-9 + x"}, "re, im"),
         ({"mass": 2.5, "width": 0.5, "g_bs": True}, "not true or false"),
         ({"mass": 2.5, "width": 0.5, "g_mu_v": "nan"}, "finite"),
+        ({"mass": 2.5, "width": 0.5, "g_mu_v": True}, r"g_mu_v = True: a number is needed"),
+        ({"mass": True, "width": 0.5}, "mass = True: a number is needed"),
+        ({"mass": 1e300, "width": 0.5}, "less than or equal to 1000000"),
+        ({"mass": 1e-300, "width": 0.5}, "greater than or equal to 0.000001"),
+        ({"mass": 2.5, "width": 0.5, "g_mu_a": -1e200}, "greater than or equal to -1000000"),
+        ({"mass": 2.5, "width": 0.5, "g_bs": 1e200}, r"at most 1e\+06 in size"),
+        ({"mass": 2.5, "relative_width": 1e-10}, "no V narrower than 1e-09 of its mass"),
+        ({"mass": 2.5, "g_chi": 1e-5}, "no V narrower"),
         ({"mass": 2.5, "width": 0.5, "chi": "majorana"}, "'dirac' or 'scalar'"),
         ({"mass": 2.5, "wdith": 0.5}, "wdith: no such key; did you mean width"),
         ({"width": 0.5}, "mass: this key is needed"),
@@ -193,7 +202,8 @@ def test_a_vector_can_be_added():
         ("light_vectors.mass=2", "no such key"),
         ("light_vectors=2", "light_vectors = 2"),
         ("heavi.C9_mu=1", r"did you mean heavy\?"),
-        ("heavy.C9=1", "no such key"),
+        ("heavy.C9=1", r"no such key; did you mean C9_mu or C9_e\?"),
+        ("heavy.C9_mu=1e200", r"at most 1e\+06"),
         ("widht=running", "did you mean width"),
         ("width=narrow", "'fixed' or 'running'"),
         ("light_vectors.0.width=-1", "greater than 0"),
@@ -225,3 +235,19 @@ def test_on_shell_only_where_asked():
     ):
         check_on_shell(heavy, get_channel("B+->K+mumu"))
     check_on_shell(get_model("fig2"), get_channel("B0->K*0mumu"))
+
+
+def test_one_setting_needs_no_list():
+    assert apply_settings(get_model("fig2"), "light_vectors.0.mass=2.8").light_vectors[0].mass == 2.8
+
+
+@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K+ee"])
+def test_the_largest_numbers_are_finite_physics(name):
+    """At the bounds of all fields at once the coefficients are finite, so no other model overflows."""
+    channel = get_channel(name)
+    for mass in (1e-6, 1e6):
+        vector = {"mass": mass, "relative_width": 1e-9, **dict.fromkeys(
+            ("g_bs", "g_bs_right", "g_mu_v", "g_mu_a", "g_e_v", "g_e_a"), 1e6)}
+        model = Model(light_vectors=(vector,), heavy=dict.fromkeys(Heavy.model_fields, 1e6))
+        q2 = np.linspace(*channel.q2_limits(), 50)[1:-1]
+        assert np.isfinite(angular_coefficients(channel, model, q2)).all()

@@ -263,6 +263,16 @@ def test_many_models_are_one_at_a_time(monkeypatch):
     assert curve("dBR", "sm", 1.0).shape == (1,)
 
 
+def test_s_1_2_and_6_are_the_rate_f_l_and_a_fb():
+    """3/4 (2 S1s + S1c) - 1/4 (2 S2s + S2c) = 1, F_L = -S2c, A_FB = 3/4 S6s + 3/8 S6c (arXiv:0811.1214)."""
+    q2, model = np.array([0.5, 4.0, 17.0]), apply_settings(get_model("fig2"), "heavy.CS_mu=0.3")
+    s = {name: curve(f"S{name}", model, q2) for name in ("1s", "1c", "2s", "2c", "6s", "6c")}
+    np.testing.assert_allclose(0.75 * (2 * s["1s"] + s["1c"]) - 0.25 * (2 * s["2s"] + s["2c"]), 1, rtol=1e-12)
+    np.testing.assert_allclose(curve("FL", model, q2), -s["2c"], rtol=1e-12)
+    np.testing.assert_allclose(curve("AFB", model, q2), 0.75 * s["6s"] + 0.375 * s["6c"], rtol=1e-12)
+    assert np.all(np.abs(s["6c"]) > 1e-4)
+
+
 def test_bins_add_up():
     edges = [1.1, 2.5, 4.8, 6.0]
     parts = binned("dBR", "fig2", list(itertools.pairwise(edges))) * np.diff(edges)

@@ -82,3 +82,15 @@ def test_works_without_a_cache(monkeypatch):
         assert load_parameters()["m_K*0"] == pytest.approx(0.8956, abs=0.001)
     finally:
         load_parameters.cache_clear()
+
+
+def test_one_digit_changed_in_the_cache_is_noticed(own_cache):
+    """Valid JSON with another mass would be other physics, silently."""
+    good = load_parameters()["m_B0"]
+    (stored,) = own_cache.glob("parameters-*.json")
+    content = stored.read_bytes()
+    stored.write_bytes(content.replace(repr(good).encode(), b"5.27999"))
+    assert stored.read_bytes() != content
+    load_parameters.cache_clear()
+    with pytest.warns(RuntimeWarning, match="checksum"):
+        assert load_parameters()["m_B0"] == good

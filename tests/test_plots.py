@@ -1,8 +1,11 @@
 """Figures: files appear whole, fonts are found, mistakes are named."""
 
+import numpy as np
 import pytest
 from darkpenguin import InputError, get_model
-from darkpenguin.generator.plots import draw_ratios, save_figure
+from darkpenguin.generator.plots import draw_ratios, save_figure, smooth_curve
+from darkpenguin.physics.channels import get_channel
+from darkpenguin.physics.models import apply_settings
 
 
 def test_a_figure_in_both_formats_without_complaints(tmp_path, caplog):
@@ -22,3 +25,12 @@ def test_other_endings_and_existing_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="exists"):
         save_figure(figure, [tmp_path / "r.png"])
     assert (tmp_path / "r.png").read_bytes() == b"mine"
+
+
+def test_lines_show_a_narrow_v_and_not_the_poles_at_the_ends():
+    """R_K is 3,000 on a V of 0.1 % width, seen by its own points; at the endpoint it diverges, beyond the figure."""
+    narrow = apply_settings(get_model("fig2"), "light_vectors.0.relative_width=1e-3")
+    end = get_channel("B+->K+mumu").q2_limits()[1]
+    q2, ratio = smooth_curve("R_K+", narrow, (0.06, end))
+    assert ratio[np.abs(q2 - 6.25) < 0.01].max() > 1000
+    assert np.nanmax(ratio[np.abs(q2 - 6.25) > 1]) < 3
