@@ -21,7 +21,7 @@ import numpy as np
 
 from ..kinematics.errors import InputError
 from ..physics.channels import Channel
-from ..physics.models import Model
+from ..physics.models import Model, check_single_precision
 from ..physics.parameters import load_parameters
 from .backend import Backend, select_backend
 from .events import ANGLES, UNITS, EventSample, ordered
@@ -286,6 +286,8 @@ def plan_run(card: RunCard) -> Plan:
     parts = []
     first = 0
     for channel in card.registry():
+        if card.precision == "float32":
+            check_single_precision(card.model, channel)
         table = channel_table(
             channel,
             card.model,

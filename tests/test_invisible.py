@@ -253,6 +253,7 @@ CASES = {
     "scalar": ("B0->K*0chichi", ["light_vectors.0.m_chi=0.8", "light_vectors.0.chi=scalar"]),
     "scalar of a K": ("B+->K+chichi", ["light_vectors.0.m_chi=0.8", "light_vectors.0.chi=scalar"]),
     "narrow": ("B0->K0chichi", ["light_vectors.0.relative_width=1e-4"]),
+    "narrow width limit": ("B+->K*+chichi", ["width=narrow", "light_vectors.0.m_chi=0.8"]),
     "running": ("B+->K+chichi", ["width=running", "light_vectors.0.m_chi=0.3"]),
     "off shell": (
         "B0->K*0chichi",

@@ -195,7 +195,7 @@ def test_a_vector_can_be_added():
         ("heavi.C9_mu=1", r"did you mean heavy\?"),
         ("heavy.C9=1", "no such key"),
         ("widht=running", "did you mean width"),
-        ("width=narrow", "'fixed' or 'running'"),
+        ("width=wide", "'fixed', 'running' or 'narrow'"),
         ("light_vectors.0.width=-1", "greater than 0"),
         ("light_vectors.0.m_chi=-1", "greater than or equal to 0"),
         ("light_vectors.0.mass=nan", "mass = nan"),
