@@ -107,6 +107,9 @@ def delta_a_mu(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, m_mu: floa
     functions of ``loops.py``: along the funnel g_A = -0.44 g_V the terms cancel, and f = 1 is off by half.
     The width of V is left out. Arrays broadcast.
 
+    The paper's "suppression of (g-2) by a factor of 3-5" holds for the effective coupling: along the funnel
+    the shift itself is 70 times smaller than with g_A = 0.
+
     >>> f"{float(delta_a_mu(2.5, 0.01, 0.0)):.3e}"
     '1.473e-09'
     """
