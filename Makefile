@@ -36,7 +36,7 @@ gallery: .venv/installed ## every figure of outputs/README.md
 	  $(BIN)/darkpenguin figure 1 --data $$data --output outputs --overwrite && \
 	  $(BIN)/darkpenguin figure 2 --data $$data --output outputs --overwrite || exit 1; \
 	done
-	$(BIN)/darkpenguin figure 2 --data 2017 --x light_vectors.0.mass,1.5,3.2 --y light_vectors.0.g_bs,-3e-8,3e-8 \
+	$(BIN)/darkpenguin figure 2 --data 2017 --x light_vectors.0.mass,1.5,3.2 --y light_vectors.0.g_bs,-5e-8,5e-8 \
 	  --points 200 --output outputs --overwrite
 
 clean:           ## remove the environment and build products

@@ -115,6 +115,13 @@ BeamOption = Annotated[
     str | None,
     typer.Option("--beam", help="Add momenta in the laboratory: rest, belle2, lhcb-13tev (7, 8, 13.6) ..."),
 ]
+KpiOption = Annotated[
+    str | None,
+    typer.Option("--kpi", help="K* of B -> K* l l: narrow, pwave (its width) or swave (S wave too). Default: narrow."),
+]
+ResolutionOption = Annotated[
+    str | None, typer.Option("--resolution", help="Reconstruct as lhcb or belle2 would: q2_reco, m_b_reco ...")
+]
 SelectOption = Annotated[
     list[str] | None,
     typer.Option("--select", metavar="CUT", help="Cut such as 'pt(k) > 0.25', or lhcb, belle2; repeat for several."),
@@ -173,7 +180,9 @@ def generate(
     poisson: Annotated[
         bool | None, typer.Option("--poisson", help="Draw the number of events from a Poisson distribution.")
     ] = None,
+    kpi: KpiOption = None,
     beam: BeamOption = None,
+    resolution: ResolutionOption = None,
     select: SelectOption = None,
     selection_mode: SelectionModeOption = None,
     efficiency: EfficiencyOption = None,
@@ -236,7 +245,9 @@ def generate(
         events=events,
         b_mesons=b_mesons,
         poisson=poisson,
+        kpi=kpi,
         beam=beam,
+        resolution=resolution,
         selection=merge_selection(base.get("selection"), select, selection_mode),
         efficiency=merge_settings(base.get("efficiency"), efficiency, efficiency_mode),
         q2=q2,

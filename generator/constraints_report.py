@@ -249,6 +249,17 @@ def _g_bs(request: _Request) -> list[Row]:
     return rows
 
 
+def g_bs_limit(model: Model, data: Data = "current") -> float | None:
+    """Eq. (4) for the first V of a model: the largest |g_bs| for B+ → K+ χχ, or None where nothing limits it.
+
+    >>> from darkpenguin.physics.models import get_model
+    >>> round(g_bs_limit(get_model("fig2"), "2017") / 1e-8, 2)
+    1.93
+    """
+    rows = _g_bs(_Request(model, data, None, None))
+    return rows[0].limit if rows else None
+
+
 def _edge(
     found: Measured, prediction: float, sigmas: float, standard: float | None = None
 ) -> tuple[float, bool, float]:

@@ -21,8 +21,8 @@ Columns = Mapping[str, Any]
 ANGLES = ("cos_theta_k", "cos_theta_l", "phi")
 """Angular columns in the order of the file."""
 
-COLUMN_ORDER = ("q2", *ANGLES, "flavour", "channel", "event", "weight")
-"""Every column of the tree ``events``, in order; a channel without an angle lacks that column."""
+COLUMN_ORDER = ("q2", *ANGLES, "m_kpi", "flavour", "channel", "event", "weight")
+"""Columns of the tree ``events``, in order; a channel without an angle, or with a K* of no width, lacks that column."""
 
 UNITS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,11 +30,13 @@ UNITS: Mapping[str, str] = MappingProxyType(
         "cos_theta_k": "1",
         "cos_theta_l": "1",
         "phi": "rad",
+        "m_kpi": "GeV",
         "flavour": "+1: B0 or B+, -1: anti-B0 or B-",
         "channel": "number of the channel, named in the provenance",
         "event": "number of the event in its run",
         "weight": "1",
-        "accepted": "1: kept by the efficiency, 0: not",
+        "accepted": "1: passed selection and efficiency, 0: did not",
+        "q2_reco": "GeV^2",
     }
 )
 """Unit or meaning of each column."""
@@ -207,7 +209,7 @@ class EventSample:
         In the laboratory if the sample was made with a beam, else in the B frame, the kaon system along z.
 
         Raises:
-            InputError: a sample of several channels, of an unknown one, or with an invisible pair.
+            InputError: a sample of several channels, or of an unknown one.
 
         Example:
             >>> from darkpenguin.generator.generate import generate

@@ -19,6 +19,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -325,11 +326,52 @@ class _Parser:
         for kind in tree.ops:
             if type(kind) not in _COMPARISONS:
                 raise self.refuse(f"{ast.unparse(tree)}: compare with < <= > >= == !=")
-        values = [self.number(side) for side in (tree.left, *tree.comparators)]
-        functions = [_COMPARISONS[type(kind)] for kind in tree.ops]
+        sides = [tree.left, *tree.comparators]
+        pairs = [self.pair(type(kind), *two) for kind, two in zip(tree.ops, pairwise(sides), strict=True)]
+        return self.join(operator.and_, pairs)
 
-        def value(rows: _Rows) -> Any:
-            found = [side(rows) for side in values]
-            return reduce(operator.and_, (f(a, b) for f, a, b in zip(functions, found, found[1:], strict=False)))
+    def pair(self, kind: type, left: ast.expr, right: ast.expr) -> _Value:
+        """One comparison."""
+        function, values = _COMPARISONS[kind], (self.number(left), self.number(right))
+        direct = self.direction(function, left, right, False) or self.direction(function, right, left, True)
+        return direct or (lambda rows: function(values[0](rows), values[1](rows)))
 
-        return True, value
+    def direction(self, function: Callable[..., Any], tree: ast.expr, other: ast.expr, swapped: bool) -> _Value | None:
+        """Comparison of a direction with a number, without the logarithm or arc tangent of every event; else None."""
+        name, particles = self.asked(tree)
+        limit = _constant(other)
+        if name not in _DIRECTIONS or limit is None:
+            return None
+        low, high, slope, size, rises = _DIRECTIONS[name]
+        if not low <= limit <= high:
+            return None
+        factor = slope(limit)
+
+        def compare(rows: _Rows) -> Any:
+            z, bound = rows.momentum(particles)[2], factor * rows.of(size, particles)
+            return function(bound, z) if swapped == rises else function(z, bound)
+
+        return compare
+
+    def asked(self, tree: ast.expr) -> tuple[str, tuple[str, ...]]:
+        """Quantity and particles that a node asks for, if it does: ``eta(k)`` or ``k_eta``."""
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            return tree.func.id, tuple(argument.id for argument in tree.args if isinstance(argument, ast.Name))
+        if isinstance(tree, ast.Name) and tree.id not in self.columns:
+            particle, _, quantity = tree.id.rpartition("_")
+            return quantity, (particle,)
+        return "", ()
+
+
+# eta > c is pz > sinh(c) pT, theta < c is pz > cos(c) p: range of c, factor, what it multiplies, does it rise with pz
+_DIRECTIONS: Mapping[str, tuple[float, float, Callable[[float], float], str, bool]] = MappingProxyType({
+    "eta": (-20.0, 20.0, math.sinh, "pt", True),
+    "theta": (0.0, math.pi, math.cos, "p", False),
+})
+
+
+def _constant(tree: ast.expr) -> float | None:
+    """The number that a node is, if it is one."""
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub) and isinstance(tree.operand, ast.Constant):
+        return -float(tree.operand.value)  # type: ignore[arg-type]   # a number: checked before
+    return float(tree.value) if isinstance(tree, ast.Constant) else None  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ from ..physics.measurements import DATA_SETS, BinnedObservable, load_measurement
 from ..physics.models import Model, get_model, validate
 from ..physics.uncertainties import theory_error
 from .plots import Q2_LABEL, house_style, save_figure
-from .scans import Axis, ScanCard, ScanResult, Theory, Tie, polygons, regions_csv, scan, write_text
+from .scans import BETTER, Axis, ScanCard, ScanResult, Theory, Tie, polygons, regions_csv, scan, write_text
 from .writers import check_target
 
 if TYPE_CHECKING:
@@ -225,19 +225,23 @@ def _draw_curves(axis: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _draw_measured(axis: Axes, points: Sequence[Point]) -> None:
-    """Points with both errors; another charge of the B than the curve's has an open marker."""
+    """Points with both errors; another charge of the B than the curve's has an open marker.
+
+    Where several analyses share a panel their points are moved apart a little, the bins stay where they are.
+    """
     groups: dict[str, list[Point]] = {}
     for point in points:
         label = point.experiment.split(" ")[0]
         if point.observable.channel != point.panel.channel:
             label += f", ${_HADRONS[(point.observable.channel or '').split('->')[1].removesuffix('mumu')]}$"
         groups.setdefault(label, []).append(point)
-    for label, members in groups.items():
+    for k, (label, members) in enumerate(groups.items()):
         filled = "$" not in label
         low = np.array([p.observable.q2_min for p in members], dtype=float)
         high = np.array([p.observable.q2_max for p in members], dtype=float)
+        centre = 0.5 * (low + high) + 0.1 * (k - 0.5 * (len(groups) - 1))
         axis.errorbar(
-            0.5 * (low + high), [p.value for p in members], xerr=0.5 * (high - low),
+            centre, [p.value for p in members], xerr=(centre - low, high - centre),
             yerr=([p.down for p in members], [p.up for p in members]),
             fmt=_MARKERS.get(label.split(",")[0], "v"), color="black" if filled else "0.45", markersize=7,
             markerfacecolor="black" if filled else "white", linewidth=1.5, capsize=0, label=label, zorder=5,
@@ -278,7 +282,8 @@ FUNNEL = -0.44
 
 
 def figure_2_cards(
-    data: str, settings: Sequence[str] = (), theory: Theory | None = None, points: int = 400
+    data: str, settings: Sequence[str] = (), theory: Theory | None = None, points: int = 400,
+    model: str = "fig2",
 ) -> tuple[ScanCard, ScanCard]:
     """The two planes of figure 2: (g_μV, g_μA) at g_bs = -1.5e-8, and (g_μV, g_bs) at g_μA = -0.44 g_μV.
 
@@ -288,7 +293,7 @@ def figure_2_cards(
     [(50, 50), (50, 50)]
     """
     check_data(data)
-    common: dict[str, Any] = {"model": "fig2", "settings": tuple(settings), "data": data, "theory": theory}
+    common: dict[str, Any] = {"model": model, "settings": tuple(settings), "data": data, "theory": theory}
     vector = Axis(key=G_MU_V, min=0.0, max=0.25, points=points)
     left = ScanCard(
         name="left", **common,
@@ -299,6 +304,9 @@ def figure_2_cards(
         axes=(vector, Axis(key=G_BS, min=-4e-8, max=4e-9, points=points)),
     )
     return left, right
+
+
+_G_MINUS_2, _INVISIBLE = "(g-2)_mu within 2 sigma", "B -> K invisible excluded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,21 +321,12 @@ class Plane:
     @property
     def all_regions(self) -> dict[str, Polygons]:
         """Everything that is drawn, by the name it has in the CSV."""
-        named = {
-            f"{name} better than SM by 4" if name in GROUPS else name: shape
-            for name, shape in self.regions.items()
-        }
-        return {
-            **named, "(g-2)_mu within 2 sigma": self.g_minus_2, "B -> K invisible excluded": self.invisible
-        }
+        return {**self.regions, _G_MINUS_2: self.g_minus_2, _INVISIBLE: self.invisible}
 
 
 def figure_2_plane(card: ScanCard, device: str = "auto") -> Plane:
     """Scan a plane and find its regions and constraints."""
     result = scan(card, device)
-    regions: dict[str, Polygons] = {name: result.regions(4.0, name) for name in card.groups}
-    regions["all, within 2.30 of the best fit"] = result.regions(2.30, best_fit=True)
-    regions["all, within 6.18 of the best fit"] = result.regions(6.18, best_fit=True)
     moving = moving_parameters(card)
     shift = np.zeros(card.shape)
     for i, vector in enumerate(card.base_model().light_vectors):
@@ -340,7 +339,7 @@ def figure_2_plane(card: ScanCard, device: str = "auto") -> Plane:
     assert known.value is not None
     assert known.error is not None
     band = polygons(card.axes, (shift - known.value) / known.error, -2.0, 2.0)
-    return Plane(result, regions, band, polygons(card.axes, invisible_excess(card)))
+    return Plane(result, result.all_regions(), band, polygons(card.axes, invisible_excess(card)))
 
 
 def moving_parameters(card: ScanCard) -> dict[str, FloatArray]:
@@ -356,7 +355,7 @@ def invisible_excess(card: ScanCard) -> FloatArray:
     The bound is that of ``darkpenguin constraints``, integrated over the line shape, and is worked out once
     for each mass and width on the grid. For one vector; a model with several is not excluded here.
     """
-    from .constraints_report import constraints_table
+    from .constraints_report import g_bs_limit
 
     base = card.base_model()
     if len(base.light_vectors) != 1:
@@ -372,8 +371,7 @@ def invisible_excess(card: ScanCard) -> FloatArray:
     for index in np.ndindex(bound.shape):
         point = {axis.key: float(axis.values[i]) for axis, i in zip(other, index, strict=True)}
         point |= {axis.key: float(axis.values[0]) for axis in linear}
-        rows = constraints_table(card.model_at(point), data)
-        (limit,) = [row.limit for row in rows if row.name == "g_bs_max"]
+        limit = g_bs_limit(card.model_at(point), data)
         bound[index] = np.inf if limit is None else limit
     positions = [i for i, axis in enumerate(card.axes) if not axis.linear]
     shape = [axis.points if i in positions else 1 for i, axis in enumerate(card.axes)]
@@ -389,7 +387,7 @@ _AXIS_LABELS: Mapping[str, str] = {
 #   family of groups -> colour, line style
 _REGIONS: Mapping[str, tuple[str, Any]] = {
     "R_K": ("#0072B2", "-"),
-    "R_K*": ("#E69F00", (0, (5, 2))),
+    "R_K*": ("#D55E00", (0, (5, 2))),
     "angular": ("#009E73", (0, (1, 1))),
 }
 
@@ -408,7 +406,8 @@ def draw_figure_2(planes: Sequence[Plane]) -> Figure:
     figure: Figure
     with house_style() as plt:
         figure, axes = plt.subplots(1, len(planes), figsize=(7.6 * len(planes), 7.6), squeeze=False)
-        nowhere = {n for n in GROUPS if not any(plane.regions.get(n) for plane in planes)}
+        drawn = {name for plane in planes for name, shapes in plane.all_regions.items() if shapes}
+        nowhere = {name for plane in planes for name in plane.all_regions} - drawn
         for axis, plane in zip(axes[0], planes, strict=True):
             handles = _draw_plane(axis, plane, nowhere)
         columns, size = (3, 15) if len(planes) > 1 else (2, 13)
@@ -430,16 +429,18 @@ def _draw_plane(axis: Axes, plane: Plane, nowhere: set[str]) -> list[Any]:
         style: dict[str, Any] = {
             "facecolor": (colour, 0.28), "edgecolor": colour, "linestyle": line, "linewidth": 2.0
         }
-        _add(axis, plane.regions[name], **style)
-        note = " (nowhere)" if name in nowhere else ""
+        _add(axis, plane.regions[f"{name} {BETTER}"], **style)
+        note = " (nowhere)" if f"{name} {BETTER}" in nowhere else ""
         label = rf"{GROUPS[name].label}: $\chi^2_\mathrm{{SM}}-\chi^2 > 4${note}"
         handles.append(Patch(label=label, **style))
-    style = {"facecolor": ("0.35", 0.18), "edgecolor": "0.25", "hatch": "//", "linewidth": 1.0}
+    style = {"facecolor": ("0.35", 0.18), "edgecolor": "0.25", "hatch": "//", "linewidth": 1.0, "zorder": 1}
     _add(axis, plane.g_minus_2, **style)
-    handles.append(Patch(label=r"$(g-2)_\mu$ within $2\sigma$", **style))
-    style = {"facecolor": ("0.6", 0.4), "edgecolor": "0.2", "hatch": "..", "linewidth": 1.0}
+    note = " (nowhere)" if _G_MINUS_2 in nowhere else ""
+    handles.append(Patch(label=rf"$(g-2)_\mu$ within $2\sigma${note}", **style))
+    style = {"facecolor": ("0.6", 0.4), "edgecolor": "0.2", "hatch": "..", "linewidth": 1.0, "zorder": 1}
     _add(axis, plane.invisible, **style)
-    handles.append(Patch(label=r"excluded by $B\to K+$ invisible", **style))
+    label = r"not excluded by $B\to K+$ invisible" if _INVISIBLE in nowhere else r"excluded by $B\to K+$ invisible"
+    handles.append(Patch(label=label, **style))
     for threshold, width in (("2.30", 2.4), ("6.18", 1.2)):
         ring = plane.regions[f"all, within {threshold} of the best fit"]
         _add(axis, ring, facecolor="none", edgecolor="black", linewidth=width, zorder=4)
@@ -449,7 +450,8 @@ def _draw_plane(axis: Axes, plane: Plane, nowhere: set[str]) -> list[Any]:
     )
     best = plane.result.best().point
     x, y = card.axes
-    axis.plot(best[x.key], best[y.key], "*", color="black", markersize=15, markeredgecolor="white", zorder=6)
+    axis.plot(best[x.key], best[y.key], "*", color="black", markersize=15, markeredgecolor="white", zorder=6,
+              clip_on=False)
     axis.set_xlim(x.min, x.max)
     axis.set_ylim(y.min, y.max)
     axis.set_xlabel(_scaled(axis.xaxis, x))
@@ -485,11 +487,16 @@ def _plane_title(card: ScanCard) -> str:
             mantissa, power = f"{vector.g_bs.real:.2e}".split("e")
             words.append(rf"$g_{{bs}} = {float(mantissa):g}\times 10^{{{int(power)}}}$")
         words += [
-            rf"{axis_label(key)} $= {getattr(vector, key.rsplit('.', 1)[-1]):g}$"
+            rf"{axis_label(key)[:-1]} = {getattr(vector, key.rsplit('.', 1)[-1]):g}$"
             for key in (G_MU_V, G_MU_A) if key not in moving
         ]
-    words += [rf"{axis_label(tie.key)} $= {tie.factor:g}$ {axis_label(tie.of)}" for tie in card.ties]
-    return ", ".join(words)
+    words += [
+        rf"{axis_label(tie.key)[:-1]} = {tie.factor:g}\,{axis_label(tie.of)[1:]}"
+        if axis_label(tie.key)[-1] == axis_label(tie.of)[0] == "$" else f"{tie.key} = {tie.factor:g} {tie.of}"
+        for tie in card.ties
+    ]
+    lines = [words[:4], words[4:]] if len(words) > 4 else [words]
+    return ",\n".join(", ".join(line) for line in lines)
 
 
 def _add(axis: Axes, shapes: Polygons, **style: Any) -> None:
@@ -504,13 +511,10 @@ def _add(axis: Axes, shapes: Polygons, **style: Any) -> None:
 
 def planes_csv(planes: Sequence[Plane]) -> str:
     """Every polygon of figure 2 as CSV, the panel first."""
-    lines: list[str] = []
-    for plane in planes:
-        card = plane.result.card
-        body = regions_csv(["x", "y"], plane.all_regions).splitlines()
-        lines = lines or [f"panel,x axis,y axis,{body[0]}"]
-        lines += [f"{card.name},{card.axes[0].key},{card.axes[1].key},{line}" for line in body[1:]]
-    return "\n".join(lines) + "\n"
+    return regions_csv([
+        (plane.result.card.name, [axis.key for axis in plane.result.card.axes], plane.all_regions)
+        for plane in planes
+    ])
 
 
 def make_figure_2(
@@ -539,12 +543,16 @@ def make_figure_2(
 
 
 def custom_plane(
-    x: str, y: str, data: str, settings: Sequence[str], theory: Theory | None, points: int
+    x: str, y: str, data: str, settings: Sequence[str], theory: Theory | None, points: int,
+    model: str = "fig2", ties: Sequence[str] = (),
 ) -> ScanCard:
-    """Plane from two texts "KEY,MIN,MAX".
+    """Plane from two texts "KEY,MIN,MAX"; ties are texts "KEY=FACTOR*KEY".
 
-    >>> custom_plane("light_vectors.0.mass,2,3", "light_vectors.0.g_bs,-3e-8,0", "2017", [], None, 10).shape
-    (10, 10)
+    >>> tie = "light_vectors.0.g_mu_a=-0.44*light_vectors.0.g_mu_v"
+    >>> card = custom_plane("light_vectors.0.mass,2,3", "light_vectors.0.g_mu_v,0,0.2", "2017", [], None, 10,
+    ...     ties=[tie])
+    >>> card.shape, card.ties[0].factor
+    ((10, 10), -0.44)
     """
     axes = []
     for name, text in (("x", x), ("y", y)):
@@ -554,8 +562,21 @@ def custom_plane(
         except (IndexError, ValueError):
             raise InputError(f"{name} = {text!r}: write KEY,MIN,MAX, say light_vectors.0.mass,2,3") from None
         axes.append({"key": key, "min": low, "max": high, "points": points})
-    card = {"name": "plane", "settings": tuple(settings), "data": data, "theory": theory, "axes": axes}
+    card = {
+        "name": "plane", "model": model, "settings": tuple(settings), "data": data, "theory": theory,
+        "axes": axes, "ties": [_tie(text) for text in ties],
+    }
     return validate(ScanCard, card)
+
+
+def _tie(text: str) -> dict[str, Any]:
+    key, _, right = text.partition("=")
+    factor, _, of = right.partition("*")
+    try:
+        return {"key": key.strip(), "of": of.strip(), "factor": float(factor)}
+    except ValueError:
+        example = "light_vectors.0.g_mu_a=-0.44*light_vectors.0.g_mu_v"
+        raise InputError(f"tie = {text!r}: write KEY=FACTOR*KEY, say {example}") from None
 
 
 def _targets(

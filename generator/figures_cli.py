@@ -70,7 +70,11 @@ def figure_command(
     output: OutputOption = ".",
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Figure 1: benchmark to draw; repeatable. Default: SM, C9, two V."),
+        typer.Option(
+            "--model",
+            help="Figure 1: benchmark to draw; repeatable. Default: SM, C9, two V. Figure 2: benchmark that the "
+            "planes start from. Default: fig2.",
+        ),
     ] = None,
     settings: SetOption = None,
     x: Annotated[
@@ -78,6 +82,10 @@ def figure_command(
     ] = None,
     y: Annotated[
         str | None, typer.Option("--y", metavar="KEY,MIN,MAX", help="Figure 2: another plane's second axis.")
+    ] = None,
+    tie: Annotated[
+        list[str] | None,
+        typer.Option("--tie", metavar="KEY=FACTOR*KEY", help="Figure 2: what follows an axis of that plane."),
     ] = None,
     points: Annotated[int, typer.Option("--points", min=2, max=5000, help="Figure 2: points an axis.")] = 400,
     theory: TheoryOption = None,
@@ -90,19 +98,24 @@ def figure_command(
 
     if number not in (1, 2):
         raise InputError(f"figure = {number}: the paper has figures 1 and 2")
-    _refuse_other(number, {"--model": model}, {"--set": settings, "--x": x, "--y": y, "--theory": theory})
+    if number == 1:
+        _refuse({"--set": settings, "--x": x, "--y": y, "--tie": tie, "--theory": theory})
+    elif model is not None and len(model) > 1:
+        raise InputError(f"--model: {len(model)} given; the planes of figure 2 start from one")
     with waiting("drawing (the first run on a machine also fills the cache)"):
         if number == 1:
             paths = make_figure_1(data, output, tuple(model or FIGURE_1_MODELS), overwrite)
         else:
-            checked = _theory(theory)
+            checked, base = _theory(theory), (model or ["fig2"])[0]
             if (x is None) != (y is None):
                 raise InputError("--x and --y: give both axes of the plane")
             cards: tuple[ScanCard, ...]
             if x is not None and y is not None:
-                cards = (custom_plane(x, y, data, settings or [], checked, points),)
+                cards = (custom_plane(x, y, data, settings or [], checked, points, base, tie or []),)
+            elif tie:
+                raise InputError("--tie: needs --x and --y; the planes of the paper have their own")
             else:
-                cards = figure_2_cards(data, settings or [], checked, points)
+                cards = figure_2_cards(data, settings or [], checked, points, base)
             paths = make_figure_2(data, output, cards, overwrite, device)
     _list(paths)
 
@@ -112,6 +125,10 @@ def scan_command(
     output: OutputOption = ".",
     device: DeviceOption = "auto",
     example: Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")] = False,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="KEY=VALUE", help="Also list the pulls at this point of the axes; repeatable."),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Do not go on from an earlier, interrupted run of this card.")
     ] = False,
@@ -124,25 +141,26 @@ def scan_command(
     if card is None:
         raise InputError("card: name a scan card; `darkpenguin scan --example` prints one")
     from .console import progress_bar
-    from .scans import check_outputs, read_scan_card, scan, write_scan
+    from .scans import check_outputs, read_point, read_scan_card, scan, write_scan
 
     checked = read_scan_card(card)
+    point = read_point(checked, at or [])
     check_outputs(checked, output, overwrite)
     checkpoint = Path(output) / f".{checked.name}.partial.npz"
     if restart:
         checkpoint.unlink(missing_ok=True)
     with progress_bar("scanning", checked.points) as progress:
         result = scan(checked, device, checkpoint, progress)
-    paths = write_scan(result, output, overwrite)
+    paths = write_scan(result, output, overwrite, point)
     _summary(result)
     _list(paths)
 
 
-def _refuse_other(number: int, first: dict[str, object], second: dict[str, object]) -> None:
-    """InputError for an option that the other figure has."""
-    for name, value in (second if number == 1 else first).items():
+def _refuse(options: dict[str, object]) -> None:
+    """InputError for an option of figure 2."""
+    for name, value in options.items():
         if value is not None:
-            raise InputError(f"{name}: figure {number} has no such option; it is one of figure {3 - number}")
+            raise InputError(f"{name}: figure 1 has no such option; it is one of figure 2")
 
 
 def _theory(text: str | None) -> Theory | None:

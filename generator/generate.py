@@ -32,6 +32,7 @@ from .writers import EventWriter, check_target, open_writer, readable_size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .kpi_tables import KpiTable
     from .stages import Stage
 
 CHUNK = 1 << 20
@@ -74,7 +75,7 @@ class Part:
     """
 
     channel: Channel
-    table: Table
+    table: Table | KpiTable
     mean: float
     count: int
     first: int
@@ -90,11 +91,11 @@ class Part:
     @property
     def made(self) -> tuple[str, ...]:
         """Names of the columns that there are before any stage."""
-        extra: tuple[str, ...] = ()
+        extra = tuple(name for name in self.table.columns if name == "m_kpi")
         if self.momenta:
             from .momenta import momentum_columns
 
-            extra = momentum_columns(self.channel)
+            extra += momentum_columns(self.channel)
         return ordered(("q2", *self.channel.angles, "flavour", "channel", "event", "weight", *extra))
 
 
@@ -175,7 +176,7 @@ class Plan:
         if part.stages:
             from .stages import Place
 
-            place = Place(part.channel, self.card.seed, part.first)
+            place = Place(part.channel, self.card.seed, part.first, self.card.model)
             for stage in part.stages:
                 columns = stage.apply(columns, place)
         return columns
@@ -186,7 +187,8 @@ class Plan:
 
         card, library = self.card, _array_library(columns["q2"])
         found = momenta(
-            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision
+            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision,
+            model=card.model,
         )
         return {name: library.asarray(column) for name, column in found.items()}
 
@@ -288,14 +290,7 @@ def plan_run(card: RunCard) -> Plan:
     for channel in card.registry():
         if card.precision == "float32":
             check_single_precision(card.model, channel)
-        table = channel_table(
-            channel,
-            card.model,
-            flavour=card.flavour,
-            convention=card.convention,
-            q2_ranges=card.q2,
-            vetoes=card.veto,
-        )
+        table = event_table(card, channel)
         lifetime = load_parameters()[f"tau_{channel.parent}"]
         rates = [float(rate) for rate in table.rates.values() if rate > 0.0]
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
@@ -321,6 +316,16 @@ def plan_run(card: RunCard) -> Plan:
     return Plan(card, tuple(parts), start, stop, backend)
 
 
+def event_table(card: RunCard, channel: Channel) -> Table | KpiTable:
+    """Build the table that the events of a channel are sampled from."""
+    decay = card.kpi_decay(channel)
+    if decay is None:
+        return channel_table(channel, card.model, card.flavour, card.convention, card.q2, card.veto)
+    from .kpi_tables import kpi_table
+
+    return kpi_table(decay, card.flavour, card.convention, card.q2, card.veto)
+
+
 def generate(
     channels: str | Sequence[str] | RunCard,
     model: str | Model | Mapping[str, Any] = "sm",
@@ -331,7 +336,9 @@ def generate(
     set: Sequence[str] = (),
     flavour: str = "both",
     convention: str = "lhcb",
+    kpi: str | Mapping[str, Any] = "narrow",
     beam: str | Mapping[str, Any] | None = None,
+    resolution: str | Mapping[str, Any] | None = None,
     selection: Any = None,
     efficiency: Any = None,
     q2: Sequence[Any] = (),
@@ -353,8 +360,12 @@ def generate(
         set: changes of the model, such as ``light_vectors.0.mass=2.8``.
         flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
         convention: of the angles, ``lhcb`` or ``theory``.
+        kpi: the Kpi pair of B -> K* l l: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``),
+            ``swave`` (the S wave too), or the fields of a :class:`~darkpenguin.physics.kpi.KpiSystem`.
         beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
             :func:`~darkpenguin.generator.momenta.resolve_beam`), for momenta in the laboratory.
+        resolution: what a detector makes of the momenta: ``lhcb``, ``belle2``, or the fields of a
+            :class:`~darkpenguin.generator.resolution.ResolutionSettings`.
         selection: cuts such as ``["lhcb", "pt(k) > 0.25"]``, or a dictionary of them and the mode, see
             :class:`~darkpenguin.generator.selection.SelectionSettings`.
         efficiency: maps of the probability that an event is kept and the mode: a dictionary, see
@@ -390,7 +401,9 @@ def generate(
             poisson=poisson,
             flavour=flavour,
             convention=convention,
+            kpi=kpi,
             beam=beam,
+            resolution=resolution,
             selection=selection,
             efficiency=efficiency,
             q2=q2,
@@ -521,10 +534,14 @@ def package_versions() -> dict[str, str]:
 def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     """Return what a card asks to be done to its events, in order: the files read and checked."""
     stages: list[Stage] = []
+    if card.resolution is not None:
+        from .resolution import ResolutionStage
+
+        stages.append(ResolutionStage(card.resolution, card.registry(), card.threads, card.beam))
     if card.selection is not None:
         from .selection import SelectionStage
 
-        stages.append(SelectionStage(card.selection))
+        stages.append(SelectionStage(card.selection, card.threads))
     if card.efficiency is not None:
         from .efficiency import EfficiencyStage
 

@@ -19,8 +19,8 @@ from .sampling import (
     MASS_ROW,
     SCALAR_ROW,
     VECTOR_ROW,
-    kpi_entry,
     kpi_event,
+    kpi_place,
     kpi_words,
     quad,
     scalar_event,
@@ -62,7 +62,7 @@ def scalar_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_
 
 
 def kpi_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
-               mass_entries: Any, mass_rows: Any, q2: Any, cos_theta_k: Any, cos_theta_l: Any,
+               places: Any, mass_entries: Any, mass_rows: Any, q2: Any, cos_theta_k: Any, cos_theta_l: Any,
                phi: Any, m_kpi: Any, flavour: Any) -> None:
     """Events ``start`` to ``start + n`` of a table in q2 and the Kpi mass."""
     real = rows.dtype.type
@@ -71,13 +71,13 @@ def kpi_kernel(start: Any, n: Any, stream: Any, k0: Any, k1: Any, thresholds_and
         low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
         w = kpi_words(low, high, stream, k0, k1, np.uint32(0))
         v = kpi_words(low, high, stream, k0, k1, np.uint32(4)) if double_precision(real) else w
-        entry, mass_entry = kpi_entry((w[0], w[12]), thresholds_and_aliases, mass_entries, rows)
-        k, j = entry * KPI_ROW, mass_entry * MASS_ROW
+        entry = np.uint32(pick_entry(w[0], thresholds_and_aliases))
+        mass_row, flavour[i] = kpi_place(entry, w[12], places, mass_entries)
+        k, j = np.intp(entry >> np.uint32(1)) * KPI_ROW, np.intp(mass_row) * MASS_ROW
         row = (quad(rows, k, 1) + quad(rows, k + 4, 1) + quad(rows, k + 8, 1) + quad(rows, k + 12, 1)
-               + quad(rows, k + 16, 1) + quad(rows, k + 20, 1) + quad(rows, k + 24, 1) + quad(rows, k + 28, 1)
-               + quad(rows, k + 32, 1))
+               + quad(rows, k + 16, 1) + quad(rows, k + 20, 1) + quad(rows, k + 24, 1) + quad(rows, k + 28, 1))
         mass = quad(mass_rows, j, 1) + quad(mass_rows, j + 4, 1) + quad(mass_rows, j + 8, 1)
-        q2[i], cos_theta_k[i], cos_theta_l[i], phi[i], m_kpi[i], flavour[i] = kpi_event(real, w, v, row, mass)
+        q2[i], cos_theta_k[i], cos_theta_l[i], phi[i], m_kpi[i] = kpi_event(real, w, v, row, mass)
 
 
 KERNELS: Mapping[str, Any] = MappingProxyType({"vector": vector_kernel, "scalar": scalar_kernel, "kpi": kpi_kernel})

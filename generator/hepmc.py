@@ -1,4 +1,4 @@
-"""Events as HepMC3, one decay chain an event: B -> K* l+ l-, K* -> K pi, or B -> K l+ l-.
+"""Events as HepMC3, one decay chain an event: B -> K* l+ l-, K* -> K pi, or B -> K l+ l-; invisible pairs too.
 
 Units GeV and mm, every vertex at the origin. Status codes are HepMC's: 2 for what decayed (B, K*), 1 for the final
 state. The B has no mother: programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..kinematics.errors import InputError
 from ..physics.channels import Channel
+from ..physics.models import Model
 from .binning import EventSource
 
 Array = NDArray[np.float64]
@@ -59,10 +60,13 @@ def chain(channel: Channel) -> Chain:
     >>> chain(get_channel("B+->K+ee")).mothers
     (-1, 0, 0, 0)
     """
+    from .momenta import particles
+
+    pair = particles(channel)[-2:]
     if channel.daughters:
-        return Chain(("b", "hadron", "lp", "lm", "k", "pi"), (-1, 0, 0, 0, 1, 1),
+        return Chain(("b", "hadron", *pair, "k", "pi"), (-1, 0, 0, 0, 1, 1),
                      (DECAYED, DECAYED, FINAL, FINAL, FINAL, FINAL))
-    return Chain(("b", "k", "lp", "lm"), (-1, 0, 0, 0), (DECAYED, FINAL, FINAL, FINAL))
+    return Chain(("b", "k", *pair), (-1, 0, 0, 0), (DECAYED, FINAL, FINAL, FINAL))
 
 
 def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], overwrite: bool = False) -> HepmcCounts:
@@ -90,7 +94,7 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
                              "generate it with a beam, such as --beam rest or --beam lhcb-13tev")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     written = left_out = 0
-    info = _run_info(pyhepmc, source.file.provenance)
+    info, model = _run_info(pyhepmc, source.file.provenance), Model.model_validate(source.file.provenance["model"])
     try:
         with ExitStack() as stack:
             stream: Any = stack.enter_context(temporary.open("wb"))
@@ -104,7 +108,7 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
                 kept = weights != 0.0
                 left_out += int((~kept).sum())
                 chosen = {key: column[kept] for key, column in columns.items()}
-                for event in _events(pyhepmc, source.channels[index], chosen, weights[kept], info):
+                for event in _events(pyhepmc, source.channels[index], model, chosen, weights[kept], info):
                     writer.write_event(event)
                     written += 1
         os.replace(temporary, target)
@@ -135,13 +139,13 @@ def _run_info(pyhepmc: Any, provenance: Mapping[str, Any]) -> Any:
 
 
 def _events(
-    pyhepmc: Any, channel: Channel, columns: Mapping[str, Any], weights: Array, run_info: Any
+    pyhepmc: Any, channel: Channel, model: Model, columns: Mapping[str, Any], weights: Array, run_info: Any
 ) -> Iterator[Any]:
     """Events of one channel, one after the other in the same record."""
     from .momenta import masses, pdg_ids
 
     record = chain(channel)
-    known = masses(channel)
+    known = masses(channel, model)
     p = {name: np.stack([columns[f"{name}_{axis}"].astype(np.float64) for axis in ("px", "py", "pz")])
          for name in record.names if name != "hadron"}
     e = {name: np.sqrt((v**2).sum(axis=0) + known[name] ** 2) for name, v in p.items()}
@@ -153,7 +157,7 @@ def _events(
     energy, mass = (np.ascontiguousarray(np.stack([table[name] for name in record.names], axis=1)) for table in (e, m))
     ids = {}
     for flavour in (-1, 1):
-        numbers = {**pdg_ids(channel, flavour), "hadron": flavour * channel.hadron_pdg}
+        numbers = {**pdg_ids(channel, flavour, model), "hadron": flavour * channel.hadron_pdg}
         ids[flavour] = np.array([numbers[name] for name in record.names], dtype=np.int32)
     status = np.array(record.status, dtype=np.int32)
     mothers = np.array([[mother, mother] for mother in record.mothers], dtype=np.int32)

@@ -220,6 +220,13 @@ class KpiTable:
         return np.concatenate(tables)
 
     @cached_property
+    def places(self) -> NDArray[np.uint32]:
+        """Twice the place of each row's first table in ``mass_alias``, plus one for flavour -1; then their size."""
+        size = self._mass_entries[2]
+        rows = 4 * size * self.node.astype(np.int64) + (self.flavour < 0)
+        return np.append(rows, size).astype(np.uint32)
+
+    @cached_property
     def arrays_float32(self) -> tuple[NDArray[Any], ...]:
         """Flat arrays that the sampler reads, in float32."""
         return self._pack(np.dtype(np.float32))
@@ -230,7 +237,7 @@ class KpiTable:
         return self._pack(np.dtype(np.float64))
 
     def arrays(self, precision: str) -> tuple[NDArray[Any], ...]:
-        """What the sampler reads, flat: alias table and rows, the same of the Kpi mass."""
+        """What the sampler reads, flat: alias table, rows and their `places`, alias tables and rows of the Kpi mass."""
         return self.arrays_float32 if precision == "float32" else self.arrays_float64
 
     def _pack(self, dtype: np.dtype[np.floating]) -> tuple[NDArray[Any], ...]:
@@ -252,7 +259,6 @@ class KpiTable:
                 hats = round_hats(self.q2[of_node], self.left[of_node], self.right[of_node],
                                   _below(self.ranges, end), dtype)
                 rows[of_node, 29:32] = np.stack(hats, axis=1)
-        rows[:, 32], rows[:, 33], rows[:, 34], rows[:, 35] = self.flavour, self.node, size, 0
 
         index = self._mass_entries[1].ravel()
         node = np.repeat(np.arange(len(self.masses)), size)
@@ -274,7 +280,7 @@ class KpiTable:
         mass_rows[:] = both.reshape(-1, MASS_ROW)
         rows.setflags(write=False)
         mass_rows.setflags(write=False)
-        return self.alias, rows.reshape(-1), self.mass_alias, mass_rows.reshape(-1)
+        return self.alias, rows.reshape(-1), self.places, self.mass_alias, mass_rows.reshape(-1)
 
 
 def _along(q2: Array, q0: float, end: float, end_at_node: float) -> tuple[Array, Array]:

@@ -30,8 +30,8 @@ from .sampling import (
     SCALAR_WORDS,
     VECTOR_ROW,
     VECTOR_WORDS,
-    kpi_entry,
     kpi_event,
+    kpi_place,
     kpi_words,
     quad,
     scalar_event,
@@ -134,22 +134,28 @@ def _scalar_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: An
         _put(scratch, k + _QUAD, 1, quad1)
 
 
+# one pass for each load that waits for another one: more events are then under way at a time
 @kernel
-def _kpi_rows(words: Any, thresholds_and_aliases: Any, rows: Any, mass_entries: Any, mass_rows: Any,
+def _kpi_rows(words: Any, thresholds_and_aliases: Any, rows: Any, places: Any, mass_entries: Any, mass_rows: Any,
               scratch: Any) -> None:
-    """Rows of the block's nodes into scratch, in nine quads, and those of their masses in three."""
+    """Rows of the block's nodes into scratch, in eight quads, those of their masses in three, and the flavours."""
+    o = (KPI_ROW + MASS_ROW + 5) * STRIDE
+    _entries(words, thresholds_and_aliases)
     for i in range(BLOCK):
-        entry, mass_entry = kpi_entry((words[i], words[12 * STRIDE + i]), thresholds_and_aliases, mass_entries, rows)
-        j, m, k = KPI_ROW * entry, MASS_ROW * mass_entry, 4 * i
-        for part in range(9):
+        mass_row, flavour = kpi_place(words[i], words[12 * STRIDE + i], places, mass_entries)
+        words[12 * STRIDE + i] = np.uint32(mass_row)
+        scratch[o + i] = flavour
+    for i in range(BLOCK):
+        j, m, k = KPI_ROW * np.intp(words[i] >> np.uint32(1)), MASS_ROW * np.intp(words[12 * STRIDE + i]), 4 * i
+        for part in range(8):
             _put(scratch, k + part * _QUAD, 1, quad(rows, j + 4 * part, 1))
         for part in range(3):
-            _put(scratch, k + (9 + part) * _QUAD, 1, quad(mass_rows, m + 4 * part, 1))
+            _put(scratch, k + (8 + part) * _QUAD, 1, quad(mass_rows, m + 4 * part, 1))
 
 
 @kernel
 def _kpi_physics(words: Any, scratch: Any) -> None:
-    """Columns of q2, cos K, cos L, phi, Kpi mass and flavour behind the block's rows."""
+    """Columns of q2, cos K, cos L, phi and Kpi mass behind the block's rows, before the flavours."""
     wide_vectors()
     real = scratch.dtype.type
     o = (KPI_ROW + MASS_ROW) * STRIDE
@@ -161,12 +167,12 @@ def _kpi_physics(words: Any, scratch: Any) -> None:
              + quad(words, j + 3 * _QUAD, STRIDE))
         row = (quad(scratch, k, 1) + quad(scratch, k + _QUAD, 1) + quad(scratch, k + 2 * _QUAD, 1)
                + quad(scratch, k + 3 * _QUAD, 1) + quad(scratch, k + 4 * _QUAD, 1) + quad(scratch, k + 5 * _QUAD, 1)
-               + quad(scratch, k + 6 * _QUAD, 1) + quad(scratch, k + 7 * _QUAD, 1) + quad(scratch, k + 8 * _QUAD, 1))
-        mass = (quad(scratch, k + 9 * _QUAD, 1) + quad(scratch, k + 10 * _QUAD, 1)
-                + quad(scratch, k + 11 * _QUAD, 1))
-        q2, cos_theta_k, cos_theta_l, phi, m_kpi, flavour = kpi_event(real, w, v, row, mass)
+               + quad(scratch, k + 6 * _QUAD, 1) + quad(scratch, k + 7 * _QUAD, 1))
+        mass = (quad(scratch, k + 8 * _QUAD, 1) + quad(scratch, k + 9 * _QUAD, 1)
+                + quad(scratch, k + 10 * _QUAD, 1))
+        q2, cos_theta_k, cos_theta_l, phi, m_kpi = kpi_event(real, w, v, row, mass)
         _put(scratch, o + i, STRIDE, (q2, cos_theta_k, cos_theta_l, phi))
-        scratch[o + 4 * STRIDE + i], scratch[o + 5 * STRIDE + i] = m_kpi, flavour
+        scratch[o + 4 * STRIDE + i] = m_kpi
 
 
 @kernel
@@ -257,7 +263,7 @@ def scalar_range(start: Any, stop: Any, stream: Any, k0: Any, k1: Any, threshold
 
 @kernel
 def kpi_range(start: Any, stop: Any, stream: Any, k0: Any, k1: Any, thresholds_and_aliases: Any, rows: Any,
-              mass_entries: Any, mass_rows: Any, origin: Any, q2: Any, cos_theta_k: Any,
+              places: Any, mass_entries: Any, mass_rows: Any, origin: Any, q2: Any, cos_theta_k: Any,
               cos_theta_l: Any, phi: Any, m_kpi: Any, flavour: Any) -> None:
     """Events ``start`` to ``stop`` of a table in q2 and the Kpi mass into columns whose first row is ``origin``."""
     wide_vectors()
@@ -268,7 +274,7 @@ def kpi_range(start: Any, stop: Any, stream: Any, k0: Any, k1: Any, thresholds_a
     for block in range(start // BLOCK, (stop + BLOCK - 1) // BLOCK):
         first = block * BLOCK
         _kpi_words(words, double, np.uint32(first & 0xFFFFFFFF), np.uint32(first >> 32), stream, k0, k1)
-        _kpi_rows(words, thresholds_and_aliases, rows, mass_entries, mass_rows, scratch)
+        _kpi_rows(words, thresholds_and_aliases, rows, places, mass_entries, mass_rows, scratch)
         _kpi_physics(words, scratch)
         low, high = max(start - first, 0), min(stop - first, BLOCK)
         target = first + low - origin

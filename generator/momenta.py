@@ -1,9 +1,10 @@
 """Four-momenta of the final state, from the sampled angles: in the B frame, or in the laboratory behind a beam.
 
 Three-momenta are columns, ``k_px`` and so on; energies follow from them and the masses (`masses`), so the mass shell
-is exact. The particles are ``k``, ``pi`` (of a K*), ``lp`` and ``lm``, the positive and the negative lepton, and
-``b`` for the B itself in the laboratory. The direction of the decay and the momentum of the B come from random words
-of the event's own (Philox calls from 16 on): the same in any partition, chunk or number of threads.
+is exact. The particles are ``k``, ``pi`` (of a K*), ``lp`` and ``lm``, the positive and the negative lepton (or
+``chibar`` and ``chi``, ``nubar`` and ``nu``), and ``b`` for the B itself in the laboratory. The direction of the decay
+and the momentum of the B come from random words of the event's own (Philox calls from 16 on): the same in any
+partition, chunk or number of threads.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..kinematics.beams import HistogramBeam, ProtonBeam, UpsilonBeam
 from ..kinematics.errors import InputError
 from ..kinematics.frames import convention_signs
 from ..physics.channels import Channel, channel_by_index
-from ..physics.models import nearest
+from ..physics.models import Model, nearest
 from ..physics.parameters import load_parameters
 from .backend import counter_words
 from .events import EventSample, to_host
@@ -42,6 +43,9 @@ BEAMS: Mapping[str, Beam] = MappingProxyType({
 
 AXES = ("px", "py", "pz")
 
+_PAIRS: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "charged": ("lp", "lm"), "chi": ("chibar", "chi"), "neutrino": ("nubar", "nu"),
+})
 
 _KINDS: Mapping[str, Callable[..., Beam]] = MappingProxyType({
     "pp": ProtonBeam, "upsilon4s": UpsilonBeam, "histogram": HistogramBeam.checked,
@@ -117,15 +121,15 @@ def beam_of(value: str | Mapping[str, Any] | Beam) -> Beam:
 
 
 def particles(channel: Channel) -> tuple[str, ...]:
-    """Particles whose momenta are columns, the B first; InputError for an invisible final state.
+    """Particles whose momenta are columns, the B first; of the pair, that whose angle is meant comes last.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> particles(get_channel("B0->K*0mumu"))
     ('b', 'k', 'pi', 'lp', 'lm')
+    >>> particles(get_channel("B+->K+chichi"))
+    ('b', 'k', 'chibar', 'chi')
     """
-    if channel.lepton is None:
-        raise InputError(f"beam: {channel.name} has an invisible pair, and momenta are there for charged leptons only")
-    return ("b", "k", "pi", "lp", "lm") if channel.spin == 1 else ("b", "k", "lp", "lm")
+    return ("b", "k", *(("pi",) if channel.spin == 1 else ()), *_PAIRS[channel.dynamics])
 
 
 def momentum_columns(channel: Channel) -> tuple[str, ...]:
@@ -138,23 +142,35 @@ def momentum_columns(channel: Channel) -> tuple[str, ...]:
     return tuple(f"{particle}_{axis}" for particle in particles(channel) for axis in AXES)
 
 
-def masses(channel: Channel) -> dict[str, float]:
-    """Mass of each particle (GeV).
+def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
+    """Mass of each particle (GeV); that of χ is the model's.
+
+    Raises:
+        InputError: χ without a model, or light vectors with different χ: an event does not know which of them made it.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> round(masses(get_channel("B0->K*0mumu"))["pi"], 5)
     0.13957
     """
     known = load_parameters()
-    names = [channel.parent, *(channel.daughters or (channel.hadron,)), channel.lepton, channel.lepton]
-    return {
-        particle: known["m_" + str(name).replace("pi-", "pi+")]
-        for particle, name in zip(particles(channel), names, strict=True)
-    }
+    names = [channel.parent, *(channel.daughters or (channel.hadron,))]
+    of_pair = _chi_mass(model) if channel.dynamics == "chi" else channel.lepton_mass()
+    values = [*(known["m_" + name.replace("pi-", "pi+")] for name in names), of_pair, of_pair]
+    return dict(zip(particles(channel), values, strict=True))
 
 
-def pdg_ids(channel: Channel, flavour: int) -> dict[str, int]:
+def _chi_mass(model: Model | None) -> float:
+    found = {vector.m_chi for vector in model.light_vectors} if model is not None else set()
+    if len(found) != 1:
+        raise InputError(f"light_vectors: momenta need one m_chi, and the model has {sorted(found) or 'none'} (GeV); "
+                         "generate the light vectors one by one, or leave the beam out")
+    return float(found.pop())
+
+
+def pdg_ids(channel: Channel, flavour: int, model: Model | None = None) -> dict[str, int]:
     """Monte Carlo number of each particle in a decay of the B (+1) or of its conjugate (-1).
+
+    χ is dark matter of spin 1/2 (52), or of spin 0 (51) if the model says so; neutrinos of any flavour go by ν_μ's.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> pdg_ids(get_channel("B0->K*0mumu"), -1)
@@ -162,7 +178,10 @@ def pdg_ids(channel: Channel, flavour: int) -> dict[str, int]:
     """
     daughters = channel.daughter_pdg or (channel.hadron_pdg,)
     hadrons = [flavour * number for number in (channel.parent_pdg, *daughters)]
-    return dict(zip(particles(channel), [*hadrons, -channel.lepton_pdg, channel.lepton_pdg], strict=True))
+    pair = channel.lepton_pdg
+    if channel.dynamics == "chi" and model is not None and {vector.chi for vector in model.light_vectors} == {"scalar"}:
+        pair = 51
+    return dict(zip(particles(channel), [*hadrons, -pair, pair], strict=True))
 
 
 def momenta(
@@ -176,11 +195,12 @@ def momenta(
     precision: str = "float64",
     *,
     at_rest: bool = False,
+    model: Model | None = None,
 ) -> dict[str, Array]:
     """Momenta of consecutive events, computed in float64.
 
     Args:
-        channel: a channel with charged leptons.
+        channel: of all events.
         columns: q2, the angles and the flavour of the events; ``m_kpi`` if the K* has a width.
         convention: of these angles.
         beam: entry of `BEAMS`, a table as in `resolve_beam`, or a beam; None for the B frame with the kaon system
@@ -190,12 +210,13 @@ def momenta(
         threads: CPU threads; all without it.
         precision: of the columns that are returned.
         at_rest: with no beam, turn the decay into a random direction.
+        model: where χ has its mass from.
 
     Returns:
         Columns named as by `momentum_columns` (GeV).
 
     Raises:
-        InputError: an unknown beam or convention, or an invisible final state.
+        InputError: an unknown beam or convention, or χ of unknown mass.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> one = {"q2": [4.0], "cos_theta_l": [0.3], "flavour": [1]}
@@ -208,7 +229,7 @@ def momenta(
     moving = beam is not None or at_rest
     source = beam_of(beam) if beam is not None else None
     (k0, k1), stream = counter_words(seed, channel.index, start, start + len(columns["q2"]))
-    mass = masses(channel)
+    mass = masses(channel, model)
     data = [np.ascontiguousarray(to_host(columns[name])) for name in ("q2", *channel.angles)]
     flavour = np.ascontiguousarray(to_host(columns["flavour"]), dtype=np.int32)
     plus, minus = (np.array(convention_signs(convention, f), dtype=np.float64) for f in (1, -1))
@@ -257,12 +278,14 @@ def four_momenta(sample: EventSample) -> Any:
         raise InputError(f"channel: {len(numbers)} channels in the sample; select the events of one for four-momenta")
     channel = channel_by_index(int(numbers[0]))
     columns: Mapping[str, Any] = sample.columns
+    recorded = sample.provenance.get("model")
+    model = Model.model_validate(recorded) if recorded is not None else None
     if f"b_{AXES[0]}" not in columns:
-        columns = momenta(channel, columns, str(sample.provenance.get("convention", "lhcb")))
+        columns = momenta(channel, columns, str(sample.provenance.get("convention", "lhcb")), model=model)
     return awkward.zip({
         particle: vector.zip({
             **{axis: to_host(columns[f"{particle}_{axis}"]) for axis in AXES},
             "mass": np.full(len(sample), mass),
         })
-        for particle, mass in masses(channel).items()
+        for particle, mass in masses(channel, model).items()
     }, depth_limit=1)

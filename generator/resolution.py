@@ -18,7 +18,8 @@ the Υ(4S): nothing but its energy (``inclusive``; arXiv:2311.14647),
 
 .. math:: q^2_\mathrm{rec} = \frac s4 + M^2 - \sqrt s\,E^*_K ,
 
-or its momentum too (``tagged``), when only the resolution of the K(*) is left.
+or its momentum too (``tagged``), when only the resolution of the K(*) is left. E*_K is that of the reconstructed
+momentum in the laboratory; without a beam, behind that of Belle II.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from .counts import array_module
 from .events import to_host
 
 if TYPE_CHECKING:
+    from ..kinematics.beams import UpsilonBeam
     from .stages import Place
 
 Array = NDArray[np.float64]
@@ -167,6 +169,7 @@ class ResolutionStage:
     settings: ResolutionSettings
     channels: tuple[Channel, ...]
     threads: int | None = None
+    beam: str | Mapping[str, Any] | None = None
 
     @property
     def adds(self) -> Mapping[str, str]:
@@ -177,24 +180,26 @@ class ResolutionStage:
         return dict.fromkeys(names, "float")
 
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
-        """Raise InputError if momenta are needed that are not there."""
+        """Raise InputError if momenta are needed that are not there, or an unseen pair does not come from the Υ(4S)."""
         if channel.lepton is not None and "k_px" not in columns:
             raise InputError("resolution: needs momenta in the laboratory; name a beam")
+        if channel.lepton is None:
+            self._upsilon(channel)
 
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Add what is reconstructed of the events of a chunk."""
+        from .momenta import momentum_columns
         from .toys import split_work
 
         n, precision = len(columns["q2"]), columns["q2"].dtype
-        names = {"q2", "event", "m_kpi", *_momenta(place.channel)}
+        names = {"q2", *place.channel.angles, "flavour", "event", *momentum_columns(place.channel)}
         host = {name: to_host(column) for name, column in columns.items() if name in names}
         new = {name: np.full(n, np.nan, dtype=precision) for name in self.adds}
-        reconstruct = self._invisible if place.channel.lepton is None else self._visible
 
         def work(low: int, high: int) -> None:
             for first in range(low, high, _PIECE):
                 part = slice(first, min(first + _PIECE, high))
-                found = reconstruct({name: column[part] for name, column in host.items()}, place)
+                found = self._reconstruct({name: column[part] for name, column in host.items()}, place)
                 for name in found.keys() & new.keys():
                     new[name][part] = found[name]
 
@@ -202,26 +207,35 @@ class ResolutionStage:
         library = array_module(columns["q2"])
         return dict(columns) | {name: library.asarray(column) for name, column in new.items()}
 
-    def _visible(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
-        from .momenta import masses
-        from .smearing import Smearing, smear
+    def _reconstruct(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
+        from .momenta import masses, momenta, momentum_columns
+        from .smearing import Smearing, missing_q2, smear
 
-        channel = place.channel
-        momenta = np.stack([rows[name] for name in _momenta(channel)]).astype(np.float64, copy=False)
-        numbers = np.array(list(masses(channel).values())[1:])
-        smearing = Smearing.of(self.settings, str(channel.lepton))
-        found, mass = smear(momenta, numbers, smearing, place.seed, channel.index, _numbers(rows, place))
-        named = dict(zip(reconstructed_momenta(channel), found, strict=True))
-        return named | {name: row for name, row in zip(RECONSTRUCTED, mass, strict=True) if _has(channel, name)}
+        channel, numbers = place.channel, np.asarray(rows["event"].astype(np.uint64) - np.uint64(place.first))
+        visible, beam = channel.lepton is not None, self.beam or "belle2"
+        if "k_px" not in rows:
+            rows = momenta(channel, rows, beam=beam, seed=place.seed, start=int(numbers[0]), threads=1,
+                           model=place.model)
+        known = masses(channel, place.model)
+        true = np.stack([rows[name] for name in momentum_columns(channel)]).astype(np.float64, copy=False)
+        found, mass = smear(true[3:], np.array(list(known.values())[1:]), Smearing.of(self.settings, channel.lepton),
+                            place.seed, channel.index, numbers)
+        named = {f"{particle}_reco_{axis}": found[3 * i + j]
+                 for i, particle in enumerate(_seen(channel)) for j, axis in enumerate(("px", "py", "pz"))}
+        q2 = mass[0] if visible else missing_q2(
+            found[:-6].reshape(-1, 3, found.shape[1]).sum(axis=0), mass[2], true[:3], known["b"],
+            self.settings.missing, self._upsilon(channel))
+        return named | {"q2_reco": q2, "m_b_reco": mass[1], "m_kpi_reco": mass[2]}
 
-    def _invisible(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
-        from ..physics.parameters import load_parameters
-        from .smearing import missing_q2
+    def _upsilon(self, channel: Channel) -> UpsilonBeam:
+        from ..kinematics.beams import UpsilonBeam
+        from .momenta import beam_of
 
-        known, channel = load_parameters(), place.channel
-        m_hadron: Any = rows.get("m_kpi", known["m_" + channel.hadron])
-        return {"q2_reco": missing_q2(rows["q2"], known["m_" + channel.parent], m_hadron, self.settings.missing,
-                                      self.settings.hadron, place.seed, channel.index, _numbers(rows, place))}
+        beam = beam_of(self.beam or "belle2")
+        if not isinstance(beam, UpsilonBeam):
+            raise InputError(f"resolution: {channel.name} has a pair that is not seen; its q2 is reconstructed at the "
+                             f"Upsilon(4S), and beam = {self.beam!r}; take beam = belle2")
+        return beam
 
     def describe(self) -> Mapping[str, Any]:
         """All numbers of the resolution."""
@@ -230,18 +244,14 @@ class ResolutionStage:
 
 def _has(channel: Channel, name: str) -> bool:
     """Whether a channel has a reconstructed column."""
-    return name == "q2_reco" or (channel.lepton is not None and (channel.spin == 1 or name != "m_kpi_reco"))
+    return {"q2_reco": True, "m_b_reco": channel.lepton is not None, "m_kpi_reco": channel.spin == 1}[name]
 
 
-def _numbers(rows: Mapping[str, Any], place: Place) -> NDArray[np.uint64]:
-    return np.asarray(rows["event"].astype(np.uint64) - np.uint64(place.first))
+def _seen(channel: Channel) -> tuple[str, ...]:
+    """Particles of the final state that leave tracks."""
+    from .momenta import particles
 
-
-def _momenta(channel: Channel) -> tuple[str, ...]:
-    """Momentum columns of the final state; none where the pair is not seen."""
-    from .momenta import momentum_columns
-
-    return () if channel.lepton is None else momentum_columns(channel)[3:]
+    return particles(channel)[1:] if channel.lepton is not None else particles(channel)[1:-2]
 
 
 def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
@@ -251,4 +261,4 @@ def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
     >>> reconstructed_momenta(get_channel("B+->K+mumu"))[:2]
     ('k_reco_px', 'k_reco_py')
     """
-    return tuple("{}_reco_{}".format(*name.rsplit("_", 1)) for name in _momenta(channel))
+    return tuple(f"{particle}_reco_{axis}" for particle in _seen(channel) for axis in ("px", "py", "pz"))

@@ -26,8 +26,10 @@ from pydantic import (
 
 from ..kinematics.errors import InputError
 from ..physics.channels import Channel, get_channel
+from ..physics.kpi import PRESETS, KpiDecay, KpiSystem, resolve_kpi
 from ..physics.models import Model, apply_settings, get_model, nearest, validate
 from .efficiency import EfficiencySettings
+from .resolution import ResolutionSettings
 from .selection import SelectionSettings
 from .writers import file_format
 
@@ -226,8 +228,14 @@ class RunCard(BaseModel):
     convention: Literal["lhcb", "theory"] = "lhcb"
     """Convention of the angles."""
 
+    kpi: Annotated[KpiSystem, BeforeValidator(resolve_kpi)] = PRESETS["narrow"]
+    """The Kπ pair of B → K* ℓℓ: ``narrow``, ``pwave`` (a K* with its width), ``swave`` (LASS too), or a table."""
+
     beam: str | dict[str, Any] | None = None
     """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""
+
+    resolution: ResolutionSettings | None = None
+    """What a detector makes of the momenta: a preset (``lhcb``, ``belle2``) or a table; reconstructed columns."""
 
     selection: SelectionSettings | None = None
     """Cuts on the events, and what is done with those that fail."""
@@ -341,11 +349,13 @@ class RunCard(BaseModel):
             raise InputError(f"events = {self.events} and b_mesons = {self.b_mesons:g}: give one of the two")
         if self.events is None and self.b_mesons is None:
             raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
+        for channel in self.registry():
+            self.kpi_decay(channel)
         if self.beam is not None:
-            from .momenta import particles  # compiled functions: only where they are needed
+            from .momenta import masses  # compiled functions: only where they are needed
 
             for channel in self.registry():
-                particles(channel)
+                masses(channel, self.model)
         if self.efficiency is not None:
             for channel in self.registry():
                 self.efficiency.source(channel)
@@ -375,6 +385,14 @@ class RunCard(BaseModel):
     def registry(self) -> tuple[Channel, ...]:
         """Return the channels themselves."""
         return tuple(get_channel(name) for name in self.channels)
+
+    def kpi_decay(self, channel: Channel) -> KpiDecay | None:
+        """Return the decay of a channel's Kπ pair; None where there is none, or where the K* has no width.
+
+        Raises:
+            InputError: a Kπ system that the channel cannot have.
+        """
+        return None if self.kpi.narrow or channel.spin == 0 else KpiDecay(channel, self.model, self.kpi)
 
     @property
     def altered(self) -> str | None:

@@ -21,10 +21,10 @@ Rows hold the coefficients in the form in which they are used (`Table.packed_flo
   c the parts with sin^2 K and cos^2 K. Nothing is subtracted in the working precision: float32 keeps both
   non-negative.
 - scalar, 8 columns: a, b, a + c, 0, q2, left, right, flavour.
-- kpi, 36 columns: the same twelve of the P wave; a, b, S6c of the S wave; I_a, I_b, I6c, 2 I4, I5, I7, 2 I8 for
-  Re(a_S a_P*) and then for Im(a_S a_P*); q2, left, right, flavour, mass node, entries of a mass node, one
-  unused. With it goes a row of 12 columns for the Kpi mass: m, left, right, q0 below and above, 1/(endpoint - q0)
-  below and above, |a_P|^2, |a_S|^2, Re and Im a_S a_P*, mass of the B. See `kpi_tables`.
+- kpi, 32 columns: the same twelve of the P wave; a, b, S6c of the S wave; I_a, I_b, I6c, 2 I4, I5, I7, 2 I8 for
+  Re(a_S a_P*) and then for Im(a_S a_P*); q2, left, right. With it goes a row of 12 columns for the Kpi mass: m, left,
+  right, q0 below and above, 1/(endpoint - q0) below and above, |a_P|^2, |a_S|^2, Re and Im a_S a_P*, mass of the B.
+  See `kpi_tables`.
 
 Random words. A vector event uses twelve, three Philox calls:
 
@@ -57,7 +57,7 @@ from ..kinematics.jit import scalar
 from ..kinematics.trig import double_precision, sine_cosine
 from .rng import Real, Word, coin, philox, pick_entry, uniform
 
-VECTOR_ROW, SCALAR_ROW, KPI_ROW = 16, 8, 36          # columns of a packed row
+VECTOR_ROW, SCALAR_ROW, KPI_ROW = 16, 8, 32          # columns of a packed row
 VECTOR_WORDS, SCALAR_WORDS, KPI_WORDS = 12, 8, 16    # random words of an event, as many again in double precision
 MASS_ROW = 12                                        # columns of a row of the Kpi mass
 
@@ -96,18 +96,18 @@ def kpi_words(low: Word, high: Word, stream: Word, k0: Word, k1: Word, call: Wor
 
 
 @scalar
-def kpi_entry(words: tuple[Word, Word], entries: Any, mass_entries: Any, rows: Any) -> tuple[Any, Any]:
-    """(row, row of the Kpi mass) of a kpi event from its words 0 and 12.
+def kpi_place(entry: Any, word: Word, places: Any, mass_entries: Any) -> tuple[Any, Any]:
+    """(row of the Kpi mass, flavour) of an entry of a kpi table, from the event's word 12.
 
-    Every row is two entries of the table, one for each wave that can have made the event, because the mass has
-    another distribution in each. ``mass_entries`` holds the alias tables of all mass nodes and waves, of one size
-    that every row names.
+    Every row is two entries, 2 row + wave, one for each wave that can have made the event: the mass has another
+    distribution in each. ``mass_entries`` holds the alias tables of all mass nodes and waves, all of one size, the last
+    number in ``places``; the others are, row by row, twice the place of the first alias table of the row's mass node,
+    plus one for the flavour -1.
     """
-    entry = np.uint64(pick_entry(words[0], entries))
-    row = np.intp(entry >> np.uint64(1))
-    node, size = np.intp(rows[row * KPI_ROW + 33]), np.intp(rows[row * KPI_ROW + 34])
-    first = (node + node + np.intp(entry & np.uint64(1))) * size
-    return row, first + np.intp(pick_entry(words[1], mass_entries[first:first + size]))
+    size, place = np.uintp(places[places.size - 1]), places[entry >> np.uint32(1)]
+    first = np.uintp(place >> np.uint32(1)) + np.uintp(entry & np.uint32(1)) * size
+    flavour = np.int32(1) - np.int32((place & np.uint32(1)) << np.uint32(1))
+    return first + np.uintp(pick_entry(word, mass_entries[first:first + size])), flavour
 
 
 @scalar
@@ -208,14 +208,14 @@ def vector_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
 
 @scalar
 def kpi_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...], row: tuple[Real, ...],
-              mass: tuple[Real, ...]) -> tuple[Real, Real, Real, Real, Real, Real]:
-    """(q2, cos theta_K, cos theta_l, phi, m_Kpi, flavour) of B -> K pi l l from its words and its two table rows.
+              mass: tuple[Real, ...]) -> tuple[Real, Real, Real, Real, Real]:
+    """(q2, cos theta_K, cos theta_l, phi, m_Kpi) of B -> K pi l l from its words and its two table rows.
 
     P wave, S wave and interference are added up with the line shapes of the mass row; then as `vector_event`, with
     an odd part in cos K and, given cos K, interference in every term of the other angles.
     """
     (pa_s, pa_c, pb_s, pb_c, j3, j4, j5, j6s, j6c, j7, j8, j9, sa, sb, s6,
-     ra, rb, r6, r4, r5, r7, r8, ia, ib, i6, i4, i5, i7, i8, node, left, right, flavour, _, _, _) = row
+     ra, rb, r6, r4, r5, r7, r8, ia, ib, i6, i4, i5, i7, i8, node, left, right) = row
     centre, m_left, m_right, q0_below, q0_above, inverse_below, inverse_above, p, s, re, im, m_b = mass
     one, zero = real(1), real(0)
 
@@ -267,7 +267,7 @@ def kpi_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...], row: tuple[Re
     u1, u2 = uniform(real, w[10], v[10]), uniform(real, w[11], v[11])
     second = p * sines2
     phi = azimuth(real, even + odd * cl, cos1, sin1, second * j3, second * j9, u1, u2)
-    return q2, ck, cl, phi, m, flavour
+    return q2, ck, cl, phi, m
 
 
 @scalar

@@ -16,7 +16,7 @@ import time
 import tomllib
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -40,15 +40,19 @@ Theory = Literal["correlated", "uncorrelated", "none"]
 MAX_POINTS = 50_000_000
 """Largest grid: its χ² of three groups takes 1.2 GB."""
 
+BETTER = "better than SM by 4"
+"""What the paper calls 2σ, in the names of regions."""
+
 _BLOCK = 1 << 15           # points of couplings that go through the matrix product together
-_CHECKPOINT = 20.0         # seconds between checkpoints of a long scan
+_CHECKPOINT = 20.0         # seconds between checkpoints of a long scan, at least
 
 DEFAULT_THEORY: Mapping[str, Theory] = {"2017": "uncorrelated", "current": "correlated"}
 """How errors of the Standard Model enter when a card does not say.
 
-The paper takes a prediction with an error for each bin of P5', so with its data the errors are added bin by
-bin. They are in fact 80-100 % correlated (all bins share form factors), which weakens the pull of P5' by a
-quarter and is the default with today's data.
+The paper takes a prediction with an error for each bin of P5' (its footnote 4) and says nothing of correlations,
+so with its data each bin has an error of its own; two experiments that measured the same bin share it. The errors
+are in fact 80-100 % correlated (all bins share form factors), which weakens the pull of P5' by a quarter and is the
+default with today's data.
 """
 
 
@@ -186,6 +190,27 @@ class ScanCard(BaseModel):
         return apply_settings(self.base_model(), moved)
 
 
+def read_point(card: ScanCard, texts: Sequence[str]) -> dict[str, float]:
+    """A point of a card's axes from texts KEY=VALUE; InputError for what is no axis, no number or no model.
+
+    >>> card = ScanCard(axes=[{"key": "light_vectors.0.mass", "min": 2.0, "max": 3.0}])
+    >>> read_point(card, ["light_vectors.0.mass=2.2"])
+    {'light_vectors.0.mass': 2.2}
+    """
+    keys = [axis.key for axis in card.axes]
+    point: dict[str, float] = {}
+    for text in texts:
+        key, _, value = (part.strip() for part in text.partition("="))
+        if key not in keys:
+            raise InputError(f"at = {text!r}: not scanned; {nearest(key, keys)}")
+        try:
+            point[key] = float(value)
+        except ValueError:
+            raise InputError(f"at = {text!r}: write KEY=VALUE with a number, say {key}=2.5") from None
+    card.model_at({**{axis.key: axis.min for axis in card.axes}, **point})
+    return point
+
+
 def read_scan_card(path: str | os.PathLike[str]) -> ScanCard:
     """Scan card from a TOML file; InputError names the key, the value and what is allowed."""
     try:
@@ -199,7 +224,10 @@ def read_scan_card(path: str | os.PathLike[str]) -> ScanCard:
 
 @dataclass(frozen=True)
 class Pull:
-    """One measured number beside its prediction; ``pull`` is (measured - predicted) / error."""
+    """One measured number beside its prediction; ``pull`` is (measured - predicted) / error.
+
+    For an experiment that published its likelihood it is ±sqrt(-2 ln L/L_max), with the theory error added.
+    """
 
     group: str
     measurement: str
@@ -312,15 +340,29 @@ class ScanResult:
         return np.asarray(weight / weight.sum())
 
     def regions(
-        self, threshold: float = 4.0, group: str | None = None, best_fit: bool = False
+        self, threshold: float = 4.0, group: str | None = None, best_fit: bool = False,
+        keep: Sequence[str] | None = None,
     ) -> list[list[FloatArray]]:
         """Regions of a plane as polygons, each a list of rings (n, 2): outer boundary, then holes.
 
         Where χ² is better than the Standard Model's by ``threshold``, or, with ``best_fit``, within
-        ``threshold`` of the smallest. For two axes only.
+        ``threshold`` of the smallest. ``keep`` names two axes of a scan with more: χ² is then that of the
+        profile, smallest over the others.
         """
-        height = threshold - self.delta(group) if best_fit else self.improvement(group) - threshold
-        return polygons(self.card.axes, height)
+        keys = [axis.key for axis in self.card.axes] if keep is None else list(keep)
+        chi2 = self.profile(keys, group)
+        top = float(chi2.min()) + threshold if best_fit else self.standard_model(group) - threshold
+        return polygons([axis for axis in self.card.axes if axis.key in keys], top - chi2)
+
+    def all_regions(self, keep: Sequence[str] | None = None) -> dict[str, list[list[FloatArray]]]:
+        """The regions that are drawn and written, by name: of each group, and of all around the best fit."""
+        found = {f"{name} {BETTER}": self.regions(4.0, name, keep=keep) for name in self.card.groups}
+        found[f"all {BETTER}"] = self.regions(4.0, keep=keep)
+        for threshold in ("2.30", "6.18"):   # 68.3 % and 95.4 % for two parameters
+            found[f"all, within {threshold} of the best fit"] = self.regions(
+                float(threshold), best_fit=True, keep=keep
+            )
+        return found
 
     def pulls(self, point: Mapping[str, float]) -> list[Pull]:
         """Every measurement at a point of the axes."""
@@ -368,7 +410,10 @@ def scan_likelihood(data: str, groups: Sequence[str], theory: Theory) -> Likelih
         return plain
     covariance = {part.group.name: theory_covariance(part.observables) for part in plain.groups}
     if theory == "uncorrelated":
-        covariance = {name: np.diag(np.diag(value)) for name, value in covariance.items()}
+        for part in plain.groups:
+            # two experiments with the same bin have the same prediction, hence the same error of it
+            same = np.array([[a == b for b in part.observables] for a in part.observables])
+            covariance[part.group.name] = np.where(same, covariance[part.group.name], 0.0)
     return build_likelihood(data, groups, covariance)
 
 
@@ -385,15 +430,12 @@ def model_pulls(likelihood: Likelihood, model: Model) -> list[Pull]:
     found = []
     for part in likelihood.groups:
         values = predictions[[position[o] for o in part.observables]]
-        pulls = part.pulls(values)
+        pulls, errors = part.pulls(values), part.total_errors(values)
         papers = [m for m in part.measurements for _ in m.observables]
         for k, observable in enumerate(part.observables):
-            measured = float(part.central[k])
-            difference = measured - float(values[k])
-            error = difference / float(pulls[k]) if pulls[k] else float("nan")
             found.append(Pull(
-                part.group.name, papers[k].name, papers[k].arxiv, str(observable), measured, float(values[k]),
-                error, float(pulls[k]),
+                part.group.name, papers[k].name, papers[k].arxiv, str(observable), float(part.central[k]),
+                float(values[k]), float(errors[k]), float(pulls[k]),
             ))
     return found
 
@@ -428,7 +470,7 @@ def scan(
 
     ``checkpoint`` is a file in which a long scan keeps what it has, from time to time and when interrupted.
     The same card continues from it, another card ignores it, and it is removed at the end. ``progress`` is
-    told how many points are done.
+    told how many points have been done since it was last told, those of the checkpoint included.
 
     >>> card = ScanCard(data="2017", theory="none", axes=[
     ...     {"key": "light_vectors.0.g_mu_v", "min": 0.0, "max": 0.2, "points": 3}])
@@ -443,17 +485,23 @@ def scan(
     other = [axis for axis in card.axes if not axis.linear]
     outer = list(itertools.product(*(axis.values for axis in other)))
     inner = math.prod(axis.points for axis in linear)
+    blocks = -(-inner // _BLOCK)
     chi2 = np.empty((len(outer), len(card.groups), inner))
-    keeper = _Checkpoint(checkpoint, card)
+    keeper = _Checkpoint(checkpoint, card, blocks)
     done = keeper.load(chi2)
+    if progress is not None and done:
+        progress(done // blocks * inner + done % blocks * _BLOCK)
     try:
-        for i in range(done, len(outer)):
+        for i in range(done // blocks, len(outer)):
             fixed = dict(zip((axis.key for axis in other), outer[i], strict=True))
-            _scan_linear(card, likelihood, fixed, linear, chi2[i], xp)
-            done = i + 1
-            keeper.save_if_due(chi2, done)
-            if progress is not None:
-                progress(inner)
+            evaluate = _linear_scan(card, likelihood, fixed, linear, xp)
+            for j in range(done % blocks, blocks):
+                start, stop = j * _BLOCK, min((j + 1) * _BLOCK, inner)
+                chi2[i, :, start:stop] = evaluate(start, stop)
+                done += 1
+                keeper.save_if_due(chi2, done)
+                if progress is not None:
+                    progress(stop - start)
     except KeyboardInterrupt:
         keeper.save(chi2, done)
         raise
@@ -467,41 +515,47 @@ def scan(
     )
 
 
-def _scan_linear(
-    card: ScanCard,
-    likelihood: Likelihood,
-    fixed: Mapping[str, float],
-    axes: Sequence[Axis],
-    out: FloatArray,
-    xp: Any,
-) -> None:
-    """χ² on the grid of the linear axes, at one point of the others; fills ``out`` (n_groups, n_points)."""
-    grids = np.meshgrid(*(axis.values for axis in axes), indexing="ij") if axes else []
-    points = {axis.key: grid.ravel() for axis, grid in zip(axes, grids, strict=True)}
-    size = out.shape[-1]
-    settings = dict(fixed)
-    for tie in card.ties:
-        if tie.of in points:
-            points[tie.key] = tie.factor * points[tie.of]
-        else:
-            settings[tie.key] = tie.factor * fixed[tie.of]
+def _linear_scan(
+    card: ScanCard, likelihood: Likelihood, fixed: Mapping[str, float], axes: Sequence[Axis], xp: Any
+) -> Callable[[int, int], FloatArray]:
+    """χ² (n_groups, n_points) of points [start, stop) of the grid of the linear axes, as a function of the two.
+
+    ``fixed`` has the other axes. The grid itself is never in memory, only the block that is asked for.
+    """
+    values = [axis.values for axis in axes]
+    keys = [axis.key for axis in axes]
+    moving = [tie for tie in card.ties if tie.of in keys]
+    settings = dict(fixed) | {tie.key: tie.factor * fixed[tie.of] for tie in card.ties if tie.of in fixed}
     model = apply_settings(card.base_model(), [f"{key}={float(value)!r}" for key, value in settings.items()])
-    predictor: BinPredictor = build_predictor(likelihood.observables, model, points)
-    for start in range(0, size, _BLOCK):
-        block = {key: xp.asarray(value[start : start + _BLOCK]) for key, value in points.items()}
-        found = _group_chi2(likelihood, predictor(block))
-        for k, name in enumerate(likelihood.names):
-            value = found[name]
-            out[k, start : start + _BLOCK] = value if xp is np else value.get()
+
+    def points(index: Sequence[Any]) -> dict[str, Any]:
+        found = {key: xp.asarray(v[i]) for key, v, i in zip(keys, values, index, strict=True)}
+        return found | {tie.key: tie.factor * found[tie.of] for tie in moving}
+
+    def evaluate(start: int, stop: int) -> FloatArray:
+        index = np.unravel_index(np.arange(start, stop), [axis.points for axis in axes]) if axes else ()
+        found = _group_chi2(likelihood, predictor(points(index)))
+        chi2 = [found[name] for name in likelihood.names]
+        return np.stack([value if isinstance(value, np.ndarray) else value.get() for value in chi2])
+
+    # the largest of each coupling: the predictor needs to know which are there, and their scale
+    largest = {key: np.array([v[np.argmax(np.abs(v))]]) for key, v in zip(keys, values, strict=True)}
+    largest |= {tie.key: tie.factor * largest[tie.of] for tie in moving}
+    predictor: BinPredictor = build_predictor(likelihood.observables, model, largest)
+    return evaluate
 
 
 class _Checkpoint:
-    """Partial results of a scan in one file, recognised by the card and by all that the numbers rest on."""
+    """Partial results of a scan in one file, recognised by the card and by all that the numbers rest on.
 
-    def __init__(self, path: str | os.PathLike[str] | None, card: ScanCard) -> None:
+    ``done`` counts blocks, of which each point of the non-linear axes has ``blocks``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, card: ScanCard, blocks: int) -> None:
         self.path = Path(path) if path is not None else None
-        self.key = scan_key(card)
-        self.last = time.monotonic()
+        self.key = scan_key(card) if path is not None else ""
+        self.blocks = blocks
+        self.due = time.monotonic() + _CHECKPOINT
 
     def load(self, chi2: FloatArray) -> int:
         if self.path is None or not self.path.is_file():
@@ -509,9 +563,10 @@ class _Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 done = int(stored["done"])
-                if str(stored["key"]) != self.key or stored["chi2"].shape != (done, *chi2.shape[1:]):
+                rows = -(-done // self.blocks)
+                if str(stored["key"]) != self.key or stored["chi2"].shape != (rows, *chi2.shape[1:]):
                     return 0
-                chi2[:done] = stored["chi2"]
+                chi2[:rows] = stored["chi2"]
                 return done
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             message = f"checkpoint {self.path} is damaged ({error}); the scan starts afresh"
@@ -519,7 +574,7 @@ class _Checkpoint:
             return 0
 
     def save_if_due(self, chi2: FloatArray, done: int) -> None:
-        if time.monotonic() - self.last > _CHECKPOINT:
+        if time.monotonic() > self.due:
             self.save(chi2, done)
 
     def save(self, chi2: FloatArray, done: int) -> None:
@@ -527,10 +582,12 @@ class _Checkpoint:
             return
         import io
 
+        start = time.monotonic()
         buffer = io.BytesIO()
-        np.savez(buffer, key=self.key, done=done, chi2=chi2[:done])
+        np.savez(buffer, key=self.key, done=done, chi2=chi2[: -(-done // self.blocks)])
         write_atomically(self.path, buffer.getvalue())
-        self.last = time.monotonic()
+        end = time.monotonic()
+        self.due = end + max(_CHECKPOINT, 20.0 * (end - start))   # at most 5 % of the time
 
     def remove(self) -> None:
         if self.path is not None:
@@ -552,35 +609,45 @@ def scan_key(card: ScanCard) -> str:
 # -----------------------------------------------------------------------------------------------------------
 
 
-def write_scan(result: ScanResult, folder: str | os.PathLike[str], overwrite: bool = False) -> list[Path]:
-    """Write a scan: grid, profiles, pulls at the best fit and, in a plane, regions as CSV; a summary as JSON.
+def write_scan(
+    result: ScanResult,
+    folder: str | os.PathLike[str],
+    overwrite: bool = False,
+    at: Mapping[str, float] | None = None,
+) -> list[Path]:
+    """Write a scan: grid, profiles, pulls, regions in the plane of any two axes as CSV; a summary as JSON.
 
-    Files are named after the card; each is written whole or not at all. Raises InputError if one exists.
+    Pulls are those of the Standard Model, of the best fit and of the point ``at``, whose missing axes are
+    those of the best fit. Files are named after the card; each is written whole or not at all. Raises
+    InputError if one exists, or for a point off the axes.
     """
     card = result.card
     paths = check_outputs(card, folder, overwrite)
     best = result.best()
-    texts = {
+    pulls = {"Standard Model": model_pulls(result.likelihood, Model()), "best fit": result.pulls(best.point)}
+    if at:
+        pulls["point"] = result.pulls({**best.point, **at})
+    texts: dict[str, str | Iterable[str]] = {
         "grid.csv": grid_csv(result),
         "profiles.csv": profiles_csv(result),
-        "pulls.csv": pulls_csv(result.pulls(best.point)),
+        "pulls.csv": pulls_csv(pulls),
         "summary.json": summary_json(result, best),
     }
-    if len(card.axes) == 2:
-        regions = {f"{name}: better than SM by 4": result.regions(4.0, name) for name in card.groups}
-        regions["all: within 2.30 of best fit"] = result.regions(2.30, best_fit=True)
-        regions["all: within 6.18 of best fit"] = result.regions(6.18, best_fit=True)
-        texts["regions.csv"] = regions_csv([axis.key for axis in card.axes], regions)
+    wide = [axis.key for axis in card.axes if axis.points > 1]
+    pairs = list(itertools.combinations(wide, 2))
+    if pairs:
+        texts["regions.csv"] = regions_csv([(card.name, pair, result.all_regions(pair)) for pair in pairs])
     for name, text in texts.items():
         write_text(paths[name], text)
     return [paths[name] for name in texts]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all; InputError if it cannot be."""
+def write_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write a file, from one text or from pieces, whole or not at all; InputError if it cannot be."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines([text] if isinstance(text, str) else text)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"output = {str(path)!r}: cannot be written ({error})") from None
@@ -593,50 +660,61 @@ def check_outputs(card: ScanCard, folder: str | os.PathLike[str], overwrite: boo
     from .writers import check_target
 
     names = ["grid.csv", "profiles.csv", "pulls.csv", "summary.json"]
-    if len(card.axes) == 2:
+    if sum(axis.points > 1 for axis in card.axes) >= 2:
         names.append("regions.csv")
     return {name: check_target(Path(folder) / f"{card.name}-{name}", overwrite=overwrite) for name in names}
 
 
-def grid_csv(result: ScanResult) -> str:
-    """The grid as CSV: axes, χ² of each group, their sum."""
+def grid_csv(result: ScanResult) -> Iterator[str]:
+    """The grid as CSV, piece by piece: axes, χ² of each group, their sum."""
     import pandas as pd
 
-    grids = np.meshgrid(*(axis.values for axis in result.card.axes), indexing="ij")
-    columns = {axis.key: grid.ravel() for axis, grid in zip(result.card.axes, grids, strict=True)}
-    columns |= {f"chi2 {name}": value.ravel() for name, value in result.chi2.items()}
-    columns["chi2 all"] = result.total().ravel()
-    return str(pd.DataFrame(columns).to_csv(index=False, float_format="%.8g"))
+    card = result.card
+    flat = {f"chi2 {name}": value.ravel() for name, value in result.chi2.items()}
+    for start in range(0, card.points, _BLOCK):
+        index = np.unravel_index(np.arange(start, min(start + _BLOCK, card.points)), card.shape)
+        columns = {axis.key: axis.values[i] for axis, i in zip(card.axes, index, strict=True)}
+        columns |= {name: value[start : start + _BLOCK] for name, value in flat.items()}
+        columns["chi2 all"] = np.asarray(sum(columns[name] for name in flat))
+        yield str(pd.DataFrame(columns).to_csv(index=False, header=start == 0, float_format="%.8g"))
 
 
 def profiles_csv(result: ScanResult) -> str:
-    """χ² of the profile and the marginal likelihood along every axis, all groups together."""
-    lines = ["axis,value,profile chi2,marginal"]
+    """χ² of the profile and the marginal likelihood along every axis, for each group and all together."""
+    lines = ["axis,group,value,profile chi2,marginal"]
     for axis in result.card.axes:
-        profile, marginal = result.profile([axis.key]), result.marginal([axis.key])
-        rows = zip(axis.values, profile, marginal, strict=True)
-        lines += [f"{axis.key},{value:.8g},{chi2:.8g},{weight:.8g}" for value, chi2, weight in rows]
+        for name in (*result.card.groups, None):
+            profile, marginal = result.profile([axis.key], name), result.marginal([axis.key], name)
+            rows = zip(axis.values, profile, marginal, strict=True)
+            start = f"{axis.key},{name or 'all'}"
+            lines += [f"{start},{value:.8g},{chi2:.8g},{weight:.8g}" for value, chi2, weight in rows]
     return "\n".join(lines) + "\n"
 
 
-def pulls_csv(pulls: Sequence[Pull]) -> str:
-    """Pulls as CSV, one measured number a line."""
-    lines = ["group,measurement,arXiv,observable,measured,predicted,error,pull"]
+def pulls_csv(pulls: Mapping[str, Sequence[Pull]]) -> str:
+    """Pulls as CSV, one measured number a line, for each of several models by name."""
+    lines = ["model,group,measurement,arXiv,observable,measured,predicted,error,pull"]
     lines += [
-        f'{p.group},{p.measurement},{p.arxiv},"{p.observable}",'
+        f'{name},{p.group},{p.measurement},{p.arxiv},"{p.observable}",'
         f"{p.measured:.8g},{p.predicted:.8g},{p.error:.6g},{p.pull:.6g}"
-        for p in pulls
+        for name, found in pulls.items()
+        for p in found
     ]
     return "\n".join(lines) + "\n"
 
 
-def regions_csv(keys: Sequence[str], regions: Mapping[str, list[list[FloatArray]]]) -> str:
-    """Polygons as CSV: region, polygon, ring (0 outer, then holes), and both coordinates of each corner."""
-    lines = [f"region,polygon,ring,{','.join(keys)}"]
-    for name, shapes in regions.items():
-        for i, rings in enumerate(shapes):
-            for j, ring in enumerate(rings):
-                lines += [f"{name},{i},{j},{x:.8g},{y:.8g}" for x, y in ring]
+def regions_csv(planes: Sequence[tuple[str, Sequence[str], Mapping[str, list[list[FloatArray]]]]]) -> str:
+    """Polygons of planes, each a name, the keys of two axes, and regions by name, as CSV.
+
+    A line is a corner: plane, axes, region, number of the polygon and of its ring (0 outer, then holes), x, y.
+    """
+    lines = ["panel,x axis,y axis,region,polygon,ring,x,y"]
+    for panel, (x_key, y_key), regions in planes:
+        for name, shapes in regions.items():
+            for i, rings in enumerate(shapes):
+                for j, ring in enumerate(rings):
+                    start = f'{panel},{x_key},{y_key},"{name}",{i},{j}'
+                    lines += [f"{start},{x:.8g},{y:.8g}" for x, y in ring]
     return "\n".join(lines) + "\n"
 
 

@@ -166,6 +166,7 @@ class SelectionStage:
     """The stage that applies the cuts of a run."""
 
     settings: SelectionSettings
+    threads: int | None = None
 
     @property
     def adds(self) -> Mapping[str, str]:
@@ -180,13 +181,23 @@ class SelectionStage:
         """Mark, leave out or weight the events of a chunk."""
         from .events import to_host
         from .momenta import masses
+        from .toys import split_work
 
         found, library = dict(columns), array_module(columns["q2"])
         expressions = self.settings.expressions(place.channel, tuple(columns))
         names = {"q2", *(name for expression in expressions for name in expression.inputs)}
         on_host = {name: to_host(columns[name]) for name in names}
         moving = any(name.endswith("_px") for name in names)
-        passed = library.asarray(combine(expressions, on_host, masses(place.channel) if moving else {}))
+        known = masses(place.channel, place.model) if moving else {}
+        known |= {f"{name}_reco": mass for name, mass in known.items()}
+        n = len(on_host["q2"])
+        flags = np.empty(n, dtype=bool)
+
+        def work(low: int, high: int) -> None:
+            flags[low:high] = combine(expressions, {name: c[low:high] for name, c in on_host.items()}, known)
+
+        split_work(work, n, self.threads if n > 20_000 else 1)
+        passed = library.asarray(flags)
         if self.settings.mode == "weight":
             found["weight"] = columns["weight"] * passed.astype(columns["weight"].dtype)
             return found

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kinematics.beams import UpsilonBeam
-from ..kinematics.frames import boost, pair_mass_squared
+from ..kinematics.frames import pair_mass_squared
 from ..kinematics.jit import kernel, scalar, wide_vectors
 from ..kinematics.trig import circle, logarithm
 from .backend import counter_words
-from .resolution import ResolutionSettings, Track, radiation_quantiles
+from .resolution import ResolutionSettings, radiation_quantiles
 from .rng import philox, uniform
 
 Array = NDArray[np.float64]
@@ -39,8 +39,8 @@ class Smearing:
     radiates: bool
 
     @classmethod
-    def of(cls, resolution: ResolutionSettings, lepton: str) -> Smearing:
-        """Smearing for a channel with muons (``mu``) or electrons (``e``)."""
+    def of(cls, resolution: ResolutionSettings, lepton: str | None) -> Smearing:
+        """Smearing for a channel with electrons (``e``) or others."""
         hadron, electron = resolution.hadron, resolution.electron
         track = electron if lepton == "e" else resolution.muon
         radiates = lepton == "e" and electron.thickness > 0.0
@@ -55,7 +55,7 @@ def smear(
     """Reconstructed momenta, and what follows from them.
 
     Args:
-        momenta: rows px, py, pz of K, (π,) ℓ+, ℓ- (GeV), shape (9 or 12, n).
+        momenta: rows px, py, pz of K, (π,) ℓ+, ℓ- (GeV), shape (9 or 12, n); an unseen pair is treated as muons.
         masses: of the particles.
         smearing: the resolution.
         seed: of the run.
@@ -241,65 +241,28 @@ def _smear(momenta: Any, masses: Any, c: Any, quantiles: Any, radiates: Any, str
                 mass[row, first + i] = b[_MASS + row * _STRIDE + i]
 
 
-# ------------------------------------------------------------------------------------------------------------
-# Missing energy
-# ------------------------------------------------------------------------------------------------------------
-
-
 def missing_q2(
-    q2: Array, m_b: float, m_hadron: float | Array, method: str, track: Track, seed: int, stream: int,
-    events: NDArray[np.uint64], beam: UpsilonBeam | None = None,
+    hadron: Array, m_hadron: float | Array, parent: Array, m_b: float, method: str, beam: UpsilonBeam
 ) -> Array:
-    """Reconstructed q2 (GeV²) of B → K(*) and a pair that is not seen, at the Υ(4S).
+    """Reconstructed q2 (GeV²) of B → K(*) and a pair that is not seen, at the Υ(4S); formulas in `resolution`.
 
     Args:
-        q2: true q2.
+        hadron: reconstructed px, py, pz of the K(*) in the laboratory (GeV), shape (3, n).
+        m_hadron: its reconstructed mass (GeV).
+        parent: true px, py, pz of the B: what a tag knows.
         m_b: mass of the B.
-        m_hadron: mass of the K(*), of all or of each event.
-        method: ``inclusive`` or ``tagged``, see `resolution`.
-        track: resolution of the momentum of the K(*), taken in the centre of mass.
-        seed: of the run.
-        stream: of the channel.
-        events: numbers of the events in their channel.
-        beam: energies; those of Belle II without it.
+        method: ``inclusive`` or ``tagged``.
+        beam: what the centre of mass follows from.
 
-    >>> exact = missing_q2(np.array([4.0]), 5.27934, 0.493677, "tagged", Track(), 1, 1, np.zeros(1, np.uint64))
-    >>> round(float(exact[0]), 9)
-    4.0
+    >>> at_rest = np.zeros((3, 1)), 5.27934
+    >>> kaon = np.array([[0.0], [0.0], [2.0]])
+    >>> round(float(missing_q2(kaon, 0.493677, *at_rest, "tagged", UpsilonBeam())[0]), 3)
+    6.363
     """
-    source = beam or UpsilonBeam()
-    out = np.empty(len(q2))
-    (k0, k1), word = counter_words(seed, stream, 0, 1)
-    hadron = np.broadcast_to(np.asarray(m_hadron, dtype=np.float64), (len(q2),))
-    _missing(np.ascontiguousarray(q2, dtype=np.float64), hadron, m_b, source.mass, source.momentum_edges(m_b),
-             method == "tagged", track.constant, track.slope, word, k0, k1, events, out)
-    return out
-
-
-@kernel
-def _missing(q2: Any, hadron: Any, m_b: Any, roots: Any, edges: Any, tagged: Any, a: Any, slope: Any, stream: Any,
-             k0: Any, k1: Any, events: Any, out: Any) -> None:
-    for i in range(q2.size):
-        event = np.uint64(events[i])
-        low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
-        w0, w1, w2, w3 = philox(low, high, np.uint32(CALL), stream, k0, k1)
-        v0, v1, v2, v3 = philox(low, high, np.uint32(CALL + 1), stream, k0, k1)
-        g, _ = _gaussians(uniform(np.float64, w0, w1), uniform(np.float64, w2, w3))
-        m = hadron[i]
-        e = (m_b * m_b + m * m - q2[i]) / (2.0 * m_b)
-        p = math.sqrt(max(e * e - m * m, 0.0))
-        place = uniform(np.float64, v0, v1) * (edges.size - 1)
-        cell = int(place)
-        p_b = edges[cell] + (edges[cell + 1] - edges[cell]) * (place - cell)
-        cosine = 2.0 * uniform(np.float64, v2, v3) - 1.0
-        # a frame with the B along z: direction of the kaon there, momentum in the centre of mass, smeared, and back
-        x, y, z = boost((p * math.sqrt((1.0 - cosine) * (1.0 + cosine)), 0.0, p * cosine), m, (0.0, 0.0, p_b), m_b)
-        sigma = _spread(a, slope, 1.0, x, y, z, m) if p > 0.0 else 0.0
-        scale = 1.0 / (1.0 + g * sigma)
-        x, z = scale * x, scale * z
-        star = math.sqrt(x * x + z * z + m * m)
-        if tagged:
-            e_b = math.sqrt(m_b * m_b + p_b * p_b)
-            out[i] = m_b * m_b + m * m - 2.0 * (e_b * star - p_b * z)
-        else:
-            out[i] = roots * roots / 4.0 + m * m - roots * star
+    energy = np.sqrt((hadron**2).sum(axis=0) + m_hadron**2)
+    if method == "tagged":
+        e_b = np.sqrt((parent**2).sum(axis=0) + m_b**2)
+        return np.asarray(m_b**2 + m_hadron**2 - 2.0 * (e_b * energy - (parent * hadron).sum(axis=0)))
+    p, root = np.array(beam.momentum), beam.mass
+    star = (math.hypot(root, *beam.momentum) * energy - p @ hadron) / root
+    return np.asarray(root**2 / 4.0 + m_hadron**2 - root * star)

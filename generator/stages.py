@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..kinematics.jit import kernel
 from ..physics.channels import Channel
+from ..physics.models import Model
 from .rng import philox, uniform
 
 EFFICIENCY_CALL = 32
@@ -31,11 +32,13 @@ class Place:
         channel: channel of all its events.
         seed: of the run.
         first: number, in the run, of the channel's first event: its own numbers start there.
+        model: of the run.
     """
 
     channel: Channel
     seed: int
     first: int = 0
+    model: Model | None = None
 
     def uniforms(self, events: Any, call: int) -> NDArray[np.float64]:
         """Uniform numbers in (0, 1), one an event, for the numbers in the column ``event`` (on the host).

@@ -1,7 +1,8 @@
-"""Is a file what its provenance says?  Every angular moment and the q2 spectrum against the prediction.
+"""Is a file what its provenance says?  Every angular moment and the spectra against the prediction.
 
 The prediction is the quadrature of the angular coefficients (:mod:`.expectation`); the sampler's tables do not enter.
-All tests use the sums of the angular functions in bins of q2, so no information on the angles is lost to binning.
+All tests use the sums of the angular functions in bins of q2, and of the Kpi mass where the K* has a width, so no
+information on the angles is lost to binning.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ..kinematics.errors import InputError
 from ..physics.angular import Convention, breakpoints, event_density
-from ..physics.channels import Channel, get_channel
+from ..physics.channels import KPI_COEFFICIENTS, Channel, get_channel
+from ..physics.kpi import KpiDecay
 from ..physics.models import Model
 from ..physics.parameters import load_parameters
 from .backend import available_threads
 from .events import to_host
 from .expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from .runcard import RunCard, make_card
-from .sums import MAX_BINS, sum_scalar, sum_vector
+from .sums import MAX_BINS, sum_kpi, sum_scalar, sum_vector
 from .writers import EventFile
 
 FALSE_ALARM = 1e-6
@@ -39,6 +42,10 @@ N_BINS = 50
 
 EVENTS_PER_BIN = 400
 """Fewest events expected in a bin: below, pulls are not Gaussian enough for the false-alarm rate."""
+
+
+SUMS: Mapping[int, Callable[..., None]] = MappingProxyType({3: sum_scalar, 12: sum_vector, 19: sum_kpi})
+"""Loop that adds the angular functions, by their number."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +138,14 @@ class Verdict:
 
 
 class Accumulator:
-    """Sums of the angular functions of one channel's events, in bins of q2 and by flavour.
+    """Sums of the angular functions of one channel's events, in bins of q2 (or of another column) and by flavour.
 
     The one accumulator of file validation and of the closure tests: float64 sums, events in any number of chunks.
 
     Attributes:
         sums: shape (2, n_bins, n_functions): flavours +1 and -1, bins of q2, functions f_i.
         events: events added.
-        outside: events outside the selected q2.
+        outside: events outside the selected q2 (or whatever is binned).
         bad: events with a NaN, a cosine beyond one, or a flavour that is not +1 or -1.
 
     Example:
@@ -150,7 +157,9 @@ class Accumulator:
         [[1.0, 0.5, 0.25], [0.0, 0.0, 0.0]]
     """
 
-    def __init__(self, prediction: Expectation, threads: int | None = None, tolerance: float = 0.0) -> None:
+    def __init__(
+        self, prediction: Expectation, threads: int | None = None, tolerance: float = 0.0, variable: str = "q2"
+    ) -> None:
         self._edges = np.ascontiguousarray(prediction.edges)
         if len(self._edges) - 1 > MAX_BINS:
             raise InputError(f"n_bins = {len(self._edges) - 1}: at most {MAX_BINS} bins of q2 can be filled")
@@ -158,7 +167,9 @@ class Accumulator:
         self._lows = selected[:, 0] * (1 - tolerance)
         self._highs = selected[:, 1] * (1 + tolerance)
         self._threads = threads or available_threads()
-        self._is_vector = len(prediction.names) > 3
+        self._add = SUMS[len(prediction.names)]
+        angles = ("cos_theta_l",) if len(prediction.names) == 3 else ("cos_theta_k", "cos_theta_l", "phi")
+        self._columns = (variable, *angles)
         self.sums = np.zeros((2, len(prediction.edges) - 1, len(prediction.names)))
         self.events = 0
         self.outside = 0
@@ -166,10 +177,8 @@ class Accumulator:
 
     def add(self, columns: Mapping[str, Any], rows: Any = slice(None)) -> None:
         """Add events, of the given rows only."""
-        names = ("q2", "cos_theta_k", "cos_theta_l", "phi") if self._is_vector else ("q2", "cos_theta_l")
-        arrays = [np.ascontiguousarray(to_host(columns[name])[rows]) for name in names]
+        arrays = [np.ascontiguousarray(to_host(columns[name])[rows]) for name in self._columns]
         flavour = np.ascontiguousarray(to_host(columns["flavour"])[rows], dtype=np.int32)
-        add: Callable[..., None] = sum_vector if self._is_vector else sum_scalar
         n_rows = len(flavour)
         n_slices = max(1, min(self._threads, n_rows // 10_000))
         cuts = [n_rows * i // n_slices for i in range(n_slices + 1)]
@@ -179,7 +188,7 @@ class Accumulator:
         def work(i: int) -> None:
             part = slice(cuts[i], cuts[i + 1])
             pieces = [array[part] for array in arrays]
-            add(*pieces, flavour[part], self._edges, self._lows, self._highs, sums[i], bad[i])
+            self._add(*pieces, flavour[part], self._edges, self._lows, self._highs, sums[i], bad[i])
 
         if n_slices == 1:
             work(0)
@@ -223,6 +232,44 @@ def predict_channel(
     )
 
 
+def predict_kpi(
+    decay: KpiDecay,
+    flavour: str = "both",
+    convention: Convention = "lhcb",
+    q2: Sequence[tuple[float, float]] = (),
+    veto: Sequence[tuple[float, float]] = (),
+    n_bins: int = N_BINS,
+) -> dict[str, Expectation]:
+    """Return what events with a K* of finite width should look like, in bins of q2 and in bins of ``m_kpi``.
+
+    Raises:
+        InputError: the selected q2 holds nothing.
+    """
+    chosen = {"both": FLAVOURS, "b": (1,), "bbar": (-1,)}[flavour]
+    window = decay.system.window
+    selected = segments(decay.q2_limits(window[0]), q2, veto)
+
+    def in_q2(x: Array, flavour: int) -> Array:
+        return decay.spectrum(x, flavour, convention)
+
+    def in_mass(x: Array, flavour: int) -> Array:
+        return decay.mass_spectrum(x, flavour, selected, convention)
+
+    points, peak = decay.breakpoints(), np.array([decay.p_line.m0])
+    return {
+        "q2": expectation(in_q2, KPI_COEFFICIENTS, chosen, selected, points, n_bins),
+        "m_kpi": expectation(in_mass, KPI_COEFFICIENTS, chosen, (window,), peak, n_bins),
+    }
+
+
+def predictions(card: RunCard, channel: Channel, n_bins: int = N_BINS) -> Mapping[str, Expectation]:
+    """Return what the events of a channel of a run should look like, by the column whose bins it is in."""
+    decay = card.kpi_decay(channel)
+    if decay is not None:
+        return predict_kpi(decay, card.flavour, card.convention, card.q2, card.veto, n_bins)
+    return {"q2": predict_channel(channel, card.model, card.flavour, card.convention, card.q2, card.veto, n_bins)}
+
+
 def channel_density(channel: Channel, model: Model, convention: Convention) -> Density:
     """Return the density of events of a channel as a function of q2 (GeV^2) and flavour."""
 
@@ -232,7 +279,7 @@ def channel_density(channel: Channel, model: Model, convention: Convention) -> D
     return density
 
 
-def compare(prediction: Expectation, sums: Array) -> tuple[Test, ...]:
+def compare(prediction: Expectation, sums: Array, variable: str = "q2") -> tuple[Test, ...]:
     """Return every test of the sums of a channel's events against the prediction.
 
     - ``moment``: J_i over the rate, from the means of the dual angular functions, per flavour and overall;
@@ -242,9 +289,12 @@ def compare(prediction: Expectation, sums: Array) -> tuple[Test, ...]:
     - ``moments in bins``: chi-square of all moments in all bins, correlations included;
     - ``flavour``: share of the flavour +1.
 
+    In bins of another variable, the two chi-squares.
+
     Args:
         prediction: what the events should look like.
         sums: see :class:`Accumulator`.
+        variable: whose bins they are.
 
     Example:
         >>> flat = lambda q2, flavour: np.stack([1 + 0 * q2, 0 * q2, 0 * q2])
@@ -260,8 +310,8 @@ def compare(prediction: Expectation, sums: Array) -> tuple[Test, ...]:
     choices = [("both", every)] if len(rows) == 2 else []
     choices += [({1: "b", -1: "bbar"}[flavour], (i,)) for i, flavour in enumerate(prediction.flavours)]
     for word, chosen in choices:
-        tests += _tests_of(prediction, sums, word, chosen)
-    if len(rows) == 2:
+        tests += _tests_of(prediction, sums, word, chosen, variable)
+    if len(rows) == 2 and variable == "q2":
         counts = (sums @ prediction.basis.unity).sum(axis=1)
         total = counts.sum()
         share = prediction.rates[prediction.flavours[0]] / sum(prediction.rates.values())
@@ -270,7 +320,9 @@ def compare(prediction: Expectation, sums: Array) -> tuple[Test, ...]:
     return tuple(tests)
 
 
-def _tests_of(prediction: Expectation, all_sums: Array, word: str, chosen: tuple[int, ...]) -> list[Test]:
+def _tests_of(
+    prediction: Expectation, all_sums: Array, word: str, chosen: tuple[int, ...], variable: str
+) -> list[Test]:
     """Return the tests of some of the flavours, normalised to the events of these flavours."""
     basis = prediction.basis
     take = list(chosen)
@@ -284,8 +336,9 @@ def _tests_of(prediction: Expectation, all_sums: Array, word: str, chosen: tuple
     if n_events < 1:
         return []
     measured = sums / n_events
-    n_bins = prediction.means.shape[1]
-    tests = []
+    tests = _chi_squares(prediction, word, variable, n_events, measured, mean, second)
+    if variable != "q2":
+        return tests
 
     # J_i over the rate
     overall, squares = mean.sum(axis=0), second.sum(axis=0)
@@ -313,20 +366,25 @@ def _tests_of(prediction: Expectation, all_sums: Array, word: str, chosen: tuple
             amount = float((weights * (measured - mean)).sum()) / information
             error = 1 / math.sqrt(n_events * information)
             tests.append(_gaussian("shift", f"J_{name} {label}", word, 0.0, amount, error))
+    return tests
 
-    # contents of the bins, and all moments in all bins
-    contents, shares = (
-        (sums @ basis.unity).reshape(-1, n_bins).sum(0),
-        (mean @ basis.unity).reshape(-1, n_bins).sum(0),
-    )
+
+def _chi_squares(
+    prediction: Expectation, word: str, variable: str, n_events: float, measured: Array, mean: Array, second: Array
+) -> list[Test]:
+    """Return the tests of the contents of the bins, and of all moments in all bins."""
+    n_bins = prediction.means.shape[1]
+    tests = []
+    contents, shares = ((x @ prediction.basis.unity).reshape(-1, n_bins).sum(0) for x in (n_events * measured, mean))
     if n_bins > 1:
         value = float(((contents - n_events * shares) ** 2 / (n_events * shares)).sum())
-        tests.append(_chi_square("spectrum", "q2", word, n_bins - 1, value))
+        tests.append(_chi_square("spectrum", variable, word, n_bins - 1, value))
     if n_events >= 5 * EVENTS_PER_BIN * len(mean):
         difference = measured - mean
         solved = np.linalg.solve(second, difference[:, :, None])[:, :, 0]
         value = n_events * float((difference * solved).sum())
-        tests.append(_chi_square("moments in bins", "all J_i", word, mean.size - 1, value))
+        name = "all J_i" if variable == "q2" else f"all J_i, {variable}"
+        tests.append(_chi_square("moments in bins", name, word, mean.size - 1, value))
     return tests
 
 
@@ -421,11 +479,13 @@ class _ChannelReader:
         self.channel = get_channel(self.name)
         n_flavours = 2 if card.flavour == "both" else 1
         n_bins = max(1, min(N_BINS, int(entry["events"]) // (EVENTS_PER_BIN * n_flavours)))
-        self.prediction = predict_channel(
-            self.channel, card.model, card.flavour, card.convention, card.q2, card.veto, n_bins
-        )
+        self.predictions = predictions(card, self.channel, n_bins)
+        self.prediction = self.predictions["q2"]
         tolerance = 1e-6 if card.precision == "float32" else 1e-14
-        self.accumulator = Accumulator(self.prediction, threads, tolerance)
+        self.accumulators = {
+            name: Accumulator(prediction, threads, tolerance, name) for name, prediction in self.predictions.items()
+        }
+        self.accumulator = self.accumulators["q2"]
         self.problems: list[str] = []
         self.card = card
         self.whole = part[0] <= entry["first_event_of_run"] and (
@@ -442,7 +502,8 @@ class _ChannelReader:
         self._gaps += int((numbers != expected).sum())
         self._next += len(numbers)
         self._weights += int((columns["weight"][rows] != 1).sum())
-        self.accumulator.add(columns, rows)
+        for accumulator in self.accumulators.values():
+            accumulator.add(columns, rows)
 
     def verdict(self) -> ChannelVerdict:
         """Return the verdict once all events are there."""
@@ -453,7 +514,7 @@ class _ChannelReader:
             (self._gaps, "events out of their numbering"),
             (self._weights, "events with a weight that is not 1"),
             (accumulator.bad, "events with a NaN, a cosine beyond one, or no flavour"),
-            (accumulator.outside, "events outside the selected q2"),
+            *((item.outside, f"events outside the selected {name}") for name, item in self.accumulators.items()),
         ):
             if count:
                 problems.append(f"{count} {what}")
@@ -466,7 +527,8 @@ class _ChannelReader:
         for flavour in absent:
             if accumulator.sums[FLAVOURS.index(flavour)].any():
                 problems.append(f"events of flavour {flavour:+d}, which was not asked for")
-        tests = list(compare(self.prediction, accumulator.sums))
+        tests = [test for name, prediction in self.predictions.items()
+                 for test in compare(prediction, self.accumulators[name].sums, name)]
         tests += self._yield()
         return ChannelVerdict(
             self.name, accumulator.events, tuple(tests), tuple(problems), self.prediction, accumulator.sums

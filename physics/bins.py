@@ -143,7 +143,8 @@ def linear_couplings(
 
     def value(path: str, default: complex) -> Any:
         chosen = given.get(path, default)
-        return np.asarray(chosen) if isinstance(chosen, (int, float, complex)) else chosen
+        # a scalar of NumPy, not an array: CuPy multiplies with the first only
+        return np.complex128(chosen) if isinstance(chosen, (int, float, complex)) else chosen
 
     for i, vector in enumerate(model.light_vectors):
         for quark, prime in (("g_bs", ""), ("g_bs_right", "p")):
@@ -185,24 +186,25 @@ class BinPolynomial:
     scale: FloatArray
     coefficients: FloatArray
 
-    def monomials(self, couplings: Mapping[Direction, Any]) -> Any:
+    def monomials(self, couplings: Mapping[Direction, Any], xp: Any = np) -> Any:
         """Monomials (n_points, n_monomials) of couplings, whose arrays have shape (n_points,) or ()."""
-        found = [couplings.get(direction, np.zeros(1)) for direction, _ in self.basis]
-        xp = next((namespace(z) for z in found if namespace(z) is not np), np)
+        found = [couplings.get(direction, 0.0) for direction, _ in self.basis]
         u = [xp.ones(1)]
         for z, (_, part), scale in zip(found, self.basis, self.scale, strict=True):
             u.append(xp.atleast_1d(getattr(xp.asarray(z), part)) / float(scale))
         u = xp.broadcast_arrays(*u)
         return xp.stack([a * b for a, b in itertools.combinations_with_replacement(u, 2)], axis=-1)
 
-    def __call__(self, couplings: Mapping[Direction, Any]) -> Any:
-        """J + J̄ integrated over the bins (GeV): (n_coefficients, n_points, n_bins), one matrix product."""
+    def __call__(self, couplings: Mapping[Direction, Any], xp: Any = np) -> Any:
+        """J + J̄ integrated over the bins (GeV): (n_coefficients, n_points, n_bins), one matrix product.
+
+        ``xp`` is the library of the couplings' arrays, NumPy or CuPy, and of the result.
+        """
         unknown = set(couplings) - {direction for direction, _ in self.basis}
         if unknown:
             raise ValueError(f"the polynomial was made without {sorted(unknown)}")
         both = self.coefficients.sum(axis=0)
-        monomials = self.monomials(couplings)
-        xp = namespace(monomials)
+        monomials = self.monomials(couplings, xp)
         flat = monomials @ xp.asarray(both.reshape(len(both), -1))
         return xp.moveaxis(flat.reshape(len(monomials), *both.shape[1:]), -1, 0)
 
@@ -347,8 +349,9 @@ class BinPredictor:
     def __call__(self, values: Mapping[str, Any] | None = None) -> Any:
         """Predictions (n_points, n_observables); ``values`` are arrays of couplings by path, of one shape."""
         integrals: dict[str, Any] = {}
+        xp = next((n for n in map(namespace, (values or {}).values()) if n is not np), np)
         for name, polynomial in self.polynomials.items():
-            integrals[name] = polynomial(linear_couplings(polynomial.channel, self.model, values))
+            integrals[name] = polynomial(linear_couplings(polynomial.channel, self.model, values), xp)
         size = max(j.shape[1] for j in integrals.values())
         columns = []
         for observable in self.observables:
@@ -356,9 +359,8 @@ class BinPredictor:
             for name in observable_channels(observable):
                 k = self.polynomials[name].bins.index((observable.q2_min, observable.q2_max))
                 parts.append(integrals[name][:, :, k])
-            column = evaluate(observable.name, parts)
-            columns.append(column * namespace(column).ones(size))
-        return namespace(columns[0]).stack(columns, axis=-1)
+            columns.append(evaluate(observable.name, parts) * xp.ones(size))
+        return xp.stack(columns, axis=-1)
 
 
 def build_predictor(

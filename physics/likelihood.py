@@ -64,8 +64,8 @@ GROUPS: Mapping[str, Group] = MappingProxyType({group.name: group for group in _
 """All groups by name.
 
 P5p is the paper's choice (its footnote 4): P5' alone, in the bins between 1 and 6 GeV², of ATLAS, CMS and
-LHCb. P adds the other optimised observables of the same analyses with all correlations, S is LHCb's S_i with
-theirs.
+LHCb. P adds the other optimised observables of LHCb, and of CMS in 2024, with all correlations, S is LHCb's S_i
+with theirs.
 """
 
 PAPER_GROUPS = ("R_K", "R_K*", "P5p")
@@ -100,7 +100,9 @@ class GroupLikelihood:
     .. math:: \chi^2 = (x-\mu)^T\,[\,s_i\,\rho_{ij}\,s_j + C^{\rm th}_{ij}\,]^{-1}(x-\mu)
 
     x are the measured values, μ the predictions, s_i the error on the side of x_i on which μ_i lies, ρ the
-    experimental correlations (block by block, none between analyses) and C^th the theory covariance.
+    experimental correlations (block by block, none between analyses) and C^th the theory covariance. Where an
+    experiment published its likelihood L(μ_i), x_i-μ_i is replaced by ±s_i sqrt(-2 ln L/L_max), so that
+    without theory errors χ² is -2 ln L/L_max itself.
     """
 
     group: Group
@@ -129,11 +131,29 @@ class GroupLikelihood:
             start = block.stop
         return matrix
 
+    @property
+    def sides(self) -> tuple[FloatArray, FloatArray]:
+        """Experimental errors upwards and downwards."""
+        up = np.concatenate([measurement.error_up for measurement in self.measurements])
+        return up, np.concatenate([measurement.error_down for measurement in self.measurements])
+
+    def residuals(self, predictions: Any) -> Any:
+        """x - μ of predictions (n_points, n_observables), or what stands for it with a published likelihood."""
+        xp = namespace(predictions)
+        up, down = self.sides
+        residual = xp.asarray(self.central) - predictions
+        tables = [table for measurement in self.measurements for table in measurement.likelihood]
+        for i, table in enumerate(tables):
+            if table is not None:
+                grid, root = table
+                scaled = xp.asarray(np.where(root < 0.0, up[i], down[i]) * root)
+                residual[:, i] = xp.interp(predictions[:, i], xp.asarray(grid), scaled)
+        return residual
+
     def errors(self, predictions: Any) -> Any:
         """Experimental error on the side of each measured value on which the prediction lies."""
-        up = np.concatenate([measurement.error_up for measurement in self.measurements])
-        down = np.concatenate([measurement.error_down for measurement in self.measurements])
-        return np.where(predictions > self.central, up, down)
+        up, down = self.sides
+        return np.where(self.residuals(np.atleast_2d(predictions)) < 0.0, up, down).reshape(predictions.shape)
 
     def chi2(self, predictions: Any) -> Any:
         """Chi squared of predictions of shape (..., n_observables); the result has the leading shape.
@@ -143,9 +163,8 @@ class GroupLikelihood:
         xp = namespace(predictions)
         shape = predictions.shape[:-1]
         flat = predictions.reshape(-1, predictions.shape[-1])
-        up = np.concatenate([measurement.error_up for measurement in self.measurements])
-        down = np.concatenate([measurement.error_down for measurement in self.measurements])
-        residual = xp.asarray(self.central) - flat
+        up, down = self.sides
+        residual = self.residuals(flat)
         # one inverse for each pattern of sides: a handful, whatever the number of points
         sides = residual < 0.0
         two_sided = up != down
@@ -163,8 +182,11 @@ class GroupLikelihood:
 
     def pulls(self, predictions: FloatArray) -> FloatArray:
         """(measured - predicted) / error for every observable, theory error included, correlations not."""
-        variance = self.errors(predictions) ** 2 + np.diag(self.theory)
-        return np.asarray((self.central - predictions) / np.sqrt(variance))
+        return np.asarray(self.residuals(predictions[None])[0] / self.total_errors(predictions))
+
+    def total_errors(self, predictions: FloatArray) -> FloatArray:
+        """Experimental and theory error in quadrature, on the side on which the prediction lies."""
+        return np.asarray(np.sqrt(self.errors(predictions) ** 2 + np.diag(self.theory)))
 
 
 @dataclass(frozen=True, eq=False)

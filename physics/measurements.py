@@ -3,7 +3,8 @@
 The numbers are in ``measurements.yml``, in flavio's own format. Entries that flavio's database has are
 committed as a copy, and a test compares each with flavio: reading them through flavio would cost its import
 of 5 s on every ``darkpenguin scan``, would tie a published analysis to the installed version of flavio, and
-would still leave out the two measurements that the paper rests on, which flavio no longer ships. """
+would still leave out the two measurements that the paper rests on, which flavio no longer ships.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +58,9 @@ class Measurement:
     both sides are then equal. Elsewhere the side on which the prediction lies counts (a two-piece normal).
     flavio convolves such an error numerically with the symmetric ones; adding in quadrature on each side
     differs from that by less than 1.5 % of the error for everything in the file.
+
+    ``likelihood`` has, for each observable whose likelihood was published, grids of the observable and of
+    sign(x̂ - x) sqrt(-2 ln L/L_max), the pull at x; None for the others. It goes on linearly beyond its ends.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Measurement:
     error_up: FloatArray
     error_down: FloatArray
     correlation: FloatArray
+    likelihood: tuple[tuple[FloatArray, FloatArray] | None, ...]
 
     def __len__(self) -> int:
         return len(self.observables)
@@ -98,6 +103,7 @@ class Measurement:
             error_up=self.error_up[keep],
             error_down=self.error_down[keep],
             correlation=self.correlation[np.ix_(keep, keep)],
+            likelihood=tuple(self.likelihood[i] for i in keep),
         )
 
 
@@ -172,6 +178,25 @@ def _correlation(given: Any, size: int) -> FloatArray:
     return matrix
 
 
+def signed_root(x: npt.ArrayLike, likelihood: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Grid of x and of sign(x̂ - x) sqrt(-2 ln L/L_max) there, with a far point on the line through each end.
+
+    >>> x = np.linspace(-3.0, 3.0, 7)
+    >>> grid, root = signed_root(x, np.exp(-0.5 * x**2))
+    >>> root[[0, 1, 4, -1]].round(6).tolist()
+    [1003.0, 3.0, -0.0, -1003.0]
+    """
+    grid, ratio = np.asarray(x, dtype=float), np.asarray(likelihood, dtype=float)
+    chi2 = -2.0 * np.log(ratio / ratio.max())
+    root = np.sqrt(chi2) * np.sign(grid[np.argmin(chi2)] - grid)
+    far = 1000.0
+    ends = (
+        root[0] - far * (root[1] - root[0]) / (grid[1] - grid[0]),
+        root[-1] + far * (root[-1] - root[-2]) / (grid[-1] - grid[-2]),
+    )
+    return np.array([grid[0] - far, *grid, grid[-1] + far]), np.array([ends[0], *root, ends[1]])
+
+
 def _measurement(name: str, entry: Mapping[str, Any]) -> Measurement:
     if isinstance(entry["values"], Mapping):
         pairs = [(_observable(key), value) for key, value in entry["values"].items()]
@@ -200,6 +225,10 @@ def _measurement(name: str, entry: Mapping[str, Any]) -> Measurement:
         error_up=np.array(up),
         error_down=np.array(down),
         correlation=_correlation(entry.get("correlation"), len(pairs)),
+        likelihood=(
+            tuple(signed_root(table["x"], table["y"]) for table in entry["likelihood"])
+            if "likelihood" in entry else (None,) * len(pairs)
+        ),
     )
 
 

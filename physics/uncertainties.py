@@ -6,10 +6,11 @@ amplitudes are made of at a few nodes of q2; the difference to the central value
 series is kept, and the amplitudes of any model follow for all draws at once. All channels share the same
 draws: errors are correlated.
 
-The paper's χ² uses flavio's Standard Model prediction of P5' with its error (its ref. [33]); so does
-``theory_covariance`` by default. What differs: the covariance between all bins and experiments is kept here,
-the R ratios get their (tiny) parametric error but no allowance for QED radiation, and no error depends on
-the model.
+The paper's χ² (its footnote 4) takes the Standard Model prediction of P5' and its error from its ref. [33]. What
+differs here: prediction and error are those of the installed flavio; ``theory_covariance`` has the covariance
+between all bins, of which scans use all or only the variance of each bin; the R ratios get their (tiny)
+parametric error but no allowance for QED radiation, a few per cent at most, for which the experiments correct
+(arXiv:1605.07633); and χ² uses the errors of the Standard Model at every point of a model's couplings.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Expressions over columns against `vector` and NumPy; everything else of Python is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import vector
@@ -40,6 +42,15 @@ def test_between_two(columns):
     a, b = momentum(columns, "k"), momentum(columns, "lm")
     np.testing.assert_allclose(parse("angle(k, lm)", NAMES).evaluate(columns, MASSES), a.deltaangle(b), atol=1e-7)
     np.testing.assert_allclose(parse("dr(k, lm)", NAMES).evaluate(columns, MASSES), a.deltaR(b), rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", ["-1.2 < eta(k) < 0.7", "eta(k, lp) >= 0.3", "0.7 > k_eta", "theta(k) < 1.1",
+                                  "0.4 <= theta(k, lm) <= 2", "lp_theta > 3", "theta(k) < 4", "theta(k) > -1"])
+def test_comparisons_of_directions(columns, text):
+    """As they are computed: a factor of one keeps the comparison from being simplified."""
+    plain = re.sub(r"((?:eta|theta)\([^)]*\)|\w+_(?:eta|theta))", r"1.0 * \1", text)
+    found = parse(text, NAMES).evaluate(columns, MASSES)
+    assert (found == parse(plain, NAMES).evaluate(columns, MASSES)).all()
 
 
 @pytest.mark.parametrize(("text", "reference"), [

@@ -1,5 +1,8 @@
 """Figures: their numbers against independent ones, their files, and that nothing is drawn by accident."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import typer
@@ -134,6 +137,14 @@ def test_another_plane():
     narrow_bound = 0.7e-8 * card.axes[0].values       # eq. (4)
     bound = 3e-8 / (excess[:, -1] + 1.0)
     assert np.all((bound > narrow_bound) & (bound < 1.25 * narrow_bound))
+    # from below 2 m_mu to beyond m_B, where V is only ever virtual
+    wide = custom_plane("light_vectors.0.mass,0.05,6", "light_vectors.0.g_bs,-3e-8,3e-8", "2017", [], "none", 6)
+    assert np.all(np.diff(invisible_excess(wide)[:, 0]) < 0.0)
+    assert np.isfinite(figure_2_plane(wide).result.total()).all()
+    heavy = custom_plane("heavy.C9_mu,-2,2", "heavy.C10_mu,-2,2", "2017", [], "none", 21, "sm")
+    plane = figure_2_plane(heavy)
+    assert plane.regions["R_K better than SM by 4"]
+    assert not plane.invisible
     with pytest.raises(InputError, match="write KEY,MIN,MAX"):
         custom_plane("light_vectors.0.mass", "light_vectors.0.g_bs,-3e-8,0", "2017", [], None, 10)
     with pytest.raises(InputError, match="a plane has two"):
@@ -162,7 +173,10 @@ def test_commands(tmp_path):
     assert (tmp_path / "masses-summary.json").is_file()
     assert isinstance(_run(scan_command).exception, InputError)
     assert isinstance(_run(figure_command, 3).exception, InputError)
-    assert "figure 2 has no such option" in str(_run(figure_command, 2, "--model", "sm").exception)
+    assert "start from one" in str(_run(figure_command, 2, "--model", "sm", "--model", "fig2").exception)
+    assert "needs --x and --y" in str(_run(figure_command, 2, "--tie", "a=1*b").exception)
+    axes = "--x", "light_vectors.0.mass,2,3", "--y", "light_vectors.0.g_mu_v,0,1"
+    assert "KEY=FACTOR" in str(_run(figure_command, 2, *axes, "--tie", "light_vectors.0.g_mu_a").exception)
     assert "figure 1 has no such option" in str(_run(figure_command, 1, "--theory", "none").exception)
     assert "give both axes" in str(_run(figure_command, 2, "--x", "light_vectors.0.mass,2,3").exception)
 
@@ -170,3 +184,12 @@ def test_commands(tmp_path):
 def test_too_many_models_cannot_be_told_apart(tmp_path):
     with pytest.raises(InputError, match="at most"):
         make_figure_1("2017", tmp_path, ["sm"] * (len(figures._STYLES) + 1))
+
+
+def test_gallery_is_complete_and_small():
+    """Every picture in outputs/ is shown in its README, exists, and has less than 300 kB."""
+    folder = Path(__file__).parent.parent / "outputs"
+    shown = re.findall(r"\]\(([\w.+-]+\.png)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert len(shown) == len(set(shown)) >= 5
+    for name in shown:
+        assert (folder / name).stat().st_size < 300_000, name

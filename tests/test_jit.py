@@ -13,7 +13,7 @@ import darkpenguin
 import numba
 import numpy as np
 import pytest
-from darkpenguin.generator import loops
+from darkpenguin.generator import loops, momenta_loops
 from darkpenguin.kinematics import jit
 
 CALLEE = """
@@ -143,9 +143,9 @@ def test_loops_are_vector_loops(precision):
     Counted: packed against scalar arithmetic ("ps", "pd" against "ss", "sd"). The scalar copy of the loop is
     for overlapping arrays, which never come; all of it has its packed twin.
     """
-    words = np.zeros(2 * 12 * loops.STRIDE, dtype=np.uint32)
-    scratch = np.ones(21 * loops.STRIDE, dtype=precision)
-    for function in (loops._vector_physics, loops._scalar_physics):
+    words = np.zeros(2 * 16 * loops.STRIDE, dtype=np.uint32)
+    scratch = np.ones(50 * loops.STRIDE, dtype=precision)
+    for function in (loops._vector_physics, loops._scalar_physics, loops._kpi_physics):
         code = assembly(function, words, scratch)
         suffix = {"float32": "s", "float64": "d"}[precision]
         packed = len(re.findall(rf"\bv?(?:mul|add|sub|fn?m(?:add|sub)\d+)p{suffix}\b", code))
@@ -155,6 +155,22 @@ def test_loops_are_vector_loops(precision):
     zero = np.uint32(0)
     code = assembly(loops._vector_words, words, False, zero, zero, zero, zero, zero)
     assert len(re.findall(r"\bv?pmuludq\b", code)) > 30
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86-64 assembly")
+def test_momenta_are_vector_loops():
+    """Packed square roots in every pass; in `_parents`, which has a loop for each kind, at least in one."""
+    scratch, masses = np.ones(momenta_loops._COLUMNS * momenta_loops.STRIDE), np.array([5.28, 0.49, 0.14, 0.1])
+    table = np.zeros(1, dtype=np.uint64)
+    for function, arguments in (
+        (momenta_loops._vector_decays, (scratch, np.ones(6), masses)),
+        (momenta_loops._move_four, (scratch, masses)),
+        (momenta_loops._parents, (scratch, momenta_loops.PROTON, np.ones(8), np.ones(8), table, 5.28)),
+    ):
+        code = assembly(function, *arguments)
+        packed, alone = (len(re.findall(rf"\bv?sqrt{kind}\b", code)) for kind in ("pd", "sd"))
+        assert packed > 0
+        assert packed >= alone or function is momenta_loops._parents
 
 
 def test_floating_point_is_strict():

@@ -72,6 +72,28 @@ def test_the_papers_p5_bins():
     }
 
 
+@pytest.mark.parametrize("data", DATA_SETS)
+def test_optimised_observables_are_those_of_the_s_i(data):
+    """LHCb's P_i' follow from its S_i, as arXiv:1512.04442 defines them, to rounding: within 2 % of an error.
+
+    Two tables of one publication, so a wrong digit or sign in either is seen.
+    """
+    measurements = {m.name: m for m in load_measurements(data)}
+    pairs = [(m, measurements[n.replace(" P ", " S ")]) for n, m in measurements.items()
+             if " P " in n and n.replace(" P ", " S ") in measurements]
+    assert len(pairs) == 5
+    for optimised, plain in pairs:
+        s = {o.name: plain.central[i] for i, o in enumerate(plain.observables)}
+        root, transverse = np.sqrt(s["FL"] * (1.0 - s["FL"])), 1.0 - s["FL"]
+        expected = {
+            "FL": s["FL"], "P1": 2.0 * s["S3"] / transverse, "P2": 2.0 / 3.0 * s["AFB"] / transverse,
+            "P3": -s["S9"] / transverse, "P4p": s["S4"] / root, "P5p": s["S5"] / root, "P6p": s["S7"] / root,
+            "P8p": s["S8"] / root,
+        }
+        for i, o in enumerate(optimised.observables):
+            assert optimised.central[i] == pytest.approx(expected[o.name], abs=0.02 * optimised.error_up[i]), o
+
+
 def test_flavio_reads_the_file_and_agrees():
     """flavio reads our file, and the entries said to be flavio's equal those of the installed flavio."""
     import flavio
