@@ -365,9 +365,10 @@ def _annihilation(request: _Request) -> list[Row]:
             prediction = plain * GEV2_TO_CM3_PER_S
             words = [f"{where}, preferred g_chi = {g_chi:.3g}"]
             words += ["above sqrt(4 pi)"] if g_chi > math.sqrt(4 * math.pi) else []
+            words += [] if prediction else ["no coupling to muons"]
             words += [f"rms velocity {speed:.2f}"] if scalar else []
             rows.append(replace(
-                row, prediction=prediction, passes=prediction >= THERMAL_SIGMA_V,
+                row, prediction=prediction, passes=prediction >= THERMAL_SIGMA_V if prediction else None,
                 note=(
                     f"{', '.join(words)}; {plain:.2e} GeV^-2; with the width of V "
                     f"{wide * GEV2_TO_CM3_PER_S:.2e} cm^3/s"

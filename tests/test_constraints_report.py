@@ -146,6 +146,14 @@ def test_better_than_the_standard_model_passes_and_worse_fails():
         assert rows_of(model, data="2017")["delta_a_mu"].passes is passes
 
 
+def test_without_muons_there_is_no_annihilation_to_judge():
+    rows = rows_of(get_model("belle2-2.1gev"))
+    assert rows["sigma_v_fermion"].prediction == 0.0
+    assert rows["sigma_v_fermion"].passes is None
+    assert "no coupling to muons" in rows["sigma_v_scalar"].note
+    assert all(row.passes for row in rows_of(get_model("belle2-2.1gev-mu")).values())
+
+
 def test_pull_or_ratio():
     rows = rows_of(get_model("fig2"))
     for row in rows.values():
