@@ -88,7 +88,7 @@ def g_bs_bound(branching_ratio_at_unit_coupling: ArrayLike, limit: float) -> Flo
     r"""Eq. (4): the largest |g_bs| for BR(B -> K chi chi) < ``limit``, the rate going as |g_bs|^2.
 
     The argument is the branching ratio at g_bs = 1, narrow (:func:`narrow_width_branching_ratio`) or
-    integrated over the finite width (``invisible.branching_ratio``). The paper quotes 0.7e-8 m_V / GeV for
+    integrated over the finite width (``rates.branching_ratio``). The paper quotes 0.7e-8 m_V / GeV for
     1e-5.
 
     >>> float(g_bs_bound(4e10, 1e-5))

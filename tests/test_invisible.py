@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from darkpenguin.generator.backend import select_backend
 from darkpenguin.generator.densities import DENSITIES
+from darkpenguin.generator.generate import plan_run
+from darkpenguin.generator.runcard import make_card, read_card
 from darkpenguin.generator.tables import channel_table
 from darkpenguin.kinematics.errors import InputError
 from darkpenguin.physics.amplitudes import standard_model
@@ -26,6 +28,7 @@ from darkpenguin.physics.invisible import (
 )
 from darkpenguin.physics.models import LightVector, Model, apply_settings, get_model, invisible_width
 from darkpenguin.physics.parameters import load_parameters
+from darkpenguin.physics.rates import branching_ratio
 from scipy.stats import chi2
 
 COMPLEX = LightVector(
@@ -245,6 +248,17 @@ def test_tensors_and_shapes():
 
 # Events: generated against exact quadrature. Every statistic below is compared at 6.5 standard deviations
 # (8e-11 each, about 80 of them) or a chi-squared probability of 1e-9: a run fails by chance in 2 of 1e8.
+
+
+def test_the_card_of_belle_ii_adds_chi_chi_and_nu_nu_incoherently():
+    """Each channel has the events of its own branching fraction, 2/3 of K* -> K+ pi- included; no interference."""
+    plan = plan_run(make_card(read_card("belle2"), poisson=False))
+    for part in plan.parts:
+        assert part.count == pytest.approx(
+            1e9 * part.channel.branching * branching_ratio(part.channel, get_model("belle2-2.1gev")), abs=1
+        )
+    nunu = get_channel("B+->K+nunu")
+    assert branching_ratio(nunu, get_model("belle2-2.1gev")) == branching_ratio(nunu, get_model("sm"))
 
 
 CASES = {
