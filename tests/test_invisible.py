@@ -170,6 +170,28 @@ def test_sum_rules_between_helicities():
     np.testing.assert_allclose(fractions[2], fractions[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["B0->K*0chichi", "B+->K*+nunu"])
+def test_f_l_at_both_ends(name):
+    """A real photon-like V* makes longitudinal K* only; at rest a K* has no axis, so F_L = 1/3 (arXiv:1312.1923).
+
+    0.324 comes out: there A_12 = (m_B + m_V)(m_B^2 - m_V^2 - q2) A_1 / (16 m_B m_V^2), from which flavio's fits
+    of A_12 and A_1 are 2 % off; with A_12 from the relation it is 1/3.
+    """
+    channel = get_channel(name)
+    sm = standard_model(channel)
+    s = np.array([1e-4, sm.q2_max * (1 - 1e-9)])
+    left = COMPLEX.model_copy(update={"m_chi": 0.0, "g_bs_right": 0j})
+    j = angular_coefficients(channel, Model(light_vectors=(left,)), s, -1)
+    low, high = (0.75 * j[1] - 0.25 * j[3]) / decay_rate(j)
+    assert low == pytest.approx(1.0, abs=2e-5)
+    factors = {key: float(value[1]) for key, value in sm.form_factors(s).items()}
+    m_b, m_v = sm.m_parent, sm.m_hadron
+    exact = (m_b + m_v) * (m_b**2 - m_v**2 - s[1]) / (16 * m_b * m_v**2) * factors["A1"]
+    off = (exact / factors["A12"]) ** 2
+    assert off == pytest.approx(1.04, abs=0.01)
+    assert high * off / (high * off + 1 - high) == pytest.approx(1 / 3, abs=1e-5)
+
+
 def test_left_and_right_handed_currents():
     """V_L and V_R swap the transverse helicities; their sum is a vector, their difference an axial vector."""
     sm = standard_model(get_channel("B0->K*0chichi"))
