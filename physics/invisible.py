@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..kinematics.errors import InputError
 from ..kinematics.phasespace import kallen
 from .amplitudes import StandardModel, standard_model
 from .channels import Channel
@@ -34,8 +33,6 @@ from .widths import velocity
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 Coupling = complex | ComplexArray
-
-_NARROWEST = 1e-12   # Γ/m below which rounding of q2 blurs the line shape
 
 
 @dataclass(frozen=True)
@@ -256,12 +253,6 @@ def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatA
         (v.mass**2, 0.25 * v.mass * v.shape_width(model.width))
         for model in _sequence(models) for v in model.light_vectors
     ]
-    narrowest = min((step / centre for centre, step in marks), default=1.0)
-    if narrowest < 0.25 * _NARROWEST:
-        raise InputError(
-            f"light_vectors.width/mass = {4 * narrowest:.3g}: below {_NARROWEST:g} the line shape of V cannot be "
-            "resolved in double precision; take width = narrow, the narrow-width limit"
-        )
     thresholds = sorted({4 * v.m_chi**2 for v in vectors if 4 * v.m_chi**2 < end}) or [0.0]
     marks += [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
     return _closing_in(marks, thresholds[0], end)

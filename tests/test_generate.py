@@ -5,7 +5,7 @@ import pytest
 from darkpenguin import InputError, generate, get_channel, make_card, read_events
 from darkpenguin.generator.generate import execute, plan_run, run
 from darkpenguin.physics.angular import breakpoints, decay_rate, event_density, quadrature
-from darkpenguin.physics.models import apply_settings, get_model
+from darkpenguin.physics.models import get_model
 from darkpenguin.physics.parameters import load_parameters
 
 
@@ -98,16 +98,3 @@ def test_nothing_to_generate_is_said():
         plan_run(make_card(channels="B0->K*0mumu", b_mesons=1))
     with pytest.raises(InputError, match="range = 5:200"):
         generate("B0->K*0mumu", events=100, range=(5, 200))
-
-
-@pytest.mark.parametrize("channel", ["B0->K*0mumu", "B+->K+chichi"])
-def test_a_line_shape_too_narrow_for_single_precision_is_refused(channel):
-    """At Gamma/m = 1e-5 events in float32 do not agree with the prediction; in float64 they do."""
-    model = apply_settings(get_model("fig2"), ["light_vectors.0.relative_width=1e-5"])
-    with pytest.raises(InputError, match=r"float32.*float64"):
-        generate(channel, model=model, events=10, precision="float32")
-    assert len(generate(channel, model=model, events=10)["q2"]) == 10
-    wider = apply_settings(model, ["light_vectors.0.relative_width=1e-4"])
-    assert len(generate(channel, model=wider, events=10, precision="float32")["q2"]) == 10
-    # where V does not act, its width does not matter
-    assert len(generate("B+->K+ee", model=model, events=10, precision="float32")["q2"]) == 10

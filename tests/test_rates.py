@@ -80,15 +80,12 @@ def test_narrow_is_refused_where_v_interferes():
     assert branching_ratio(get_channel("B+->K+nunu"), narrow) > 0
 
 
-@pytest.mark.parametrize("width", [1e-8, 1e-10, 1e-12])
-def test_widths_down_to_rounding(width):
-    """Rates are good to 1e-6 as long as double precision resolves the line shape; then the user is told."""
+@pytest.mark.parametrize("width", [1e-6, 1e-8, 1e-9])
+def test_very_narrow_vectors(width):
+    """The rule resolves what double precision does: the difference to the narrow-width limit is 0.55 Gamma/m."""
     channel = get_channel("B+->K+chichi")
     model = Model(light_vectors=(LightVector(mass=2.5, relative_width=width, g_bs=1e-8),))
-    assert branching_ratio(channel, model) == pytest.approx(narrow_branching_ratio(channel, model), rel=2e-6)
-    finer = Model(light_vectors=(LightVector(mass=2.5, relative_width=width * 1e-5, g_bs=1e-8),))
-    with pytest.raises(InputError, match="narrow"):
-        branching_ratio(channel, finer)
+    assert branching_ratio(channel, model) == pytest.approx(narrow_branching_ratio(channel, model), rel=width + 2e-8)
 
 
 @pytest.mark.parametrize("width", ["fixed", "running"])
