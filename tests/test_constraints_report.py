@@ -208,6 +208,8 @@ def test_the_command():
     assert "Not included" in table.stdout
     assert isinstance(run("fig2", "--data", "2016").exception, InputError)
     assert isinstance(run("fig2", "--limit", "-1").exception, InputError)
+    assert isinstance(run("sm", "--figure", "x.png").exception, InputError)  # no light vector to draw
+    assert isinstance(run("fig2", "--figure", "x.gif").exception, InputError)
 
 
 def test_flavio_stays_out_once_the_cache_is_warm():

@@ -132,6 +132,9 @@ def test_outside_phase_space():
     assert narrow_branching_ratio(get_channel("B+->K+chichi"), heavy) == 0.0
     assert branching_ratio(get_channel("B+->K+chichi"), heavy) > 0  # off shell
     assert branching_ratio(get_channel("B+->K+chichi"), get_model("sm")) == 0.0
+    assert branching_ratio(get_channel("B+->K+chichi"), heavy, (25.0, 30.0)) == 0.0
+    with pytest.raises(InputError, match="q2_range"):
+        branching_ratio(get_channel("B+->K+chichi"), heavy, (6.0, 5.0))
     assert chi_tensor(heavy.light_vectors[0], np.array([1.0])).isotropic[0] == 1.0
 
 
