@@ -27,6 +27,11 @@ def constraints_command(
         float | None, typer.Option("--dm-mass", metavar="GEV", help="Mass of chi in eqs. (11) and (12).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option("--figure", help="Draw B -> K(*) + invisible beside the SM, and R (.png, .pdf); repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing figures.")] = False,
 ) -> None:
     """Hold a model against the paper's eqs. (2)-(8), (11) and (12) and against experiment."""
     from ..physics.models import apply_settings
@@ -37,6 +42,10 @@ def constraints_command(
     if limit is not None and not 0 < limit < 1:
         raise InputError(f"limit = {limit:g}: a branching ratio between 0 and 1 is needed")
     model = apply_settings(model_or_card(name), settings or [])
+    if figure:
+        from .invisible_figure import write_invisible_figure
+
+        write_invisible_figure(model, figure, overwrite)
     rows = constraints_table(model, "2017" if data == "2017" else "current", limit, dm_mass)
     if as_json:
         print(to_json(rows))

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..kinematics.errors import InputError
 from ..physics.channels import Channel
-from ..physics.models import Model
+from ..physics.models import Model, check_single_precision
 from ..physics.parameters import load_parameters
 from ..physics.widths import visible_width
 from .backend import Backend, select_backend
@@ -302,6 +302,8 @@ def plan_run(card: RunCard) -> Plan:
     parts = []
     first = 0
     for channel in card.registry():
+        if card.precision == "float32":
+            check_single_precision(card.model, channel)
         table = event_table(card, channel)
         lifetime = load_parameters()[f"tau_{channel.parent}"]
         rates = [float(rate) for rate in table.rates.values() if rate > 0.0]

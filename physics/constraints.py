@@ -88,7 +88,7 @@ def g_bs_bound(branching_ratio_at_unit_coupling: ArrayLike, limit: float) -> Flo
     r"""Eq. (4): the largest |g_bs| for BR(B -> K chi chi) < ``limit``, the rate going as |g_bs|^2.
 
     The argument is the branching ratio at g_bs = 1, narrow (:func:`narrow_width_branching_ratio`) or
-    integrated over the finite width (``invisible.branching_ratio``). The paper quotes 0.7e-8 m_V / GeV for
+    integrated over the finite width (``rates.branching_ratio``). The paper quotes 0.7e-8 m_V / GeV for
     1e-5.
 
     >>> float(g_bs_bound(4e10, 1e-5))
@@ -106,6 +106,9 @@ def delta_a_mu(mass: ArrayLike, g_mu_v: ArrayLike, g_mu_a: ArrayLike, m_mu: floa
     delta a_mu = [g_V^2 f_V(r) - 5 g_A^2 f_A(r)] / (12 pi^2) x r, r = m_mu^2 / m_V^2, with the exact loop
     functions of ``loops.py``: along the funnel g_A = -0.44 g_V the terms cancel, and f = 1 is off by half.
     The width of V is left out. Arrays broadcast.
+
+    The paper's "suppression of (g-2) by a factor of 3-5" holds for the effective coupling: along the funnel
+    the shift itself is 70 times smaller than with g_A = 0.
 
     >>> f"{float(delta_a_mu(2.5, 0.01, 0.0)):.3e}"
     '1.473e-09'

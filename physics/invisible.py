@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..kinematics.phasespace import kallen
 from .amplitudes import StandardModel, standard_model
 from .channels import Channel
-from .models import LightVector, Model
+from .models import LightVector, Model, Scheme
 from .parameters import load_parameters
 from .widths import velocity
 
@@ -141,7 +141,8 @@ def chi_coefficients(
 
     ``flavour`` -1 is the b-quark decay (B̄0, B-), +1 its conjugate with conjugated g_bs; the propagator's
     phase is a strong one and is never conjugated. The numerator of the line shape is √q² Γ_χχ(q²) by
-    construction; ``width`` of the model changes the denominator only. q2 in GeV², shape (n_q2,); result in
+    construction; ``width`` of the model changes the denominator only, but for ``narrow``
+    (:func:`chi_wave`). q2 in GeV², shape (n_q2,); result in
     1/GeV, shape (n_coefficients, n_q2), or (n_coefficients, n_models, n_q2) for a sequence of models.
     InputError where g_χ is not known (above threshold).
     """
@@ -150,14 +151,37 @@ def chi_coefficients(
     def one(model: Model) -> FloatArray:
         total = np.zeros((len(channel.coefficients), len(s)))
         for vector in model.light_vectors:
-            if vector.g_bs == 0 and vector.g_bs_right == 0:
+            if (vector.g_bs == 0 and vector.g_bs_right == 0) or not _open(sm, vector, model.width):
                 continue
-            wave = vector.propagator(s, model.width) * vector.chi_coupling
+            wave = chi_wave(vector, s, model.width)
             left, right = weak_couplings(vector, flavour)
             total += pair_coefficients(sm, s, left * wave, right * wave, chi_tensor(vector, s))
         return total
 
     return _spread(one, models, inside)
+
+
+def chi_wave(vector: LightVector, q2: FloatArray, scheme: Scheme = "fixed") -> ComplexArray:
+    r"""g_χ times the propagator of V (GeV⁻²) at q2 (GeV²), which multiplies the amplitude of B → M V*.
+
+    In the narrow-width limit the line shape, :math:`|wave|^2\sqrt{q^2}\,\Gamma_{\chi\chi}(q^2)/(\pi g_\chi^2)`,
+    is δ(q² - m_V²) Γ_χχ/Γ_V. It is taken as a resonance with Γ/m = 1e-8 and the branching fraction of the true
+    V, so that rates are those of eq. (3) to 1e-8 and events have q² = m_V² to 1e-8, up to the tails.
+
+    >>> v = LightVector(mass=2.0, width=0.5)
+    >>> bool(abs(chi_wave(v, np.array([4.0])))[0] == v.chi_coupling / (v.mass * v.width))
+    True
+    """
+    if scheme != "narrow":
+        return np.asarray(vector.propagator(q2, scheme) * vector.chi_coupling)
+    width = vector.shape_width(scheme)
+    coupling = vector.chi_coupling * np.sqrt(width / vector.total_width)
+    return np.asarray(coupling / (q2 - vector.mass**2 + 1j * vector.mass * width))
+
+
+def _open(sm: StandardModel, vector: LightVector, scheme: Scheme) -> bool:
+    """Whether V can be produced: off shell always, a narrow one only if it is lighter, and decays to χχ."""
+    return scheme != "narrow" or 4 * vector.m_chi**2 < vector.mass**2 < sm.q2_max
 
 
 def neutrino_coefficients(
@@ -225,7 +249,10 @@ def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatA
     """
     end = standard_model(channel).q2_max
     vectors = [v for model in _sequence(models) for v in model.light_vectors]
-    marks = [(v.mass**2, 0.25 * v.mass * v.total_width) for v in vectors]
+    marks = [
+        (v.mass**2, 0.25 * v.mass * v.shape_width(model.width))
+        for model in _sequence(models) for v in model.light_vectors
+    ]
     thresholds = sorted({4 * v.m_chi**2 for v in vectors if 4 * v.m_chi**2 < end}) or [0.0]
     marks += [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
     return _closing_in(marks, thresholds[0], end)
@@ -253,6 +280,6 @@ def _closing_in(marks: Sequence[tuple[float, float]], low: float, high: float) -
         points.append(np.concatenate([centre - steps, [centre], centre + steps]))
     together = np.unique(np.concatenate(points))
     together = together[(together >= low) & (together <= high)]
-    keep = np.concatenate([[True], np.diff(together) > 1e-12 * high])
+    keep = np.concatenate([[True], np.diff(together) > 4 * np.spacing(together[1:])])
     keep[-1] = True
     return np.asarray(together[keep])

@@ -30,7 +30,7 @@ from .channels import Channel
 from .parameters import Parameters, load_parameters
 from .widths import velocity
 
-Scheme = Literal["fixed", "running"]
+Scheme = Literal["fixed", "running", "narrow"]
 Chi = Literal["dirac", "scalar"]
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -84,6 +84,10 @@ Complex = Annotated[
 ]
 Mass = Annotated[_Number, Field(ge=0)]
 PositiveMass = Annotated[_Number, Field(gt=0)]
+
+
+NARROW = 1e-8
+"""Γ/m of the line shape that stands for a delta function in the narrow-width limit."""
 
 
 class _Frozen(BaseModel):
@@ -161,6 +165,14 @@ class LightVector(_Frozen):
         assert self.g_chi is not None   # the validator has made sure
         return float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
 
+    def shape_width(self, scheme: Scheme) -> float:
+        """Width of the line shape (GeV): the total width, or of a ``narrow`` V 1e-8 of its mass.
+
+        >>> LightVector(mass=2.5, relative_width=0.2).shape_width("narrow")
+        2.5e-08
+        """
+        return NARROW * self.mass if scheme == "narrow" else self.total_width
+
     @property
     def chi_coupling(self) -> float:
         """g_χ: given, or else by eq. (2) from the total width, all of it V → χχ.
@@ -186,11 +198,17 @@ class LightVector(_Frozen):
 
         with Γ_χ(q²) of eq. (2) for a V of mass √q². Where g_χ is not given, χχ is the whole width (no
         constant part). The phase is a strong phase: never conjugated, also not for the conjugate decay.
+        InputError for ``narrow``: a V that interferes has a width.
 
         >>> vector = LightVector(mass=2.0, width=0.5)
         >>> complex(vector.propagator(4.0)), complex(vector.propagator(4.0, "running"))
         (-1j, -1j)
         """
+        if scheme == "narrow":
+            raise InputError(
+                f"width = narrow: {self.name} interferes with the Standard Model in this decay, which its width "
+                "shapes; take fixed or running (narrow is for B -> K(*) chi chi)"
+            )
         s = np.asarray(q2, dtype=float)
         imaginary: Array | float = self.mass * self.total_width
         if scheme == "running":
@@ -263,7 +281,8 @@ class Heavy(_Frozen):
 class Model(_Frozen):
     """A model: the Standard Model plus ``heavy`` shifts plus any number of ``light_vectors``.
 
-    ``width`` is the form of the denominator of every V propagator, ``fixed`` as in the paper, or ``running``.
+    ``width`` is the form of the denominator of every V propagator, ``fixed`` as in the paper, or ``running``;
+    with ``narrow``, B → K(*) χχ is B → K(*) V with an on-shell V, times its branching fraction to χχ, eq. (3).
 
     >>> Model(name="mine", light_vectors=[{"mass": 2.5, "relative_width": 0.2}]).light_vectors[0].total_width
     0.5
@@ -474,6 +493,33 @@ def _enter(target: Any, part: str, path: str) -> Any:
             target, dict) else []
         raise InputError(f"{path}: no such key; {nearest(part, groups or ['heavy', 'light_vectors'])}")
     return inside
+
+
+def check_single_precision(model: Model, channel: Channel) -> None:
+    """InputError if the line shape of a light vector is too narrow for q2 in single precision.
+
+    The spacing of q2 has to be 500 times finer than m Γ: at Γ/m = 1e-4 events of 2.5 GeV agree with the
+    prediction, at 1e-5 they do not.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> check_single_precision(get_model("fig2"), get_channel("B+->K+mumu"))
+    """
+    endpoint = channel.q2_limits()[1]
+    for number, v in enumerate(model.light_vectors):
+        couplings = {
+            "chi": (1.0,), "neutrino": (v.g_nu_mu,),
+            "charged": (getattr(v, f"g_{channel.lepton}_v", 0.0), getattr(v, f"g_{channel.lepton}_a", 0.0)),
+        }[channel.dynamics]
+        if not any(couplings) or not (v.g_bs or v.g_bs_right) or v.mass**2 > endpoint:
+            continue
+        width = v.shape_width(model.width)
+        needed = 500.0 * float(np.spacing(np.float32(v.mass**2))) / v.mass
+        if width < needed:
+            raise InputError(
+                f"precision = float32: light_vectors[{number}] has a line shape of width/mass = "
+                f"{width / v.mass:.3g}, and single precision resolves {needed / v.mass:.2g} at {v.mass:g} GeV; take "
+                "float64"
+            )
 
 
 def check_on_shell(model: Model, channel: Channel, parameters: Parameters | None = None) -> None:

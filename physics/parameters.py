@@ -50,8 +50,9 @@ class Parameters(Mapping[str, float]):
     def prefactor(self) -> complex:
         r"""N of eq. (7) of arXiv:1704.06188, :math:`G_F V_{tb}V_{ts}^*\alpha(4.8)/(\sqrt2\pi)`, in GeV⁻².
 
-        This is flavio's (-8.185 + 0.148i)e-10; the paper quotes -7.7e-10. It cancels in the amplitude of V
-        and matters only where eq. (9) is quoted as a Wilson coefficient.
+        This is flavio's (-8.185 + 0.148i)e-10; the paper quotes -7.7e-10, which is with α(0) = 1/137 and
+        |V_tb V_ts*| = 0.0402 (flavio's 0.0412 and α(0) give 7.9e-10). It cancels in the amplitude of V and
+        matters only where eq. (9) is quoted as a Wilson coefficient.
         """
         return complex(self["N_re"], self["N_im"])
 

@@ -1,6 +1,7 @@
 """The table of constraints: its rows, its verdicts on the paper's points, and the command."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -22,6 +23,10 @@ FIELDS = {"name", "equation", "prediction", "limit", "unit", "passes", "source"}
 
 def rows_of(model, **options):
     return {row.name: row for row in constraints_table(model, **options)}
+
+
+def only(**fields):
+    return Model(light_vectors=(LightVector(**{"mass": 2.5, "relative_width": 0.2} | fields),))
 
 
 def run(*arguments):
@@ -81,15 +86,92 @@ def test_a_limit_and_a_mass_of_the_users():
     assert not rows["br_bplus_kplus_chi_chi"].passes
     assert "given by the user" in rows["g_bs_max"].source
     assert "m_chi = 0.3 GeV" in rows["sigma_v_fermion"].note
-    with pytest.raises(InputError, match="dm_mass"):
-        constraints_table(get_model("fig2"), m_dm=2.0)
+    for useless in (2.0, 1.25, 0.0, -1.0, 0.1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="dm_mass"):
+            constraints_table(get_model("fig2"), m_dm=useless)
 
 
-def test_above_threshold_without_a_coupling_the_table_still_comes():
-    vector = LightVector(mass=2.5, relative_width=0.2, m_chi=1.5, g_bs=1e-8)
-    rows = rows_of(Model(light_vectors=(vector,)))
-    assert rows["width"].passes is None
-    assert rows["br_bplus_kplus_chi_chi"].prediction == 0.0
+def test_above_threshold_the_coupling_has_to_be_given():
+    """Without g_chi nothing is predicted, and nothing passes; with it, chi of the model's own mass annihilates."""
+    rows = rows_of(only(m_chi=1.5, g_bs=1e-8, g_mu_v=0.1))
+    for name in ("width", "br_bplus_kplus_chi_chi", "br_b0_k0_chi_chi", "g_bs_max"):
+        assert rows[name].passes is None
+    for name in ("br_bplus_kplus_chi_chi", "br_b0_k0_chi_chi", "br_bplus_kplus_nunu_sm"):
+        assert "give g_chi" in rows[name].note
+    known = rows_of(only(m_chi=1.5, g_bs=1e-8, g_mu_v=0.1, g_chi=1.0))
+    assert 0 < known["br_bplus_kplus_chi_chi"].prediction < 1e-6
+    assert known["br_bplus_kplus_chi_chi"].details["narrow width"] == 0.0
+    assert known["g_bs_max"].limit > 1e-7
+    assert known["sigma_v_fermion"].details["m_chi"] == 1.5
+    assert known["sigma_v_fermion"].details["g_chi"] == known["sigma_v_scalar"].details["g_chi"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mass": 0.15},  # chi lighter than the muon
+        {"mass": 1e-3},
+        {"mass": 5.5, "m_chi": 2.5},  # B -> K chi chi is closed
+        {"m_chi": 1.25},
+        {"mass": 5.36688},  # at m_Bs
+        {"mass": 200.0},
+        {"g_bs": 0.0},
+        {"g_bs": 1e-8, "g_bs_right": -1e-8},
+        {"chi": "scalar"},
+    ],
+)
+def test_every_point_has_a_table(changes):
+    rows = constraints_table(only(**{"g_bs": 1e-8, "g_mu_v": 0.1, "g_mu_a": -0.044, **changes}))
+    assert [row.name for row in rows] == list(NAMES)
+    to_json(rows)
+
+
+def test_the_partial_widths_fit_into_the_width():
+    """Gamma(V -> mu mu) of g = 3 is 1.2 times 0.5 GeV; with g_chi = 2.74, chi has 99.5 % of it already."""
+    assert rows_of(only(g_mu_v=3.0))["width"].passes is False
+    assert rows_of(only(g_nu_mu=4.0))["width"].passes is False
+    assert rows_of(only(g_mu_v=0.3, g_chi=2.74))["width"].passes is False
+    assert rows_of(only(g_mu_v=0.1, g_chi=2.74))["width"].passes is True
+    fits = rows_of(only(g_mu_v=0.1))["width"]
+    assert fits.passes
+    assert fits.details["width V -> mu mu"] / fits.prediction == pytest.approx(0.01 / 2.746**2, rel=2e-3)
+
+
+def test_better_than_the_standard_model_passes_and_worse_fails():
+    """(g-2) of 2017: the SM is 3.6 sigma low, so a shift of any size up to three sigma above passes."""
+    for model, passes in (
+        (get_model("sm"), True), (only(g_mu_v=1e-3), True), (only(g_mu_v=0.018), True), (only(g_mu_v=0.02), False),
+        (only(g_mu_a=1e-3), False),
+    ):
+        assert rows_of(model, data="2017")["delta_a_mu"].passes is passes
+
+
+def test_the_k_star_is_held_against_its_limit_in_the_note():
+    """Belle's 1.8e-5 on B0 -> K*0 nu nu, which the paper does not use, leaves 8e-6: less than its points have."""
+    row = rows_of(get_model("fig2"), data="2017")["br_b0_k0_chi_chi"]
+    assert row.passes
+    assert row.details["limit on B0->K*0chichi"] == pytest.approx(8.2e-6, rel=0.02)
+    assert row.details["B0->K*0chichi"] == pytest.approx(1.15e-5, rel=0.01)
+    assert "above the 8.2e-06" in row.note
+    assert "below the" in rows_of(only(g_bs=1e-9))["br_b0_k0_chi_chi"].note
+
+
+def test_without_muons_there_is_no_annihilation_to_judge():
+    rows = rows_of(get_model("belle2-2.1gev"))
+    assert rows["sigma_v_fermion"].prediction == 0.0
+    assert rows["sigma_v_fermion"].passes is None
+    assert "no coupling to muons" in rows["sigma_v_scalar"].note
+    assert all(row.passes for row in rows_of(get_model("belle2-2.1gev-mu")).values())
+
+
+def test_pull_or_ratio():
+    rows = rows_of(get_model("fig2"))
+    for row in rows.values():
+        assert (row.pull is None) != (row.ratio is None)
+    assert rows["width"].ratio == pytest.approx(2.746**2 / (4 * math.pi), rel=1e-3)
+    entry = next(e for e in json.loads(to_json(list(rows.values()))) if e["name"] == "z_mumu_coupling")
+    assert entry["details"]["pull of g_V"] == pytest.approx(0.04, abs=0.01)  # both pulls, as numbers
+    assert entry["details"]["pull of g_A"] == entry["pull"]
 
 
 def test_two_vectors_have_a_row_each():
@@ -126,6 +208,8 @@ def test_the_command():
     assert "Not included" in table.stdout
     assert isinstance(run("fig2", "--data", "2016").exception, InputError)
     assert isinstance(run("fig2", "--limit", "-1").exception, InputError)
+    assert isinstance(run("sm", "--figure", "x.png").exception, InputError)  # no light vector to draw
+    assert isinstance(run("fig2", "--figure", "x.gif").exception, InputError)
 
 
 def test_flavio_stays_out_once_the_cache_is_warm():

@@ -82,6 +82,14 @@ def test_the_scalar_is_p_wave():
         scalar = float(sigma_v_scalar(0.4, 2.5, vector.chi_coupling, g_v, -0.44 * g_v, velocity=v))
         assert scalar / fermion == pytest.approx(v**2 / 3, rel=1e-12)
         assert 1e-24 < scalar * GEV2_TO_CM3_PER_S < 3e-23
+    # a scalar that gives V its whole width, from eq. (2) with masses
+    beta = np.sqrt(1 - 4 * 0.4**2 / 2.5**2)
+    whole = vector.model_copy(update={"m_chi": 0.4, "chi": "scalar"}).chi_coupling
+    assert whole / vector.model_copy(update={"m_chi": 0.4}).chi_coupling == pytest.approx(
+        np.sqrt(2 * (3 - beta**2)) / beta, rel=1e-12
+    )
+    at_figure = sigma_v_fermion(0.625, 2.5, vector.chi_coupling, 0.1, -0.044)
+    assert float(at_figure) * GEV2_TO_CM3_PER_S == pytest.approx(5.9e-21, rel=0.01)
 
 
 def test_arrays_broadcast():

@@ -75,16 +75,42 @@ def test_k_f_is_the_vertex_diagram(w):
     assert continued == pytest.approx(diagram, abs=1e-10)
 
 
-def test_k_f_and_its_continuation_are_one_function():
-    # the same closed form as in the test above, at time-like x
-    x = np.array([0.5, 2.0, 1330.0])
-    log = np.log(x)
-    closed = (
-        -(4 + 7 * x) / (2 * x)
-        + (2 + 3 * x) / x * log
-        - 2 * (1 + x) ** 2 / x**2 * (log * np.log(1 + x) + spence(1 + x))
+def _continued(s):
+    """K_F in the upper half of the plane of q2 / m_V^2, where ln x is ln(-s)."""
+    log = np.log(-s)
+    return (
+        -(4 + 7 * s) / (2 * s)
+        + (2 + 3 * s) / s * log
+        - 2 * (1 + s) ** 2 / s**2 * (log * np.log(1 + s) + spence(1 + s))
     )
-    np.testing.assert_allclose(k_f(x), closed, rtol=1e-12)
+
+
+@pytest.mark.parametrize("s", [2j, 1 + 1j, 30 * np.exp(0.5j), 1330 * np.exp(1j)])
+def test_k_f_is_the_vertex_diagram_in_the_complex_plane(s):
+    """The same integral away from the cut at time-like q2, the inner one done by hand; k_f is its real part there.
+
+    With z = 1 - x - y, the terms of the test above are elementary in y.
+    """
+
+    def inner(x):
+        a, b = 1 - x, 1 + x * s  # delta = a - b y for y in [0, a]
+        end = a * (1 - b)
+        z_part = a * np.log(a) - a
+        delta_part = (a * np.log(a) - a - end * np.log(end) + end) / b
+        # Int_0^a (1 - y) / (a - b y) dy, with (1 - y) = (a - b y) / b + (1 - a / b)
+        rest = a / b - (1 - a / b) / b * np.log(1 - b)
+        return z_part - delta_part + a * s * rest
+
+    rule = {"epsabs": 0, "epsrel": 1e-12, "limit": 200}
+    diagram = quad(lambda x: inner(x).real, 0, 1, **rule)[0] + 1j * quad(lambda x: inner(x).imag, 0, 1, **rule)[0]
+    assert _continued(s) == pytest.approx(2 * diagram, rel=1e-10)
+
+
+def test_k_f_is_the_real_part_at_time_like_q2():
+    x = np.array([0.5, 2.0, 1330.0])
+    above = _continued(x + 0j + 1e-300j)
+    np.testing.assert_allclose(k_f(x), above.real, rtol=1e-12)
+    assert np.all(np.abs(above.imag) > 0.1)  # the muons are real
 
 
 def test_k_f_limits():

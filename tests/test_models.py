@@ -205,7 +205,7 @@ def test_a_vector_can_be_added():
         ("heavy.C9=1", r"no such key; did you mean C9_mu or C9_e\?"),
         ("heavy.C9_mu=1e200", r"at most 1e\+06"),
         ("widht=running", "did you mean width"),
-        ("width=narrow", "'fixed' or 'running'"),
+        ("width=wide", "'fixed', 'running' or 'narrow'"),
         ("light_vectors.0.width=-1", "greater than 0"),
         ("light_vectors.0.m_chi=-1", "greater than or equal to 0"),
         ("light_vectors.0.mass=nan", "mass = nan"),

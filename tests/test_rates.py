@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from darkpenguin.kinematics.errors import InputError
 from darkpenguin.physics.amplitudes import standard_model
 from darkpenguin.physics.angular import angular_coefficients, decay_rate
 from darkpenguin.physics.channels import get_channel
@@ -51,6 +52,42 @@ def test_the_narrow_width_limit(name, chi):
     assert differences[0] / differences[1] == pytest.approx(10, rel=0.01)
 
 
+@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("chi", [{}, {"m_chi": 0.7, "chi": "scalar", "g_chi": 0.5}])
+def test_width_narrow_is_the_narrow_width_limit(name, chi):
+    """``width = narrow`` gives eq. (3) whatever the width of V is, and nothing where there is no real V."""
+    channel = get_channel(name)
+    vector = LightVector(mass=2.5, relative_width=0.2, g_bs=1e-8, **chi)
+    model = Model(width="narrow", light_vectors=(vector,))
+    limit = narrow_branching_ratio(channel, model)
+    assert branching_ratio(channel, model) == pytest.approx(limit, rel=2e-8)
+    assert branching_ratio(channel, model, (6.24, 6.26)) == pytest.approx(limit, rel=1e-5)
+    for change in ({"mass": 5.0}, {"m_chi": 1.25}):
+        closed = Model(width="narrow", light_vectors=(vector.model_copy(update=change),))
+        assert branching_ratio(channel, closed) == narrow_branching_ratio(channel, closed) == 0.0
+
+
+def test_narrow_is_refused_where_v_interferes():
+    narrow = apply_settings(get_model("fig2"), ["width=narrow"])
+    with pytest.raises(InputError, match="interferes"):
+        angular_coefficients(get_channel("B+->K+mumu"), narrow, [6.0], 1)
+    with pytest.raises(InputError, match="interferes"):
+        angular_coefficients(
+            get_channel("B+->K+nunu"), apply_settings(narrow, ["light_vectors.0.g_nu_mu=0.1"]), [6.0], 1
+        )
+    # no coupling, no interference
+    assert decay_rate(angular_coefficients(get_channel("B+->K+ee"), narrow, [6.0], 1))[0] > 0
+    assert branching_ratio(get_channel("B+->K+nunu"), narrow) > 0
+
+
+@pytest.mark.parametrize("width", [1e-6, 1e-8, 1e-9])
+def test_very_narrow_vectors(width):
+    """The rule resolves what double precision does: the difference to the narrow-width limit is 0.55 Gamma/m."""
+    channel = get_channel("B+->K+chichi")
+    model = Model(light_vectors=(LightVector(mass=2.5, relative_width=width, g_bs=1e-8),))
+    assert branching_ratio(channel, model) == pytest.approx(narrow_branching_ratio(channel, model), rel=width + 2e-8)
+
+
 @pytest.mark.parametrize("width", ["fixed", "running"])
 def test_the_spectrum_is_the_two_body_rate_times_the_spectral_function(width):
     """dGamma/dq2 = Gamma(B -> M V*) sqrt(q2) Gamma_chichi(q2) / (pi |D|^2), and its adaptive integral."""
@@ -95,6 +132,9 @@ def test_outside_phase_space():
     assert narrow_branching_ratio(get_channel("B+->K+chichi"), heavy) == 0.0
     assert branching_ratio(get_channel("B+->K+chichi"), heavy) > 0  # off shell
     assert branching_ratio(get_channel("B+->K+chichi"), get_model("sm")) == 0.0
+    assert branching_ratio(get_channel("B+->K+chichi"), heavy, (25.0, 30.0)) == 0.0
+    with pytest.raises(InputError, match="q2_range"):
+        branching_ratio(get_channel("B+->K+chichi"), heavy, (6.0, 5.0))
     assert chi_tensor(heavy.light_vectors[0], np.array([1.0])).isotropic[0] == 1.0
 
 
