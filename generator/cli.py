@@ -121,7 +121,9 @@ BeamOption = Annotated[
 ]
 KpiOption = Annotated[
     str | None,
-    typer.Option("--kpi", help="K* of B -> K* l l: narrow, pwave (its width) or swave (S wave too). Default: narrow."),
+    typer.Option(
+        "--kpi", metavar="NAME[,KEY=VALUE]", help="K* of K* l l: narrow (default), pwave, swave; swave,m_max=1.1."
+    ),
 ]
 ResolutionOption = Annotated[
     str | None, typer.Option("--resolution", help="Reconstruct as lhcb or belle2 would: q2_reco, m_b_reco ...")

@@ -136,17 +136,26 @@ PRESETS: Mapping[str, KpiSystem] = MappingProxyType({
 
 
 def resolve_kpi(value: Any) -> KpiSystem:
-    """Kπ system from a preset's name or its fields.
+    """Kπ system from a preset's name, with changes if any, or from its fields.
 
     >>> resolve_kpi("swave").s_wave, resolve_kpi({"m_max": 1.2}).m_max
     ('lass', 1.2)
+    >>> resolve_kpi("swave,m_max=1.1,phase=30").window
+    (0.796, 1.1)
     """
     if isinstance(value, KpiSystem):
         return value
     if isinstance(value, str):
-        if value not in PRESETS:
-            raise InputError(f"kpi = {value!r}: no such Kπ system; {nearest(value, PRESETS)}")
-        return PRESETS[value]
+        name, *changes = value.split(",")
+        if name not in PRESETS:
+            raise InputError(f"kpi = {value!r}: no such Kπ system; {nearest(name, PRESETS)}")
+        table = PRESETS[name].model_dump()
+        for change in changes:
+            key, equals, text = change.partition("=")
+            if not equals:
+                raise InputError(f"kpi = {value!r}: write changes as KEY=VALUE, such as {name},m_max=1.1")
+            table[key.strip()] = text.strip()
+        return validate(KpiSystem, table, "kpi")
     if isinstance(value, Mapping):
         return validate(KpiSystem, value, "kpi")
     raise InputError(f"kpi = {value!r}: write {', '.join(PRESETS)}, or a table of settings")

@@ -121,6 +121,9 @@ def test_a_phase_turns_the_interference():
 
 @pytest.mark.parametrize(("name", "settings", "message"), [
     ("B0->K*0mumu", "wide", "no such K"),
+    ("B0->K*0mumu", "swave,m_maxx=1", "did you mean m_max"),
+    ("B0->K*0mumu", "swave,m_max=one", "m_max"),
+    ("B0->K*0mumu", "swave,wide", "KEY=VALUE"),
     ("B0->K*0mumu", {"m_min": 0.5}, "needs m_K.* from 0.63"),
     ("B0->K*0mumu", {"m_min": 1.0, "m_max": 0.9}, "0 < m_min < m_max"),
     ("B0->K*0mumu", {"fraction": 1.0}, "below 1"),
