@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
-GEV2_TO_CM3_PER_S = 1.1673298e-17
+GEV2_TO_CM3_PER_S = 0.1973269804e-13**2 * 2.99792458e10
 """(hbar c)^2 c: one GeV^-2 of sigma v in cm^3/s, with CODATA 2018's hbar c = 0.1973269804 GeV fm."""
 
 THERMAL_SIGMA_V = 2 * 5.2e-26
