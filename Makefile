@@ -38,6 +38,7 @@ gallery: .venv/installed ## every figure of outputs/README.md
 	done
 	$(BIN)/darkpenguin figure 2 --data 2017 --x light_vectors.0.mass,1.5,3.2 --y light_vectors.0.g_bs,-5e-8,5e-8 \
 	  --points 200 --output outputs --overwrite
+	$(BIN)/darkpenguin constraints belle2-2.1gev-mu --figure outputs/belle2.png --overwrite
 
 clean:           ## remove the environment and build products
 	rm -rf .venv build *.egg-info
