@@ -33,13 +33,16 @@ def bin_command(
     migration: Annotated[
         bool, typer.Option("--migration", help="Instead: the migration from the true q2 to the reconstructed one.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing ROOT file.")] = False,
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", help="Draw what is printed (.png, .pdf); repeatable.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Bin a file in q2: yields, R, angular observables by the method of moments, with errors; or migration."""
     from .binning import bin_file, parse_bins
     from .histograms import histograms, migration_histograms, write_histograms
     from .migration import migrations
-    from .writers import check_target
+    from .writers import check_figure, check_target
 
     if format not in ("table", "csv"):
         raise InputError(f"format = {format!r}: allowed are table, csv")
@@ -47,6 +50,8 @@ def bin_command(
         raise InputError("unfold: a migration is of the events as they are; leave it out")
     if output is not None:
         check_target(output, overwrite=overwrite)
+    for path in figure or ():
+        check_figure(path, overwrite)
     binning = parse_bins(bins)
     if migration:
         found = migrations(file, binning, variable=variable or "q2_reco")
@@ -66,6 +71,12 @@ def bin_command(
     _print(file, header, cells, format)
     if output is not None:
         write_histograms(output, made, overwrite)
+    if figure:
+        from .bin_figure import draw_bins, draw_migrations
+        from .plots import save_figure
+
+        drawn = draw_migrations(found) if migration else draw_bins(rows, variable or "q2")
+        save_figure(drawn, figure, overwrite)
 
 
 def _print(title: str, header: Sequence[str], cells: Sequence[Sequence[str]], format: str) -> None:

@@ -22,7 +22,7 @@ def branching(name, model, q2=None):
 def test_yields_are_b_mesons_times_branching_fraction(name):
     plan = plan_run(make_card(channels=name, model="fig2", b_mesons=1e12, q2=[(1.1, 6.0)]))
     expected = 1e12 * branching(name, "fig2", (1.1, 6.0))
-    assert plan.parts[0].count == pytest.approx(expected, rel=3e-5)
+    assert plan.parts[0].count == pytest.approx(expected, rel=3e-5, abs=0)
 
 
 def test_muons_over_electrons_is_r_k():
@@ -30,7 +30,7 @@ def test_muons_over_electrons_is_r_k():
 
     card = make_card(channels=["B+->K+mumu", "B+->K+ee"], model="fig2", b_mesons=1e13, q2=[(1.1, 6.0)])
     muons, electrons = (part.mean for part in plan_run(card).parts)
-    assert muons / electrons == pytest.approx(float(np.ravel(binned("R_K+", "fig2", [(1.1, 6.0)]))[0]), rel=3e-5)
+    assert muons / electrons == pytest.approx(float(np.ravel(binned("R_K+", "fig2", [(1.1, 6.0)]))[0]), rel=3e-5, abs=0)
 
 
 def test_poisson_numbers_have_mean_and_variance_of_the_expectation(monkeypatch):

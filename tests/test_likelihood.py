@@ -24,11 +24,11 @@ def test_two_sided_error_without_correlation():
     """R_K = 0.745 +0.090 -0.074 ± 0.036 (arXiv:1406.6482): the upper error counts above, the lower below."""
     group = build_likelihood("2017", ["R_K"])["R_K"]
     above, below = group.chi2(np.array([[1.0], [0.5]]))
-    assert above == pytest.approx(0.255**2 / (0.090**2 + 0.036**2), rel=1e-12)
-    assert below == pytest.approx(0.245**2 / (0.074**2 + 0.036**2), rel=1e-12)
+    assert above == pytest.approx(0.255**2 / (0.090**2 + 0.036**2), rel=1e-12, abs=0)
+    assert below == pytest.approx(0.245**2 / (0.074**2 + 0.036**2), rel=1e-12, abs=0)
     # LHCb quotes 2.6 sigma for R_K = 1 from its likelihood
     assert np.sqrt(above) == pytest.approx(2.6, abs=0.05)
-    assert group.pulls(np.array([1.0]))[0] == pytest.approx(-np.sqrt(above), rel=1e-12)
+    assert group.pulls(np.array([1.0]))[0] == pytest.approx(-np.sqrt(above), rel=1e-12, abs=0)
 
 
 def test_chi2_with_correlations_and_theory_error():
@@ -55,7 +55,7 @@ def test_chi2_with_correlations_and_theory_error():
                 error[i] = up[i] if root < 0 else down[i]
                 residual[i] = -root * error[i]
         covariance = error[:, None] * group.correlation * error + theory
-        assert found[index] == pytest.approx(residual @ np.linalg.solve(covariance, residual), rel=1e-10)
+        assert found[index] == pytest.approx(residual @ np.linalg.solve(covariance, residual), rel=1e-10, abs=0)
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ def test_phase_of_the_k_star_passes_90_degrees_at_its_mass():
 
 
 def test_running_width_follows_p_cubed_at_threshold_and_equals_the_width_at_the_mass():
-    assert running_width(0.9, 0.9, 0.05, M_K, M_PI, spin=1, radius=3.0) == pytest.approx(0.05, rel=1e-14)
+    assert running_width(0.9, 0.9, 0.05, M_K, M_PI, spin=1, radius=3.0) == pytest.approx(0.05, rel=1e-14, abs=0)
     m = THRESHOLD + np.array([1e-4, 4e-4])
     p = momentum(m, M_K, M_PI)
     g = running_width(m, 0.9, 0.05, M_K, M_PI, spin=1, radius=3.0)
-    assert g[1] / g[0] == pytest.approx((p[1] / p[0]) ** 3, rel=5e-3)
+    assert g[1] / g[0] == pytest.approx((p[1] / p[0]) ** 3, rel=5e-3, abs=0)
     assert float(running_width(THRESHOLD - 0.01, 0.9, 0.05, M_K, M_PI, spin=1)) == 0.0
     assert float(blatt_weisskopf(1e9, 0.3, 2.0)) == pytest.approx(0.0, abs=1e-8)
 
@@ -74,7 +74,7 @@ def test_lass_is_unitary_and_has_the_scattering_length_at_threshold():
     m = THRESHOLD + 1e-9
     p = float(momentum(m, M_K, M_PI))
     resonance = 0.279 / float(momentum(1.435, M_K, M_PI)) * 1.435 / m * 1.435 / (1.435**2 - m**2)
-    assert float(shape.elastic(m).real) / p == pytest.approx(1.95 + resonance, rel=1e-4)
+    assert float(shape.elastic(m).real) / p == pytest.approx(1.95 + resonance, rel=1e-4, abs=0)
 
 
 @pytest.mark.parametrize("kind", [LASS, Isobar])

@@ -114,13 +114,13 @@ def test_flavio_reads_the_file_and_agrees():
             key = label if o.q2_min is None else (label, o.q2_min, o.q2_max)
             distribution, n = theirs[key]
             assert np.ravel(distribution.central_value)[n if np.ndim(distribution.central_value) else 0] == (
-                pytest.approx(ours.central[i], rel=1e-9)
+                pytest.approx(ours.central[i], rel=1e-9, abs=0)
             )
             if hasattr(distribution, "covariance"):
-                assert distribution.covariance[n][n] == pytest.approx(ours.covariance[i, i], rel=1e-9)
+                assert distribution.covariance[n][n] == pytest.approx(ours.covariance[i, i], rel=1e-9, abs=0)
             else:
-                assert distribution.error_right == pytest.approx(ours.error_up[i], rel=0.05)
-                assert distribution.error_left == pytest.approx(ours.error_down[i], rel=0.05)
+                assert distribution.error_right == pytest.approx(ours.error_up[i], rel=0.05, abs=0)
+                assert distribution.error_left == pytest.approx(ours.error_down[i], rel=0.05, abs=0)
         if len({id(d) for d, _ in theirs.values()}) == 1 and hasattr(distribution, "covariance"):
             assert np.allclose(distribution.covariance, ours.covariance, rtol=1e-9)
     names = flavio.measurements.read_file(str(files("darkpenguin.physics").joinpath("measurements.yml")))

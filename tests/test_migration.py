@@ -1,5 +1,8 @@
 """Migration of q2: rows add up, and folding the truth gives back the reconstructed spectrum."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import uproot
@@ -97,3 +100,26 @@ def test_one_bin_and_nothing_accepted(smeared, tmp_path):
         writer.extend(nothing)
     with pytest.raises(InputError, match="not a number"):
         migrations(tmp_path / "n.root", BINS)
+
+
+def test_figures_show_what_is_binned(smeared, tmp_path):
+    from darkpenguin.generator.bin_figure import draw_bins, draw_migrations
+
+    path, _ = smeared
+    rows = bin_file(path, BINS)
+    drawn = {axis.get_ylabel(): axis for axis in draw_bins(rows).axes}
+    assert set(drawn) >= {"$F_L$", "R", r"events / GeV$^2$"}
+    points = [bars.lines[0].get_ydata() for bars in drawn["$F_L$"].containers]
+    for name, values in zip(("B0->K*0mumu", "B0->K*0ee"), points, strict=True):
+        np.testing.assert_array_equal(values, [r.value for r in rows if (r.channel, r.quantity) == (name, "FL")])
+    found = migrations(path, BINS)
+    np.testing.assert_array_equal(draw_migrations(found).axes[1].images[0].get_array(), found[1].normalised.T)
+    with pytest.raises(InputError, match="no bin has events"):
+        draw_bins([])
+
+
+def test_figures_on_the_command_line(smeared, tmp_path):
+    command = [sys.executable, "-m", "darkpenguin.generator", "bin", str(smeared[0]), "--bins", "1.1,2.5,6", "--figure"]
+    assert subprocess.run([*command, str(tmp_path / "x.gif")], capture_output=True).returncode == 2
+    assert subprocess.run([*command, str(tmp_path / "x.png")], capture_output=True).returncode == 0
+    assert (tmp_path / "x.png").stat().st_size > 10_000

@@ -166,13 +166,13 @@ def test_bins_are_integrals_of_flavio_s_j(flavio_with, case):
     for key in S_AND_P:
         assert found[key] == pytest.approx(muons[key], rel=1e-6, abs=1e-6), key
     lifetime = load_parameters()["tau_B0"]
-    assert found["dBR"] == pytest.approx(0.5 * lifetime * muons["rate"] / (high - low), rel=1e-6)
+    assert found["dBR"] == pytest.approx(0.5 * lifetime * muons["rate"] / (high - low), rel=1e-6, abs=0)
     electron = get_channel("B0->K*0ee")
     electrons = expected_from(flavio_averages(flavio_with, model, electron, low, high), electron)
-    assert found["R_K*0"] == pytest.approx(muons["rate"] / electrons["rate"], rel=1e-6)
+    assert found["R_K*0"] == pytest.approx(muons["rate"] / electrons["rate"], rel=1e-6, abs=0)
     kaon = [get_channel("B+->K+" + final) for final in ("mumu", "ee")]
     rates = [expected_from(flavio_averages(flavio_with, model, c, low, high), c)["rate"] for c in kaon]
-    assert found["R_K+"] == pytest.approx(rates[0] / rates[1], rel=1e-6)
+    assert found["R_K+"] == pytest.approx(rates[0] / rates[1], rel=1e-6, abs=0)
 
 
 def test_a_bent_bin_is_seen(flavio_with):
@@ -182,7 +182,7 @@ def test_a_bent_bin_is_seen(flavio_with):
     rate = expected_from(flavio_averages(flavio_with, NARROW, channel, 4.8405, 5.1), channel)["rate"]
     lifetime = load_parameters()["tau_B0"]
     expected = 0.5 * lifetime * rate / (5.1 - 4.8405)
-    assert binned("dBR", bent, [(4.8405, 5.1)])[0] != pytest.approx(expected, rel=1e-4)
+    assert binned("dBR", bent, [(4.8405, 5.1)])[0] != pytest.approx(expected, rel=1e-4, abs=0)
 
 
 # --- known numbers
@@ -276,7 +276,7 @@ def test_s_1_2_and_6_are_the_rate_f_l_and_a_fb():
 def test_bins_add_up():
     edges = [1.1, 2.5, 4.8, 6.0]
     parts = binned("dBR", "fig2", list(itertools.pairwise(edges))) * np.diff(edges)
-    assert parts.sum() == pytest.approx(binned("dBR", "fig2", [(1.1, 6.0)])[0] * 4.9, rel=1e-9)
+    assert parts.sum() == pytest.approx(binned("dBR", "fig2", [(1.1, 6.0)])[0] * 4.9, rel=1e-9, abs=0)
 
 
 def test_ends_of_phase_space():

@@ -60,7 +60,7 @@ def test_every_point_of_a_grid_is_the_model_at_that_point():
         assert model.light_vectors[0].g_mu_a == pytest.approx(-0.44 * point[G_MU_V], abs=1e-15)
         assert model.light_vectors[0].mass == pytest.approx(point[MASS])
         for name, value in result._chi2_at(point).items():
-            assert result.chi2[name][i, j] == pytest.approx(value, rel=1e-9)
+            assert result.chi2[name][i, j] == pytest.approx(value, rel=1e-9, abs=0)
     assert np.allclose(result.total()[0], result.standard_model(), rtol=1e-9)   # no coupling: the SM
 
 
@@ -84,7 +84,7 @@ def test_any_model_can_be_scanned():
     for index in np.ndindex(result.total().shape):
         point = {axis.key: axis.values[i] for axis, i in zip(card.axes, index, strict=True)}
         for name, value in result._chi2_at(point).items():
-            assert result.chi2[name][index] == pytest.approx(value, rel=1e-8)
+            assert result.chi2[name][index] == pytest.approx(value, rel=1e-8, abs=0)
     assert np.ptp(result.total()) > 1.0
     assert ScanCard(**json.loads(json.dumps(card.model_dump(mode="json")))) == card   # as in the summary
 
@@ -137,7 +137,7 @@ def test_each_bin_has_one_theory_error():
     same = [(a, b) for a, first in enumerate(part.observables) for b in range(a) if part.observables[b] == first]
     ((i, j),) = same
     assert str(part.observables[i]) == "P5p(B0->K*0mumu) [4, 6]"
-    assert part.theory[i, j] == pytest.approx(part.theory[i, i], rel=1e-12)
+    assert part.theory[i, j] == pytest.approx(part.theory[i, i], rel=1e-12, abs=0)
     assert np.count_nonzero(part.theory) == len(part.observables) + 2
     full = scan_likelihood("2017", ("P5p",), "correlated")["P5p"]
     assert np.array_equal(np.diag(full.theory), np.diag(part.theory))
@@ -150,7 +150,7 @@ def test_pulls_add_up_where_nothing_is_correlated():
     total = sum(float(v[0]) for v in scans._group_chi2(
         likelihood, scans.build_predictor(likelihood.observables, Model())()).values())
     assert len(pulls) == 11
-    assert sum(p.pull**2 for p in pulls) == pytest.approx(total, rel=1e-9)
+    assert sum(p.pull**2 for p in pulls) == pytest.approx(total, rel=1e-9, abs=0)
     # R_K* of 2017 has a published likelihood
     plain = [p for p in pulls if p.group != "R_K*"]
     assert all(p.pull == pytest.approx((p.measured - p.predicted) / p.error) for p in plain)
@@ -165,7 +165,7 @@ def test_polygon_of_a_ring_has_a_hole_and_its_area():
     (rings,) = polygons(axes, np.hypot(x, y), 0.5, 1.5)
     assert len(rings) == 2
     areas = [0.5 * abs(np.sum(r[:-1, 0] * r[1:, 1] - r[1:, 0] * r[:-1, 1])) for r in rings]
-    assert areas == pytest.approx([np.pi * 1.5**2, np.pi * 0.5**2], rel=1e-3)
+    assert areas == pytest.approx([np.pi * 1.5**2, np.pi * 0.5**2], rel=1e-3, abs=0)
     assert polygons(axes, np.hypot(x, y) - 10.0) == []
 
 
@@ -220,7 +220,7 @@ def test_files_of_a_scan(tmp_path):
     profiles = pandas.read_csv(tmp_path / "test-profiles.csv")
     mass = profiles[(profiles.axis == MASS) & (profiles.group == "R_K")]
     assert np.allclose(mass["profile chi2"], result.chi2["R_K"].min(axis=0), rtol=1e-6)
-    assert mass.marginal.sum() == pytest.approx(1.0, rel=1e-6)
+    assert mass.marginal.sum() == pytest.approx(1.0, rel=1e-6, abs=0)
     with pytest.raises(InputError, match="--overwrite"):
         write_scan(result, tmp_path)
     write_scan(result, tmp_path, overwrite=True, at=read_point(result.card, [f"{MASS}=2.2"]))
@@ -246,7 +246,7 @@ def test_regions_of_a_scan_of_three_parameters(tmp_path):
     (rings,) = result.regions(4.0, "R_K", keep=[G_MU_V, G_BS])
     inside = result.profile([G_MU_V, G_BS], "R_K") < result.standard["R_K"] - 4.0
     area = 0.5 * abs(np.sum(rings[0][:-1, 0] * rings[0][1:, 1] - rings[0][1:, 0] * rings[0][:-1, 1]))
-    assert area / (0.2 * 4e-8) == pytest.approx(inside.mean(), rel=0.1)
+    assert area / (0.2 * 4e-8) == pytest.approx(inside.mean(), rel=0.1, abs=0)
     write_scan(result, tmp_path)
     table = pandas.read_csv(tmp_path / "three-regions.csv")
     assert len(set(zip(table["x axis"], table["y axis"], strict=True))) == 3

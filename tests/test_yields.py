@@ -34,7 +34,7 @@ def test_every_preset_reproduces_its_precision_on_r(name):
         low, high = data.channels[pair[0]].q2
         signal, background = expected_counts([SM], data, make_bins(pair, [low, high]))
         np.testing.assert_allclose(signal[0], [data.channels[c].expected for c in pair], rtol=1e-9)
-        assert np.sqrt(np.sum((signal[0] + background) / signal[0] ** 2)) == pytest.approx(sigma, rel=0.02)
+        assert np.sqrt(np.sum((signal[0] + background) / signal[0] ** 2)) == pytest.approx(sigma, rel=0.02, abs=0)
     for entry in data.channels.values():
         assert entry.source.startswith("arXiv:")
         assert entry.kind == "published" or entry.kind != "scaled" or entry.note
@@ -65,7 +65,7 @@ def test_angular_coefficients_of_the_counts_give_p5p():
     data = get_dataset("lhcb-run12")
     j = expected_coefficients([get_model("fig1-2.5gev")], data, "B0->K*0mumu", [(4.0, 6.0)])[0, 0]
     p5p = j[6] / (2 * np.sqrt(-j[2] * j[3]))
-    assert p5p == pytest.approx(float(binned("P5p", "fig1-2.5gev", [(4.0, 6.0)])[0]), rel=1e-7)
+    assert p5p == pytest.approx(float(binned("P5p", "fig1-2.5gev", [(4.0, 6.0)])[0]), rel=1e-7, abs=0)
 
 
 def test_resolution_moves_events_but_keeps_them():
@@ -79,7 +79,7 @@ def test_resolution_moves_events_but_keeps_them():
     wide = expected_counts([get_model("fig2")], smeared, make_bins([name], edges))[0][0]
     inner = slice(4, -8)
     # far from the ends what leaves a bin enters its neighbours; the total changes only through the ends
-    assert wide[inner].sum() == pytest.approx(sharp[inner].sum(), rel=0.01)
+    assert wide[inner].sum() == pytest.approx(sharp[inner].sum(), rel=0.01, abs=0)
     assert np.max(np.abs(wide / sharp - 1)[inner]) > 1e-3
     # by hand: convolution of fine bins
     centre = 0.5 * (edges[1:] + edges[:-1])
