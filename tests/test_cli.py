@@ -279,7 +279,8 @@ def test_asking_for_a_gpu_where_there_is_none(tmp_path):
 def test_ctrl_c_leaves_nothing(tmp_path):
     process = subprocess.Popen(
         [*PROGRAM, "generate", "--channel", "B0->K*0mumu", "--events", "2e8", "--output", str(tmp_path / "x.root")],
-        stderr=subprocess.PIPE, text=True)
+        stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))   # a job in the background ignores it
     deadline = time.monotonic() + 60
     while not os.listdir(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
