@@ -155,8 +155,11 @@ def _move_four(scratch: Any, masses: Any) -> None:
 @scalar
 def _load(scratch: Any, column: Any, source: Any, first: Any, n: Any) -> None:
     """Copy events to a column, the last one again in the lanes that are left."""
-    for i in range(BLOCK):
-        scratch[column + i] = source[first + min(i, n - 1)]
+    start, to = np.uintp(first), np.uintp(column)
+    for i in range(np.uintp(n)):
+        scratch[to + i] = source[start + i]
+    for i in range(np.uintp(n), np.uintp(BLOCK)):
+        scratch[to + i] = source[start + np.uintp(n - 1)]
 
 
 @kernel
@@ -209,8 +212,9 @@ def _finish(scratch: Any, event: Any, stream: Any, k0: Any, k1: Any, masses: Any
         scratch[_PARENT:_OUT] = 0.0
     for row in range(3 + 3 * particles):
         column = _PARENT + row * STRIDE
-        for i in range(n):
-            out[row, first + i] = scratch[column + i]
+        start, source = np.uintp(first), np.uintp(column)
+        for i in range(np.uintp(n)):
+            out[row, start + i] = scratch[source + i]
 
 
 LOOPS: Mapping[int, Callable[..., None]] = MappingProxyType({0: scalar_momenta, 1: vector_momenta})
