@@ -3,40 +3,45 @@
 A hypothesis is a family of models, one point if nothing floats. Its statistic is -2 ln L at its best point,
 one term for each observable:
 
-- ``R_K+``, ``R_K*0`` ...: muon and electron counts in bins of q2 with the common normalisation of every bin
-free, so form
-  factors drop out; the efficiency of electrons over muons is a nuisance parameter common to all bins of a
-  hadron;
-- ``P5p``, ``S5``, ``AFB``, ``FL`` ...: moments of the muonic angles, Gaussian with their statistical
-covariance plus
+- ``R_K+``, ``R_K*0`` ...: muon and electron counts in bins of q2 with the common normalisation of every bin free, so
+  form factors drop out; the efficiency of electrons over muons is a nuisance parameter common to all bins of a hadron;
+- ``P5p``, ``S5``, ``AFB``, ``FL`` ...: moments of the muonic angles, Gaussian with their statistical covariance plus
   that of the theory (form factors and charm, of the Standard Model, from draws of flavio's parameters);
 - ``dBR_K+`` ...: muon counts alone, form factors and charm as nuisance parameters.
+
+``combined`` is the likelihood of all terms together, which is not always their sum: angular observables of the same
+events are correlated, R and the rate of one hadron share its muons, rates share the theory.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..kinematics.errors import InputError
-from ..physics.angular import decay_rate
 from ..physics.channels import CHANNELS, get_channel
 from ..physics.measurements import BinnedObservable
 from ..physics.models import Model, apply_settings, get_model, nearest
 from .counts import CountModel
 from .fits import CONVERGED, fit_counts
-from .moments import MOMENT_OBSERVABLES, expected_moments, observables
+from .moments import MOMENT_OBSERVABLES, observables
 from .ratios import ratio_deviance
-from .toys import AUXILIARY, TRUTH, draw_normal, draw_poisson, moment_toys
-from .yields import Bin, Dataset, expected_coefficients, theory_effects
+from .toys import AUXILIARY, SHIFTS, TRUTH, draw_normal, draw_poisson, moment_toys
+from .yields import Bin, Dataset, Nuisances, Systematics, nuisances, predict_channel
 
 Array = npt.NDArray[np.float64]
+
+Systematic = Literal["measured", "drawn", "none"]
+"""What nuisance parameters do in toys, see ``Experiment.draw``."""
+
+ANGULAR_CHANNEL = "B0->K*0mumu"
+"""Channel of the angular observables."""
 
 HADRONS = tuple(dict.fromkeys(c.hadron for c in CHANNELS.values() if c.lepton == "mu"))
 """Hadrons that have a muonic channel."""
@@ -113,7 +118,7 @@ def parse_term(name: str) -> Term:
     if head in ("R", "dBR") and hadron in HADRONS:
         return Term(name, "ratio" if head == "R" else "rate", hadron, head)
     if name in MOMENT_OBSERVABLES:
-        return Term(name, "angular", "K*0", name)
+        return Term(name, "angular", get_channel(ANGULAR_CHANNEL).hadron, name)
     raise InputError(f"observable = {name!r}: no such observable here; {nearest(name, known)}")
 
 
@@ -151,14 +156,14 @@ class Data:
 
     Attributes:
         counts: of each channel, name -> (toys, bins).
-        efficiency: auxiliary measurement of the efficiency of electrons over muons, hadron -> (toys,).
-        theory: auxiliary measurements of the theory nuisance parameters of a rate, hadron -> (toys, modes).
+        auxiliary: measurements of the nuisance parameters, (toys, nuisances).
+        theta: true nuisance parameters, (toys, nuisances).
         angular: measured observables, name -> (toys, bins); NaN where they could not be formed.
     """
 
     counts: Mapping[str, Array]
-    efficiency: Mapping[str, Array]
-    theory: Mapping[str, Array]
+    auxiliary: Array
+    theta: Array
     angular: Mapping[str, Array]
 
     @property
@@ -171,16 +176,21 @@ class Data:
 class Experiment:
     """A data set, bins of q2 and the terms of the likelihood; everything theory needs is computed once.
 
-    ``theory_covariance`` is that of the angular observables, name -> (bins, bins), zero if ``theory`` is off,
-    and ``rate_effects`` the effects of theory nuisance parameters on the rates, hadron -> (modes, bins).
+    Attributes:
+        dataset: yields and detector.
+        edges: of the bins of q2 (GeV²).
+        terms: of the likelihood.
+        efficiency_error: of electrons over muons.
+        nuisances: parameters and their effects on ln of the signal; bins of all ``channels``, channel by channel.
+        theory_covariance: of all angular terms together, bins of one term after those of another; zero without theory.
     """
 
     dataset: Dataset
     edges: tuple[float, ...]
     terms: tuple[Term, ...]
     efficiency_error: float
-    theory_covariance: Mapping[str, Array] = field(default_factory=dict)
-    rate_effects: Mapping[str, Array] = field(default_factory=dict)
+    nuisances: Nuisances = field(default_factory=Nuisances)
+    theory_covariance: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def windows(self) -> list[tuple[float, float]]:
@@ -198,9 +208,14 @@ class Experiment:
         return tuple(found)
 
     @property
-    def angular(self) -> bool:
-        """Whether a term needs angles."""
-        return any(term.kind == "angular" for term in self.terms)
+    def bins(self) -> list[Bin]:
+        """Bins of all channels, channel by channel."""
+        return [Bin(name, low, high) for name in self.channels for low, high in self.windows]
+
+    @property
+    def angular(self) -> tuple[Term, ...]:
+        """Terms that need angles."""
+        return tuple(term for term in self.terms if term.kind == "angular")
 
     def scaled(self, luminosity: float) -> Experiment:
         """The same with another luminosity."""
@@ -212,15 +227,21 @@ class Experiment:
         density = self.dataset.background(channel) / (entry.q2[1] - entry.q2[0])
         return density * np.diff(np.asarray(self.edges))
 
+    def columns(self, channels: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Places of the bins of some channels among ``bins``."""
+        n = len(self.windows)
+        return np.concatenate([self.channels.index(name) * n + np.arange(n) for name in channels])
+
     def expect(self, models: Sequence[Model]) -> Expected:
         """Predictions of models for this data set."""
         counts = {}
         mean, covariance = np.zeros((len(models), 0, 12)), np.zeros((len(models), 0, 12, 12))
         for name in self.channels:
-            j = expected_coefficients(models, self.dataset, name, self.windows)
-            counts[name] = decay_rate(np.moveaxis(j, -1, 0))
-            if self.angular and name == channel_name("K*0", "mu"):
-                mean, covariance = expected_moments(j)
+            moments = bool(self.angular) and name == ANGULAR_CHANNEL
+            found = predict_channel(models, self.dataset, name, self.windows, moments=moments)
+            counts[name] = found.counts
+            if moments:
+                mean, covariance = found.mean, found.covariance
         return Expected(counts, mean, covariance)
 
     def asimov(self, expected: Expected) -> Data:
@@ -230,14 +251,9 @@ class Experiment:
         angular = {}
         if self.angular:
             found = observables(expected.mean, np.ones(expected.mean.shape[:2]))
-            angular = {
-                t.name: found.values[..., found.names.index(t.quantity)]
-                for t in self.terms
-                if t.kind == "angular"
-            }
-        hadrons = {t.hadron for t in self.terms}
-        theory = {h: np.zeros((rows, len(self.rate_effects.get(h, ())))) for h in hadrons}
-        return Data(counts, {h: np.zeros(rows) for h in hadrons}, theory, angular)
+            angular = {t.name: found.values[..., found.names.index(t.quantity)] for t in self.angular}
+        none = np.zeros((rows, len(self.nuisances.names)))
+        return Data(counts, none, none, angular)
 
     def draw(
         self,
@@ -247,112 +263,151 @@ class Experiment:
         start: int,
         stop: int,
         sample: int = 0,
+        systematics: Systematic = "measured",
         threads: int | None = None,
     ) -> Data:
-        """Binned toys of a hypothesis of one point: auxiliary measurements fluctuate, the truth is nominal.
+        """Binned toys of a hypothesis of one point.
 
-        The theory's error on angular observables is a shift common to all data of a toy with the theory's
-        covariance: what is measured minus what is predicted then has the sum of both covariances.
+        Systematics as in ``toys.binned_toys``: ``measured``, the truth is nominal and auxiliary measurements fluctuate;
+        ``drawn``, every toy has its own true nuisance parameters; ``none``. The theory's error on angular observables
+        is, unless ``none``, a shift common to all data of a toy with the theory's covariance: what is measured minus
+        what is predicted then has the sum of both covariances.
         """
-        where: dict[str, Any] = {
-            "seed": seed,
-            "start": start,
-            "stop": stop,
-            "sample": sample,
-            "threads": threads,
-        }
-        mu = np.concatenate([expected.counts[name][0] + self.background(name) for name in self.channels])
-        drawn = draw_poisson(mu, **where).astype(float)
-        n_bins = len(self.windows)
-        counts = {name: drawn[:, i * n_bins : (i + 1) * n_bins] for i, name in enumerate(self.channels)}
-        hadrons = sorted({t.hadron for t in self.terms})
-        sizes = [1 + len(self.rate_effects.get(h, ())) for h in hadrons]
-        normal = draw_normal(sum(sizes), purpose=AUXILIARY, **where)
-        efficiency, theory, at = {}, {}, 0
-        for h, size in zip(hadrons, sizes, strict=True):
-            efficiency[h], theory[h] = normal[:, at], normal[:, at + 1 : at + size]
-            at += size
+        where: dict[str, Any] = {"seed": seed, "start": start, "stop": stop, "sample": sample, "threads": threads}
+        theta, auxiliary = self.draw_nuisances(systematics, where)
+        signal = np.concatenate([expected.counts[name][0] for name in self.channels])
+        background = np.concatenate([self.background(name) for name in self.channels])
+        mean = signal + background
+        if systematics == "drawn":
+            mean = signal * self.factors(theta) + background
+        counts = self.split(draw_poisson(mean, **where).astype(float))
         angular: dict[str, Array] = {}
-        names = [t for t in self.terms if t.kind == "angular"]
-        if names:
-            n = counts[channel_name("K*0", "mu")]
+        if self.angular:
+            n = counts[ANGULAR_CHANNEL]
             means = moment_toys(
-                expected.mean[0],
-                expected.covariance[0],
-                n,
-                seed=seed,
-                start=start,
-                sample=sample,
-                threads=threads,
-            )
+                expected.mean[0], expected.covariance[0], n, seed=seed, start=start, sample=sample, threads=threads)
             found = observables(means, n)
-            shifts = draw_normal(n_bins * len(names), purpose=TRUTH, **where)
-            for i, t in enumerate(names):
-                shift = self.theory_shift(t.name, shifts[:, i * n_bins : (i + 1) * n_bins])
+            for t, shift in zip(self.angular, self.draw_shifts(systematics, where), strict=True):
                 angular[t.name] = found.values[..., found.names.index(t.quantity)] + shift
-        return Data(counts, efficiency, theory, angular)
+        return Data(counts, auxiliary, theta, angular)
 
-    def theory_shift(self, name: str, normal: Array) -> Array:
-        """Shift of an angular observable by theory, from standard normal numbers (toys, bins)."""
-        if name not in self.theory_covariance:
-            return np.zeros_like(normal)
-        root = _root(self.theory_covariance[name])
-        shift = np.zeros_like(normal)
-        for k in range(normal.shape[1]):
-            shift += root[:, k] * normal[:, k, None]
-        return shift
+    def draw_nuisances(self, systematics: Systematic, where: Mapping[str, Any]) -> tuple[Array, Array]:
+        """True nuisance parameters and their measurements, each (toys, nuisances)."""
+        k = len(self.nuisances.names)
+        none = np.zeros((where["stop"] - where["start"], k))
+        if systematics == "measured":
+            return none, draw_normal(k, purpose=AUXILIARY, **where)
+        return (draw_normal(k, purpose=TRUTH, **where) if systematics == "drawn" else none), none
+
+    def factors(self, theta: Array) -> Array:
+        """What nuisance parameters make of the signal in all bins, (toys, bins)."""
+        exponent = np.zeros((len(theta), len(self.bins)))
+        for column, effect in zip(theta.T, self.nuisances.effects, strict=True):   # no sum depends on the batch
+            exponent += column[:, None] * effect
+        return np.asarray(np.exp(exponent))
+
+    def split(self, values: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Values in all bins, (toys, bins), by channel."""
+        n = len(self.windows)
+        return {name: values[:, i * n : (i + 1) * n] for i, name in enumerate(self.channels)}
+
+    def draw_shifts(self, systematics: Systematic, where: Mapping[str, Any]) -> Array:
+        """Shifts of the angular terms by theory, (terms, toys, bins)."""
+        n, rows = len(self.windows), where["stop"] - where["start"]
+        size = n * len(self.angular)
+        shift = np.zeros((rows, size))
+        if systematics != "none" and self.theory_covariance.size:
+            normal = draw_normal(size, purpose=SHIFTS, **where)
+            for k, root in enumerate(_root(self.theory_covariance).T):
+                shift += root * normal[:, k, None]
+        return np.moveaxis(shift.reshape(rows, len(self.angular), n), 1, 0)
+
+    def theory_of(self, terms: Sequence[Term]) -> Array:
+        """Theory covariance of some angular terms."""
+        n = len(self.windows)
+        if not self.theory_covariance.size:
+            return np.zeros((n * len(terms),) * 2)
+        places = np.concatenate([self.angular.index(t) * n + np.arange(n) for t in terms])
+        return np.asarray(self.theory_covariance[np.ix_(places, places)])
 
     def statistic(self, term: Term, data: Data, expected: Expected) -> Array:
         """-2 ln L of one term for every toy and point of a hypothesis, (toys, points), up to a constant.
 
-        The constant depends on the toy only.
+        The constant depends on the toy only. NaN where a fit of nuisance parameters failed.
         """
-        return {"ratio": self._ratio, "angular": self._angular, "rate": self._rate}[term.kind](
-            term, data, expected
-        )
+        if term.kind == "ratio":
+            return self._ratio(term.hadron, data, expected)
+        if term.kind == "angular":
+            return self._angular((term,), data, expected)
+        return self._counts((channel_name(term.hadron, "mu"),), data, expected)
 
-    def _ratio(self, term: Term, data: Data, expected: Expected) -> Array:
-        mu, e = channel_name(term.hadron, "mu"), channel_name(term.hadron, "e")
+    def combined(self, data: Data, expected: Expected) -> Array:
+        """-2 ln L of all terms together, shape and constant as of ``statistic``."""
+        by_kind = {kind: [t for t in self.terms if t.kind == kind] for kind in ("ratio", "rate", "angular")}
+        rates = [t.hadron for t in by_kind["rate"]]
+        parts = [self._ratio(t.hadron, data, expected) for t in by_kind["ratio"] if t.hadron not in rates]
+        if rates:
+            channels = [channel_name(hadron, "mu") for hadron in rates]
+            channels += [channel_name(t.hadron, "e") for t in by_kind["ratio"] if t.hadron in rates]
+            parts.append(self._counts(channels, data, expected))
+        if by_kind["angular"]:
+            parts.append(self._angular(by_kind["angular"], data, expected))
+        return np.asarray(np.sum(parts, axis=0))
+
+    def _ratio(self, hadron: str, data: Data, expected: Expected) -> Array:
+        mu, e = channel_name(hadron, "mu"), channel_name(hadron, "e")
         n_mu, n_e = data.counts[mu], data.counts[e]
         b_mu, b_e = self.background(mu), self.background(e)
-        sigma, measured = np.log1p(self.efficiency_error), data.efficiency[term.hadron]
+        effects = self.nuisances.effects[:, self.columns([mu])] - self.nuisances.effects[:, self.columns([e])]
+        # what is common to both leptons is free in every bin; theory, within 1e-3, is such
+        used = [i for i, name in enumerate(self.nuisances.names)
+                if not name.startswith("theory_") and np.any(effects[i] != 0)]
+        effects, measured = effects[used], data.auxiliary[:, used]
         columns = []
         for s_mu, s_e in zip(expected.counts[mu], expected.counts[e], strict=True):
             log_ratio = np.log(s_mu / s_e)
 
             def total(theta: Array, log_ratio: Array = log_ratio) -> Array:
-                shifted = log_ratio[None, :] - sigma * theta[:, None]
+                shifted = log_ratio[None, :] + np.zeros_like(n_mu)
+                for column, effect in zip(theta.T, effects, strict=True):
+                    shifted = shifted + column[:, None] * effect
                 bins = ratio_deviance(shifted, n_mu, n_e, 1.0, b_mu, b_e)
-                return np.asarray(np.sum(bins, axis=1) + (theta - measured) ** 2)
+                return np.asarray(np.sum(bins, axis=1) + np.sum((theta - measured) ** 2, axis=1))
 
-            columns.append(_profile(total, measured) if sigma > 0 else total(measured))
+            columns.append(_profile(total, measured))
         return np.stack(columns, axis=1)
 
-    def _angular(self, term: Term, data: Data, expected: Expected) -> Array:
-        channel = channel_name("K*0", "mu")
+    def _angular(self, terms: Sequence[Term], data: Data, expected: Expected) -> Array:
         found = observables(expected.mean, np.ones(expected.mean.shape[:2]))
-        k = found.names.index(term.quantity)
-        predicted, variance = found.values[..., k], found.covariance[..., k, k]
-        signal = expected.counts[channel]
-        variance = variance * (signal + self.background(channel)) / signal**2
-        theory = self.theory_covariance.get(term.name, np.zeros((predicted.shape[1],) * 2))
-        measured = data.angular[term.name]
+        places, n = [found.names.index(t.quantity) for t in terms], len(self.windows)
+        signal = expected.counts[ANGULAR_CHANNEL]
+        share = (signal + self.background(ANGULAR_CHANNEL)) / signal**2
+        theory = self.theory_of(terms)
+        measured = np.concatenate([data.angular[t.name] for t in terms], axis=1)
         columns = []
-        for p in range(len(predicted)):
-            covariance = theory + np.diag(variance[p])
-            residual = np.where(np.isnan(measured), 0.0, measured - predicted[p])
+        for p in range(len(signal)):
+            covariance = theory.copy()
+            for i, a in enumerate(places):
+                for j, b in enumerate(places):
+                    block = np.s_[i * n : (i + 1) * n, j * n : (j + 1) * n]
+                    covariance[block] += np.diag(found.covariance[p, :, a, b] * share[p])
+            predicted = np.concatenate([found.values[p, :, a] for a in places])
+            residual = np.where(np.isnan(measured), 0.0, measured - predicted)
             solved = np.linalg.solve(covariance, residual[:, :, None])[:, :, 0]
-            columns.append(np.sum(residual * solved, axis=1) + np.linalg.slogdet(covariance)[1])
+            columns.append(np.sum(residual * solved, axis=1) + float(np.linalg.slogdet(covariance)[1]))
         return np.stack(columns, axis=1)
 
-    def _rate(self, term: Term, data: Data, expected: Expected) -> Array:
-        channel = channel_name(term.hadron, "mu")
-        effects = self.rate_effects.get(term.hadron, np.zeros((0, len(self.windows))))
-        names = tuple(f"theory_{i}" for i in range(len(effects)))
+    def _counts(self, channels: Sequence[str], data: Data, expected: Expected) -> Array:
+        effects = self.nuisances.effects[:, self.columns(channels)]
+        used = np.nonzero(np.any(effects != 0, axis=1))[0]
+        names = tuple(self.nuisances.names[i] for i in used)
+        background = np.concatenate([self.background(name) for name in channels])
+        counts = np.concatenate([data.counts[name] for name in channels], axis=1)
+        signal = np.concatenate([expected.counts[name] for name in channels], axis=1)
         columns = []
-        for mu in expected.counts[channel]:
-            model = CountModel(mu[:, None], (), self.background(channel), names, effects)
-            fit = fit_counts(model, data.counts[channel], data.theory[term.hadron])
+        for mu in signal:
+            model = CountModel(mu[:, None], (), background, names, effects[used])
+            fit = fit_counts(model, counts, data.auxiliary[:, used])
             columns.append(np.where(fit.status == CONVERGED, fit.deviance, np.nan))
         return np.stack(columns, axis=1)
 
@@ -362,35 +417,93 @@ def _root(covariance: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
 
 
-def _profile(function: Any, start: Array) -> Array:
-    """Minimum of functions of one variable, one a row, close to parabolas of unit curvature or more."""
-    theta, step = start, np.full_like(start, 0.5)
-    for _ in range(4):
-        low, middle, high = function(theta - step), function(theta), function(theta + step)
-        curvature = low - 2.0 * middle + high
-        move = 0.5 * step * (low - high) / np.where(curvature > 0, curvature, 1.0)
-        theta = theta + np.clip(move, -4.0, 4.0)
-        step = step * 0.4
-    return np.asarray(np.minimum(function(theta), middle))
+def _profile(function: Callable[[Array], Array], start: Array) -> Array:
+    """Minimum of functions of some variables, one row a function, near parabolas of unit curvature or more.
+
+    One variable after the other; more than one go round three times, for they are hardly correlated.
+    """
+    theta = start.copy()
+    best = function(theta)
+    for sweep in range(3 if theta.shape[1] > 1 else 1):
+        for k in range(theta.shape[1]):
+            step = 0.5 * 0.4**sweep
+            for _ in range(4):
+                aside = np.zeros(theta.shape[1])
+                aside[k] = step
+                low, middle, high = function(theta - aside), function(theta), function(theta + aside)
+                curvature = low - 2.0 * middle + high
+                move = 0.5 * step * (low - high) / np.where(curvature > 0, curvature, 1.0)
+                theta[:, k] += np.clip(move, -4.0, 4.0)
+                step *= 0.4
+            best = np.minimum(function(theta), middle)
+    return np.asarray(best)
 
 
-def minimum(statistic: Array, shape: tuple[int, ...]) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Lowest value over the points of a family, (toys,), and its index; a parabola refines a scan of one.
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """Lowest value of a statistic over a family, one row a toy.
 
-    Toys in which a point failed (NaN) use the others.
+    Attributes:
+        lowest: its value, refined between grid points.
+        index: the lowest grid point.
+        position: of the minimum, in steps of the grid, (toys, paths).
+    """
+
+    lowest: Array
+    index: npt.NDArray[np.int64]
+    position: Array
+
+
+def minimum(statistic: Array, shape: tuple[int, ...]) -> Minimum:
+    """Lowest value over the points of a family; a paraboloid through the neighbours refines the grid's.
+
+    It is used where the lowest point has neighbours on all sides and the minimum of the paraboloid lies within a step.
+    Toys in which a point failed (NaN) use the others; NaN where all failed.
     """
     values = np.where(np.isnan(statistic), np.inf, statistic)
-    best = np.argmin(values, axis=1)
+    index = np.argmin(values, axis=1)
     rows = np.arange(len(values))
-    lowest = values[rows, best]
-    if len(shape) == 1 and shape[0] >= 3:
-        inner = np.clip(best, 1, shape[0] - 2)
-        low, middle, high = values[rows, inner - 1], values[rows, inner], values[rows, inner + 1]
-        curvature = low - 2.0 * middle + high
-        usable = (inner == best) & np.isfinite(low) & np.isfinite(high) & (curvature > 0)
-        gain = (low - high) ** 2 / (8.0 * np.where(usable, curvature, 1.0))
-        lowest = np.where(usable, middle - np.where(usable, gain, 0.0), lowest)
-    return lowest, best
+    lowest = np.where(np.isinf(values[rows, index]), np.nan, values[rows, index])
+    place = np.stack(np.unravel_index(index, shape), axis=1) if shape else np.zeros((len(values), 0), dtype=np.int64)
+    position = place.astype(float)
+    if not shape or min(shape) < 3:
+        return Minimum(lowest, index, position)
+    d = len(shape)
+    inner = ((place > 0) & (place < np.asarray(shape) - 1)).sum(axis=1) == d
+    centre, cube = place[inner], values[inner].reshape(-1, *shape)
+    here = np.arange(len(centre))
+
+    def at(offset: Array) -> Array:
+        return np.asarray(cube[(here, *(centre + offset.astype(np.int64)).T)])
+
+    unit, middle = np.eye(d), at(np.zeros(d))
+    up, down = [at(u) for u in unit], [at(-u) for u in unit]
+    gradient = np.stack([0.5 * (a - b) for a, b in zip(up, down, strict=True)], axis=1)
+    hessian = np.zeros((len(centre), d, d))
+    for i in range(d):
+        hessian[:, i, i] = up[i] - 2.0 * middle + down[i]
+        for j in range(i):
+            u, v = unit[i], unit[j]
+            hessian[:, i, j] = hessian[:, j, i] = 0.25 * (at(u + v) - at(u - v) - at(v - u) + at(-u - v))
+    fine = np.isfinite(np.sum(np.abs(gradient), axis=1) + np.sum(np.abs(hessian), axis=(1, 2)))
+    safe = np.where(fine[:, None, None], hessian, np.eye(d))
+    fine &= np.linalg.eigvalsh(safe)[:, 0] > 0
+    safe = np.where(fine[:, None, None], safe, np.eye(d))
+    slope = np.where(fine[:, None], gradient, 0.0)
+    step = -np.linalg.solve(safe, slope[:, :, None])[:, :, 0]
+    fine &= np.abs(step).max(axis=1) <= 1.0
+    gain = 0.5 * np.sum(step * slope, axis=1)
+    chosen = np.nonzero(inner)[0][fine]
+    lowest[chosen] += gain[fine]
+    position[chosen] += step[fine]
+    return Minimum(lowest, index, position)
+
+
+def systematics_of(
+    experiment: Experiment, theory: bool, normalisation: float = 0.0, resolution_error: float = 0.0, modes: int = 6
+) -> Systematics:
+    """Nuisance parameters of an experiment, in the words of ``yields``."""
+    return Systematics(theory, modes, experiment.efficiency_error, normalisation, resolution_error)
 
 
 def make_experiment(
@@ -400,43 +513,51 @@ def make_experiment(
     *,
     theory: bool = True,
     efficiency_error: float | None = None,
+    normalisation: float = 0.0,
+    resolution_error: float = 0.0,
     modes: int = 6,
 ) -> Experiment:
-    """An experiment with its theory errors, from the names of data set, bins and observables.
+    """An experiment with its nuisance parameters, from the names of data set, bins and observables.
 
-    >>> from darkpenguin.generator.yields import get_dataset
-    >>> make_experiment(get_dataset("lhcb-run12"), [1.1, 6.0], ["R_K+"]).channels
-    ('B+->K+mumu', 'B+->K+ee')
+    Args:
+        dataset: yields and detector.
+        edges: of the bins of q2 (GeV²).
+        names: of the observables.
+        theory: whether form factors and charm are uncertain.
+        efficiency_error: relative, of electrons over muons; the data set's if None.
+        normalisation: relative error on all channels of one hadron together; it drops out of R.
+        resolution_error: relative error of the q2 resolution, for channels that have one.
+        modes: most eigenvectors of the theory's covariance of the rates.
+
+    Example:
+        >>> from darkpenguin.generator.yields import get_dataset
+        >>> make_experiment(get_dataset("lhcb-run12"), [1.1, 6.0], ["R_K+"], theory=False).nuisances.names
+        ('efficiency_K+',)
     """
     terms = tuple(parse_term(name) for name in names)
     if not terms:
         raise InputError("observables: name one at least")
     if len({t.name for t in terms}) != len(terms):
         raise InputError(f"observables = {', '.join(names)}: one is named twice")
+    if {"P5p", "S5", "FL"} <= {t.name for t in terms}:
+        raise InputError("observables: P5p follows from S5 and FL; leave one of the three out")
     error = dataset.efficiency_error if efficiency_error is None else efficiency_error
     bare = Experiment(dataset, tuple(float(e) for e in edges), terms, error)
-    bins = bare.windows
-    if not bins or any(not 0 <= low < high for low, high in bins):
+    windows = bare.windows
+    if not windows or any(not 0 <= low < high for low, high in windows):
         raise InputError(f"bins = {list(edges)}: needs at least two edges of q2 (GeV^2) in increasing order")
     for name in bare.channels:
         dataset.channel(name)
         low, high = get_channel(name).q2_limits()
-        if bins[0][0] >= high or bins[-1][1] > high or bins[0][0] < low:
+        if windows[0][0] >= high or windows[-1][1] > high or windows[0][0] < low:
             raise InputError(
                 f"bins {edges[0]:g} to {edges[-1]:g} GeV^2: {name} reaches from {low:.4g} to {high:.5g}"
             )
-    if not theory:
-        return bare
-    covariances, effects = {}, {}
-    for t in terms:
-        if t.kind == "angular":
-            from ..physics.uncertainties import theory_covariance
+    found = nuisances(dataset, bare.bins, systematics_of(bare, theory, normalisation, resolution_error, modes))
+    covariance = np.zeros((0, 0))
+    if theory and bare.angular:
+        from ..physics.uncertainties import theory_covariance
 
-            wanted = [
-                BinnedObservable(t.quantity, channel_name("K*0", "mu"), low, high) for low, high in bins
-            ]
-            covariances[t.name] = theory_covariance(wanted)
-        if t.kind == "rate":
-            channel = channel_name(t.hadron, "mu")
-            effects[t.hadron] = theory_effects([Bin(channel, low, high) for low, high in bins], modes)
-    return replace(bare, theory_covariance=covariances, rate_effects=effects)
+        covariance = theory_covariance(
+            [BinnedObservable(t.quantity, ANGULAR_CHANNEL, low, high) for t in bare.angular for low, high in windows])
+    return replace(bare, nuisances=found, theory_covariance=covariance)

@@ -159,6 +159,13 @@ def sensitivity_command(
     luminosity: Annotated[
         list[float] | None, typer.Option("--luminosity", help="Where toys are made; repeat for several.")
     ] = None,
+    versus: Annotated[
+        str | None,
+        typer.Option(
+            "--versus", metavar="PATH,LOW,HIGH,N",
+            help="Vary a mass, width or coupling of the true model: light_vectors.0.mass,1.5,3,16.",
+        ),
+    ] = None,
     seed: SeedOption = None,
     figure: FigureOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -177,9 +184,12 @@ def sensitivity_command(
         SensitivityCard,
         draw_sensitivity,
         draw_statistics,
+        draw_versus,
+        marks,
         read_toml,
         sensitivity,
         summary_rows,
+        versus_rows,
     )
     from .writers import check_target
 
@@ -196,10 +206,13 @@ def sensitivity_command(
     ):
         if given is not None:
             data[key] = given
+    if versus is not None:
+        data["versus"] = _versus(versus)
     chosen = validate(SensitivityCard, data)
     drawn = [Path(path) for path in figure or []]
     for path in drawn:
-        check_target(path, overwrite=overwrite)
+        for word in ("", *(["-statistics"] if chosen.toys else []), *(["-versus"] if chosen.versus else [])):
+            check_target(path.with_name(f"{path.stem}{word}{path.suffix}"), overwrite=overwrite)
     with waiting("asymptotic curves and toys"):
         result = sensitivity(chosen, threads=threads)
     if as_json:
@@ -212,10 +225,15 @@ def sensitivity_command(
             *(f"Asimov / toys at {value:g}" for value in where),
         ]
         show_table(
-            f"{chosen.truth.title} (true) against {chosen.null.title}, {chosen.dataset}",
+            f"{chosen.truth.title} (true) against {chosen.null.title}, {result.dataset}",
             header,
             summary_rows(result),
         )
+        if result.versus is not None:
+            title = f"{chosen.target:g} sigma at [{result.unit}]"
+            show_table(title, [result.versus.path, *result.versus.required], versus_rows(result))
+        if remark := marks(result):
+            print(f"({remark})")
         print(result.answer())
     if drawn:
         save_figure(draw_sensitivity(result), drawn, overwrite=overwrite)
@@ -224,8 +242,22 @@ def sensitivity_command(
             others = [path.with_name(f"{path.stem}-statistics{path.suffix}") for path in drawn]
             save_figure(draw_statistics(result, result.toys[-1].luminosity), others, overwrite=overwrite)
             names += map(str, others)
+        if result.versus is not None:
+            others = [path.with_name(f"{path.stem}-versus{path.suffix}") for path in drawn]
+            save_figure(draw_versus(result), others, overwrite=overwrite)
+            names += map(str, others)
         if not as_json:
             print(f"figure: {', '.join(names)}")
+
+
+def _versus(text: str) -> dict[str, tuple[float, float, int]]:
+    """Path and range of PATH,LOW,HIGH,N."""
+    path, *numbers = text.split(",")
+    try:
+        low, high, n = numbers
+        return {path.strip(): (float(low), float(high), int(n))}
+    except ValueError:
+        raise InputError(f"versus = {text!r}: write PATH,LOW,HIGH,N, as light_vectors.0.mass,1.5,3,16") from None
 
 
 def list_datasets() -> None:

@@ -94,7 +94,7 @@ def test_an_event_toy_again_as_events():
     found = observables(means, np.bincount(inside, minlength=5))
     # theory's shift is the only difference between this and the column
     shift = rows["P5p"][1] - found.values[:, 8]
-    assert np.all(np.abs(shift) < 5 * np.sqrt(np.diag(run.experiment.theory_covariance["P5p"])))
+    assert np.all(np.abs(shift) < 5 * np.sqrt(np.diag(run.experiment.theory_covariance)))
     assert np.all(rows["angular_fit_status"] == 0)
     pull = (rows["S5_fit"][1] - found.values[:, 3]) / rows["S5_fit_error"][1]
     assert np.all(np.abs(pull) < 3)
