@@ -200,9 +200,12 @@ class ChannelDetector:
         with A the rate of events that are kept and G the rate of all.
 
         Args:
-            j: coefficients of the density of events, shape (coefficients, q2).
+            j: coefficients of the density of events, shape (coefficients, models, q2).
             q2: nodes.
             weights: of the integral over them for each bin, probability included, shape (bins, q2).
+
+        Returns:
+            shapes (models, bins, coefficients) and (models, bins, coefficients, coefficients).
 
         Raises:
             InputError: an efficiency of zero somewhere: no weight makes good for it.
@@ -210,43 +213,31 @@ class ChannelDetector:
         density = density_of(self.channel)
         *angles, area = self._grid(density)
         f = density.basis(*angles)
-        folded = np.zeros((3, len(weights), len(area)))   # over q2: rate, rate times ε, rate over ε
+        folded = np.zeros((3, j.shape[1], len(weights), len(area)))   # over q2: rate, rate times ε, rate over ε
         for part, values in self._values(q2, angles):
             if np.any(values <= 0.0):
                 raise InputError(
                     f"efficiency of {self.channel.name}: it is zero at some angles, where no weight 1/efficiency makes "
                     "good for it; leave angular observables out, or give a map that is positive")
-            rate = density.norm * (j[:, part].T @ f) * area
-            for row, seen in zip(folded, (rate, rate * values, rate / values), strict=True):
-                row += weights[:, part] @ seen
-        total = folded[0].sum(axis=1)
-        mean = folded[0] @ f.T / total[:, None]
-        accepted = folded[1].sum(axis=1) / total**2
-        covariance = np.empty((len(weights), len(f), len(f)))
-        for b in range(len(weights)):
-            shift = f - mean[b][:, None]
-            covariance[b] = accepted[b] * (shift * folded[2, b]) @ shift.T
+            for m in range(j.shape[1]):
+                rate = density.norm * (j[:, m, part].T @ f) * area
+                for row, seen in zip(folded[:, m], (rate, rate * values, rate / values), strict=True):
+                    row += weights[:, part] @ seen
+        total = folded[0].sum(axis=-1)
+        mean = folded[0] @ f.T / total[..., None]
+        accepted = folded[1].sum(axis=-1) / total**2
+        covariance = np.empty((*total.shape, len(f), len(f)))
+        for place in np.ndindex(*total.shape):
+            shift = f - mean[place][:, None]
+            covariance[place] = accepted[place] * (shift * folded[2][place]) @ shift.T
         return mean, covariance
 
     def _values(self, q2: Array, angles: Sequence[Array]) -> list[tuple[slice, Array]]:
         """Efficiency on the grid of angles, (q2, angles), in parts of the nodes of q2."""
-        names, size = density_of(self.channel).angles, len(angles[0])
+        size = len(angles[0])
         step = max(1, _CELLS // size)
-        found = []
-        for first in range(0, len(q2), step):
-            part = slice(first, min(first + step, len(q2)))
-            if self.efficiency is None:
-                found.append((part, np.ones((1, size))))
-            elif "q2" not in self.efficiency.inputs:
-                columns = dict(zip(names, angles, strict=True))
-                found.append((part, np.asarray(evaluate(self.efficiency, columns, self.channel))[None, :]))
-            else:
-                n = part.stop - part.start
-                columns = {name: np.tile(values, n) for name, values in zip(names, angles, strict=True)}
-                columns["q2"] = np.repeat(q2[part], size)
-                found.append((part, np.asarray(evaluate(self.efficiency, columns, self.channel)).reshape(n, size)))
-        # one row stands for all q2 of its part
-        return [(part, np.broadcast_to(v, (part.stop - part.start, size))) for part, v in found]
+        parts = [slice(first, min(first + step, len(q2))) for first in range(0, len(q2), step)]
+        return [(part, _map_values(self, q2[part].tobytes())) for part in parts]
 
     def _grid(self, density: Density) -> tuple[Array, ...]:
         """Nodes and, last, weights over the angles: smooth maps on Gauss points, histograms bin by bin."""
@@ -257,7 +248,7 @@ class ChannelDetector:
             if isinstance(self.efficiency, HistogramMap) and name in self.efficiency.axes:
                 inner = self.efficiency.edges[self.efficiency.axes.index(name)]
                 cuts = np.unique(np.concatenate([[low, high], inner[(inner > low) & (inner < high)]]))
-            x, w = np.polynomial.legendre.leggauss(8 if len(cuts) < 6 else 4)
+            x, w = np.polynomial.legendre.leggauss(6 if len(cuts) < 6 else 4)
             half = 0.5 * np.diff(cuts)[:, None]
             axes.append(((cuts[:-1, None] + half * (x + 1.0)).ravel(), (half * w).ravel()))
         mesh = [a.ravel() for a in np.meshgrid(*(x for x, _ in axes), indexing="ij")]
@@ -280,6 +271,21 @@ class ChannelDetector:
         if self.efficiency is None:
             return np.ones(len(columns["q2"]))
         return np.asarray(1.0 / evaluate(self.efficiency, columns, self.channel))
+
+
+@lru_cache(maxsize=32)
+def _map_values(detector: ChannelDetector, nodes: bytes) -> Array:
+    """Efficiency at nodes of q2 on the detector's grid of angles, (q2, angles)."""
+    density, q2 = density_of(detector.channel), np.frombuffer(nodes)
+    *angles, _ = detector._grid(density)
+    n, size = len(q2), len(angles[0])
+    columns = dict(zip(density.angles, angles, strict=True))
+    if detector.efficiency is None:
+        return np.ones((n, size))
+    if "q2" not in detector.efficiency.inputs:   # one row stands for all
+        return np.broadcast_to(np.asarray(evaluate(detector.efficiency, columns, detector.channel)), (n, size))
+    columns = {name: np.tile(values, n) for name, values in columns.items()} | {"q2": np.repeat(q2, size)}
+    return np.asarray(evaluate(detector.efficiency, columns, detector.channel)).reshape(n, size)
 
 
 def event_uniforms(events: int, first: int, seed: int, stream: int, call: int) -> Array:

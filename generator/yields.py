@@ -341,8 +341,7 @@ def predict_channel(
         return Predicted(scale * decay_rate(np.moveaxis(integrals, -1, 0)), mean, covariance)
     kept = np.sum(j * detector.rates(found.nodes)[:, None, :], axis=0)
     if moments:
-        both = [detector.moments(j[:, m], found.nodes, found.weights) for m in range(len(models))]
-        mean, covariance = np.stack([m for m, _ in both]), np.stack([c for _, c in both])
+        mean, covariance = detector.moments(j, found.nodes, found.weights)
     return Predicted(scale * kept @ found.weights.T, mean, covariance)
 
 

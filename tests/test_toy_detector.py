@@ -1,6 +1,7 @@
 """Toys behind a detector: probabilities, expected moments, both depths alike, files and what is refused."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ MAP = {
 }
 MATRIX = MatrixSmearing(
     np.array([0.0, 2.0, 4.0, 8.0]),
-    np.array([[0.0, 0, 0, 0, 0], [0, 0.5, 0.1, 0, 0], [0, 0.1, 0.6, 0.1, 0], [0, 0, 0.2, 0.5, 0.1], [0, 0, 0, 0.3, 0.2]]),
+    np.array([[0.0] * 5, [0, 0.5, 0.1, 0, 0], [0, 0.1, 0.6, 0.1, 0], [0, 0, 0.2, 0.5, 0.1], [0, 0, 0, 0.3, 0.2]]),
 )
 
 
@@ -61,7 +62,7 @@ def test_rate_behind_a_map_by_summation_over_angles():
     cell = VECTOR.norm * (2 / n) ** 2 * (2 * np.pi / n)
     eps = slope.evaluate({"cos_theta_k": ck, "phi": phi})
     np.testing.assert_allclose(detector.rates(q2), np.repeat((f @ eps)[:, None] * cell, 2, axis=1), atol=2e-3)
-    mean, covariance = detector.moments(j, q2, weights)
+    mean, covariance = (x[0] for x in detector.moments(j[:, None], q2, weights))
     for b in range(2):
         density = (j @ weights[b]) @ f
         assert mean[b] == pytest.approx(f @ density / density.sum(), abs=2e-3)
@@ -80,8 +81,8 @@ def test_a_constant_efficiency_changes_nothing():
     bins = [(1.1, 3.0), (3.0, 6.0)]
     one, two = (predict_channel([get_model("fig2")], d, "B0->K*0mumu", bins, moments=True) for d in (data, flat))
     np.testing.assert_allclose(two.counts, one.counts, rtol=1e-9)
-    np.testing.assert_allclose(two.mean, one.mean, atol=1e-9)
-    np.testing.assert_allclose(two.covariance, one.covariance, atol=1e-9)
+    np.testing.assert_allclose(two.mean, one.mean, atol=1e-7)
+    np.testing.assert_allclose(two.covariance, one.covariance, atol=1e-7)
     rates = ChannelDetector(KSTAR, step["mu"]).rates(np.array([2.0]))
     np.testing.assert_allclose(rates[:, 0], 0.3 * np.array([1.5, 0.75, -0.5, -0.25, *[0] * 8]), atol=1e-9)
 
@@ -90,7 +91,7 @@ def test_yields_are_those_found_in_the_window():
     """Whatever the detector, the Standard Model gives the stated yield; a resolution moves events across the edges."""
     data = get_dataset("lhcb-run12").with_detector(DetectorTable(resolution={"e": 0.5}))
     edges = np.linspace(1.1, 6.0, 6)
-    bins = list(zip(edges[:-1], edges[1:], strict=True))
+    bins = list(pairwise(edges))
     found = predict_channel([get_model("sm")], data, "B+->K+ee", bins).counts[0]
     assert found.sum() == pytest.approx(1640, rel=1e-9)
     sharp = predict_channel([get_model("sm")], get_dataset("lhcb-run12"), "B+->K+ee", bins).counts[0]
@@ -117,15 +118,14 @@ def card(tmp_path_factory):
 def test_both_depths_agree_behind_a_detector(card):
     """Efficiency in q2 and angles, resolution: counts, R, P5' alike in mean, variance and correlation.
 
-    Six standard errors on 3 observables of 3 bins: a false alarm in 1e7. Binned toys that leave the migration, or
+    Six standard errors on five quantities in three bins: a false alarm in 1e7. Binned toys that leave the migration, or
     the angles of the map, out do not agree.
     """
-    n = 1500
-    binned = plan_toys(card).rows(0, 20_000)
+    n = 800
+    binned = plan_toys(card).rows(0, 6000)
     events = plan_toys(card.model_copy(update={"depth": "events", "sample": 1})).rows(0, n)
     names = ("n_Bp_Kpee", "n_B0_Kst0mumu", "n_B0_Kst0ee", "R_Kst0", "P5p")
-    for name in names:
-        assert_alike(binned[name], events[name], name)
+    all_alike(binned, events, names)
     assert np.nanmedian(binned["P5p_error"]) == pytest.approx(np.nanmedian(events["P5p_error"]), rel=0.02)
     assert stats.ks_2samp(binned["q_1"], events["q_1"]).pvalue > 1e-6
     together = [np.concatenate([rows[name] for name in names], axis=1).astype(float) for rows in (binned, events)]
@@ -134,10 +134,14 @@ def test_both_depths_agree_behind_a_detector(card):
     # bent: no migration of electrons; no efficiency over the angles
     for change in ({"resolution": {"mu": 0.1}}, {"efficiency": {"e": card.detector.efficiency["e"]}}):
         bent = card.model_copy(update={"detector": card.detector.model_copy(update=change)})
-        rows = plan_toys(bent).rows(0, 20_000)
+        rows = plan_toys(bent).rows(0, 6000)
         with pytest.raises(AssertionError):
-            for name in names:
-                assert_alike(rows[name], events[name], name)
+            all_alike(rows, events, names)
+
+
+def all_alike(one, two, names):
+    for name in names:
+        assert_alike(one[name], two[name], name)
 
 
 def assert_alike(one, two, name):
@@ -189,7 +193,7 @@ def test_migration_of_a_simulated_file(tmp_path):
         "cos_theta_l": np.zeros(q2.size),
     }
     path = tmp_path / "simulated.root"
-    provenance = {"channels": {K.name: K.index}, "convention": "lhcb", "card": {}}
+    provenance = {"channels": [{"name": K.name, "index": K.index}], "convention": "lhcb", "card": {}}
     with open_writer(path, {k: v.dtype for k, v in columns.items()}, provenance) as writer:
         writer.extend(columns)
     matrix, width = read_migration(K, path), GaussianSmearing(0.3)
@@ -221,8 +225,8 @@ def test_uniform_numbers_of_events_do_not_depend_on_the_range():
 def test_own_data_sets():
     own = {"luminosity": 2.0, "channels": {K.name: {"yield": 100.0, "q2": [1.0, 6.0]}}}
     run = plan_toys(ToysCard.model_validate(
-        {"dataset": own, "observables": ["dBR_K+"], "fit": {}, "hypotheses": [{"model": "sm"}], "truth": {"model": "sm"},
-         "bins": [1.0, 6.0], "theory": False}))
+        {"dataset": own, "observables": ["dBR_K+"], "fit": {}, "hypotheses": [{"model": "sm"}],
+         "truth": {"model": "sm"}, "bins": [1.0, 6.0], "theory": False}))
     assert run.rows(0, 4000)["n_Bp_Kpmumu"].mean() == pytest.approx(100, abs=1)
     assert json.loads(json.dumps(run.provenance()))["dataset"]["channels"][K.name]["yield"] == 100.0
     with pytest.raises(ValueError, match="no such channel"):
