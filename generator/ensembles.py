@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from ..kinematics.errors import InputError
 from ..physics.channels import CHANNELS, get_channel
 from ..physics.measurements import BinnedObservable
 from ..physics.models import Model, apply_settings, get_model, nearest
-from .counts import CountModel
+from .counts import CountModel, monomial_values, probe_points, quadratic
 from .fits import CONVERGED, fit_counts
 from .moments import MOMENT_OBSERVABLES, observables
 from .ratios import ratio_deviance
@@ -43,6 +43,9 @@ Systematic = Literal["measured", "drawn", "none"]
 ANGULAR_CHANNEL = "B0->K*0mumu"
 """Channel of the angular observables."""
 
+_ROWS = 1 << 14
+"""Toys times points that a ratio is profiled for at a time: they stay in the cache."""
+
 HADRONS = tuple(dict.fromkeys(c.hadron for c in CHANNELS.values() if c.lepton == "mu"))
 """Hadrons that have a muonic channel."""
 
@@ -50,7 +53,8 @@ HADRONS = tuple(dict.fromkeys(c.hadron for c in CHANNELS.values() if c.lepton ==
 class Hypothesis(BaseModel):
     """A model, or a family of models that floats along ``scan``.
 
-    ``scan`` maps paths of the model to [low, high, points]; every combination is a point of the family.
+    ``scan`` maps paths of the model to [low, high, points]; every combination is a point of the family. A fit looks for
+    the best of them and then on a finer grid about it, so points may be as far apart as χ² has one minimum between.
 
     >>> family = Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.0, 0.0, 5)})
     >>> [m.heavy.C9_mu.real for m in family.models()]
@@ -87,6 +91,11 @@ class Hypothesis(BaseModel):
             axes.append(np.linspace(low, high, n))
         points = list(itertools.product(*axes))
         return np.array(points, dtype=float).reshape(len(points), len(axes))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points along each path."""
+        return tuple(n for _, _, n in self.scan.values())
 
     @property
     def title(self) -> str:
@@ -144,10 +153,18 @@ class Expected:
     mean: Array
     covariance: Array
 
+    def part(self, start: int, stop: int) -> Expected:
+        """Some consecutive points."""
+        s = slice(start, stop)
+        return Expected({k: v[s] for k, v in self.counts.items()}, self.mean[s], self.covariance[s])
+
     def point(self, index: int) -> Expected:
         """One point, as a family of one."""
-        s = slice(index, index + 1)
-        return Expected({k: v[s] for k, v in self.counts.items()}, self.mean[s], self.covariance[s])
+        return self.part(index, index + 1)
+
+    def scaled(self, factor: float) -> Expected:
+        """The same for ``factor`` times the luminosity."""
+        return Expected({k: v * factor for k, v in self.counts.items()}, self.mean, self.covariance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +187,12 @@ class Data:
     def toys(self) -> int:
         """Number of toys."""
         return len(next(iter(self.counts.values())))
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Data:
+        """Some of the toys."""
+        counts = {name: values[rows] for name, values in self.counts.items()}
+        angular = {name: values[rows] for name, values in self.angular.items()}
+        return Data(counts, self.auxiliary[rows], self.theta[rows], angular)
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,31 +353,32 @@ class Experiment:
         places = np.concatenate([self.angular.index(t) * n + np.arange(n) for t in terms])
         return np.asarray(self.theory_covariance[np.ix_(places, places)])
 
-    def statistic(self, term: Term, data: Data, expected: Expected) -> Array:
+    def statistic(self, term: Term, data: Data, expected: Expected, paired: bool = False) -> Array:
         """-2 ln L of one term for every toy and point of a hypothesis, (toys, points), up to a constant.
 
-        The constant depends on the toy only. NaN where a fit of nuisance parameters failed.
+        The constant depends on the toy only. NaN where a fit of nuisance parameters failed. With ``paired`` each toy
+        has its own point, as many as there are toys, and the result is (toys,): not for rates.
         """
         if term.kind == "ratio":
-            return self._ratio(term.hadron, data, expected)
+            return self._ratio(term.hadron, data, expected, paired)
         if term.kind == "angular":
-            return self._angular((term,), data, expected)
+            return self._angular((term,), data, expected, paired)
         return self._counts((channel_name(term.hadron, "mu"),), data, expected)
 
-    def combined(self, data: Data, expected: Expected) -> Array:
-        """-2 ln L of all terms together, shape and constant as of ``statistic``."""
+    def combined(self, data: Data, expected: Expected, paired: bool = False) -> Array:
+        """-2 ln L of all terms together, shape, constant and ``paired`` as of ``statistic``."""
         by_kind = {kind: [t for t in self.terms if t.kind == kind] for kind in ("ratio", "rate", "angular")}
         rates = [t.hadron for t in by_kind["rate"]]
-        parts = [self._ratio(t.hadron, data, expected) for t in by_kind["ratio"] if t.hadron not in rates]
+        parts = [self._ratio(t.hadron, data, expected, paired) for t in by_kind["ratio"] if t.hadron not in rates]
         if rates:
             channels = [channel_name(hadron, "mu") for hadron in rates]
             channels += [channel_name(t.hadron, "e") for t in by_kind["ratio"] if t.hadron in rates]
             parts.append(self._counts(channels, data, expected))
         if by_kind["angular"]:
-            parts.append(self._angular(by_kind["angular"], data, expected))
+            parts.append(self._angular(by_kind["angular"], data, expected, paired))
         return np.asarray(np.sum(parts, axis=0))
 
-    def _ratio(self, hadron: str, data: Data, expected: Expected) -> Array:
+    def _ratio(self, hadron: str, data: Data, expected: Expected, paired: bool = False) -> Array:
         mu, e = channel_name(hadron, "mu"), channel_name(hadron, "e")
         n_mu, n_e = data.counts[mu], data.counts[e]
         b_mu, b_e = self.background(mu), self.background(e)
@@ -363,39 +387,62 @@ class Experiment:
         used = [i for i, name in enumerate(self.nuisances.names)
                 if not name.startswith("theory_") and np.any(effects[i] != 0)]
         effects, measured = effects[used], data.auxiliary[:, used]
-        columns = []
-        for s_mu, s_e in zip(expected.counts[mu], expected.counts[e], strict=True):
-            log_ratio = np.log(s_mu / s_e)
+        log_ratios = np.log(expected.counts[mu] / expected.counts[e])
+        toys, bins = n_mu.shape
 
-            def total(theta: Array, log_ratio: Array = log_ratio) -> Array:
-                shifted = log_ratio[None, :] + np.zeros_like(n_mu)
+        def of_rows(logs: Array, muons: Array, electrons: Array, known: Array) -> Array:
+            def total(theta: Array) -> Array:
+                shifted = logs
                 for column, effect in zip(theta.T, effects, strict=True):
                     shifted = shifted + column[:, None] * effect
-                bins = ratio_deviance(shifted, n_mu, n_e, 1.0, b_mu, b_e)
-                return np.asarray(np.sum(bins, axis=1) + np.sum((theta - measured) ** 2, axis=1))
+                deviance = ratio_deviance(shifted, muons, electrons, 1.0, b_mu, b_e)
+                found = np.zeros(len(logs))
+                for b in range(bins):   # bin by bin: no sum depends on what else is in the batch
+                    found += deviance[:, b]
+                for k in range(theta.shape[1]):
+                    found += (theta[:, k] - known[:, k]) ** 2
+                return found
 
-            columns.append(_profile(total, measured))
-        return np.stack(columns, axis=1)
+            return _profile(total, known)
 
-    def _angular(self, terms: Sequence[Term], data: Data, expected: Expected) -> Array:
-        found = observables(expected.mean, np.ones(expected.mean.shape[:2]))
+        if paired:
+            return of_rows(log_ratios, n_mu, n_e, measured)
+        parts = []
+        step = max(1, _ROWS // toys)
+        for first in range(0, len(log_ratios), step):   # point by point all toys
+            logs = log_ratios[first : first + step]
+            rows = (np.tile(x, (len(logs), 1)) for x in (n_mu, n_e, measured))
+            parts.append(of_rows(np.repeat(logs, toys, axis=0), *rows).reshape(len(logs), toys))
+        return np.ascontiguousarray(np.concatenate(parts).T)
+
+    def _angular(self, terms: Sequence[Term], data: Data, expected: Expected, paired: bool = False) -> Array:
+        found = observables(
+            expected.mean, np.ones(expected.mean.shape[:2]), covariance_of_means=expected.covariance)
         places, n = [found.names.index(t.quantity) for t in terms], len(self.windows)
         signal = expected.counts[ANGULAR_CHANNEL]
         share = (signal + self.background(ANGULAR_CHANNEL)) / signal**2
-        theory = self.theory_of(terms)
+        covariance = np.repeat(self.theory_of(terms)[None], len(signal), axis=0)
+        bins = np.arange(n)
+        for i, a in enumerate(places):
+            for j, b in enumerate(places):
+                covariance[:, i * n + bins, j * n + bins] += found.covariance[..., a, b] * share
+        predicted = np.concatenate([found.values[..., a] for a in places], axis=1)
         measured = np.concatenate([data.angular[t.name] for t in terms], axis=1)
-        columns = []
-        for p in range(len(signal)):
-            covariance = theory.copy()
-            for i, a in enumerate(places):
-                for j, b in enumerate(places):
-                    block = np.s_[i * n : (i + 1) * n, j * n : (j + 1) * n]
-                    covariance[block] += np.diag(found.covariance[p, :, a, b] * share[p])
-            predicted = np.concatenate([found.values[p, :, a] for a in places])
-            residual = np.where(np.isnan(measured), 0.0, measured - predicted)
-            solved = np.linalg.solve(covariance, residual[:, :, None])[:, :, 0]
-            columns.append(np.sum(residual * solved, axis=1) + float(np.linalg.slogdet(covariance)[1]))
-        return np.stack(columns, axis=1)
+        inverse: Any = np.linalg.inv(covariance)
+        constant: Any = np.linalg.slogdet(covariance)[1]
+
+        def chi2(residual: Array, weight: Array, start: Any) -> Array:
+            residual = np.where(np.isnan(residual), 0.0, residual)
+            total: Array = np.zeros(len(residual)) + start
+            for i in range(residual.shape[1]):
+                for j in range(residual.shape[1]):
+                    total += weight[..., i, j] * residual[:, i] * residual[:, j]
+            return total
+
+        if paired:
+            return chi2(measured - predicted, inverse, constant)
+        return np.stack(
+            [chi2(measured - predicted[p], inverse[p], constant[p]) for p in range(len(signal))], axis=1)
 
     def _counts(self, channels: Sequence[str], data: Data, expected: Expected) -> Array:
         effects = self.nuisances.effects[:, self.columns(channels)]
@@ -504,6 +551,252 @@ def systematics_of(
 ) -> Systematics:
     """Nuisance parameters of an experiment, in the words of ``yields``."""
     return Systematics(theory, modes, experiment.efficiency_error, normalisation, resolution_error)
+
+
+_NEWTON = 25
+"""Most Newton steps of a toy."""
+
+
+class Statistic(Protocol):
+    """-2 ln L of toys at the points of a family, as ``Experiment.statistic`` and ``combined``."""
+
+    def __call__(self, data: Data, expected: Expected, paired: bool = False) -> Array:
+        """Shape (toys, points), or (toys,) if paired."""
+
+
+@dataclass(frozen=True, eq=False)
+class Couplings:
+    """Predictions as exact quadratics in couplings x, from -1 to 1 between ``low`` and ``high``.
+
+    Attributes:
+        low: lower ends of the couplings.
+        high: upper ends.
+        shape: (bins, functions) of the angular moments.
+        channels: names.
+        coefficients: of counts, counts times mean and counts times second moments, (monomials, all of them).
+    """
+
+    low: Array
+    high: Array
+    shape: tuple[int, int]
+    channels: tuple[str, ...]
+    coefficients: Array
+
+    def at(self, values: Array, factor: float) -> Expected:
+        """Predictions for values of the couplings, (points, couplings)."""
+        terms = monomial_values((2.0 * values - self.low - self.high) / (self.high - self.low))
+        flat = np.zeros((len(values), self.coefficients.shape[1]))
+        for column, row in zip(terms.T, self.coefficients, strict=True):
+            flat += column[:, None] * row
+        bins, k = self.shape
+        n = flat.shape[1] - bins * k * (k + 1)
+        counts = dict(zip(self.channels, np.split(flat[:, :n], len(self.channels), axis=1), strict=True))
+        if not bins:
+            none = np.zeros((len(values), 0, k))
+            return Expected({c: v * factor for c, v in counts.items()}, none, np.zeros((len(values), 0, k, k)))
+        events = counts[ANGULAR_CHANNEL][:, :, None]
+        mean = flat[:, n : n + bins * k].reshape(-1, bins, k) / events
+        second = flat[:, n + bins * k :].reshape(-1, bins, k, k) / events[..., None]
+        covariance = second - mean[..., :, None] * mean[..., None, :]
+        return Expected({c: v * factor for c, v in counts.items()}, mean, covariance)
+
+    def newton(self, statistic: Statistic, data: Data, start: Array, factor: float) -> tuple[Array, Array]:
+        """Minimum of a statistic from a start for each toy, within the ends of the couplings, and where it is."""
+        d, span, unit = len(self.low), self.high - self.low, np.eye(len(self.low))
+        best, place = np.empty(len(start)), start.copy()
+        rows, x = np.arange(len(start)), start.copy()
+
+        def value(at: Array) -> Array:
+            return statistic(data, self.at(at, factor), paired=True)
+
+        f = value(x)
+        h = np.full_like(x, 1e-3) * span
+        damping = np.full(len(x), 1e-3)
+        for _ in range(_NEWTON):
+            up = [value(x + h * u) for u in unit]
+            down = [value(x - h * u) for u in unit]
+            gradient = np.stack([(a - b) / 2.0 for a, b in zip(up, down, strict=True)], axis=1) / h
+            hessian = np.zeros((len(x), d, d))
+            for i in range(d):
+                hessian[:, i, i] = (up[i] - 2.0 * f + down[i]) / h[:, i] ** 2
+                for j in range(i):
+                    both = value(x + h * (unit[i] + unit[j])) - up[i] - up[j] + f
+                    hessian[:, i, j] = hessian[:, j, i] = both / (h[:, i] * h[:, j])
+            size = np.maximum(np.abs(hessian[:, range(d), range(d)]), 1e-9 / span**2)
+            scale = 1.0 / np.sqrt(size)
+            matrix = hessian * scale[:, :, None] * scale[:, None, :]
+            lowest = np.linalg.eigvalsh(matrix)[:, 0]
+            lift = np.where(lowest < 1e-3, 1e-3 - lowest, 0.0) + damping   # downhill where it is not convex
+            matrix = matrix + lift[:, None, None] * unit
+            step = -np.linalg.solve(matrix, (gradient * scale)[:, :, None])[:, :, 0] * scale
+            trial = np.clip(x + step, self.low, self.high)
+            moved = value(trial)
+            gain = f - moved
+            x, f = np.where((gain > 0)[:, None], trial, x), np.where(gain > 0, moved, f)
+            damping = np.where(gain > 0, 0.1 * damping, 30.0 * damping)
+            h = np.clip(0.1 * scale, 1e-6 * span, 1e-2 * span)   # a step that changes the statistic by 1/100
+            best[rows], place[rows] = f, x
+            going = np.nonzero((np.abs(gain) > 1e-6) & (damping < 1e6))[0]   # NaN stops as well
+            if not going.size:
+                break
+            rows, x, f, h, damping, data = (
+                rows[going], x[going], f[going], h[going], damping[going], data.take(going))
+        return best, place
+
+
+def couplings_of(hypothesis: Hypothesis, experiment: Experiment) -> Couplings | None:
+    """Predictions of a family as quadratics; None if they are none: a mass or a width floats."""
+    low, high = (np.array([limits[i] for limits in hypothesis.scan.values()]) for i in (0, 1))
+    if np.any(high <= low):
+        return None
+    d = len(low)
+    check = 0.37 - 0.21 * np.arange(d)[None, :]
+    points = np.concatenate([probe_points(d), check])
+    values = 0.5 * (low + high) + 0.5 * (high - low) * points
+    base = hypothesis.base()
+    paths = list(hypothesis.scan)
+    try:
+        models = [
+            apply_settings(base, [f"{path}={v!r}" for path, v in zip(paths, row, strict=True)])
+            for row in values.tolist()
+        ]
+    except InputError:   # a sum of two couplings may lie outside what a model allows
+        return None
+    found = experiment.expect(models)
+    parts = [found.counts[name] for name in experiment.channels]
+    bins, k = found.mean.shape[1:]
+    if bins:
+        events = found.counts[ANGULAR_CHANNEL][:, :, None]
+        second = found.covariance + found.mean[..., :, None] * found.mean[..., None, :]
+        parts += [(events * found.mean).reshape(len(points), -1), (events[..., None] * second).reshape(len(points), -1)]
+    flat = np.concatenate(parts, axis=1)
+    coefficients = quadratic(flat[:-1], d)
+    guess = (monomial_values(check) @ coefficients)[0]
+    if not np.allclose(guess, flat[-1], rtol=1e-5, atol=1e-6 * float(np.abs(flat[-1]).max())):
+        return None
+    return Couplings(low, high, (bins, k), experiment.channels, coefficients)
+
+
+ZOOM = 9
+"""Points along each path between the two neighbours of the best point of a grid."""
+
+STEPS = 12
+"""Times that the finer grid may move on to another point."""
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """A hypothesis with its predictions, to be fitted to toys.
+
+    Attributes:
+        hypothesis: one model or many.
+        experiment: that it is predicted for.
+        expected: predictions on the grid of the hypothesis.
+        factor: on the luminosity of the experiment.
+    """
+
+    hypothesis: Hypothesis
+    experiment: Experiment
+    expected: Expected
+    factor: float = 1.0
+    couplings: list[Couplings | None] = field(default_factory=list, repr=False)
+    cells: dict[int, tuple[Hypothesis, Expected]] = field(default_factory=dict, repr=False)
+
+    def scaled(self, factor: float) -> Family:
+        """The same for ``factor`` times the luminosity."""
+        return replace(self, factor=self.factor * factor)
+
+    def cell(self, index: int) -> tuple[Hypothesis, Expected]:
+        """The finer grid about a point, and its predictions at the experiment's own luminosity."""
+        if index not in self.cells:
+            place = np.unravel_index(index, self.hypothesis.shape)
+            scan = {}
+            for (path, (low, high, n)), i in zip(self.hypothesis.scan.items(), place, strict=True):
+                values = np.linspace(low, high, n)
+                left, right = values[max(int(i) - 1, 0)], values[min(int(i) + 1, n - 1)]
+                scan[path] = (float(left), float(right), ZOOM if right > left else 1)
+            finer = self.hypothesis.model_copy(update={"scan": scan})
+            self.cells[index] = finer, self.experiment.expect(finer.models())
+        return self.cells[index]
+
+    @property
+    def exact(self) -> Couplings | None:
+        """Predictions as functions of the floating values, if all of these are couplings and no term is a rate."""
+        if not self.couplings:
+            rates = any(t.kind == "rate" for t in self.experiment.terms)
+            self.couplings.append(None if rates else couplings_of(self.hypothesis, self.experiment))
+        return self.couplings[0]
+
+    def best(self, statistic: Statistic, data: Data) -> tuple[Array, Array]:
+        """Lowest value of a statistic for every toy, and the floating values there, (toys, paths).
+
+        Couplings: Newton steps from each of the (at most three) best valleys of the grid. Otherwise (masses, widths):
+        On the grid, then on a finer one about each of its (at most three) best valleys, which moves on downhill, then
+        by a paraboloid, see ``minimum``. The result of a toy does not depend on the others.
+        """
+        shape = self.hypothesis.shape
+        coarse = statistic(data, self.expected.scaled(self.factor))
+        first = minimum(coarse, shape)
+        if not shape:
+            return first.lowest, first.position
+        lowest, values = np.full(data.toys, np.nan), np.full(first.position.shape, np.nan)
+        for start in valleys(coarse, shape).T:
+            here = start.copy()
+            if self.exact is not None:
+                rows = np.nonzero(start >= 0)[0]
+                if rows.size:
+                    low, at = self.exact.newton(
+                        statistic, data.take(rows), self.hypothesis.grid()[start[rows]], self.factor)
+                    better = np.nonzero(~(low >= lowest[rows]))[0]
+                    lowest[rows[better]], values[rows[better]] = low[better], at[better]
+                continue
+            for _ in range(STEPS):
+                there = np.full_like(here, -1)
+                for index in dict.fromkeys(here[here >= 0].tolist()):
+                    rows = np.nonzero(here == index)[0]
+                    finer, expected = self.cell(index)
+                    found = minimum(statistic(data.take(rows), expected.scaled(self.factor)), finer.shape)
+                    better = np.nonzero(~(found.lowest >= lowest[rows]))[0]
+                    at = self._values(finer, found.position[better])
+                    rows = rows[better]
+                    lowest[rows], values[rows] = found.lowest[better], at
+                    moved = self._nearest(at)
+                    there[rows[moved != index]] = moved[moved != index]
+                here = there   # along a narrow valley the minimum lies beyond the neighbours
+        return lowest, values
+
+    @staticmethod
+    def _values(hypothesis: Hypothesis, position: Array) -> Array:
+        columns = [low + (high - low) / max(n - 1, 1) * position[:, k]
+                   for k, (low, high, n) in enumerate(hypothesis.scan.values())]
+        return np.stack(columns, axis=1)
+
+    def _nearest(self, values: Array) -> npt.NDArray[np.int64]:
+        """Index of the grid point next to some values."""
+        places = []
+        for k, (low, high, n) in enumerate(self.hypothesis.scan.values()):
+            step = (high - low) / max(n - 1, 1) or 1.0
+            places.append(np.clip(np.rint((values[:, k] - low) / step), 0, n - 1).astype(np.int64))
+        return np.asarray(np.ravel_multi_index(tuple(places), self.hypothesis.shape), dtype=np.int64)
+
+
+def valleys(statistic: Array, shape: tuple[int, ...], most: int = 3) -> npt.NDArray[np.int64]:
+    """Indices of the lowest points of a grid that have no lower neighbour along a path, (toys, most); -1 for none.
+
+    >>> valleys(np.array([[3.0, 1.0, 2.0, 0.5, 4.0]]), (5,)).tolist()
+    [[3, 1, -1]]
+    """
+    values = np.where(np.isnan(statistic), np.inf, statistic).reshape(len(statistic), *shape)
+    low = np.isfinite(values)
+    for axis in range(1, values.ndim):
+        above, below = (np.moveaxis(x, axis, 0) for x in (values, low))   # views: what follows changes ``low``
+        below[1:] &= above[1:] <= above[:-1]
+        below[:-1] &= above[:-1] <= above[1:]
+    flat = np.where(low, values, np.inf).reshape(len(statistic), -1)
+    order = np.argsort(flat, axis=1, kind="stable")[:, :most].astype(np.int64)
+    found = np.full((len(statistic), most), -1, dtype=np.int64)
+    found[:, : order.shape[1]] = np.where(np.isfinite(np.take_along_axis(flat, order, axis=1)), order, -1)
+    return found
 
 
 def make_experiment(

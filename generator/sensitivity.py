@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..kinematics.errors import InputError
 from ..physics.models import Model, validate
-from .ensembles import Data, Expected, Experiment, Hypothesis, Systematic, make_experiment, minimum
+from .ensembles import Data, Expected, Experiment, Family, Hypothesis, Statistic, Systematic, Term, make_experiment
 from .hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .yields import Dataset, DetectorTable, get_dataset
 
@@ -244,58 +244,45 @@ class Sensitivity:
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """Predictions at the data set's own luminosity; another one is a factor on the counts."""
+    """An experiment, what is true, and the two families that are fitted."""
 
     experiment: Experiment
     truth: Expected
-    alternative: Expected
-    null: Expected
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    alternative: Family
+    null: Family
 
     def at(self, luminosity: float) -> _Question:
         factor = luminosity / self.experiment.dataset.luminosity
-
-        def scaled(e: Expected) -> Expected:
-            return Expected({k: v * factor for k, v in e.counts.items()}, e.mean, e.covariance)
-
         return _Question(
             self.experiment.scaled(luminosity),
-            scaled(self.truth),
-            scaled(self.alternative),
-            scaled(self.null),
-            self.shapes,
+            self.truth.scaled(factor),
+            self.alternative.scaled(factor),
+            self.null.scaled(factor),
         )
 
-    def statistics(self, data: Data) -> dict[str, tuple[Array, Array]]:
-        """-2 ln L of every toy and point of (alternative, null), by observable."""
-        found = {
-            t.name: (
-                self.experiment.statistic(t, data, self.alternative),
-                self.experiment.statistic(t, data, self.null),
-            )
-            for t in self.experiment.terms
-        }
-        if len(found) > 1:
-            found[COMBINED] = (
-                self.experiment.combined(data, self.alternative), self.experiment.combined(data, self.null))
-        return found
+    @property
+    def statistics(self) -> dict[str, Statistic]:
+        """-2 ln L of every toy and point, by observable."""
+        def single(term: Term) -> Statistic:
+            return lambda data, expected, paired=False: self.experiment.statistic(term, data, expected, paired)
+
+        found = {term.name: single(term) for term in self.experiment.terms}
+        return found | ({COMBINED: self.experiment.combined} if len(found) > 1 else {})
 
     def q(self, data: Data) -> dict[str, Array]:
         """-2 ln L(null)/L(alternative), each at its best point, for every toy."""
         return {
-            name: minimum(null, self.shapes[1]).lowest - minimum(alternative, self.shapes[0]).lowest
-            for name, (alternative, null) in self.statistics(data).items()
+            name: self.null.best(statistic, data)[0] - self.alternative.best(statistic, data)[0]
+            for name, statistic in self.statistics.items()
         }
 
-    def best_null(self) -> int:
+    def nearest_null(self) -> Expected:
         """Point of the null that describes the expectation under the truth best: where its toys are made."""
-        found = self.statistics(self.experiment.asimov(self.truth))
-        name = COMBINED if COMBINED in found else next(iter(found))
-        return int(minimum(found[name][1], self.shapes[1]).index[0])
-
-
-def _shape(hypothesis: Hypothesis) -> tuple[int, ...]:
-    return tuple(n for _, _, n in hypothesis.scan.values())
+        statistic = list(self.statistics.values())[-1]
+        _, values = self.null.best(statistic, self.experiment.asimov(self.truth))
+        paths = zip(self.null.hypothesis.scan, values[0].tolist(), strict=True)
+        one = self.null.hypothesis.model_copy(update={"scan": {path: (v, v, 1) for path, v in paths}})
+        return self.experiment.expect(one.models())
 
 
 def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
@@ -313,15 +300,12 @@ def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
     families = (tuple(truths), alternative, card.null.models())
     together = experiment.expect([m for family in families for m in family])
     edges = np.cumsum([0, *(len(family) for family in families)])
-    true, other, null = (
-        Expected(
-            {k: v[a:b] for k, v in together.counts.items()}, together.mean[a:b], together.covariance[a:b]
-        )
-        for a, b in itertools.pairwise(edges)
-    )
-    shapes = (() if card.alternative is None else _shape(card.alternative), _shape(card.null))
+    true, other, wrong = (together.part(int(a), int(b)) for a, b in itertools.pairwise(edges))
+    null = Family(card.null, experiment, wrong)
     points = [true.point(i) for i in range(len(truths))]
-    return [_Question(experiment, p, p if card.alternative is None else other, null, shapes) for p in points]
+    same = [Family(card.truth, experiment, point) for point in points]
+    floating = None if card.alternative is None else Family(card.alternative, experiment, other)
+    return [_Question(experiment, p, floating or f, null) for p, f in zip(points, same, strict=True)]
 
 
 def sensitivity(
@@ -397,7 +381,7 @@ def _toys(
     question: _Question, card: SensitivityCard, index: int, threads: int | None
 ) -> list[tuple[ToyPoint, tuple[Array, Array]]]:
     experiment = question.experiment
-    null = question.null.point(question.best_null())
+    null = question.nearest_null()
     asimov = question.q(experiment.asimov(question.truth))
     free = len(card.alternative.scan) if card.alternative is not None else 0
     drawn = []
@@ -590,7 +574,8 @@ def draw_versus(result: Sensitivity) -> Figure:
         axes[0].set_ylim(result.luminosities[0], result.luminosities[-1])
         axes[0].set_ylabel(rf"Luminosity for ${result.card.target:g}\sigma$ [{unit}]")
         axes[1].axhline(result.card.target, color="0.5", linewidth=1.2)
-        axes[1].set_ylim(0, None)
+        axes[1].set_yscale("log")
+        axes[1].set_ylim(0.1 * result.card.target, None)
         axes[1].set_ylabel(f"Median significance at {own:g} {unit}")
         axes[1].set_xlabel(name)
         axes[1].set_xlim(versus.values[0], versus.values[-1])

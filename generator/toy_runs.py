@@ -13,6 +13,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,11 +31,11 @@ from .ensembles import (
     Data,
     Expected,
     Experiment,
+    Family,
     Hypothesis,
     Systematic,
     channel_name,
     make_experiment,
-    minimum,
     systematics_of,
 )
 from .event_toys import SHIFT, event_moments, stack_columns, toy_columns
@@ -140,8 +141,7 @@ class ToyRun:
     card: ToysCard
     experiment: Experiment
     truth: Expected
-    hypotheses: Expected
-    points: tuple[int, ...]
+    families: tuple[Family, ...]
     couplings: CountModel | None
 
     @cached_property
@@ -204,7 +204,8 @@ class ToyRun:
 
     def _expected_errors(self, data: Data) -> dict[str, Array]:
         """Errors of angular observables: of the truth, with the counts of each toy, theory included."""
-        found = observables(self.truth.mean, np.ones(self.truth.mean.shape[:2]))
+        found = observables(
+            self.truth.mean, np.ones(self.truth.mean.shape[:2]), covariance_of_means=self.truth.covariance)
         out = {}
         for t in self.experiment.angular:
             k = found.names.index(t.quantity)
@@ -335,17 +336,14 @@ class ToyRun:
 
     def _tests(self, data: Data) -> Columns:
         """-2 ln L of every hypothesis relative to the first, and where a family has its best point."""
-        total = self.experiment.combined(data, self.hypotheses)
         columns: Columns = {}
         reference: Array | None = None
-        for i, hypothesis in enumerate(self.card.hypotheses):
-            part = total[:, self.points[i] : self.points[i + 1]]
-            best = minimum(part, tuple(n for _, _, n in hypothesis.scan.values()))
-            reference = best.lowest if reference is None else reference
-            columns[f"q_{i}"] = best.lowest - reference
-            for k, (path, (low, high, n)) in enumerate(hypothesis.scan.items()):
-                step = (high - low) / max(n - 1, 1)
-                columns[f"best_{i}_{path.rpartition('.')[2]}"] = low + step * best.position[:, k]
+        for i, family in enumerate(self.families):
+            lowest, values = family.best(self.experiment.combined, data)
+            reference = lowest if reference is None else reference
+            columns[f"q_{i}"] = lowest - reference
+            for k, path in enumerate(family.hypothesis.scan):
+                columns[f"best_{i}_{path.rpartition('.')[2]}"] = values[:, k]
         return columns
 
     def _fit(self, data: Data) -> Columns:
@@ -404,14 +402,16 @@ def plan_toys(card: ToysCard) -> ToyRun:
             "moments do")
     models = [card.truth.models(), *(h.models() for h in card.hypotheses)]
     together = experiment.expect([m for family in models for m in family])
-    points = np.cumsum([0, *(len(family) for family in models[1:])])
-    others = Expected({k: v[1:] for k, v in together.counts.items()}, together.mean[1:], together.covariance[1:])
+    edges = np.cumsum([1, *(len(family) for family in models[1:])])
+    families = tuple(
+        Family(hypothesis, experiment, together.part(int(a), int(b)))
+        for hypothesis, (a, b) in zip(card.hypotheses, pairwise(edges), strict=True))
     couplings = None
     if card.fit:
         systematics = systematics_of(experiment, card.theory, card.normalisation, card.resolution_error)
         starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
         couplings = count_model(get_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
-    return ToyRun(card, experiment, together.point(0), others, tuple(int(p) for p in points), couplings)
+    return ToyRun(card, experiment, together.point(0), families, couplings)
 
 
 def events_of_toy(run: ToyRun, toy: int) -> EventSample:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from darkpenguin.generator.ensembles import Data, Hypothesis, make_experiment, minimum, parse_term
+from darkpenguin.generator.ensembles import Data, Family, Hypothesis, make_experiment, minimum, parse_term
 from darkpenguin.generator.moments import observables
 from darkpenguin.generator.yields import DetectorTable, get_dataset
 from darkpenguin.kinematics.errors import InputError
@@ -251,3 +251,28 @@ def test_resolution_error_is_profiled_in_the_ratio():
     # a parabola of curvature a, profiled over a parameter with a unit constraint: a/(1 + a)
     assert 0.5 < costs[1] < 2.0
     assert costs[0] == pytest.approx(costs[1] / (1.0 + costs[1]), rel=0.02)
+
+
+def test_a_family_is_fitted_between_and_beyond_its_grid_points():
+    """C9 and C10 free, R of K and K*: the minimum of a coarse grid is that of a direct minimisation."""
+    experiment = make_experiment(get_dataset("lhcb-upgrade2"), EDGES, ["R_K+", "R_K*0"], theory=False)
+    hypothesis = Hypothesis(model="sm", scan={"heavy.C9_mu": (-3.0, 1.5, 7), "heavy.C10_mu": (-1.5, 1.5, 5)})
+    family = Family(hypothesis, experiment, experiment.expect(hypothesis.models()))
+    data = experiment.draw(experiment.expect([V]), seed=6, start=0, stop=6)
+    lowest, values = family.best(experiment.combined, data)
+
+    for t in (0, 3):
+        one = data.take(np.array([t]))
+
+        def value(x, one=one):
+            model = Hypothesis(model="sm", settings=(f"heavy.C9_mu={x[0]}", f"heavy.C10_mu={x[1]}")).models()
+            return experiment.combined(one, experiment.expect(model))[0, 0]
+
+        best = optimize.minimize(value, values[t], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-4})
+        assert lowest[t] == pytest.approx(best.fun, abs=0.02)
+        assert value(values[t]) == pytest.approx(lowest[t], abs=0.02)
+    # one toy alone, and at another luminosity
+    alone, _ = family.best(experiment.combined, data.take(np.array([4])))
+    assert alone[0] == lowest[4]
+    more = family.scaled(2.0).best(experiment.combined, experiment.asimov(experiment.expect([SM]).scaled(2.0)))
+    np.testing.assert_allclose(more[1], [[0.0, 0.0]], atol=1e-3)
