@@ -606,22 +606,27 @@ class Couplings:
         best, place = np.empty(len(start)), start.copy()
         rows, x = np.arange(len(start)), start.copy()
 
-        def value(at: Array) -> Array:
-            return statistic(data, self.at(at, factor), paired=True)
+        def values(*at: Array) -> list[Array]:
+            """The statistic at several places of every toy, in one call."""
+            n = len(at[0])
+            several = data.take(np.tile(np.arange(n), len(at))) if len(at) > 1 else data
+            found = statistic(several, self.at(np.concatenate(at), factor), paired=True)
+            return [found[i * n : (i + 1) * n] for i in range(len(at))]
 
-        f = value(x)
+        pairs = [(i, j) for i in range(d) for j in range(i)]
+        f = values(x)[0]
         h = np.full_like(x, 1e-3) * span
         damping = np.full(len(x), 1e-3)
         for _ in range(_NEWTON):
-            up = [value(x + h * u) for u in unit]
-            down = [value(x - h * u) for u in unit]
+            around = values(*(x + h * u for u in unit), *(x - h * u for u in unit),
+                            *(x + h * (unit[i] + unit[j]) for i, j in pairs))
+            up, down, corner = around[:d], around[d : 2 * d], around[2 * d :]
             gradient = np.stack([(a - b) / 2.0 for a, b in zip(up, down, strict=True)], axis=1) / h
             hessian = np.zeros((len(x), d, d))
             for i in range(d):
                 hessian[:, i, i] = (up[i] - 2.0 * f + down[i]) / h[:, i] ** 2
-                for j in range(i):
-                    both = value(x + h * (unit[i] + unit[j])) - up[i] - up[j] + f
-                    hessian[:, i, j] = hessian[:, j, i] = both / (h[:, i] * h[:, j])
+            for (i, j), both in zip(pairs, corner, strict=True):
+                hessian[:, i, j] = hessian[:, j, i] = (both - up[i] - up[j] + f) / (h[:, i] * h[:, j])
             size = np.maximum(np.abs(hessian[:, range(d), range(d)]), 1e-9 / span**2)
             scale = 1.0 / np.sqrt(size)
             matrix = hessian * scale[:, :, None] * scale[:, None, :]
@@ -630,7 +635,7 @@ class Couplings:
             matrix = matrix + lift[:, None, None] * unit
             step = -np.linalg.solve(matrix, (gradient * scale)[:, :, None])[:, :, 0] * scale
             trial = np.clip(x + step, self.low, self.high)
-            moved = value(trial)
+            moved = values(trial)[0]
             gain = f - moved
             x, f = np.where((gain > 0)[:, None], trial, x), np.where(gain > 0, moved, f)
             damping = np.where(gain > 0, 0.1 * damping, 30.0 * damping)

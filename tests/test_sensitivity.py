@@ -155,7 +155,8 @@ def test_a_detector_costs_sensitivity():
     """A narrow V in the window bends R up and down about its mass; a poor resolution averages that out."""
     narrow = ("light_vectors.0.mass=1.9", "light_vectors.0.relative_width=0.02", "light_vectors.0.g_bs=-2e-9")
     truth = Hypothesis(model="fig1-2.5gev", settings=narrow)
-    base = {"observables": ("R_K+",), "toys": 0, "truth": truth, "null": Hypothesis(model="sm")}
+    fine = tuple(np.linspace(1.1, 6.0, 15).tolist())
+    base = {"observables": ("R_K+",), "toys": 0, "truth": truth, "null": Hypothesis(model="sm"), "bins": fine}
     sharp = sensitivity(SensitivityCard(**base))
     smeared = sensitivity(SensitivityCard(**base, detector=DetectorTable(resolution={"e": 0.6, "mu": 0.6})))
     assert smeared.required["R_K+"] > 1.1 * sharp.required["R_K+"]
