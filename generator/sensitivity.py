@@ -20,12 +20,16 @@ from ..kinematics.errors import InputError
 from ..physics.models import Model, validate
 from .ensembles import Data, Expected, Experiment, Family, Hypothesis, Statistic, Systematic, Term, make_experiment
 from .hypotheses import Probability, significance, tail_p_value, toy_p_value
+from .limits import ExpectedLimit, expected_limit
 from .yields import Dataset, DetectorTable, get_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = npt.NDArray[np.float64]
+
+LIMIT_TOYS = 1000
+"""Most toys of each hypothesis at each coupling for a limit."""
 
 COMBINED = "combined"
 """Name of the sum of all observables of a card."""
@@ -50,6 +54,8 @@ class SensitivityCard(BaseModel):
         toys: toys of each hypothesis at each luminosity; none if zero.
         versus: path of the true model (a mass, a width, a coupling) -> [low, high, points]: the luminosity that is
             needed as a function of it. Without an ``alternative`` the model fitted moves along.
+        limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
+            counts at the data set's luminosity, see ``limits``.
         systematics: what nuisance parameters do in the toys, see ``ensembles``.
         theory: whether theory errors enter the angular observables and the rates.
         efficiency_error: of electrons over muons; the data set's if None.
@@ -72,6 +78,7 @@ class SensitivityCard(BaseModel):
     target: float = Field(default=5.0, gt=0)
     toys: int = Field(default=2000, ge=0, le=10_000_000)
     versus: Mapping[str, tuple[float, float, int]] = Field(default_factory=dict, max_length=1)
+    limit: Mapping[str, float] = Field(default_factory=dict)
     systematics: Systematic = "measured"
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
@@ -164,6 +171,7 @@ class Sensitivity:
         toys: checks with toys.
         distributions: q of toys of truth and null by (observable, luminosity).
         versus: along a parameter of the truth, if the card asks.
+        limits: on couplings, if the card asks.
     """
 
     card: SensitivityCard
@@ -174,6 +182,7 @@ class Sensitivity:
     toys: tuple[ToyPoint, ...]
     distributions: Mapping[tuple[str, float], tuple[Array, Array]]
     versus: Versus | None = None
+    limits: tuple[ExpectedLimit, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -227,6 +236,15 @@ class Sensitivity:
                         "failures": t.failures,
                     }
                     for t in self.toys
+                ],
+                "limits": [
+                    {
+                        "path": x.path,
+                        "level": x.level,
+                        "asymptotic": x.asymptotic.value * x.unit,
+                        "toys": None if x.toys is None else x.toys.value * x.unit,
+                    }
+                    for x in self.limits
                 ],
                 "versus": None if self.versus is None else {
                     "path": self.versus.path,
@@ -343,6 +361,12 @@ def sensitivity(
             {name: np.array([_reach(grid, c[name], card.target) for c in each]) for name in curves},
             {name: np.array([math.sqrt(max(float(q[name][0]), 0.0)) for q in own]) for name in curves},
         )
+    limits = tuple(
+        expected_limit(
+            question.experiment, card.truth.base(), path, unit, theory=card.theory,
+            toys=min(card.toys, LIMIT_TOYS), seed=card.seed)
+        for path, unit in card.limit.items()
+    )
     points: list[ToyPoint] = []
     distributions: dict[tuple[str, float], tuple[Array, Array]] = {}
     if card.toys:
@@ -352,7 +376,7 @@ def sensitivity(
                 distributions[point.observable, point.luminosity] = both
             if progress:
                 progress(2 * card.toys)
-    return Sensitivity(card, dataset.unit, grid, curves, required, tuple(points), distributions, versus)
+    return Sensitivity(card, dataset.unit, grid, curves, required, tuple(points), distributions, versus, limits)
 
 
 def _curves(question: _Question, grid: Array) -> dict[str, Array]:

@@ -65,12 +65,13 @@ def toys_command(
         return
     from .console import note, progress_bar, show_table
     from .toy_files import read_toys, run_toys
-    from .toy_plots import estimated, figures, pull_table
+    from .toy_plots import estimated, figure_words, figures, pull_table
     from .writers import check_target
 
     drawn = [Path(path) for path in figure or []]
     for path in drawn:
-        check_target(path, overwrite=True)
+        for word in figure_words(chosen):
+            check_target(path.with_name(f"{path.stem}-{word}{path.suffix}"), overwrite=overwrite)
     with progress_bar("toys", chosen.toys) as progress:
         report = run_toys(chosen, output, overwrite=overwrite, threads=threads, progress=progress)
     columns, _ = read_toys(report.path)
@@ -166,6 +167,13 @@ def sensitivity_command(
             help="Vary a mass, width or coupling of the true model: light_vectors.0.mass,1.5,3,16.",
         ),
     ] = None,
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            "--limit", metavar="PATH=UNIT",
+            help="Expected CL_s limit on a coupling of the true model from the counts: light_vectors.0.g_bs=-1e-8.",
+        ),
+    ] = None,
     seed: SeedOption = None,
     figure: FigureOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -208,6 +216,8 @@ def sensitivity_command(
             data[key] = given
     if versus is not None:
         data["versus"] = _versus(versus)
+    if limit is not None:
+        data["limit"] = _limit(limit)
     chosen = validate(SensitivityCard, data)
     drawn = [Path(path) for path in figure or []]
     for path in drawn:
@@ -235,6 +245,8 @@ def sensitivity_command(
         if remark := marks(result):
             print(f"({remark})")
         print(result.answer())
+        for found in result.limits:
+            print(found.sentence())
     if drawn:
         save_figure(draw_sensitivity(result), drawn, overwrite=overwrite)
         names = list(map(str, drawn))
@@ -258,6 +270,15 @@ def _versus(text: str) -> dict[str, tuple[float, float, int]]:
         return {path.strip(): (float(low), float(high), int(n))}
     except ValueError:
         raise InputError(f"versus = {text!r}: write PATH,LOW,HIGH,N, as light_vectors.0.mass,1.5,3,16") from None
+
+
+def _limit(text: str) -> dict[str, float]:
+    """Path and unit of PATH=UNIT."""
+    path, _, unit = text.partition("=")
+    try:
+        return {path.strip(): float(unit)}
+    except ValueError:
+        raise InputError(f"limit = {text!r}: write PATH=UNIT, as light_vectors.0.g_bs=-1e-8") from None
 
 
 def list_datasets() -> None:
