@@ -157,6 +157,8 @@ def test_a_toy_behind_a_detector_again_as_events(card):
     for depth in ("events", "binned"):
         run = plan_toys(card.model_copy(update={"depth": depth}))
         rows, sample = run.rows(7, 9), events_of_toy(run, 8)
+        for name, values in run.rows(6, 10, threads=1).items():
+            np.testing.assert_array_equal(values[1:3], rows[name], err_msg=name)
         mine = (np.asarray(sample["channel"]) == KSTAR.index) & (np.asarray(sample["accepted"]) == 1)
         reco = np.asarray(sample["q2_reco"])[mine]
         np.testing.assert_array_equal(np.histogram(reco, card.bins)[0], rows["n_B0_Kst0mumu"][1])
