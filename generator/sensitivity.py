@@ -21,7 +21,7 @@ from ..physics.models import Model, validate
 from .ensembles import Data, Expected, Experiment, Family, Hypothesis, Statistic, Systematic, Term, make_experiment
 from .hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .limits import ExpectedLimit, expected_limit
-from .yields import Dataset, DetectorTable, get_dataset
+from .yields import DatasetChoice, DetectorTable, get_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +69,7 @@ class SensitivityCard(BaseModel):
     truth: Hypothesis = Hypothesis(model="fig1-2.5gev", label="V, 2.5 GeV")
     null: Hypothesis = Hypothesis(model="heavy-c9", label="C9 = -1.1")
     alternative: Hypothesis | None = None
-    dataset: str | Dataset = "lhcb-upgrade2"
+    dataset: DatasetChoice = "lhcb-upgrade2"
     detector: DetectorTable = DetectorTable()
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
     bins: tuple[float, ...] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)

@@ -49,7 +49,7 @@ from .sensitivity import read_toml
 from .tables import Table, channel_table
 from .toy_detector import THIN_CALL, ChannelDetector, event_uniforms, observed_toys
 from .toys import EVENTS, draw_poisson, stream_word
-from .yields import Dataset, DetectorTable, count_model, generated_events, get_dataset, predict_channel
+from .yields import DatasetChoice, DetectorTable, count_model, generated_events, get_dataset, predict_channel
 
 Array = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]
@@ -95,7 +95,7 @@ class ToysCard(BaseModel):
         Hypothesis(model="heavy-c9-c10"),
         Hypothesis(model="fig1-2.5gev"),
     )
-    dataset: str | Dataset = "lhcb-run12"
+    dataset: DatasetChoice = "lhcb-run12"
     detector: DetectorTable = DetectorTable()
     luminosity: float | None = Field(default=None, gt=0)
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .. import physics
 from ..kinematics.errors import InputError
@@ -62,10 +62,16 @@ class ChannelYield(BaseModel):
     note: str = ""
 
 
+def _for_all(value: Any) -> Any:
+    """One value is meant for all channels."""
+    return value if isinstance(value, Mapping) else {"all": value}
+
+
 class DetectorTable(BaseModel):
     """Table ``detector`` of a card: what each channel's entry in the data set gets.
 
-    Keys are channels, leptons (``mu``, ``e``) or ``all``; the first of these that fits counts.
+    Keys are channels, leptons (``mu``, ``e``) or ``all``; the first of these that fits counts. A single value is for
+    all.
 
     >>> table = DetectorTable(resolution={"e": 0.4})
     >>> get_dataset("lhcb-run12").with_detector(table).channels["B+->K+ee"].resolution
@@ -74,9 +80,10 @@ class DetectorTable(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
-    efficiency: Mapping[str, str] = Field(default_factory=dict)
-    migration: Mapping[str, str] = Field(default_factory=dict)
-    resolution: Mapping[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    efficiency: Annotated[Mapping[str, str], BeforeValidator(_for_all)] = Field(default_factory=dict)
+    migration: Annotated[Mapping[str, str], BeforeValidator(_for_all)] = Field(default_factory=dict)
+    resolution: Annotated[Mapping[str, Annotated[float, Field(ge=0)]], BeforeValidator(_for_all)] = Field(
+        default_factory=dict)
 
     def digests(self) -> list[str]:
         """SHA-256 of every file that is named."""
@@ -171,6 +178,15 @@ class Dataset(BaseModel):
         return self.model_copy(
             update={"luminosity": luminosity, "channels": channels, "precision": precision}
         )
+
+
+def _own(value: Any) -> Any:
+    """A table is a data set of one's own."""
+    return validate(Dataset, value) if isinstance(value, Mapping) else value
+
+
+DatasetChoice = Annotated[str | Dataset, BeforeValidator(_own)]
+"""What cards take: the name of a data set, or a table of one's own."""
 
 
 @lru_cache(maxsize=1)
