@@ -460,9 +460,10 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
                 linestyle="-" if name == COMBINED else "--",
                 label=text,
             )
-            shown = [t for t in result.toys if t.observable == name]
-            if shown:
-                axis.plot([t.luminosity for t in shown], [t.significance for t in shown], "o", color=colour)
+            for counted in (True, False):
+                shown = [t for t in result.toys if t.observable == name and (t.method == "counted") == counted]
+                axis.plot([t.luminosity for t in shown], [t.significance for t in shown], "o", color=colour,
+                          markerfacecolor=colour if counted else "white", markeredgewidth=2)
             top = max(top, float(values.max()))
         axis.axhline(card.target, color="0.5", linewidth=1.2)
         axis.text(result.luminosities[0] * 1.1, card.target * 1.03, rf"${card.target:g}\sigma$", color="0.4")
@@ -475,7 +476,7 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
         title = f"{card.truth.title} (true) against {card.null.title}, yields of {result.dataset}"
         axis.set_title(title, fontsize=14, loc="left")
         axis.legend(
-            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]; points: toys",
+            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]; points: toys (open: their tail continued)",
             loc="upper left",
             frameon=True,
             framealpha=0.9,
