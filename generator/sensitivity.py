@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,15 +17,19 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..kinematics.errors import InputError
-from ..physics.models import validate
-from .ensembles import Data, Expected, Experiment, Hypothesis, make_experiment, minimum
-from .hypotheses import Probability, toy_p_value
-from .yields import get_dataset
+from ..physics.models import Model, validate
+from .ensembles import Data, Expected, Experiment, Family, Hypothesis, Statistic, Systematic, Term, make_experiment
+from .hypotheses import Probability, significance, tail_p_value, toy_p_value
+from .limits import ExpectedLimit, expected_limit
+from .yields import DatasetChoice, DetectorTable, get_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = npt.NDArray[np.float64]
+
+LIMIT_TOYS = 1000
+"""Most toys of each hypothesis at each coupling for a limit."""
 
 COMBINED = "combined"
 """Name of the sum of all observables of a card."""
@@ -38,7 +43,8 @@ class SensitivityCard(BaseModel):
         alternative: family fitted in place of the truth (the truth itself if None): couplings, or m_V, that
             float.
         null: family to be excluded.
-        dataset: data set that gives yields for a luminosity.
+        dataset: data set that gives yields for a luminosity: a name, or a table of one's own.
+        detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
         observables: terms of the likelihood, each on its own and all together.
         bins: edges of q2 (GeV²); above 6 the tail of the J/psi is in LHCb's electron samples, which no yield
             here knows.
@@ -46,8 +52,15 @@ class SensitivityCard(BaseModel):
         curve: first and last luminosity of the asymptotic curve.
         target: significance asked for.
         toys: toys of each hypothesis at each luminosity; none if zero.
+        versus: path of the true model (a mass, a width, a coupling) -> [low, high, points]: the luminosity that is
+            needed as a function of it. Without an ``alternative`` the model fitted moves along.
+        limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
+            counts at the data set's luminosity, see ``limits``.
+        systematics: what nuisance parameters do in the toys, see ``ensembles``.
         theory: whether theory errors enter the angular observables and the rates.
         efficiency_error: of electrons over muons; the data set's if None.
+        normalisation: relative error on all channels of a hadron together.
+        resolution_error: relative error of the q2 resolution.
         seed: of the random numbers.
     """
 
@@ -56,15 +69,21 @@ class SensitivityCard(BaseModel):
     truth: Hypothesis = Hypothesis(model="fig1-2.5gev", label="V, 2.5 GeV")
     null: Hypothesis = Hypothesis(model="heavy-c9", label="C9 = -1.1")
     alternative: Hypothesis | None = None
-    dataset: str = "lhcb-upgrade2"
+    dataset: DatasetChoice = "lhcb-upgrade2"
+    detector: DetectorTable = DetectorTable()
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
     bins: tuple[float, ...] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
     luminosities: tuple[float, ...] = ()
     curve: tuple[float, float] | None = None
     target: float = Field(default=5.0, gt=0)
     toys: int = Field(default=2000, ge=0, le=10_000_000)
+    versus: Mapping[str, tuple[float, float, int]] = Field(default_factory=dict, max_length=1)
+    limit: Mapping[str, float] = Field(default_factory=dict)
+    systematics: Systematic = "measured"
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
+    normalisation: float = Field(default=0.0, ge=0)
+    resolution_error: float = Field(default=0.0, ge=0)
     seed: int = Field(default=1, ge=0, lt=1 << 64)
 
 
@@ -87,9 +106,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 class ToyPoint:
     """Toys at one luminosity: significance of the median toy of the truth against the null.
 
-    ``direct`` is the fraction of toys of the null beyond it; where none or few are, only ``gaussian``
-    (distance of the medians over the standard deviation of the null's toys) means something. ``failures``
-    counts toys with a NaN.
+    Attributes:
+        observable: whose likelihood it is.
+        luminosity: where.
+        asimov: asymptotic significance; where a mass floats this is the local one.
+        median_q: q of the median toy of the truth.
+        direct: fraction of toys of the null beyond it.
+        tail: the same from the toys' tail, see ``hypotheses.tail_p_value``; None if the alternative does not float.
+        gaussian: distance of the medians over the standard deviation of the null's toys.
+        failures: toys with a NaN.
     """
 
     observable: str
@@ -97,14 +122,40 @@ class ToyPoint:
     asimov: float
     median_q: float
     direct: Probability
+    tail: float | None
     gaussian: float
     failures: int
 
     @property
+    def method(self) -> str:
+        """``counted`` where at least 20 toys of the null lie beyond; else ``tail`` or ``gaussian``."""
+        if self.direct.value * self.direct.toys >= 20:
+            return "counted"
+        return "gaussian" if self.tail is None else "tail"
+
+    @property
     def significance(self) -> float:
-        """Direct where at least 20 toys of the null lie beyond, Gaussian otherwise."""
-        enough = self.direct.value * self.direct.toys >= 20
-        return self.direct.significance if enough else self.gaussian
+        """By the method: look-elsewhere included where the alternative floats."""
+        if self.method == "counted":
+            return self.direct.significance
+        return self.gaussian if self.tail is None else float(significance(self.tail))
+
+
+@dataclass(frozen=True, eq=False)
+class Versus:
+    """Along a parameter of the true model: luminosity for the target, and significance at the data set's own.
+
+    Attributes:
+        path: of the parameter.
+        values: of the parameter.
+        required: by observable; infinite where the curve does not reach the target.
+        at_own: significance by observable.
+    """
+
+    path: str
+    values: Array
+    required: Mapping[str, Array]
+    at_own: Mapping[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +170,8 @@ class Sensitivity:
         required: luminosity at which a curve reaches the target; infinite if it does not.
         toys: checks with toys.
         distributions: q of toys of truth and null by (observable, luminosity).
+        versus: along a parameter of the truth, if the card asks.
+        limits: on couplings, if the card asks.
     """
 
     card: SensitivityCard
@@ -128,6 +181,13 @@ class Sensitivity:
     required: Mapping[str, float]
     toys: tuple[ToyPoint, ...]
     distributions: Mapping[tuple[str, float], tuple[Array, Array]]
+    versus: Versus | None = None
+    limits: tuple[ExpectedLimit, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return get_dataset(self.card.dataset).name
 
     @property
     def best(self) -> str:
@@ -168,12 +228,33 @@ class Sensitivity:
                         "median_q": t.median_q,
                         "p_value": t.direct.value,
                         "p_value_error": t.direct.error,
+                        "tail": t.tail,
                         "gaussian": t.gaussian,
+                        "significance": t.significance,
+                        "method": t.method,
                         "toys": t.direct.toys,
                         "failures": t.failures,
                     }
                     for t in self.toys
                 ],
+                "limits": [
+                    {
+                        "path": x.path,
+                        "level": x.level,
+                        "asymptotic": x.asymptotic.value * x.unit,
+                        "toys": None if x.toys is None else x.toys.value * x.unit,
+                    }
+                    for x in self.limits
+                ],
+                "versus": None if self.versus is None else {
+                    "path": self.versus.path,
+                    "values": self.versus.values.tolist(),
+                    "required": {
+                        k: [x if math.isfinite(x) else None for x in v.tolist()]
+                        for k, v in self.versus.required.items()
+                    },
+                    "significance": {k: v.tolist() for k, v in self.versus.at_own.items()},
+                },
             },
             indent=1,
         )
@@ -181,81 +262,68 @@ class Sensitivity:
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """Predictions at the data set's own luminosity; another one is a factor on the counts."""
+    """An experiment, what is true, and the two families that are fitted."""
 
     experiment: Experiment
     truth: Expected
-    alternative: Expected
-    null: Expected
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    alternative: Family
+    null: Family
 
     def at(self, luminosity: float) -> _Question:
         factor = luminosity / self.experiment.dataset.luminosity
-
-        def scaled(e: Expected) -> Expected:
-            return Expected({k: v * factor for k, v in e.counts.items()}, e.mean, e.covariance)
-
         return _Question(
             self.experiment.scaled(luminosity),
-            scaled(self.truth),
-            scaled(self.alternative),
-            scaled(self.null),
-            self.shapes,
+            self.truth.scaled(factor),
+            self.alternative.scaled(factor),
+            self.null.scaled(factor),
         )
 
-    def statistics(self, data: Data) -> dict[str, tuple[Array, Array]]:
-        """-2 ln L of every toy and point of (alternative, null), by observable."""
-        found = {
-            t.name: (
-                self.experiment.statistic(t, data, self.alternative),
-                self.experiment.statistic(t, data, self.null),
-            )
-            for t in self.experiment.terms
-        }
-        if len(found) > 1:
-            both = tuple(np.sum([pair[i] for pair in found.values()], axis=0) for i in (0, 1))
-            found[COMBINED] = (both[0], both[1])
-        return found
+    @property
+    def statistics(self) -> dict[str, Statistic]:
+        """-2 ln L of every toy and point, by observable."""
+        def single(term: Term) -> Statistic:
+            return lambda data, expected, paired=False: self.experiment.statistic(term, data, expected, paired)
+
+        found = {term.name: single(term) for term in self.experiment.terms}
+        return found | ({COMBINED: self.experiment.combined} if len(found) > 1 else {})
 
     def q(self, data: Data) -> dict[str, Array]:
         """-2 ln L(null)/L(alternative), each at its best point, for every toy."""
         return {
-            name: minimum(null, self.shapes[1])[0] - minimum(alternative, self.shapes[0])[0]
-            for name, (alternative, null) in self.statistics(data).items()
+            name: self.null.best(statistic, data)[0] - self.alternative.best(statistic, data)[0]
+            for name, statistic in self.statistics.items()
         }
 
-    def best_null(self) -> int:
+    def nearest_null(self) -> Expected:
         """Point of the null that describes the expectation under the truth best: where its toys are made."""
-        found = self.statistics(self.experiment.asimov(self.truth))
-        name = COMBINED if COMBINED in found else next(iter(found))
-        return int(minimum(found[name][1], self.shapes[1])[1][0])
+        statistic = list(self.statistics.values())[-1]
+        _, values = self.null.best(statistic, self.experiment.asimov(self.truth))
+        paths = zip(self.null.hypothesis.scan, values[0].tolist(), strict=True)
+        one = self.null.hypothesis.model_copy(update={"scan": {path: (v, v, 1) for path, v in paths}})
+        return self.experiment.expect(one.models())
 
 
-def _shape(hypothesis: Hypothesis) -> tuple[int, ...]:
-    return tuple(n for _, _, n in hypothesis.scan.values())
-
-
-def _ask(card: SensitivityCard) -> _Question:
-    if card.truth.scan:
-        raise InputError("truth.scan: the truth is one model; let the alternative float instead")
+def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
+    """The question for every one of some true models; all predictions are made together."""
     experiment = make_experiment(
-        get_dataset(card.dataset),
+        get_dataset(card.dataset).with_detector(card.detector),
         card.bins,
         card.observables,
         theory=card.theory,
         efficiency_error=card.efficiency_error,
+        normalisation=card.normalisation,
+        resolution_error=card.resolution_error,
     )
-    alternative = card.alternative or card.truth
-    models = (card.truth.models(), alternative.models(), card.null.models())
-    together = experiment.expect([m for family in models for m in family])
-    edges = np.cumsum([0, *(len(family) for family in models)])
-    parts = [
-        Expected(
-            {k: v[a:b] for k, v in together.counts.items()}, together.mean[a:b], together.covariance[a:b]
-        )
-        for a, b in itertools.pairwise(edges)
-    ]
-    return _Question(experiment, parts[0], parts[1], parts[2], (_shape(alternative), _shape(card.null)))
+    alternative = () if card.alternative is None else card.alternative.models()
+    families = (tuple(truths), alternative, card.null.models())
+    together = experiment.expect([m for family in families for m in family])
+    edges = np.cumsum([0, *(len(family) for family in families)])
+    true, other, wrong = (together.part(int(a), int(b)) for a, b in itertools.pairwise(edges))
+    null = Family(card.null, experiment, wrong)
+    points = [true.point(i) for i in range(len(truths))]
+    same = [Family(card.truth, experiment, point) for point in points]
+    floating = None if card.alternative is None else Family(card.alternative, experiment, other)
+    return [_Question(experiment, p, floating or f, null) for p, f in zip(points, same, strict=True)]
 
 
 def sensitivity(
@@ -271,29 +339,54 @@ def sensitivity(
     >>> 1 < answer.required["R_K+"] < 1000
     True
     """
-    question = _ask(card)
-    unit, own = question.experiment.dataset.unit, question.experiment.dataset.luminosity
-    low, high = card.curve or (0.003 * own, 10.0 * own)
+    if card.truth.scan:
+        raise InputError("truth.scan: the truth is one model; let the alternative float instead, or use versus")
+    dataset = get_dataset(card.dataset)
+    low, high = card.curve or (0.003 * dataset.luminosity, 10.0 * dataset.luminosity)
     if not 0 < low < high:
-        raise InputError(f"curve = {low:g}, {high:g}: needs 0 < first < last ({unit})")
+        raise InputError(f"curve = {low:g}, {high:g}: needs 0 < first < last ({dataset.unit})")
+    line = card.truth.model_copy(update={"scan": card.versus})
+    along = line.models() if card.versus else ()
+    question, *others = _ask(card, [*card.truth.models(), *along])
     grid = np.geomspace(low, high, 41)
-    curves: dict[str, list[float]] = {}
-    for value in grid:
-        scaled = question.at(float(value))
-        for name, q in scaled.q(scaled.experiment.asimov(scaled.truth)).items():
-            curves.setdefault(name, []).append(math.sqrt(max(float(q[0]), 0.0)))
-    arrays = {name: np.asarray(values) for name, values in curves.items()}
-    required = {name: _reach(grid, values, card.target) for name, values in arrays.items()}
+    curves = _curves(question, grid)
+    required = {name: _reach(grid, values, card.target) for name, values in curves.items()}
+    versus = None
+    if card.versus:
+        each = [_curves(q, grid) for q in others]
+        own = [q.q(q.experiment.asimov(q.truth)) for q in others]
+        versus = Versus(
+            next(iter(card.versus)),
+            line.grid()[:, 0],
+            {name: np.array([_reach(grid, c[name], card.target) for c in each]) for name in curves},
+            {name: np.array([math.sqrt(max(float(q[name][0]), 0.0)) for q in own]) for name in curves},
+        )
+    limits = tuple(
+        expected_limit(
+            question.experiment, card.truth.base(), path, unit, theory=card.theory,
+            toys=min(card.toys, LIMIT_TOYS), seed=card.seed)
+        for path, unit in card.limit.items()
+    )
     points: list[ToyPoint] = []
     distributions: dict[tuple[str, float], tuple[Array, Array]] = {}
     if card.toys:
-        for i, value in enumerate(card.luminosities or (own,)):
+        for i, value in enumerate(card.luminosities or (dataset.luminosity,)):
             for point, both in _toys(question.at(float(value)), card, i, threads):
                 points.append(point)
                 distributions[point.observable, point.luminosity] = both
             if progress:
                 progress(2 * card.toys)
-    return Sensitivity(card, unit, grid, arrays, required, tuple(points), distributions)
+    return Sensitivity(card, dataset.unit, grid, curves, required, tuple(points), distributions, versus, limits)
+
+
+def _curves(question: _Question, grid: Array) -> dict[str, Array]:
+    """Asymptotic significance of every observable along luminosities."""
+    curves: dict[str, list[float]] = {}
+    for value in grid:
+        scaled = question.at(float(value))
+        for name, q in scaled.q(scaled.experiment.asimov(scaled.truth)).items():
+            curves.setdefault(name, []).append(math.sqrt(max(float(q[0]), 0.0)))
+    return {name: np.asarray(values) for name, values in curves.items()}
 
 
 def _reach(luminosity: Array, z: Array, target: float) -> float:
@@ -312,12 +405,14 @@ def _toys(
     question: _Question, card: SensitivityCard, index: int, threads: int | None
 ) -> list[tuple[ToyPoint, tuple[Array, Array]]]:
     experiment = question.experiment
-    null = question.null.point(question.best_null())
+    null = question.nearest_null()
     asimov = question.q(experiment.asimov(question.truth))
+    free = len(card.alternative.scan) if card.alternative is not None else 0
     drawn = []
     for j, expected in enumerate((question.truth, null)):
         data = experiment.draw(
-            expected, seed=card.seed, start=0, stop=card.toys, sample=2 * index + j, threads=threads
+            expected, seed=card.seed, start=0, stop=card.toys, sample=2 * index + j,
+            systematics=card.systematics, threads=threads,
         )
         drawn.append(question.q(data))
     found = []
@@ -335,6 +430,7 @@ def _toys(
                     math.sqrt(max(float(asimov[name][0]), 0.0)),
                     median,
                     toy_p_value(wrong, median),
+                    tail_p_value(wrong, median, free) if free else None,
                     gaussian,
                     failures,
                 ),
@@ -364,9 +460,10 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
                 linestyle="-" if name == COMBINED else "--",
                 label=text,
             )
-            shown = [t for t in result.toys if t.observable == name]
-            if shown:
-                axis.plot([t.luminosity for t in shown], [t.significance for t in shown], "o", color=colour)
+            for counted in (True, False):
+                shown = [t for t in result.toys if t.observable == name and (t.method == "counted") == counted]
+                axis.plot([t.luminosity for t in shown], [t.significance for t in shown], "o", color=colour,
+                          markerfacecolor=colour if counted else "white", markeredgewidth=2)
             top = max(top, float(values.max()))
         axis.axhline(card.target, color="0.5", linewidth=1.2)
         axis.text(result.luminosities[0] * 1.1, card.target * 1.03, rf"${card.target:g}\sigma$", color="0.4")
@@ -376,10 +473,10 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
         unit = result.unit.replace("^-1", r"$^{-1}$")
         axis.set_xlabel(f"Luminosity [{unit}]")
         axis.set_ylabel("Median significance")
-        title = f"{card.truth.title} (true) against {card.null.title}, yields of {card.dataset}"
+        title = f"{card.truth.title} (true) against {card.null.title}, yields of {result.dataset}"
         axis.set_title(title, fontsize=14, loc="left")
         axis.legend(
-            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]; points: toys",
+            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]; points: toys (open: their tail continued)",
             loc="upper left",
             frameon=True,
             framealpha=0.9,
@@ -441,7 +538,86 @@ def summary_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
     """Rows of the table: observable, luminosity for the target, then the toys' checks."""
     rows = []
     for name, reach in result.required.items():
-        text = f"{reach:.3g}" if math.isfinite(reach) else f"> {result.luminosities[-1]:.3g}"
         toys = [t for t in result.toys if t.observable == name]
-        rows.append([name, text, *(f"{t.asimov:.2f} / {t.significance:.2f}" for t in toys)])
+        cells = [f"{t.asimov:.2f} / {t.significance:.2f} {_MARKS[t.method]}".rstrip() for t in toys]
+        rows.append([name, _luminosity(reach, result), *cells])
     return rows
+
+
+_MARKS: Mapping[str, str] = MappingProxyType({"counted": "", "gaussian": "g", "tail": "t"})
+
+
+def marks(result: Sensitivity) -> str:
+    """What the marks of the table mean, if it has any."""
+    words = {
+        "gaussian": "g: too few toys beyond, Gaussian with the toys' width",
+        "tail": "t: too few toys beyond, their tail continued",
+    }
+    used = [words[m] for m in words if any(t.method == m for t in result.toys)]
+    if result.card.alternative is not None and result.card.alternative.scan:
+        used.append("the alternative floats: Asimov is local, toys are global (look-elsewhere included)")
+    return "; ".join(used)
+
+
+def _luminosity(value: float, result: Sensitivity) -> str:
+    low, high = result.luminosities[0], result.luminosities[-1]
+    if not math.isfinite(value):
+        return f"> {high:.3g}"
+    return f"< {low:.3g}" if value <= low else f"{value:.3g}"
+
+
+def versus_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
+    """Rows of the second table: value of the parameter, luminosity for the target of each observable."""
+    assert result.versus is not None
+    return [
+        [f"{value:.4g}", *(_luminosity(float(v[i]), result) for v in result.versus.required.values())]
+        for i, value in enumerate(result.versus.values)
+    ]
+
+
+def draw_versus(result: Sensitivity) -> Figure:
+    """Luminosity for the target along a parameter of the truth, and significance at the data set's luminosity."""
+    from .plots import PALETTE, house_style
+
+    assert result.versus is not None
+    versus, unit = result.versus, result.unit.replace("^-1", r"$^{-1}$")
+    own = get_dataset(result.card.dataset).luminosity
+    name = _PARAMETERS.get(versus.path.rpartition(".")[2], versus.path.replace("_", r"\_"))
+    with house_style() as plt:
+        figure, axes = plt.subplots(2, 1, figsize=(9.0, 10.0), sharex=True)
+        for i, key in enumerate(versus.required):
+            style = {
+                "color": PALETTE[i % len(PALETTE)],
+                "linewidth": 3 if key == COMBINED else 2,
+                "linestyle": "-" if key == COMBINED else "--",
+                "label": _label(key),
+            }
+            required = versus.required[key]
+            axes[0].plot(versus.values, np.where(np.isfinite(required), required, np.nan), **style)
+            axes[1].plot(versus.values, versus.at_own[key], **style)
+        axes[0].set_yscale("log")
+        axes[0].set_ylim(result.luminosities[0], result.luminosities[-1])
+        axes[0].set_ylabel(rf"Luminosity for ${result.card.target:g}\sigma$ [{unit}]")
+        axes[1].axhline(result.card.target, color="0.5", linewidth=1.2)
+        axes[1].set_yscale("log")
+        axes[1].set_ylim(0.1 * result.card.target, None)
+        axes[1].set_ylabel(f"Median significance at {own:g} {unit}")
+        axes[1].set_xlabel(name)
+        axes[1].set_xlim(versus.values[0], versus.values[-1])
+        axes[0].set_title(
+            f"{result.card.truth.title} (true) against {result.card.null.title}, yields of {result.dataset}",
+            fontsize=14, loc="left")
+        axes[0].legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+    return figure  # type: ignore[no-any-return]
+
+
+_PARAMETERS: Mapping[str, str] = MappingProxyType({
+    "mass": r"$m_V$ [GeV]",
+    "width": r"$\Gamma_V$ [GeV]",
+    "g_bs": "$g_{bs}$",
+    "g_mu_v": r"$g_{\mu V}$",
+    "g_mu_a": r"$g_{\mu A}$",
+    "C9_mu": r"$C_9^\mu$",
+    "C10_mu": r"$C_{10}^\mu$",
+})
+"""Labels of parameters."""

@@ -14,6 +14,7 @@ from ..physics.observables import curve, get_observable
 from .ensembles import parse_term
 from .plots import PALETTE, Q2_LABEL, house_style
 from .toy_runs import ToysCard, hadron_word
+from .yields import get_dataset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,8 @@ def draw_bands(card: ToysCard, columns: Columns) -> Figure:
             low, high = np.nanquantile(values, [0.02, 0.98])
             axis.set_ylim(low - 0.15 * (high - low), high + 0.9 * (high - low))
             axis.legend(loc="upper right", fontsize=11, ncols=2)
-        axes[0][0].set_title(f"{len(columns['toy']):,} toys of {card.dataset}", fontsize=14, loc="left")
+        title = f"{len(columns['toy']):,} toys of {get_dataset(card.dataset).name}"
+        axes[0][0].set_title(title, fontsize=14, loc="left")
     return figure  # type: ignore[no-any-return]
 
 
@@ -239,13 +241,12 @@ def draw_tests(card: ToysCard, columns: Columns) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
+def figure_words(card: ToysCard) -> list[str]:
+    """Last parts of the names of the figures of a run, in their order."""
+    return [*(["bands", "pulls"] if estimated(card) else []), *(["tests"] if len(card.hypotheses) > 1 else [])]
+
+
 def figures(card: ToysCard, columns: Columns) -> Sequence[tuple[str, Figure]]:
     """All figures of a run of toys, with the last part of their names."""
-    made = (
-        [("bands", draw_bands(card, columns)), ("pulls", draw_pulls(card, columns))]
-        if estimated(card)
-        else []
-    )
-    if len(card.hypotheses) > 1:
-        made.append(("tests", draw_tests(card, columns)))
-    return made
+    draw = {"bands": draw_bands, "pulls": draw_pulls, "tests": draw_tests}
+    return [(word, draw[word](card, columns)) for word in figure_words(card)]

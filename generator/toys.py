@@ -26,7 +26,7 @@ from .rng import philox, uniform
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-COUNTS, AUXILIARY, TRUTH, MOMENTS, EVENTS, FITS = 0, 1, 2, 3, 4, 5
+COUNTS, AUXILIARY, TRUTH, MOMENTS, EVENTS, SHIFTS = range(6)
 """What a stream of random numbers of a toy is for."""
 
 MAXIMUM_SAMPLE = 1 << 20

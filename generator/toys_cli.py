@@ -65,12 +65,13 @@ def toys_command(
         return
     from .console import note, progress_bar, show_table
     from .toy_files import read_toys, run_toys
-    from .toy_plots import estimated, figures, pull_table
+    from .toy_plots import estimated, figure_words, figures, pull_table
     from .writers import check_target
 
     drawn = [Path(path) for path in figure or []]
     for path in drawn:
-        check_target(path, overwrite=True)
+        for word in figure_words(chosen):
+            check_target(path.with_name(f"{path.stem}-{word}{path.suffix}"), overwrite=overwrite)
     with progress_bar("toys", chosen.toys) as progress:
         report = run_toys(chosen, output, overwrite=overwrite, threads=threads, progress=progress)
     columns, _ = read_toys(report.path)
@@ -159,6 +160,20 @@ def sensitivity_command(
     luminosity: Annotated[
         list[float] | None, typer.Option("--luminosity", help="Where toys are made; repeat for several.")
     ] = None,
+    versus: Annotated[
+        str | None,
+        typer.Option(
+            "--versus", metavar="PATH,LOW,HIGH,N",
+            help="Vary a mass, width or coupling of the true model: light_vectors.0.mass,1.5,3,16.",
+        ),
+    ] = None,
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            "--limit", metavar="PATH=UNIT",
+            help="Expected CL_s limit on a coupling of the true model from the counts: light_vectors.0.g_bs=-1e-8.",
+        ),
+    ] = None,
     seed: SeedOption = None,
     figure: FigureOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -177,9 +192,12 @@ def sensitivity_command(
         SensitivityCard,
         draw_sensitivity,
         draw_statistics,
+        draw_versus,
+        marks,
         read_toml,
         sensitivity,
         summary_rows,
+        versus_rows,
     )
     from .writers import check_target
 
@@ -196,10 +214,15 @@ def sensitivity_command(
     ):
         if given is not None:
             data[key] = given
+    if versus is not None:
+        data["versus"] = _versus(versus)
+    if limit is not None:
+        data["limit"] = _limit(limit)
     chosen = validate(SensitivityCard, data)
     drawn = [Path(path) for path in figure or []]
     for path in drawn:
-        check_target(path, overwrite=overwrite)
+        for word in ("", *(["-statistics"] if chosen.toys else []), *(["-versus"] if chosen.versus else [])):
+            check_target(path.with_name(f"{path.stem}{word}{path.suffix}"), overwrite=overwrite)
     with waiting("asymptotic curves and toys"):
         result = sensitivity(chosen, threads=threads)
     if as_json:
@@ -212,11 +235,18 @@ def sensitivity_command(
             *(f"Asimov / toys at {value:g}" for value in where),
         ]
         show_table(
-            f"{chosen.truth.title} (true) against {chosen.null.title}, {chosen.dataset}",
+            f"{chosen.truth.title} (true) against {chosen.null.title}, {result.dataset}",
             header,
             summary_rows(result),
         )
+        if result.versus is not None:
+            title = f"{chosen.target:g} sigma at [{result.unit}]"
+            show_table(title, [result.versus.path, *result.versus.required], versus_rows(result))
+        if remark := marks(result):
+            print(f"({remark})")
         print(result.answer())
+        for found in result.limits:
+            print(found.sentence())
     if drawn:
         save_figure(draw_sensitivity(result), drawn, overwrite=overwrite)
         names = list(map(str, drawn))
@@ -224,8 +254,31 @@ def sensitivity_command(
             others = [path.with_name(f"{path.stem}-statistics{path.suffix}") for path in drawn]
             save_figure(draw_statistics(result, result.toys[-1].luminosity), others, overwrite=overwrite)
             names += map(str, others)
+        if result.versus is not None:
+            others = [path.with_name(f"{path.stem}-versus{path.suffix}") for path in drawn]
+            save_figure(draw_versus(result), others, overwrite=overwrite)
+            names += map(str, others)
         if not as_json:
             print(f"figure: {', '.join(names)}")
+
+
+def _versus(text: str) -> dict[str, tuple[float, float, int]]:
+    """Path and range of PATH,LOW,HIGH,N."""
+    path, *numbers = text.split(",")
+    try:
+        low, high, n = numbers
+        return {path.strip(): (float(low), float(high), int(n))}
+    except ValueError:
+        raise InputError(f"versus = {text!r}: write PATH,LOW,HIGH,N, as light_vectors.0.mass,1.5,3,16") from None
+
+
+def _limit(text: str) -> dict[str, float]:
+    """Path and unit of PATH=UNIT."""
+    path, _, unit = text.partition("=")
+    try:
+        return {path.strip(): float(unit)}
+    except ValueError:
+        raise InputError(f"limit = {text!r}: write PATH=UNIT, as light_vectors.0.g_bs=-1e-8") from None
 
 
 def list_datasets() -> None:

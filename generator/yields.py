@@ -14,13 +14,12 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
-from scipy import special
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .. import physics
 from ..kinematics.errors import InputError
@@ -28,12 +27,27 @@ from ..physics.angular import angular_coefficients, breakpoints, decay_rate, eve
 from ..physics.channels import Channel, get_channel
 from ..physics.models import Model, apply_settings, get_model, nearest, validate
 from .counts import CountModel, monomials, probe_points, quadratic
+from .efficiency_files import digest
+from .moments import expected_moments
+from .toy_detector import ChannelDetector, channel_detector
 
 Array = npt.NDArray[np.float64]
 
 
 class ChannelYield(BaseModel):
-    """What a data set holds of one channel; ``background`` counts in the same window, flat in q2."""
+    """What a data set holds of one channel; ``background`` counts in the same window, flat in q2.
+
+    Attributes:
+        expected: ``yield``: signal of the Standard Model that is found in the window.
+        q2: the window, in reconstructed q2 (GeV²).
+        background: None: what the precision of the data set asks for.
+        resolution: Gaussian width of the reconstructed q2 (GeV²).
+        efficiency: file of a map of q2 and the angles (or a number); only its shape matters, as the yield is given.
+        migration: file of events with q2 and q2_reco, in place of a resolution.
+        kind: what the yield is.
+        source: where it is from.
+        note: how it was made.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
@@ -41,15 +55,43 @@ class ChannelYield(BaseModel):
     q2: tuple[float, float]
     background: float | None = Field(default=None, ge=0)
     resolution: float = Field(default=0.0, ge=0)
+    efficiency: str = ""
+    migration: str = ""
     kind: Literal["published", "projected", "scaled", "effective", "assumed"] = "assumed"
     source: str = ""
     note: str = ""
 
 
+def _for_all(value: Any) -> Any:
+    """One value is meant for all channels."""
+    return value if isinstance(value, Mapping) else {"all": value}
+
+
+class DetectorTable(BaseModel):
+    """Table ``detector`` of a card: what each channel's entry in the data set gets.
+
+    Keys are channels, leptons (``mu``, ``e``) or ``all``; the first of these that fits counts. A single value is for
+    all.
+
+    >>> table = DetectorTable(resolution={"e": 0.4})
+    >>> get_dataset("lhcb-run12").with_detector(table).channels["B+->K+ee"].resolution
+    0.4
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+
+    efficiency: Annotated[Mapping[str, str], BeforeValidator(_for_all)] = Field(default_factory=dict)
+    migration: Annotated[Mapping[str, str], BeforeValidator(_for_all)] = Field(default_factory=dict)
+    resolution: Annotated[Mapping[str, Annotated[float, Field(ge=0)]], BeforeValidator(_for_all)] = Field(
+        default_factory=dict)
+
+    def digests(self) -> list[str]:
+        """SHA-256 of every file that is named."""
+        return [digest(file) for table in (self.efficiency, self.migration) for file in table.values()]
+
+
 class Dataset(BaseModel):
     """A data set: luminosity, yields of the Standard Model, precision on R and efficiency error of e over μ.
-
-    ``resolution`` of a channel is the Gaussian width of the reconstructed q2 (GeV²).
 
     >>> get_dataset("lhcb-run12").luminosity
     9.0
@@ -57,13 +99,46 @@ class Dataset(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str
+    name: str = "own"
     description: str = ""
     luminosity: float = Field(gt=0)
     unit: str = "fb^-1"
     efficiency_error: float = Field(default=0.0, ge=0)
-    precision: Mapping[str, float] = MappingProxyType({})
-    channels: Mapping[str, ChannelYield]
+    precision: Mapping[str, float] = Field(default_factory=dict)
+    channels: Mapping[str, ChannelYield] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Dataset:
+        """Refuse channels and windows that do not exist."""
+        for name, entry in self.channels.items():
+            low, high = get_channel(name).q2_limits()
+            start, stop = entry.q2
+            if not low <= start < stop <= high:
+                raise InputError(
+                    f"channels.{name}.q2 = {start:g}, {stop:g}: needs {low:.4g} <= low < high <= {high:.5g} GeV^2")
+        return self
+
+    def detector(self, name: str) -> ChannelDetector:
+        """What the detector does to the events of a channel."""
+        entry = self.channel(name)
+        return channel_detector(get_channel(name), entry.efficiency, entry.migration, entry.resolution)
+
+    def with_detector(self, detector: DetectorTable) -> Dataset:
+        """The same behind another detector; what it does not name stays."""
+        changes: dict[str, dict[str, Any]] = {name: {} for name in self.channels}
+        for field_name, table in detector:
+            for key in table:
+                if key not in ("all", "mu", "e", *self.channels):
+                    raise InputError(
+                        f"detector.{field_name}.{key}: no such channel or lepton here; "
+                        f"{nearest(key, ['all', 'mu', 'e', *self.channels])}")
+            for name in self.channels:
+                for key in (name, str(get_channel(name).lepton), "all"):
+                    if key in table:
+                        changes[name][field_name] = table[key]
+                        break
+        return self.model_copy(update={"channels": {
+            name: entry.model_copy(update=changes[name]) for name, entry in self.channels.items()}})
 
     def channel(self, name: str) -> ChannelYield:
         """Entry of one channel; InputError if the data set lacks it."""
@@ -105,6 +180,15 @@ class Dataset(BaseModel):
         )
 
 
+def _own(value: Any) -> Any:
+    """A table is a data set of one's own."""
+    return validate(Dataset, value) if isinstance(value, Mapping) else value
+
+
+DatasetChoice = Annotated[str | Dataset, BeforeValidator(_own)]
+"""What cards take: the name of a data set, or a table of one's own."""
+
+
 @lru_cache(maxsize=1)
 def _presets() -> Mapping[str, Dataset]:
     file = Path(physics.__file__).parent / "datasets.yml"
@@ -123,8 +207,10 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(_presets())
 
 
-def get_dataset(name: str) -> Dataset:
-    """Data set by name; InputError with the nearest names for one that does not exist."""
+def get_dataset(name: str | Dataset) -> Dataset:
+    """Data set by name, or the data set itself; InputError with the nearest names for one that does not exist."""
+    if isinstance(name, Dataset):
+        return name
     found = _presets().get(name)
     if found is None:
         raise InputError(f"dataset = {name!r}: no such data set; {nearest(name, dataset_names())}")
@@ -172,34 +258,27 @@ class Response:
 
 
 def response(
-    channel: Channel, models: Sequence[Model], bins: Sequence[tuple[float, float]], resolution: float = 0.0
+    channel: Channel,
+    models: Sequence[Model],
+    bins: Sequence[tuple[float, float]],
+    detector: ChannelDetector | None = None,
 ) -> Response:
-    r"""Response of a channel: sharp bins, or q2 smeared with a Gaussian of width ``resolution`` (GeV²).
+    """Response of a channel: sharp bins, or q2 as the detector reconstructs it, integrated over the true q2.
 
-    The probability for true q2 to end in [a, b] is :math:`\Phi((b-q^2)/\sigma)-\Phi((a-q^2)/\sigma)`,
-    integrated exactly over each node; no migration matrix of finite bins is needed.
+    The efficiency map is not in it: what it keeps depends on the angles.
     """
     low, high = channel.q2_limits()
+    seen = detector or ChannelDetector(channel)
     edges = np.unique(np.ravel(bins))
-    reach = 6.0 * resolution
-    start, stop = max(low, float(edges[0]) - reach), min(high, float(edges[-1]) + reach)
+    start, stop = seen.range(float(edges[0]), float(edges[-1]))
     if not start < stop:
         raise InputError(
             f"bins {edges[0]:g} to {edges[-1]:g} GeV^2: outside the phase space of {channel.name}, "
             f"{low:.4g} to {high:.5g} GeV^2"
         )
-    points = [breakpoints(channel, list(models)), edges]
-    if resolution > 0:
-        points += [edges + k * resolution for k in (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0)]
-    nodes, weights = quadrature(np.unique(np.concatenate(points)), start, stop)
-    rows = []
-    for a, b in bins:
-        if resolution > 0:
-            share = special.ndtr((b - nodes) / resolution) - special.ndtr((a - nodes) / resolution)
-        else:
-            share = ((nodes > a) & (nodes < b)).astype(float)
-        rows.append(weights * share)
-    return Response(nodes, np.stack(rows))
+    nodes, weights = quadrature(
+        np.unique(np.concatenate([breakpoints(channel, list(models)), seen.breakpoints(edges)])), start, stop)
+    return Response(nodes, np.stack([weights * seen.probability(nodes, a, b) for a, b in bins]))
 
 
 def _coefficients(channel: Channel, models: Sequence[Model], nodes: Array) -> Array:
@@ -214,10 +293,7 @@ def _coefficients(channel: Channel, models: Sequence[Model], nodes: Array) -> Ar
 
 
 def integrated_coefficients(
-    channel: Channel | str,
-    models: Sequence[Model],
-    bins: Sequence[tuple[float, float]],
-    resolution: float = 0.0,
+    channel: Channel | str, models: Sequence[Model], bins: Sequence[tuple[float, float]]
 ) -> Array:
     """Coefficients of the density of events integrated over bins: (n_models, n_bins, n_coefficients), in GeV.
 
@@ -227,29 +303,89 @@ def integrated_coefficients(
     (1, 1, 3)
     """
     one = get_channel(channel) if isinstance(channel, str) else channel
-    found = response(one, models, bins, resolution)
-    j = _coefficients(one, models, found.nodes)
-    out = np.zeros((len(models), len(bins), j.shape[0]))
-    for b, row in enumerate(found.weights):
+    found = response(one, models, bins)
+    return _integrate(_coefficients(one, models, found.nodes), found.weights)
+
+
+def _integrate(j: Array, weights: Array) -> Array:
+    """Integrals over bins, (n_models, n_bins, n_coefficients), of values at nodes (n_coefficients, n_models, n_q2)."""
+    out = np.zeros((j.shape[1], len(weights), j.shape[0]))
+    for b, row in enumerate(weights):
         used = np.nonzero(row)[0]
         out[:, b, :] = np.sum(j[:, :, used] * row[used], axis=-1).T
     return out
 
 
-@lru_cache(maxsize=256)
-def _norm(channel: str, low: float, high: float) -> float:
-    """Rate of the Standard Model in a window (GeV), both flavours."""
-    one = get_channel(channel)
-    return float(decay_rate(integrated_coefficients(one, [get_model("sm")], [(low, high)])[0, 0]))
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of models for the bins of one channel.
+
+    Attributes:
+        counts: signal that is found, (n_models, n_bins).
+        mean: mean angular functions of one event, weighted with 1/ε, (n_models, n_bins, 12); empty if not asked for.
+        covariance: of the same, (n_models, n_bins, 12, 12).
+    """
+
+    counts: Array
+    mean: Array
+    covariance: Array
 
 
-def expected_coefficients(
-    models: Sequence[Model], dataset: Dataset, channel: str, bins: Sequence[tuple[float, float]]
-) -> Array:
-    """Like ``integrated_coefficients``, in events of the data set: their rate is the expected signal."""
+def predict_channel(
+    models: Sequence[Model],
+    dataset: Dataset,
+    channel: str,
+    bins: Sequence[tuple[float, float]],
+    *,
+    moments: bool = False,
+) -> Predicted:
+    """Expected signal, and angular moments, of every model behind the data set's detector.
+
+    >>> found = predict_channel([get_model("sm")], get_dataset("lhcb-run12"), "B+->K+mumu", [(1.1, 6.0)])
+    >>> round(float(found.counts[0, 0]), 6)
+    3850.0
+    """
+    entry, one, detector = dataset.channel(channel), get_channel(channel), dataset.detector(channel)
+    scale = entry.expected / _window_rate(channel, entry)
+    found = response(one, models, bins, detector)
+    j = _coefficients(one, models, found.nodes)
+    integrals = _integrate(j, found.weights)
+    mean, covariance = np.zeros((len(models), 0, 12)), np.zeros((len(models), 0, 12, 12))
+    if moments:
+        mean, covariance = expected_moments(integrals)
+    if detector.efficiency is None:
+        return Predicted(scale * decay_rate(np.moveaxis(integrals, -1, 0)), mean, covariance)
+    kept = np.sum(j * detector.rates(found.nodes)[:, None, :], axis=0)
+    if moments:
+        mean, covariance = detector.moments(j, found.nodes, found.weights)
+    return Predicted(scale * kept @ found.weights.T, mean, covariance)
+
+
+def generated_events(model: Model, dataset: Dataset, channel: str, low: float, high: float) -> float:
+    """Expected number of events between two true q2, before the detector."""
     entry = dataset.channel(channel)
-    scale = entry.expected / _norm(channel, *entry.q2)
-    return scale * integrated_coefficients(channel, models, bins, entry.resolution)
+    rate = decay_rate(integrated_coefficients(channel, [model], [(low, high)])[0, 0])
+    return float(entry.expected / _window_rate(channel, entry) * rate)
+
+
+def _window_rate(channel: str, entry: ChannelYield) -> float:
+    """Rate of the Standard Model that is found in the window of a data set (GeV), both flavours."""
+    return _found_rate(channel, entry.q2, entry.efficiency, entry.migration, entry.resolution)
+
+
+@lru_cache(maxsize=256)
+def _found_rate(
+    channel: str, window: tuple[float, float], efficiency: str, migration: str, resolution: float
+) -> float:
+    one = get_channel(channel)
+    detector = channel_detector(one, efficiency, migration, resolution)
+    found = response(one, [get_model("sm")], [window], detector)
+    j = _coefficients(one, [get_model("sm")], found.nodes)[:, 0]
+    rate = decay_rate(j) if detector.efficiency is None else np.sum(j * detector.rates(found.nodes), axis=0)
+    total = float(rate @ found.weights[0])
+    if not total > 0:
+        raise InputError(f"{channel}: the detector finds nothing in q2 = {window[0]:g} to {window[1]:g} GeV^2")
+    return total
 
 
 def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bin]) -> tuple[Array, Array]:
@@ -264,8 +400,7 @@ def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bi
     for name in dict.fromkeys(b.channel for b in bins):
         columns = [i for i, b in enumerate(bins) if b.channel == name]
         windows = [(bins[i].low, bins[i].high) for i in columns]
-        j = expected_coefficients(models, dataset, name, windows)
-        signal[:, columns] = decay_rate(np.moveaxis(j, -1, 0))
+        signal[:, columns] = predict_channel(models, dataset, name, windows).counts
         entry = dataset.channel(name)
         density = dataset.background(name) / (entry.q2[1] - entry.q2[0])
         background[columns] = [density * (high - low) for low, high in windows]
@@ -383,7 +518,10 @@ def nuisances(dataset: Dataset, bins: Sequence[Bin], systematics: Systematics) -
             sm = [get_model("sm")]
             before, _ = expected_counts(sm, dataset, bins)
             after, _ = expected_counts(sm, dataset.model_copy(update={"channels": wide}), bins)
-            rows.append(np.log(after[0] / before[0]))
+            # the norm is that of the nominal resolution: what leaves the window is lost
+            lost = _window_rate(name, wide[name]) / _window_rate(name, dataset.channels[name])
+            of_channel = np.array([b.channel == name for b in bins])
+            rows.append(np.where(of_channel, np.log(after[0] / before[0] * lost), 0.0))
     return Nuisances(tuple(names), np.stack(rows) if rows else np.zeros((0, len(bins))))
 
 

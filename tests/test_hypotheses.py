@@ -21,6 +21,7 @@ from darkpenguin.generator.hypotheses import (
     profile_ratio,
     scan_maximum,
     significance,
+    tail_p_value,
     toy_p_value,
     upcrossings,
     upper_limit,
@@ -251,3 +252,18 @@ def test_refusals():
     two = CountModel(np.ones((1, 6)), ("a", "b"))
     with pytest.raises(InputError, match="needs one"):
         bounded_ratio(two, np.ones((1, 1)), None, 0.0, 0.0, 1.0)
+
+
+def test_tail_of_a_chi_square_and_of_a_scan():
+    """Continued from 20,000 toys to where only a formula reaches; a Gaussian of the toys' width would not do."""
+    rng = np.random.default_rng(8)
+    for free in (1, 2, 3):
+        q = rng.chisquare(free, 20_000)
+        exact = stats.chi2.sf(30.0, free)
+        assert tail_p_value(q, 30.0, free) == pytest.approx(exact, rel=0.5)
+        assert stats.norm.sf((30.0 - np.median(q)) / q.std()) < 0.1 * exact
+        assert tail_p_value(q, 1.0, free) == np.mean(q >= 1.0)
+    # the maximum of ten independent scans of a mass: ten times the tail of one
+    q = rng.chisquare(1, (20_000, 10)).max(axis=1)
+    assert tail_p_value(q, 30.0, 1) == pytest.approx(10 * stats.chi2.sf(30.0, 1), rel=0.5)
+    assert tail_p_value([np.nan] * 5 + [0.0] * 5, 30.0, 1) == 0.5

@@ -11,11 +11,14 @@ from darkpenguin.generator.sensitivity import (
     SensitivityCard,
     draw_sensitivity,
     draw_statistics,
+    draw_versus,
+    marks,
     read_sensitivity_card,
     sensitivity,
     summary_rows,
+    versus_rows,
 )
-from darkpenguin.generator.yields import expected_counts, get_dataset, make_bins
+from darkpenguin.generator.yields import DetectorTable, expected_counts, get_dataset, make_bins
 from darkpenguin.kinematics.errors import InputError
 from darkpenguin.physics.models import get_model
 
@@ -106,6 +109,57 @@ def test_a_floating_mass_finds_the_injected_vector_and_pays_for_looking():
     assert point.asimov > 1.0
     assert point.direct.value > 0
     assert point.significance < point.asimov - 0.2
+
+
+def test_a_floating_alternative_is_judged_by_its_tail_not_by_a_gaussian():
+    """V with a free coupling against SM: nested, so the toys' significance is that of a chi-square of one."""
+    card = SensitivityCard(
+        truth=Hypothesis(model="fig1-2.5gev"), null=Hypothesis(model="sm"),
+        alternative=Hypothesis(model="fig1-2.5gev", scan={"light_vectors.0.g_bs": (-4e-8, 4e-8, 9)}),
+        observables=("R_K+",), toys=1500, dataset="lhcb-run12", luminosities=(9.0,),
+    )
+    result = sensitivity(card)
+    point = result.toys[0]
+    assert point.method == "tail"
+    assert point.significance == pytest.approx(point.asimov - 0.15, abs=0.2)   # one-sided of a two-sided test
+    assert abs(point.gaussian - point.asimov) > 2.0
+    assert "look-elsewhere" in marks(result)
+    assert summary_rows(result)[0][2].endswith("t")
+
+
+def test_versus_a_mass_of_the_truth(tmp_path):
+    card = SensitivityCard(
+        observables=("R_K+", "R_K*0"), toys=0, versus={"light_vectors.0.mass": (2.3, 2.7, 3)})
+    result = sensitivity(card)
+    assert result.versus.values.tolist() == [2.3, 2.5, 2.7]
+    for name, values in result.versus.required.items():
+        assert values[1] == pytest.approx(result.required[name])   # the truth itself
+        assert values[0] < 0.2 * values[1]
+    own = np.interp(300.0, result.luminosities, result.curves["R_K+"])
+    assert result.versus.at_own["R_K+"][1] == pytest.approx(own, rel=1e-2)
+    assert len(versus_rows(result)) == 3
+    assert json.loads(result.to_json())["versus"]["path"] == "light_vectors.0.mass"
+    from darkpenguin.generator.plots import save_figure
+
+    save_figure(draw_versus(result), [tmp_path / "v.png"])
+    with pytest.raises(InputError, match="at most 1"):
+        read_card(tmp_path, 'versus = { "light_vectors.0.mass" = [1, 2, 2], "light_vectors.0.width" = [1, 2, 2] }')
+
+
+def read_card(folder, text):
+    (folder / "card.toml").write_text(text)
+    return read_sensitivity_card(folder / "card.toml")
+
+
+def test_a_detector_costs_sensitivity():
+    """A narrow V in the window bends R up and down about its mass; a poor resolution averages that out."""
+    narrow = ("light_vectors.0.mass=1.9", "light_vectors.0.relative_width=0.02", "light_vectors.0.g_bs=-2e-9")
+    truth = Hypothesis(model="fig1-2.5gev", settings=narrow)
+    fine = tuple(np.linspace(1.1, 6.0, 15).tolist())
+    base = {"observables": ("R_K+",), "toys": 0, "truth": truth, "null": Hypothesis(model="sm"), "bins": fine}
+    sharp = sensitivity(SensitivityCard(**base))
+    smeared = sensitivity(SensitivityCard(**base, detector=DetectorTable(resolution={"e": 0.6, "mu": 0.6})))
+    assert smeared.required["R_K+"] > 1.1 * sharp.required["R_K+"]
 
 
 def test_identical_hypotheses_are_never_separated():

@@ -25,6 +25,8 @@ model = "heavy-c9"
 def invoke(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "card.toml").write_text(CARD)
+    (tmp_path / "own.toml").write_text('dataset = { luminosit = 1.0, channels = {} }')
+    (tmp_path / "detector.toml").write_text("detector = { resolution = -1 }")
     return lambda *words: CliRunner().invoke(app, list(words))
 
 
@@ -72,6 +74,12 @@ def test_sensitivity_command_answers(invoke, tmp_path):
     result = invoke("sensitivity", "--toys", "0", "--observable", "R_K+", "--json")
     assert json.loads(result.output)["required"]["R_K+"] > 10
     assert "arXiv:1808.08865" in invoke("sensitivity", "--list").output
+    result = invoke(
+        "sensitivity", "--toys", "0", "--observable", "R_K+", "--versus", "light_vectors.0.mass,2.4,2.6,2",
+        "--limit", "light_vectors.0.g_bs=-1e-8", "--figure", "w.png")
+    assert "light_vectors.0.mass" in result.output
+    assert "expected at 95 % CL: light_vectors.0.g_bs > -" in result.output
+    assert (tmp_path / "w-versus.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,11 @@ def test_sensitivity_command_answers(invoke, tmp_path):
         (["sensitivity", "--dataset", "lhcb"], "no such data set"),
         (["sensitivity", "--observable", "R_K"], "did you mean"),
         (["sensitivity", "--luminosity", "-3", "--toys", "3"], "luminosity"),
+        (["sensitivity", "--versus", "mass,3"], "write PATH,LOW,HIGH,N"),
+        (["sensitivity", "--versus", "light_vectors.0.mas,1,2,3"], "did you mean mass"),
+        (["sensitivity", "--limit", "light_vectors.0.g_bs"], "write PATH=UNIT"),
+        (["toys", "own.toml"], "luminosit: no such key; did you mean luminosity"),
+        (["toys", "detector.toml"], "detector.resolution.all = -1"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_two(invoke, words, message):
