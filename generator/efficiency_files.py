@@ -42,10 +42,11 @@ def read_map(source: str | float | os.PathLike[str]) -> EfficiencyMap:
         [0.5]
     """
     try:
-        return ConstantMap(float(source))  # type: ignore[arg-type]
+        constant = float(source)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        pass
-    text = str(source)
+        text = str(source)
+    else:
+        return ConstantMap(constant)
     path, name = (Path(text), "") if Path(text).is_file() else _split(text)
     if not path.is_file():
         raise InputError(f"efficiency = {text!r}: there is no such file")

@@ -222,12 +222,12 @@ def _smear(momenta: Any, masses: Any, c: Any, quantiles: Any, radiates: Any, str
             numbers[i] = events[first + min(i, n - 1)]
         _block_uniforms(b, numbers, 5 if radiates else 2, stream, k0, k1)
         for row in range(rows):
-            column = np.uintp(_P + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE)
+            to = np.uintp(_P + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE)
             start, last = np.uintp(first), np.uintp(first + n - 1)
             for i in range(np.uintp(n)):
-                b[column + i] = momenta[row, start + i]
+                b[to + i] = momenta[row, start + i]
             for i in range(np.uintp(n), np.uintp(_BLOCK)):
-                b[column + i] = momenta[row, last]
+                b[to + i] = momenta[row, last]
         _hadrons(b, m, c)
         if radiates:
             _radiate(b, quantiles)
