@@ -24,7 +24,6 @@ from .tables import Table, channel_table
 
 CHANNEL, MODEL, SETTINGS = "B0->K*0mumu", "fig2", ("light_vectors.0.relative_width=0.001",)
 CHUNK = 1 << 20
-CHAIN_CHUNK = 1 << 18
 
 
 def best_rate(work: Callable[[], int], repeats: int) -> float:
@@ -123,7 +122,7 @@ def measure_chain(events: int = 1 << 23, repeats: int = 5) -> list[tuple[str, st
             plan = plan_run(card)
 
             def stream(plan: Plan = plan) -> int:
-                return sum(len(columns["q2"]) for columns in plan.chunks(plan.parts[0], CHAIN_CHUNK, reuse=True))
+                return sum(len(columns["q2"]) for columns in plan.chunks(plan.parts[0], reuse=True))
 
             stream()
             rows.append(("Kpi, momenta, cut", precision, str(threads), best_rate(stream, repeats)))

@@ -26,6 +26,7 @@ from ..physics.models import Model, check_single_precision
 from ..physics.parameters import load_parameters
 from ..physics.widths import visible_width
 from .backend import Backend, select_backend
+from .chunks import array_library, chunk_size, make_chunks
 from .events import ANGLES, UNITS, EventSample, ordered
 from .runcard import MAXIMUM_EVENTS, RunCard, make_card, read_card
 from .tables import Table, channel_table
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
     from .kpi_tables import KpiTable
     from .stages import Stage
-
-CHUNK = 1 << 20
-"""Events made at a time: what bounds the memory of a run."""
 
 PROVENANCE_VERSION = 1
 """Version of the provenance's layout."""
@@ -146,64 +144,28 @@ class Plan:
         return {name: np.dtype(integers[name]) if name in integers else floating for name in names}
 
     def chunks(
-        self, part: Part, size: int = CHUNK, reuse: bool = False, progress: Callable[[int], None] | None = None
+        self,
+        part: Part,
+        size: int | None = None,
+        reuse: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the events of one channel, ``size`` at a time, or what its stages leave of them.
 
-        With ``reuse`` the arrays of a chunk are overwritten by the next one, which saves the time of new memory.
+        With ``reuse`` the arrays of a chunk are overwritten by later ones, which saves the time of new memory.
         ``progress`` is called with the number of events made for each chunk once it has been used.
         """
         first, stop = self.span(part)
+        size = size or chunk_size(self.row_bytes((part.channel.name,)))
         # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
         edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
-        made: dict[str, Any] | None = None
-        moved: Any = None
-        constant: dict[str, Any] | None = None
-        for low, high in pairwise(edges):
-            n_rows = high - low
-            out = None
-            if reuse and made is not None and len(made["q2"]) >= n_rows:
-                out = {name: array[:n_rows] for name, array in made.items()}
-            columns = self.backend.generate(
-                part.table, seed=self.card.seed, start=low, stop=high, stream=part.channel.index, out=out
-            )
-            if out is None:
-                made = dict(columns)
-            library = _array_library(columns["q2"])
-            columns = dict(columns)
-            if constant is None or not reuse or len(constant["weight"]) < n_rows:
-                constant = {"channel": library.full(n_rows, part.channel.index, dtype=np.int32),
-                            "event": library.arange(n_rows, dtype=np.uint64),
-                            "weight": library.ones(n_rows, dtype=self.card.precision)}
-            columns |= {name: array[:n_rows] for name, array in constant.items()}
-            columns["event"] += np.uint64(part.first + low) - columns["event"][0]
-            if self.card.beam is not None:
-                if moved is None or not reuse or moved.shape[1] < n_rows:
-                    moved = library.empty((len(part.momentum_names), n_rows), dtype=self.card.precision)
-                columns |= self._momenta(part, columns, low, moved[:, :n_rows])
-            yield self._staged(part, columns)
+        pieces = list(pairwise(edges))
+        for (low, high), columns in zip(
+            pieces, make_chunks(self.card, part, self.backend, pieces, reuse), strict=True
+        ):
+            yield columns
             if progress is not None:
-                progress(n_rows)
-
-    def _staged(self, part: Part, columns: dict[str, Any]) -> dict[str, Any]:
-        """Return the columns of a chunk after the stages of its channel."""
-        if part.stages:
-            from .stages import Place
-
-            place = Place(part.channel, self.card.seed, part.first, self.card.model)
-            for stage in part.stages:
-                columns = stage.apply(columns, place)
-        return columns
-
-    def _momenta(self, part: Part, columns: Mapping[str, Any], start: int, out: Any) -> dict[str, Any]:
-        """Return the momentum columns of a chunk, made where its other columns are."""
-        from .momenta import momenta
-
-        card = self.card
-        return momenta(
-            part.channel, columns, card.convention, card.beam, card.seed, start, card.threads, card.precision,
-            model=card.model, out=out,
-        )
+                progress(high - low)
 
     def row_bytes(self, channels: Sequence[str]) -> int:
         """Return the bytes of one event, before compression."""
@@ -439,13 +401,13 @@ def generate(
     samples = [
         EventSample(columns, {})
         for part in plan.parts
-        for columns in plan.chunks(part, size=max(CHUNK, plan.stop - plan.start))
+        for columns in plan.chunks(part, size=1 << (plan.stop - plan.start).bit_length())
     ]
     provenance, schema = plan.provenance(names), plan.schema(names)
     if not samples:
         return EventSample({name: np.empty(0, dtype) for name, dtype in schema.items()}, provenance)
     joined = samples[0] if len(samples) == 1 else EventSample.concatenate(samples)
-    library = _array_library(joined["q2"])
+    library = array_library(joined["q2"])
     columns = {  # those of the whole run, also where its part has only channels without some of them
         name: joined[name] if name in joined.names else library.full(len(joined), np.nan, dtype=dtype)
         for name, dtype in schema.items()
@@ -503,7 +465,9 @@ def check_space(plan: Plan) -> None:
         check_target(name, needed[folder], overwrite=plan.card.overwrite)
 
 
-def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: int = CHUNK) -> RunReport:
+def execute(
+    plan: Plan, progress: Callable[[int], None] | None = None, chunk: int | None = None
+) -> RunReport:
     """Generate the events of a plan into its files.
 
     Raises:
@@ -559,11 +523,11 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     if card.resolution is not None:
         from .resolution import ResolutionStage
 
-        stages.append(ResolutionStage(card.resolution, card.registry(), card.threads, card.beam))
+        stages.append(ResolutionStage(card.resolution, card.registry(), card.beam))
     if card.selection is not None:
         from .selection import SelectionStage
 
-        stages.append(SelectionStage(card.selection, card.threads))
+        stages.append(SelectionStage(card.selection))
     if card.efficiency is not None:
         from .efficiency import EfficiencyStage
 
@@ -594,14 +558,6 @@ def _word(flavour: int) -> str:
     return "b" if flavour > 0 else "bbar"
 
 
-def _array_library(array: Any) -> Any:
-    if isinstance(array, np.ndarray):
-        return np
-    import importlib
-
-    return importlib.import_module(type(array).__module__.partition(".")[0])
-
-
 def _check_memory(n_bytes: int) -> None:
     """Raise InputError when a sample does not fit into the machine's memory."""
     try:
@@ -629,7 +585,6 @@ def _processor() -> str:
 
 __all__ = [
     "ANGLES",
-    "CHUNK",
     "Part",
     "PartReport",
     "Plan",

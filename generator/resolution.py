@@ -168,7 +168,6 @@ class ResolutionStage:
 
     settings: ResolutionSettings
     channels: tuple[Channel, ...]
-    threads: int | None = None
     beam: str | Mapping[str, Any] | None = None
 
     @property
@@ -203,7 +202,7 @@ class ResolutionStage:
                 for name in found.keys() & new.keys():
                     new[name][part] = found[name]
 
-        split_work(work, n, self.threads if n > _PIECE else 1)
+        split_work(work, n, place.threads if n > _PIECE else 1)
         library = array_module(columns["q2"])
         return dict(columns) | {name: library.asarray(column) for name, column in new.items()}
 

@@ -166,7 +166,6 @@ class SelectionStage:
     """The stage that applies the cuts of a run."""
 
     settings: SelectionSettings
-    threads: int | None = None
 
     @property
     def adds(self) -> Mapping[str, str]:
@@ -196,7 +195,7 @@ class SelectionStage:
         def work(low: int, high: int) -> None:
             flags[low:high] = combine(expressions, {name: c[low:high] for name, c in on_host.items()}, known)
 
-        split_work(work, n, self.threads if n > 20_000 else 1)
+        split_work(work, n, place.threads if n > 20_000 else 1)
         passed = library.asarray(flags)
         if self.settings.mode == "weight":
             found["weight"] = columns["weight"] * passed.astype(columns["weight"].dtype)

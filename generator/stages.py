@@ -33,12 +33,14 @@ class Place:
         seed: of the run.
         first: number, in the run, of the channel's first event: its own numbers start there.
         model: of the run.
+        threads: CPU threads that a stage may use; all without it.
     """
 
     channel: Channel
     seed: int
     first: int = 0
     model: Model | None = None
+    threads: int | None = None
 
     def uniforms(self, events: Any, call: int) -> NDArray[np.float64]:
         """Uniform numbers in (0, 1), one an event, for the numbers in the column ``event`` (on the host).

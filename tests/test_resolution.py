@@ -112,7 +112,7 @@ def test_any_part_has_the_same_bits():
         visible = "ee" in name
         sample = generate(name, "sm", 1000, seed=3, beam="belle2" if visible else None)
         channel = get_channel(name)
-        stage = ResolutionStage(ResolutionSettings.model_validate("belle2"), (channel,), threads=1)
+        stage = ResolutionStage(ResolutionSettings.model_validate("belle2"), (channel,))
         whole = stage.apply(sample.columns, Place(channel, 3))
         for low, high in ((0, 1), (63, 200), (501, 1000)):
             part = stage.apply({n: column[low:high] for n, column in sample.columns.items()}, Place(channel, 3))
