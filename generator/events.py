@@ -139,7 +139,7 @@ class EventSample:
     def only(self, channel: str | None = None, flavour: int | None = None) -> EventSample:
         """Return the events of one channel, or of one flavour (+1 or -1), or of both.
 
-        Angles that the channel does not have are left out.
+        Columns that the channel does not have are left out.
 
         Raises:
             InputError: a channel that the sample does not have.
@@ -155,7 +155,7 @@ class EventSample:
             mask = mask & (self["channel"] == numbers[channel])
             for entry in self.provenance.get("channels", ()):
                 if entry["name"] == channel and "columns" in entry:
-                    dropped = {name for name in ANGLES if name not in entry["columns"]}
+                    dropped = {name for name in self.columns if name not in entry["columns"]}
         if flavour is not None:
             mask = mask & (self["flavour"] == flavour)
         kept = {name: array[mask] for name, array in self.columns.items() if name not in dropped}

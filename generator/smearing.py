@@ -260,7 +260,7 @@ def missing_q2(
     >>> at_rest = np.zeros((3, 1)), 5.27934
     >>> kaon = np.array([[0.0], [0.0], [2.0]])
     >>> round(float(missing_q2(kaon, 0.493677, *at_rest, "tagged", UpsilonBeam())[0]), 3)
-    6.363
+    6.364
     """
     energy = np.sqrt((hadron**2).sum(axis=0) + m_hadron**2)
     if method == "tagged":

@@ -30,6 +30,7 @@ def sample():
             "cos_theta_k": np.array([np.nan] * 3 + [0.1, 0.2, 0.3]),
             "cos_theta_l": np.linspace(-1, 1, n),
             "phi": np.array([np.nan] * 3 + [1.0, 2.0, 3.0]),
+            "m_kpi": np.array([np.nan] * 3 + [0.8, 0.9, 0.95]),
             "flavour": np.array([1, -1] * 3, dtype=np.int32),
             "channel": np.array([1] * 3 + [3] * 3, dtype=np.int32),
             "event": np.arange(n, dtype=np.uint64),
@@ -67,6 +68,7 @@ def test_selection_by_mask_and_by_channel(sample):
     assert plain["event"].tolist() == [0, 2]
     assert "phi" not in plain.names
     assert "cos_theta_k" not in plain.names
+    assert "m_kpi" not in plain.names
     assert sample.only(channel="B0->K*0mumu")["phi"].tolist() == [1.0, 2.0, 3.0]
     with pytest.raises(InputError, match="this sample has"):
         sample.only(channel="B0->K0mumu")
