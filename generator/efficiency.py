@@ -120,7 +120,7 @@ class EfficiencyStage:
 
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Mark, leave out or weight the events of a chunk; InputError for a value that is no efficiency."""
-        from .stages import EFFICIENCY_CALL  # compiled functions: only where they are needed
+        from .stages import EFFICIENCY_CALL, keep  # compiled functions: only where they are needed
 
         found = dict(columns)
         efficiency = evaluate(self.maps[place.channel.name], columns, place.channel)
@@ -129,11 +129,7 @@ class EfficiencyStage:
             return found
         library = array_module(efficiency)
         accepted = library.asarray(place.uniforms(columns["event"], EFFICIENCY_CALL)) < efficiency
-        if self.settings.mode == "reject":
-            return {name: column[accepted] for name, column in found.items()}
-        before = found.get("accepted")
-        found["accepted"] = (accepted if before is None else accepted & (before != 0)).astype(library.int32)
-        return found
+        return keep(found, accepted, self.settings.mode)
 
     def describe(self) -> Mapping[str, Any]:
         """Mode, and the maps with the SHA-256 of their files."""

@@ -139,6 +139,20 @@ def folded_cosine(real: Any, a: Real, b: Real, u1: Real, u2: Real, u3: Real, u_p
 
 
 @scalar
+def signed_cosine(real: Any, a: Real, b: Real, odd: Real, u1: Real, u2: Real, u3: Real, u_part: Real,
+                  u_sign: Real) -> tuple[Real, Real]:
+    """x in (-1, 1) from the density a (1 - x^2) + b x^2 + odd x >= 0, and its even part there.
+
+    >>> [float(x) for x in signed_cosine(np.float64, 1.0, 0.0, 0.0, 0.1, 0.25, 0.9, 0.5, 0.7)]
+    [-0.5, 0.75]
+    """
+    x = folded_cosine(real, a, b, u1, u2, u3, u_part)
+    x2 = x * x
+    even = a * (real(1) - x2) + b * x2
+    return (x if u_sign * (even + even) < even + odd * x else -x), even
+
+
+@scalar
 def azimuth(real: Any, base: Real, cos1: Real, sin1: Real, cos2: Real, sin2: Real, u_phi: Real,
             u_image: Real) -> Real:
     """phi in (-pi, pi) from base + cos1 cos phi + sin1 sin phi + cos2 cos 2phi + sin2 sin 2phi >= 0.
@@ -191,14 +205,10 @@ def vector_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
     b = sk2 * b_s + ck2 * b_c
     odd = sk2 * j6s + ck2 * j6c
     u1, u2, u3 = uniform(real, w[7], v[7]), uniform(real, w[8], v[8]), uniform(real, w[9], v[9])
-    x = folded_cosine(real, a, b, u1, u2, u3, coin(real, w[7], w[8], w[9]))
-    x2 = x * x
-    sl2 = one - x2
-    even = a * sl2 + b * x2
-    cl = x if coin(real, w[1], w[2], w[10]) * (even + even) < even + odd * x else -x
+    cl, even = signed_cosine(real, a, b, odd, u1, u2, u3, coin(real, w[7], w[8], w[9]), coin(real, w[1], w[2], w[10]))
 
     # phi given both
-    sines2 = sk2 * sl2
+    sines2 = sk2 * (one - cl * cl)
     first = math.sqrt(sines2) * ck
     cos1, sin1 = first * (j4 * cl + j5), first * (j8 * cl + j7)
     u1, u2 = uniform(real, w[10], v[10]), uniform(real, w[11], v[11])
@@ -238,12 +248,9 @@ def kpi_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...], row: tuple[Re
 
     # cos K, integrated over cos L and phi
     u1, u2, u3 = uniform(real, w[4], v[4]), uniform(real, w[5], v[5]), uniform(real, w[6], v[6])
-    k_s, k_c = a_s + a_s + b_s, a_c + a_c + b_c
-    x = folded_cosine(real, k_s, k_c, u1, u2, u3, coin(real, w[4], w[5], w[6]))
-    x2 = x * x
-    even = k_s * (one - x2) + k_c * x2
-    u_sign = coin(real, w[3], w[11], w[13])
-    ck = x if u_sign * (even + even) < even + (mix_a + mix_a + mix_b) * x else -x
+    k_s, k_c, mix = a_s + a_s + b_s, a_c + a_c + b_c, mix_a + mix_a + mix_b
+    u_part, u_sign = coin(real, w[4], w[5], w[6]), coin(real, w[3], w[11], w[13])
+    ck, _ = signed_cosine(real, k_s, k_c, mix, u1, u2, u3, u_part, u_sign)
     ck2 = ck * ck
     sk2 = one - ck2
 
@@ -252,14 +259,10 @@ def kpi_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...], row: tuple[Re
     b = max(sk2 * b_s + ck2 * b_c + ck * mix_b, zero)
     odd = sk2 * odd_s + ck2 * odd_c + ck * mix_6
     u1, u2, u3 = uniform(real, w[7], v[7]), uniform(real, w[8], v[8]), uniform(real, w[9], v[9])
-    x = folded_cosine(real, a, b, u1, u2, u3, coin(real, w[7], w[8], w[9]))
-    x2 = x * x
-    sl2 = one - x2
-    even = a * sl2 + b * x2
-    cl = x if coin(real, w[1], w[2], w[10]) * (even + even) < even + odd * x else -x
+    cl, even = signed_cosine(real, a, b, odd, u1, u2, u3, coin(real, w[7], w[8], w[9]), coin(real, w[1], w[2], w[10]))
 
     # phi given both
-    sines2 = sk2 * sl2
+    sines2 = sk2 * (one - cl * cl)
     first = math.sqrt(sines2)
     p_first = p * ck
     cos1 = first * ((p_first * j4 + re * r4 + im * i4) * cl + (p_first * j5 + re * r5 + im * i5))
@@ -278,8 +281,6 @@ def scalar_event(real: Any, w: tuple[Word, ...], v: tuple[Word, ...],
     u1, u2, u3 = uniform(real, w[1], v[1]), uniform(real, w[2], v[2]), uniform(real, w[3], v[3])
     q2 = hat(node, left, right, u1, u2, u3)
     u1, u2, u3 = uniform(real, w[4], v[4]), uniform(real, w[5], v[5]), uniform(real, w[6], v[6])
-    x = folded_cosine(real, a, b, u1, u2, u3, coin(real, w[4], w[5], w[6]))
-    x2 = x * x
-    even = a * (real(1) - x2) + b * x2
-    cl = x if uniform(real, w[7], v[7]) * (even + even) < even + odd * x else -x
+    u_sign = uniform(real, w[7], v[7])
+    cl, _ = signed_cosine(real, a, b, odd, u1, u2, u3, coin(real, w[4], w[5], w[6]), u_sign)
     return q2, cl, flavour

@@ -180,6 +180,7 @@ class SelectionStage:
         """Mark, leave out or weight the events of a chunk."""
         from .events import to_host
         from .momenta import masses
+        from .stages import keep
         from .toys import split_work
 
         found, library = dict(columns), array_module(columns["q2"])
@@ -200,11 +201,7 @@ class SelectionStage:
         if self.settings.mode == "weight":
             found["weight"] = columns["weight"] * passed.astype(columns["weight"].dtype)
             return found
-        if self.settings.mode == "reject":
-            return {name: column[passed] for name, column in found.items()}
-        before = found.get("accepted")
-        found["accepted"] = (passed if before is None else passed & (before != 0)).astype(library.int32)
-        return found
+        return keep(found, passed, self.settings.mode)
 
     def describe(self) -> Mapping[str, Any]:
         """Cuts and mode, with the presets written out."""

@@ -79,6 +79,18 @@ class Stage(Protocol):
         """What the provenance says of the stage, in JSON types."""
 
 
+def keep(columns: Mapping[str, Any], passed: Any, mode: str) -> dict[str, Any]:
+    """Columns of the events that passed (``reject``), or all of them with ``accepted`` of this and earlier stages.
+
+    >>> keep({"q2": np.array([1.0, 2.0])}, np.array([True, False]), "flag")["accepted"].tolist()
+    [1, 0]
+    """
+    if mode == "reject":
+        return {name: column[passed] for name, column in columns.items()}
+    before = columns.get("accepted")
+    return {**columns, "accepted": (passed if before is None else passed & (before != 0)).astype(np.int32)}
+
+
 @kernel
 def _uniforms(events: Any, call: Any, stream: Any, k0: Any, k1: Any, out: Any) -> None:
     """Uniform of the first two words of one Philox call for every event."""
