@@ -39,6 +39,12 @@ gallery: .venv/installed ## every figure of outputs/README.md
 	$(BIN)/darkpenguin figure 2 --data 2017 --x light_vectors.0.mass,1.5,3.2 --y light_vectors.0.g_bs,-5e-8,5e-8 \
 	  --points 200 --output outputs --overwrite
 	$(BIN)/darkpenguin constraints belle2-2.1gev-mu --figure outputs/belle2.png --overwrite
+	$(BIN)/darkpenguin generate --channel 'B0->K*0mumu' --channel 'B0->K*0ee' --model fig1-2.5gev --kpi swave \
+	  --beam lhcb-13tev --resolution lhcb --select lhcb --events 1e6 --precision float32 \
+	  --output outputs/detector.root --overwrite
+	$(BIN)/darkpenguin bin outputs/detector.root --migration --bins 0.1,1.1,2.5,4,6,8 --figure outputs/migration.png --overwrite
+	$(BIN)/darkpenguin toys --toys 1e3 --output outputs/toys.root --figure outputs/toys.png --overwrite
+	$(BIN)/darkpenguin sensitivity --figure outputs/sensitivity.png --overwrite
 
 clean:           ## remove the environment and build products
 	rm -rf .venv build *.egg-info

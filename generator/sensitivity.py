@@ -476,7 +476,7 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
         title = f"{card.truth.title} (true) against {card.null.title}, yields of {result.dataset}"
         axis.set_title(title, fontsize=14, loc="left")
         axis.legend(
-            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]; points: toys (open: their tail continued)",
+            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]" + "\npoints: toys (open: their tail)",
             loc="upper left",
             frameon=True,
             framealpha=0.9,
