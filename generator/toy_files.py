@@ -118,6 +118,7 @@ def run_toys(
     *,
     overwrite: bool = False,
     threads: int | None = None,
+    device: str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> ToyReport:
     """Make the toys of a card into a file, or those that it lacks.
@@ -132,7 +133,7 @@ def run_toys(
     target = Path(path)
     _kind(target)
     check_target(target, overwrite=True)
-    run = plan_toys(card)
+    run = plan_toys(card, device)
     known: Columns | None = None
     if target.exists():
         known = _existing(target, run, overwrite)

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..kinematics.errors import InputError
 from ..physics.channels import get_channel
 from ..physics.models import get_model, validate
-from .backend import CpuBackend, available_threads
+from .backend import CpuBackend, available_threads, select_backend
 from .counts import CountModel
 from .ensembles import (
     ANGULAR_CHANNEL,
@@ -143,6 +143,8 @@ class ToyRun:
     truth: Expected
     families: tuple[Family, ...]
     couplings: CountModel | None
+    device: str = "cpu"
+    """Where events are made and summed: ``cpu`` or ``gpu``."""
 
     @cached_property
     def detectors(self) -> dict[str, ChannelDetector]:
@@ -235,7 +237,7 @@ class ToyRun:
             if self.detectors[name].perfect and not drawn:
                 fast = event_moments(
                     self.tables[name], numbers[:, i], card.bins, seed=card.seed, stream=stream, start=start,
-                    threads=threads,
+                    threads=threads, device=self.device,
                 )
                 found, measured = fast.counts, observables(fast.means, fast.counts) if moments else None
             else:
@@ -376,13 +378,17 @@ class ToyRun:
         }
 
 
-def plan_toys(card: ToysCard) -> ToyRun:
+def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     """Make all predictions of a card; InputError for anything that cannot be used.
+
+    ``device`` is ``cpu``, ``gpu`` or ``auto``. On a GPU the events of event toys are made and reduced to moments there;
+    toys behind a detector, and what is done with the moments, are the CPU's.
 
     >>> run = plan_toys(ToysCard(observables=("R_K+",), hypotheses=({"model": "sm"},), fit={}))
     >>> run.rows(0, 3)["toy"].tolist()
     [0, 1, 2]
     """
+    chosen = select_backend(device).name
     if card.truth.scan:
         raise InputError("truth.scan: the truth is one model")
     if not card.hypotheses:
@@ -411,7 +417,7 @@ def plan_toys(card: ToysCard) -> ToyRun:
         systematics = systematics_of(experiment, card.theory, card.normalisation, card.resolution_error)
         starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
         couplings = count_model(get_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
-    return ToyRun(card, experiment, together.point(0), families, couplings)
+    return ToyRun(card, experiment, together.point(0), families, couplings, chosen)
 
 
 def events_of_toy(run: ToyRun, toy: int) -> EventSample:

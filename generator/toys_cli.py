@@ -52,6 +52,7 @@ def toys_command(
         typer.Option("--events-of", metavar="TOY", help="Make this toy again as events, and stop."),
     ] = None,
     threads: ThreadsOption = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, gpu or auto: where event toys are made.")] = "cpu",
     overwrite: OverwriteOption = False,
     datasets: ListOption = False,
 ) -> None:
@@ -73,7 +74,7 @@ def toys_command(
         for word in figure_words(chosen):
             check_target(path.with_name(f"{path.stem}-{word}{path.suffix}"), overwrite=overwrite)
     with progress_bar("toys", chosen.toys) as progress:
-        report = run_toys(chosen, output, overwrite=overwrite, threads=threads, progress=progress)
+        report = run_toys(chosen, output, overwrite=overwrite, threads=threads, device=device, progress=progress)
     columns, _ = read_toys(report.path)
     print(f"file: {report.path}: {report.toys:,} toys, {report.made:,} of them made now")
     for name, number in report.failures.items():

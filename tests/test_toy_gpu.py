@@ -109,3 +109,36 @@ def test_kernels_compile(monkeypatch, name, capability):
     ptx, _ = cuda.compile(KERNELS[kind], signature, device=False, abi="numba", output="ptx", cc=capability)
     assert f".target sm_{capability[0]}{capability[1]}" in ptx
     assert ".entry" in ptx
+
+
+def test_a_run_on_the_device_is_that_of_the_cpu(monkeypatch):
+    """Event toys of a card through the device's sums, here the CPU's but for rounding."""
+    from dataclasses import replace
+
+    from darkpenguin.generator import toy_gpu
+    from darkpenguin.generator.toy_runs import ToysCard, plan_toys
+
+    asked = []
+
+    def event_sums(table, events, edges, **keywords):
+        asked.append(table.kind)
+        found = event_moments(table, events, edges, **keywords)
+        return found.counts, found.sums * (1 + 1e-15)
+
+    monkeypatch.setattr(toy_gpu, "event_sums", event_sums)
+    run = plan_toys(ToysCard(depth="events", dataset="lhcb-run12"))
+    cpu, gpu = run.rows(0, 3), replace(run, device="gpu").rows(0, 3)
+    assert set(asked) == {"vector", "scalar"}
+    for name, column in cpu.items():
+        np.testing.assert_allclose(gpu[name], column, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_a_device_that_is_not_there_is_named():
+    from darkpenguin import InputError
+    from darkpenguin.generator.backend import missing_for_gpu
+    from darkpenguin.generator.toy_runs import ToysCard, plan_toys
+
+    if missing_for_gpu() is None:
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="device = 'gpu'"):
+        plan_toys(ToysCard(), "gpu")
