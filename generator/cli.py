@@ -122,7 +122,7 @@ BeamOption = Annotated[
 KpiOption = Annotated[
     str | None,
     typer.Option(
-        "--kpi", metavar="NAME[,KEY=VALUE]", help="K* of K* l l: narrow (default), pwave, swave; swave,m_max=1.1."
+        "--kpi", metavar="NAME[,KEY=VALUE]", help="K*: narrow (default), pwave or, of l l, swave; swave,m_max=1.1."
     ),
 ]
 ResolutionOption = Annotated[

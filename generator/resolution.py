@@ -191,7 +191,7 @@ class ResolutionStage:
         from .toys import split_work
 
         n, precision = len(columns["q2"]), columns["q2"].dtype
-        names = {"q2", *place.channel.angles, "flavour", "event", *momentum_columns(place.channel)}
+        names = {"q2", *place.channel.angles, "m_kpi", "flavour", "event", *momentum_columns(place.channel)}
         host = {name: to_host(column) for name, column in columns.items() if name in names}
         new = {name: np.full(n, np.nan, dtype=precision) for name in self.adds}
 

@@ -245,7 +245,7 @@ class RunCard(BaseModel):
     """Convention of the angles."""
 
     kpi: Annotated[KpiSystem, BeforeValidator(resolve_kpi)] = PRESETS["narrow"]
-    """The Kπ pair of B → K* ℓℓ: ``narrow``, ``pwave`` (a K* with its width), ``swave`` (LASS too), or a table."""
+    """The Kπ pair: ``narrow``, ``pwave`` (a K* with its width), ``swave`` (of ℓℓ, LASS too), or a table."""
 
     beam: str | dict[str, Any] | None = None
     """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""

@@ -17,8 +17,9 @@ Each V has its own χ: several V add incoherently in χχ. In νν̄ all V add t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,7 +66,7 @@ def neutrino_tensor(q2: FloatArray) -> PairTensor:
 
 
 def hadronic_amplitudes(
-    sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling
+    sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling, mass: ArrayLike | None = None
 ) -> dict[str, ComplexArray]:
     r"""√q² times the amplitudes of B → M V*, for couplings to the left- and right-handed b → s current.
 
@@ -77,11 +78,12 @@ def hadronic_amplitudes(
     h = √λ / 2 (left + right) f_+.
 
     The longitudinal amplitude and half of each transverse one see the axial current (left - right), the V
-    form factor and f_+ the vector current (left + right).
+    form factor and f_+ the vector current (left + right). ``mass`` is that of the Kπ pair in λ, m_V without it, as in
+    ``amplitudes.helicity_amplitudes``.
     """
     ff = sm.form_factors(q2)
     m_b, m_h = sm.m_parent, sm.m_hadron
-    lam = kallen(q2, m_b**2, m_h**2)
+    lam = _lambda(sm, q2, mass)
     plus, minus = np.asarray(left + right, dtype=complex), np.asarray(left - right, dtype=complex)
     if sm.spin == 0:
         return {"h": np.asarray(np.sqrt(lam) / 2 * plus * ff["f+"])}
@@ -94,19 +96,24 @@ def hadronic_amplitudes(
     }
 
 
+def _lambda(sm: StandardModel, q2: FloatArray, mass: ArrayLike | None) -> FloatArray:
+    """λ(q², m_B², m²) with the mass of the hadron, or of the Kπ pair."""
+    hadron = sm.m_hadron if mass is None else np.asarray(mass, dtype=np.float64)
+    return np.asarray(kallen(q2, sm.m_parent**2, hadron**2))
+
+
 def pair_coefficients(
-    sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling, tensor: PairTensor
+    sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling, tensor: PairTensor,
+    mass: ArrayLike | None = None,
 ) -> FloatArray:
     """Angular coefficients J_i of B → M V*(→ pair), shape (12 or 3, n_q2), in the order of the channel.
 
     Theory convention and normalisation of flavio (dΓ/dq2 in 1/GeV before the 2/3 of K* → Kπ), obtained by
     contracting the helicity amplitudes with the tensor of the pair; ``left`` and ``right`` are the products
-    of couplings and propagator (GeV⁻²).
+    of couplings and propagator (GeV⁻²); ``mass`` (GeV), if the K* has a width, broadcasts against q2.
     """
-    m_b, m_h = sm.m_parent, sm.m_hadron
-    lam = kallen(q2, m_b**2, m_h**2)
-    phase_space = np.sqrt(lam) / (2**9 * np.pi**3 * m_b**3)
-    h = hadronic_amplitudes(sm, q2, left, right)
+    phase_space = np.sqrt(_lambda(sm, q2, mass)) / (2**9 * np.pi**3 * sm.m_parent**3)
+    h = hadronic_amplitudes(sm, q2, left, right, mass)
     iso, aligned, chiral = tensor.isotropic, tensor.aligned, tensor.chiral
     if sm.spin == 0:
         size = 2 * phase_space * np.abs(h["h"]) ** 2
@@ -118,7 +125,7 @@ def pair_coefficients(
     odd = h["+"] * h["0"].conj() - h["0"] * h["-"].conj()
     double = h["+"] * h["-"].conj()
     none = np.zeros_like(norm)
-    return np.asarray(norm * np.stack([
+    return np.asarray(norm * np.stack(np.broadcast_arrays(
         (4 * iso + aligned) / 4 * trans,     # 1s
         (2 * iso + aligned) * long,          # 1c
         -aligned / 4 * trans,                # 2s
@@ -131,7 +138,7 @@ def pair_coefficients(
         -chiral * odd.imag,                  # 7
         -aligned / 2 * even.imag,            # 8
         -aligned * double.imag,              # 9
-    ]))
+    )))
 
 
 def chi_coefficients(
@@ -147,18 +154,21 @@ def chi_coefficients(
     InputError where g_χ is not known (above threshold).
     """
     s, inside, sm = _grid(channel, q2)
+    return _spread(lambda model: _chi(sm, model, s, flavour), models, inside)
 
-    def one(model: Model) -> FloatArray:
-        total = np.zeros((len(channel.coefficients), len(s)))
-        for vector in model.light_vectors:
-            if (vector.g_bs == 0 and vector.g_bs_right == 0) or not _open(sm, vector, model.width):
-                continue
-            wave = chi_wave(vector, s, model.width)
-            left, right = weak_couplings(vector, flavour)
-            total += pair_coefficients(sm, s, left * wave, right * wave, chi_tensor(vector, s))
-        return total
 
-    return _spread(one, models, inside)
+def _chi(
+    sm: StandardModel, model: Model, q2: FloatArray, flavour: int, mass: ArrayLike | None = None
+) -> FloatArray:
+    shape = q2.shape if mass is None else np.broadcast_shapes(q2.shape, np.shape(mass))
+    total = np.zeros((12 if sm.spin == 1 else 3, *shape))
+    for vector in model.light_vectors:
+        if (vector.g_bs == 0 and vector.g_bs_right == 0) or not _open(sm, vector, model.width):
+            continue
+        wave = chi_wave(vector, q2, model.width)
+        left, right = weak_couplings(vector, flavour)
+        total += pair_coefficients(sm, q2, left * wave, right * wave, chi_tensor(vector, q2), mass)
+    return total
 
 
 def chi_wave(vector: LightVector, q2: FloatArray, scheme: Scheme = "fixed") -> ComplexArray:
@@ -194,23 +204,44 @@ def neutrino_coefficients(
     :func:`chi_coefficients`.
     """
     s, inside, sm = _grid(channel, q2)
+    return _spread(lambda model: _neutrino(sm, model, s, flavour), models, inside)
+
+
+def _neutrino(
+    sm: StandardModel, model: Model, q2: FloatArray, flavour: int, mass: ArrayLike | None = None
+) -> FloatArray:
     # not flavio's N of conjugated CKM elements, whose |N|² is 4e-5 larger: there is no CP violation here
     n = complex(sm.prefactors[0])
     standard = (n.conjugate() if flavour > 0 else n) * load_parameters()["CL_sm"]
-    tensor = neutrino_tensor(s)
-    two_flavours = 2 * pair_coefficients(sm, s, standard, 0j, tensor)
+    tensor = neutrino_tensor(q2)
+    two_flavours = 2 * pair_coefficients(sm, q2, standard, 0j, tensor, mass)
+    left: Coupling = np.full(len(q2), standard)
+    right: Coupling = np.zeros(len(q2), dtype=complex)
+    for vector in model.light_vectors:
+        if vector.g_nu_mu:
+            wave = vector.propagator(q2, model.width) * vector.g_nu_mu / 2
+            coupling = weak_couplings(vector, flavour)
+            left, right = left + coupling[0] * wave, right + coupling[1] * wave
+    return np.asarray(two_flavours + pair_coefficients(sm, q2, left, right, tensor, mass))
 
-    def one(model: Model) -> FloatArray:
-        left: Coupling = np.full(len(s), standard)
-        right: Coupling = np.zeros(len(s), dtype=complex)
-        for vector in model.light_vectors:
-            if vector.g_nu_mu:
-                wave = vector.propagator(s, model.width) * vector.g_nu_mu / 2
-                coupling = weak_couplings(vector, flavour)
-                left, right = left + coupling[0] * wave, right + coupling[1] * wave
-        return np.asarray(two_flavours + pair_coefficients(sm, s, left, right, tensor))
 
-    return _spread(one, models, inside)
+_INVISIBLE: Mapping[str, Callable[..., FloatArray]] = MappingProxyType({"chi": _chi, "neutrino": _neutrino})
+
+
+def wide_coefficients(channel: Channel, model: Model, q2: FloatArray, flavour: int, mass: ArrayLike) -> FloatArray:
+    """J_i of B → Kπ and an invisible pair at a mass of the Kπ pair (GeV) that broadcasts against q2 (GeV²).
+
+    As :func:`chi_coefficients` and :func:`neutrino_coefficients`, without the line shape of the K*; zero where the
+    mass leaves no phase space.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> channel, q2 = get_channel("B0->K*0nunu"), np.array([4.0])
+    >>> stable = neutrino_coefficients(channel, get_model("sm"), q2, 1)
+    >>> bool(np.all(wide_coefficients(channel, get_model("sm"), q2, 1, standard_model(channel).m_hadron) == stable))
+    True
+    """
+    return _INVISIBLE[channel.dynamics](standard_model(channel), model, q2, flavour, mass)
 
 
 def weak_couplings(vector: LightVector, flavour: int) -> tuple[complex, complex]:

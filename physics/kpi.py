@@ -1,5 +1,7 @@
 r"""The Kπ system of B → Kπ ℓℓ: the K*(892) with its width, the S wave, and their interference.
 
+Of B → Kπ and an invisible pair, the K* with its width.
+
 With the line shapes a(m) of ``lineshapes.py``, which contain the phase space in m = m_Kπ, and the helicity
 amplitudes at the mass m, which contain that of the B decay,
 
@@ -43,6 +45,7 @@ from ..kinematics.phasespace import kallen, q2_max
 from .amplitudes import Array, ComplexArray, effective_wilson, helicity_amplitudes, standard_model
 from .angular import Convention, breakpoints, coefficients_of, event_signs, quadrature
 from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel, get_channel
+from .invisible import wide_coefficients
 from .lineshapes import LASS, REFERENCE_WINDOW, Isobar, KStar
 from .models import Model, get_model, nearest, validate
 from .parameters import load_parameters
@@ -177,8 +180,11 @@ class KpiDecay:
 
     def __post_init__(self) -> None:
         name = self.channel.name
-        if self.channel.spin != 1 or self.channel.lepton is None:
-            raise InputError(f"kpi: {name} is not a decay to K* and charged leptons; it takes kpi = 'narrow'")
+        if self.channel.spin != 1:
+            raise InputError(f"kpi: {name} is not a decay to a K*; it takes kpi = 'narrow'")
+        if self.channel.lepton is None and self.system.s_wave != "none":
+            raise InputError(f"kpi.s_wave = {self.system.s_wave!r}: {name} has no charged leptons, for which it is "
+                             "known; it takes kpi = 'pwave' or 'narrow'")
         low, high = self.system.window
         if low < self.threshold or high >= self.m_parent - 2.0 * self.channel.lepton_mass():
             raise InputError(
@@ -231,7 +237,7 @@ class KpiDecay:
 
     def q2_limits(self, mass: float) -> tuple[float, float]:
         """Threshold and endpoint of q2 (GeV²) at a mass of the Kπ pair."""
-        return self.channel.q2_limits()[0], q2_max(self.m_parent, mass)
+        return float(breakpoints(self.channel, self.model)[0]), q2_max(self.m_parent, mass)
 
     def shapes(self, mass: npt.ArrayLike) -> Array:
         """|a_P|², |a_S|², Re and Im of a_S a_P* at m (GeV), in 1/GeV; shape (4, ...)."""
@@ -252,7 +258,7 @@ class KpiDecay:
         """
         s = np.asarray(q2, dtype=float)
         m = np.asarray(mass, dtype=float)
-        inside = (s > 4.0 * self.channel.lepton_mass() ** 2) & (np.sqrt(s) < self.m_parent - m)
+        inside = (s >= 4.0 * self.channel.lepton_mass() ** 2) & (np.sqrt(s) < self.m_parent - m)
         if s.ndim == 1 and m.ndim == 0 and not inside.all():
             result = np.zeros((N_PARTS, len(s)))
             result[:, inside] = self.parts(s[inside], m, flavour, convention)
@@ -262,9 +268,12 @@ class KpiDecay:
         def j(h: Mapping[str, ComplexArray]) -> Array:
             return coefficients_of(channel, h, s, m)
 
-        h = helicity_amplitudes(channel, self.model, s, conjugate, m)
         signs = event_signs(channel, flavour, convention)
-        p_wave = j(h)
+        if channel.lepton is None:
+            p_wave = wide_coefficients(channel, self.model, s, flavour, m)
+        else:
+            h = helicity_amplitudes(channel, self.model, s, conjugate, m)
+            p_wave = j(h)
         shape = p_wave.shape[1:]
         found = np.zeros((N_PARTS, *shape))
         found[:12] = p_wave * signs.reshape(-1, *(1,) * len(shape))
@@ -360,8 +369,9 @@ class KpiDecay:
     def breakpoints(self, mass: float | None = None) -> Array:
         """q2 (GeV²) between which the density is smooth: at one mass, or integrated over the window."""
         masses = self.system.window[::-1] if mass is None else (mass,)
-        low, ends = self.channel.q2_limits()[0], [q2_max(self.m_parent, m) for m in masses]
+        ends = [q2_max(self.m_parent, m) for m in masses]
         known = breakpoints(self.channel, self.model)
+        low = known[0]
         nominal = self.channel.q2_limits()[1]
         kinks = standard_model(self.channel).kinks
         points = [known[known < nominal - 0.5], kinks[kinks > low]]
@@ -369,7 +379,7 @@ class KpiDecay:
         if mass is None:
             points.append(ends[0] + 0.5 * 2.0 ** -np.arange(0.0, 10.0))
         for vector in self.model.light_vectors:
-            reach = 0.25 * vector.mass * vector.total_width * 2.0 ** np.arange(0.0, 12.0)
+            reach = 0.25 * vector.mass * vector.shape_width(self.model.width) * 2.0 ** np.arange(0.0, 12.0)
             points += [vector.mass**2 + reach, vector.mass**2 - reach, np.array([vector.mass**2])]
         together = np.unique(np.concatenate(points))
         together = together[(together >= low) & (together <= ends[-1])]

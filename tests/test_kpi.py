@@ -57,7 +57,7 @@ def test_the_density_is_the_square_of_the_amplitude(model, system):
         assert np.ptp(wrong / np.array(expected)) > 0.05 * ratio.mean()
 
 
-@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K*+ee"])
+@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K*+ee", "B0->K*0chichi", "B+->K*+nunu"])
 @pytest.mark.parametrize("flavour", [1, -1])
 def test_without_width_it_is_the_stable_kstar(name, flavour):
     """Gamma = 1e-5 GeV: J_i are those of a K* of its nominal mass, to Gamma/m of the tails beyond the window."""
@@ -132,7 +132,7 @@ def test_a_phase_turns_the_interference():
     ("B0->K*0mumu", {"width": float("nan")}, "finite"),
     ("B0->K*0mumu", {"line_shape": "narrow", "s_wave": "lass"}, "breit-wigner"),
     ("B+->K+mumu", "swave", "takes kpi = 'narrow'"),
-    ("B0->K*0chichi", "pwave", "takes kpi = 'narrow'"),
+    ("B0->K*0chichi", "swave", "takes kpi = 'pwave' or 'narrow'"),
 ])
 def test_mistakes_are_named(name, settings, message):
     with pytest.raises(InputError, match=message):

@@ -47,6 +47,7 @@ def p_value(predictions, columns):
     ("B0->K*0mumu", "fig2", "swave", RANGES),
     ("B+->K*+ee", "sm", "pwave", [(0.1, 22.0)]),
     ("B0->K*0mumu", "sm", WIDE, [(14.0, 21.0)]),
+    ("B0->K*0chichi", "belle2-2.1gev", "pwave", [(0.0, 22.0)]),
 ])
 def test_the_table_is_the_density(name, model, system, ranges):
     """Every coefficient at random points within 1e-4 of the local rate, near the end of that 0.05 GeV^2 before."""
@@ -78,6 +79,14 @@ def test_events_are_the_prediction_and_nothing_near_it(events):
                  {"s_wave": "lass", "width": 0.0478}, {"s_wave": "lass", "radius": 2.2}):
         assert p_value(predict_kpi(decay(system=bent), q2=RANGES), events) < FALSE_ALARM, bent
     assert p_value(predict_kpi(decay(model="sm"), q2=RANGES), events) < FALSE_ALARM
+
+
+@pytest.mark.parametrize(("name", "model"), [("B0->K*0chichi", "belle2-2.1gev"), ("B+->K*+nunu", "sm")])
+def test_invisible_pairs_beside_a_kstar_of_finite_width(name, model):
+    found = decay(name, model, "pwave")
+    columns = CpuBackend("float32", available_threads()).generate(kpi_table(found), 11, 0, 1_000_000)
+    assert p_value(predict_kpi(found), columns) > FALSE_ALARM
+    assert p_value(predict_kpi(decay(name, model, {"width": 0.049})), columns) < FALSE_ALARM
 
 
 def test_masses_and_q2_stay_in_phase_space(events):

@@ -150,9 +150,10 @@ def test_q2_of_a_pair_that_is_not_seen():
     assert slow.std() < 0.3 * inclusive.std()
 
 
-def test_momenta_and_q2_of_an_event_belong_together():
+@pytest.mark.parametrize("kpi", ["narrow", "pwave"])
+def test_momenta_and_q2_of_an_event_belong_together(kpi):
     """What is reconstructed follows from the momenta in the file, and is the same without them there."""
-    keywords = {"model": "belle2-2.1gev", "events": 1000, "seed": 2, "resolution": {"missing": "inclusive"}}
+    keywords = {"model": "belle2-2.1gev", "events": 1000, "seed": 2, "kpi": kpi, "resolution": {"missing": "inclusive"}}
     with_momenta = generate("B0->K*0chichi", beam="belle2", **keywords)
     np.testing.assert_array_equal(with_momenta["q2_reco"], generate("B0->K*0chichi", **keywords)["q2_reco"])
     p, beam = with_momenta.to_vector(), UpsilonBeam()
