@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Literal, Protocol
@@ -154,9 +155,17 @@ class GpuBackend:
 
         key, counter = counter_words(seed, stream, start, stop)
         columns = _columns(table, self.precision, stop - start, out, cupy)
-        read = tuple(cupy.asarray(array) for array in table.arrays(self.precision))
+        read = _on_device(table, self.precision, int(cupy.cuda.Device().id))
         launch(table.kind, start, stop, counter, key, read, tuple(columns.values()))
         return columns
+
+
+@lru_cache(maxsize=4)
+def _on_device(table: SampledTable, precision: Precision, device: int) -> tuple[Any, ...]:
+    """Arrays of a table on the current device, kept for the chunks that follow."""
+    import cupy
+
+    return tuple(cupy.asarray(array) for array in table.arrays(precision))
 
 
 def counter_words(
