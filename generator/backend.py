@@ -44,6 +44,9 @@ class SampledTable(Protocol):
     def arrays(self, precision: str) -> tuple[Any, ...]:
         """Flat arrays that the loops read."""
 
+    def __hash__(self) -> int:
+        """Tables are told apart by identity."""
+
 
 class Backend(Protocol):
     """What makes events; ``out`` takes columns of the right length and type to be filled."""
