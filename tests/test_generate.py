@@ -128,9 +128,12 @@ def test_the_whole_chain_is_the_same_in_any_part(tmp_path):
         part = read_events(tmp_path / f"{low}.root")
         for name in part.names:
             assert part[name].tobytes() == whole[name][low:high].tobytes(), name
-    chunked = list(plan_run(make_card(CHAIN)).chunks(plan_run(make_card(CHAIN)).parts[0], 777))
-    for name in chunked[0]:
-        assert np.concatenate([chunk[name] for chunk in chunked]).tobytes() == whole[name][:3000].tobytes(), name
+    plan = plan_run(make_card(CHAIN))
+    for size, reuse in ((777, False), (100, True), (2000, True)):   # many chunks are made side by side, into few arrays
+        chunked = [{name: column.copy() for name, column in chunk.items()}
+                   for chunk in plan.chunks(plan.parts[0], size, reuse)]
+        for name in chunked[0]:
+            assert np.concatenate([chunk[name] for chunk in chunked]).tobytes() == whole[name][:3000].tobytes(), name
 
 
 def test_the_whole_chain_validates_and_counts_add_up(tmp_path):
