@@ -111,6 +111,11 @@ class EfficiencyStage:
         """New columns: their types by name."""
         return {"accepted": "i4"} if self.settings.mode == "flag" else {}
 
+    @property
+    def removes(self) -> bool:
+        """Whether events are left out."""
+        return self.settings.mode == "reject"
+
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if the map of a channel reads columns that it does not have."""
         missing = [name for name in self.maps[channel.name].inputs if name not in columns]

@@ -26,7 +26,7 @@ from ..physics.models import Model, check_single_precision
 from ..physics.parameters import load_parameters
 from ..physics.widths import visible_width
 from .backend import Backend, select_backend
-from .chunks import array_library, chunk_size, make_chunks
+from .chunks import array_library, chunk_size, collect, make_chunks
 from .events import ANGLES, UNITS, EventSample, ordered
 from .runcard import MAXIMUM_EVENTS, RunCard, make_card, read_card
 from .tables import Table, channel_table
@@ -155,17 +155,30 @@ class Plan:
         With ``reuse`` the arrays of a chunk are overwritten by later ones, which saves the time of new memory.
         ``progress`` is called with the number of events made for each chunk once it has been used.
         """
-        first, stop = self.span(part)
-        size = size or chunk_size(self.row_bytes((part.channel.name,)))
-        # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
-        edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
-        pieces = list(pairwise(edges))
+        pieces = self._pieces(part, size)
         for (low, high), columns in zip(
             pieces, make_chunks(self.card, part, self.backend, pieces, reuse), strict=True
         ):
             yield columns
             if progress is not None:
                 progress(high - low)
+
+    def collect(self, part: Part) -> dict[str, Any]:
+        """Return all events of one channel in memory, or what its stages leave of them."""
+        pieces = self._pieces(part, None if part.momenta or part.stages else 1 << 62)
+        if not any(stage.removes for stage in part.stages):
+            return collect(self.card, part, self.backend, pieces, self.schema((part.channel.name,)))
+        chunks = list(make_chunks(self.card, part, self.backend, pieces, reuse=False))
+        library = array_library(chunks[0]["q2"])
+        return {name: library.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def _pieces(self, part: Part, size: int | None) -> list[tuple[int, int]]:
+        """Return the bounds of the chunks of one channel, of ``size`` events or of a size that suits their width."""
+        first, stop = self.span(part)
+        size = size or chunk_size(self.row_bytes((part.channel.name,)))
+        # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
+        edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
+        return list(pairwise(edges))
 
     def row_bytes(self, channels: Sequence[str]) -> int:
         """Return the bytes of one event, before compression."""
@@ -398,11 +411,8 @@ def generate(
     plan = plan_run(card)
     names = card.channels
     _check_memory(plan.rows(names) * plan.row_bytes(names))
-    samples = [
-        EventSample(columns, {})
-        for part in plan.parts
-        for columns in plan.chunks(part, size=1 << (plan.stop - plan.start).bit_length())
-    ]
+    wanted = [part for part in plan.parts if plan.span(part)[0] < plan.span(part)[1]]
+    samples = [EventSample(plan.collect(part), {}) for part in wanted]
     provenance, schema = plan.provenance(names), plan.schema(names)
     if not samples:
         return EventSample({name: np.empty(0, dtype) for name, dtype in schema.items()}, provenance)

@@ -178,6 +178,11 @@ class ResolutionStage:
             names += [name for channel in self.channels for name in reconstructed_momenta(channel)]
         return dict.fromkeys(names, "float")
 
+    @property
+    def removes(self) -> bool:
+        """Whether events are left out: none are."""
+        return False
+
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if momenta are needed that are not there, or an unseen pair does not come from the Υ(4S)."""
         if channel.lepton is not None and "k_px" not in columns:

@@ -172,6 +172,11 @@ class SelectionStage:
         """New columns: their types by name."""
         return {"accepted": "i4"} if self.settings.mode == "flag" else {}
 
+    @property
+    def removes(self) -> bool:
+        """Whether events are left out."""
+        return self.settings.mode == "reject"
+
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if a cut cannot be evaluated on a channel with these columns."""
         self.settings.expressions(channel, columns)

@@ -69,6 +69,10 @@ class Stage(Protocol):
     def adds(self) -> Mapping[str, str]:
         """New columns: their NumPy types by name, ``float`` for the precision of the run."""
 
+    @property
+    def removes(self) -> bool:
+        """Whether events are left out."""
+
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if the stage cannot work on a channel with these columns."""
 
