@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Backend, CpuBackend
+from .counts import array_module
 
 if TYPE_CHECKING:
     from .generate import Part
@@ -79,7 +80,7 @@ class ChunkMaker:
                               out={name: columns[name] for name in part.table.columns})
         columns["channel"][...] = part.channel.index
         columns["weight"][...] = 1
-        library = array_library(columns["event"])
+        library = array_module(columns["event"])
         columns["event"][...] = library.arange(part.first + low, part.first + high, dtype=np.uint64)
         if part.momenta:
             columns |= self._momenta(columns, low, place.moved)
@@ -187,16 +188,3 @@ def _library(backend: Backend) -> Any:
     import importlib
 
     return importlib.import_module("cupy")
-
-
-def array_library(array: Any) -> Any:
-    """Module whose functions make arrays like this one: NumPy or CuPy.
-
-    >>> array_library(np.zeros(1)).__name__
-    'numpy'
-    """
-    if isinstance(array, np.ndarray):
-        return np
-    import importlib
-
-    return importlib.import_module(type(array).__module__.partition(".")[0])

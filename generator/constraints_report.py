@@ -54,7 +54,7 @@ from ..physics.models import (
 )
 from ..physics.parameters import load_parameters
 from ..physics.rates import branching_ratio, narrow_branching_ratio
-from ..physics.widths import lepton_width, neutrino_width
+from ..physics.widths import lepton_widths
 
 NOT_INCLUDED = (
     "Not included: limits from Drell-Yan mu mu pairs (note added of arXiv:1704.06188: arXiv:1705.03465), which "
@@ -144,15 +144,10 @@ def constraints_table(
 def _widths(request: _Request) -> list[Row]:
     """Eq. (2): the width against that of g_chi = sqrt(4 pi); it has to hold the widths into leptons too."""
     rows = []
-    known = load_parameters()
     for v in request.model.light_vectors:
         s, total = v.mass**2, v.total_width
         largest = float(invisible_width(s, math.sqrt(4 * math.pi), v.m_chi, v.chi))
-        visible = {
-            "mu mu": float(lepton_width(s, v.g_mu_v, v.g_mu_a, known["m_mu"])),
-            "e e": float(lepton_width(s, v.g_e_v, v.g_e_a, known["m_e"])),
-            "nu nu": float(neutrino_width(s, v.g_nu_mu)),
-        }
+        visible = lepton_widths(v)
         chosen = 0.0 if v.g_chi is None else float(invisible_width(s, v.g_chi, v.m_chi, v.chi))
         # a width that follows from g_chi alone, as in the paper, leaves the leptons out on purpose
         free = v.width is None and v.relative_width is None

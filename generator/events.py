@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kinematics.errors import InputError
+from .counts import array_module
 
 if TYPE_CHECKING:
     import awkward
@@ -181,7 +182,7 @@ class EventSample:
         columns = {}
         for name in names:
             model = next(sample.columns[name] for sample in samples if name in sample.columns)
-            library = _library(model)
+            library = array_module(model)
             parts = []
             for sample in samples:
                 if name in sample.columns:
@@ -226,15 +227,6 @@ class EventSample:
         import pandas
 
         return pandas.DataFrame(self.to_numpy())
-
-
-def _library(array: Any) -> Any:
-    """Return the module whose functions make arrays like this one: NumPy or CuPy."""
-    if type(array).__module__.startswith("cupy"):
-        import importlib
-
-        return importlib.import_module("cupy")
-    return np
 
 
 def _joined(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from ..kinematics.errors import InputError
 from ..physics.channels import Channel
 from ..physics.models import Model, check_single_precision
 from ..physics.parameters import load_parameters
-from ..physics.widths import visible_width
+from ..physics.widths import lepton_widths
 from .backend import Backend, select_backend
-from .chunks import array_library, chunk_size, collect, make_chunks
+from .chunks import chunk_size, collect, make_chunks
+from .counts import array_module
 from .events import ANGLES, UNITS, EventSample, ordered
 from .runcard import MAXIMUM_EVENTS, RunCard, make_card, read_card
 from .tables import Table, channel_table
@@ -169,7 +170,7 @@ class Plan:
         if not any(stage.removes for stage in part.stages):
             return collect(self.card, part, self.backend, pieces, self.schema((part.channel.name,)))
         chunks = list(make_chunks(self.card, part, self.backend, pieces, reuse=False))
-        library = array_library(chunks[0]["q2"])
+        library = array_module(chunks[0]["q2"])
         return {name: library.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
     def _pieces(self, part: Part, size: int | None) -> list[tuple[int, int]]:
@@ -354,7 +355,7 @@ def generate(
         set: change of the model, such as ``light_vectors.0.mass=2.8``, or several.
         flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
         convention: of the angles, ``lhcb`` or ``theory``.
-        kpi: the Kpi pair of B -> K* l l: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``),
+        kpi: the Kpi pair: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``), of l l also
             ``swave`` (the S wave too), or the fields of a :class:`~darkpenguin.physics.kpi.KpiSystem`.
         beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
             :func:`~darkpenguin.generator.momenta.resolve_beam`), for momenta in the laboratory.
@@ -417,7 +418,7 @@ def generate(
     if not samples:
         return EventSample({name: np.empty(0, dtype) for name, dtype in schema.items()}, provenance)
     joined = samples[0] if len(samples) == 1 else EventSample.concatenate(samples)
-    library = array_library(joined["q2"])
+    library = array_module(joined["q2"])
     columns = {  # those of the whole run, also where its part has only channels without some of them
         name: joined[name] if name in joined.names else library.full(len(joined), np.nan, dtype=dtype)
         for name, dtype in schema.items()
@@ -548,7 +549,7 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
 def _check_widths(model: Model) -> None:
     """RuntimeWarning for a light vector whose decays into leptons alone are more than its total width."""
     for number, vector in enumerate(model.light_vectors):
-        partial = visible_width(vector)
+        partial = sum(lepton_widths(vector).values())
         if partial > vector.total_width:
             warnings.warn(
                 f"light_vectors[{number}]: its couplings to leptons alone give a width of {partial:.3g} GeV, more than "

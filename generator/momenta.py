@@ -10,6 +10,7 @@ partition, chunk or number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -264,6 +265,7 @@ def momenta(
     return dict(zip(names, out, strict=True))
 
 
+@lru_cache(maxsize=8)
 def _parents(source: Beam, m_b: float) -> tuple[int, Array, Array, NDArray[np.uint64]]:
     """Kind of a beam, its constants, the cells it draws from and their alias table."""
     constants, cells, alias = np.zeros(8), np.zeros(2), np.zeros(1, dtype=np.uint64)

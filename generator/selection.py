@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -122,6 +123,12 @@ class SelectionSettings(BaseModel):
         return tuple(found)
 
 
+@lru_cache(maxsize=32)
+def _expressions(settings: SelectionSettings, channel: Channel, columns: tuple[str, ...]) -> tuple[Expression, ...]:
+    """Checked cuts of a channel, once for all its chunks."""
+    return settings.expressions(channel, columns)
+
+
 def _preset(name: str, key: str, columns: Sequence[str]) -> str:
     if name not in PRESETS:
         raise InputError(f"selection.cuts.{key} = {name!r}: no such preset or column; {nearest(name, PRESETS)}")
@@ -189,7 +196,7 @@ class SelectionStage:
         from .toys import split_work
 
         found, library = dict(columns), array_module(columns["q2"])
-        expressions = self.settings.expressions(place.channel, tuple(columns))
+        expressions = _expressions(self.settings, place.channel, tuple(columns))
         names = {"q2", *(name for expression in expressions for name in expression.inputs)}
         on_host = {name: to_host(columns[name]) for name in names}
         moving = any(name.endswith("_px") for name in names)

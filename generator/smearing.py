@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Smearing:
     radiates: bool
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, resolution: ResolutionSettings, lepton: str | None) -> Smearing:
         """Smearing for a channel with electrons (``e``) or others."""
         hadron, electron = resolution.hadron, resolution.electron

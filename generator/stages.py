@@ -3,7 +3,8 @@
 A stage may add columns, change weights or leave events out. Its random numbers are uniforms of the event itself, from
 Philox calls that no one else draws from: what happens to an event does not depend on chunks, threads or other stages.
 
-Philox calls of an event: 0 to 15 the sampler, 16 to 31 the momenta, 32 the efficiency; add a stage's own here.
+Philox calls of an event: 0 to 15 the sampler, 16 to 31 the momenta, 32 the efficiency (of a toy's events, whose streams
+are their own, 32 the detector and 33 the nuisance parameters), 48 to 52 the resolution; add a stage's own here.
 """
 
 from __future__ import annotations
@@ -51,15 +52,10 @@ class Place:
         >>> bool((place.uniforms(np.arange(4, 6), EFFICIENCY_CALL) == whole[4:6]).all())
         True
         """
-        from .backend import counter_words
         from .events import to_host
 
         numbers = to_host(events).astype(np.uint64) - np.uint64(self.first)
-        out = np.empty(len(numbers))
-        if len(numbers):
-            (k0, k1), stream = counter_words(self.seed, self.channel.index, 0, int(numbers.max()) + 1)
-            _uniforms(numbers, np.uint32(call), stream, k0, k1, out)
-        return out
+        return np.asarray(event_uniforms(numbers, self.seed, self.channel.index, call)[0])
 
 
 class Stage(Protocol):
@@ -95,10 +91,25 @@ def keep(columns: Mapping[str, Any], passed: Any, mode: str) -> dict[str, Any]:
     return {**columns, "accepted": (passed if before is None else passed & (before != 0)).astype(np.int32)}
 
 
+def event_uniforms(numbers: NDArray[np.uint64], seed: int, stream: int, call: int) -> NDArray[np.float64]:
+    """Two uniform numbers in (0, 1) of each event of a stream, by its number, from one Philox call; shape (2, n).
+
+    >>> event_uniforms(np.arange(3, dtype=np.uint64), seed=7, stream=1, call=EFFICIENCY_CALL).shape
+    (2, 3)
+    """
+    from .backend import counter_words
+
+    out = np.empty((2, len(numbers)))
+    if len(numbers):
+        (k0, k1), word = counter_words(seed, stream, 0, int(numbers.max()) + 1)
+        _uniforms(numbers, np.uint32(call), word, k0, k1, out)
+    return out
+
+
 @kernel
 def _uniforms(events: Any, call: Any, stream: Any, k0: Any, k1: Any, out: Any) -> None:
-    """Uniform of the first two words of one Philox call for every event."""
     for i in range(events.size):
         low, high = np.uint32(events[i] & np.uint64(0xFFFFFFFF)), np.uint32(events[i] >> np.uint64(32))
-        a, b, _, _ = philox(low, high, call, stream, k0, k1)
-        out[i] = uniform(np.float64, a, b)
+        w0, w1, w2, w3 = philox(low, high, call, stream, k0, k1)
+        out[0, i] = uniform(np.float64, w0, w1)
+        out[1, i] = uniform(np.float64, w2, w3)

@@ -21,15 +21,14 @@ import numpy.typing as npt
 from scipy import special
 
 from ..kinematics.errors import InputError
-from ..kinematics.jit import kernel
 from ..physics.channels import Channel
-from .backend import Backend, SampledTable, counter_words
+from .backend import Backend, SampledTable
 from .densities import Density
 from .efficiency_files import read_map
 from .efficiency_maps import EfficiencyMap, HistogramMap, evaluate
 from .event_toys import SHIFT
 from .migration import migrations
-from .rng import philox, uniform
+from .stages import event_uniforms
 from .tables import density_of
 
 Array = npt.NDArray[np.float64]
@@ -260,7 +259,7 @@ class ChannelDetector:
     def observe(self, columns: Mapping[str, Any], first: int, seed: int, stream: int) -> Array:
         """Reconstructed q2 of events numbered from ``first`` on, NaN for those that are not found."""
         q2 = np.asarray(columns["q2"], dtype=float)
-        u = event_uniforms(len(q2), first, seed, stream, DETECTOR_CALL)
+        u = event_uniforms(event_numbers(first, len(q2)), seed, stream, DETECTOR_CALL)
         reco = q2.copy() if self.smearing is None else self.smearing.reconstruct(q2, u[0])
         if self.efficiency is not None:
             reco[u[1] >= evaluate(self.efficiency, columns, self.channel)] = np.nan
@@ -288,22 +287,9 @@ def _map_values(detector: ChannelDetector, nodes: bytes) -> Array:
     return np.asarray(evaluate(detector.efficiency, columns, detector.channel)).reshape(n, size)
 
 
-def event_uniforms(events: int, first: int, seed: int, stream: int, call: int) -> Array:
-    """Two uniform numbers for each of the events from number ``first`` on, shape (2, events)."""
-    (k0, k1), word = counter_words(seed, stream, first, first + events)
-    out = np.empty((2, events))
-    _uniforms(np.uint64(first), np.uint32(call), word, k0, k1, out)
-    return out
-
-
-@kernel
-def _uniforms(first: Any, call: Any, stream: Any, k0: Any, k1: Any, out: Any) -> None:
-    for i in range(out.shape[1]):
-        event = np.uint64(first) + np.uint64(i)
-        low, high = np.uint32(event & np.uint64(0xFFFFFFFF)), np.uint32(event >> np.uint64(32))
-        w0, w1, w2, w3 = philox(low, high, call, stream, k0, k1)
-        out[0, i] = uniform(np.float64, w0, w1)
-        out[1, i] = uniform(np.float64, w2, w3)
+def event_numbers(first: int, events: int) -> npt.NDArray[np.uint64]:
+    """Numbers of events that follow each other."""
+    return np.uint64(first) + np.arange(events, dtype=np.uint64)
 
 
 @lru_cache(maxsize=64)
@@ -396,7 +382,7 @@ def observed_toys(
         columns = {k: np.asarray(v) for k, v in backend.generate(table, seed, first, first + n, stream).items()}
         place = np.searchsorted(bounds, detector.observe(columns, first, seed, stream), side="right") - 1
         if keep is not None:
-            u = event_uniforms(n, first, seed, stream, THIN_CALL)[0]
+            u = event_uniforms(event_numbers(first, n), seed, stream, THIN_CALL)[0]
             place[u >= keep[t, np.clip(place, 0, n_bins - 1)]] = -1
         counts[t] = np.bincount(place[(place >= 0) & (place < n_bins)], minlength=n_bins)
         for b in range(n_bins if moments else 0):

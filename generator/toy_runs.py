@@ -46,8 +46,9 @@ from .moments import LIKELIHOOD_OBSERVABLES, fit_angles, functions, observables
 from .ratios import ratio_estimate
 from .runcard import file_word
 from .sensitivity import read_toml
+from .stages import event_uniforms
 from .tables import Table, channel_table
-from .toy_detector import THIN_CALL, ChannelDetector, event_uniforms, observed_toys
+from .toy_detector import THIN_CALL, ChannelDetector, event_numbers, observed_toys
 from .toys import EVENTS, draw_poisson, stream_word
 from .yields import DatasetChoice, DetectorTable, count_model, generated_events, get_dataset, predict_channel
 
@@ -444,7 +445,7 @@ def events_of_toy(run: ToyRun, toy: int) -> EventSample:
             if card.systematics == "drawn":
                 keep = np.asarray(factors[name][0] / factors[name].max())
                 place = np.searchsorted(card.bins, columns["q2_reco"], side="right") - 1
-                u = event_uniforms(int(numbers[i]), toy << SHIFT, card.seed, stream, THIN_CALL)[0]
+                u = event_uniforms(event_numbers(toy << SHIFT, int(numbers[i])), card.seed, stream, THIN_CALL)[0]
                 columns["accepted"] = columns["accepted"] * (u < keep[np.clip(place, 0, keep.size - 1)])
         else:
             signal, background = run.truth.counts[name][0] * factors[name][0], experiment.background(name)

@@ -594,11 +594,6 @@ def default_starts(signal: Array, p: int) -> Array:
     return np.unique(np.stack(rows), axis=0)
 
 
-def with_luminosity(dataset: Dataset, luminosity: float | None) -> Dataset:
-    """The data set, at another luminosity if one is given."""
-    return dataset if luminosity is None else dataset.scaled(luminosity)
-
-
 def describe(dataset: Dataset) -> list[dict[str, Any]]:
     """Rows for a table of a data set: channel, yield, background, window, kind, source, note."""
     return [

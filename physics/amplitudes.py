@@ -42,7 +42,6 @@ ComplexArray = npt.NDArray[np.complex128]
 V_FORM_FACTORS = ("A0", "A1", "A12", "V", "T1", "T2", "T23")
 P_FORM_FACTORS = ("f+", "f0", "fT")
 CONSTANT = ("7p", "vp", "a", "ap")
-HELICITIES = ("+", "-", "0")
 
 _DEGREE = 12
 _MAX_DEPTH = 8

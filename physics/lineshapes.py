@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +32,6 @@ Complex = npt.NDArray[np.complex128]
 
 REFERENCE_WINDOW = (0.796, 0.996)
 """The window in m_Kπ (GeV) in which LHCb quotes S-wave fractions, arXiv:1606.04731."""
-
-
-class LineShape(Protocol):
-    """What the tables need to know of a Kπ line shape."""
-
-    def amplitude(self, mass: npt.ArrayLike) -> Complex:
-        """Amplitude a(m), (GeV)^-1/2; zero outside the kinematic range."""
 
 
 def blatt_weisskopf(p: npt.ArrayLike, p0: float, radius: float) -> Real:

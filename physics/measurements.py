@@ -138,7 +138,6 @@ _VALUE = re.compile(
 )
 _SYMMETRIC = re.compile(rf"±\s*({_NUMBER})")
 _ASYMMETRIC = re.compile(rf"\+\s*({_NUMBER})\s*-\s*({_NUMBER})")
-_BRACKET = re.compile(rf"\(\s*({_NUMBER})\s*\)")
 
 
 def parse_value(text: str) -> tuple[float, list[tuple[float, float]]]:

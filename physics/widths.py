@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .parameters import Parameters, load_parameters
+from .parameters import load_parameters
 
 if TYPE_CHECKING:
     from .models import LightVector
@@ -43,17 +43,19 @@ def lepton_width(q2: ArrayLike, g_v: float, g_a: float, mass: float) -> FloatArr
     return np.asarray(np.sqrt(np.maximum(s, 0)) / (12 * np.pi) * factor)
 
 
-def visible_width(vector: LightVector, parameters: Parameters | None = None) -> float:
-    """Width of an on-shell V (GeV) into the leptons that it couples to: a part of its total width.
+def lepton_widths(vector: LightVector) -> dict[str, float]:
+    """Widths of an on-shell V (GeV) into the pairs of leptons that it can couple to: parts of its total width.
 
     >>> from darkpenguin.physics.models import get_model
-    >>> round(visible_width(get_model("fig2").light_vectors[0]), 6)
+    >>> round(lepton_widths(get_model("fig2").light_vectors[0])["mu mu"], 6)
     0.00079
     """
-    known, s = parameters or load_parameters(), vector.mass**2
-    total = float(lepton_width(s, vector.g_mu_v, vector.g_mu_a, known["m_mu"]))
-    total += float(lepton_width(s, vector.g_e_v, vector.g_e_a, known["m_e"]))
-    return total + float(neutrino_width(s, vector.g_nu_mu))
+    known, s = load_parameters(), vector.mass**2
+    return {
+        "mu mu": float(lepton_width(s, vector.g_mu_v, vector.g_mu_a, known["m_mu"])),
+        "e e": float(lepton_width(s, vector.g_e_v, vector.g_e_a, known["m_e"])),
+        "nu nu": float(neutrino_width(s, vector.g_nu_mu)),
+    }
 
 
 def neutrino_width(q2: ArrayLike, g_nu: float) -> FloatArray:

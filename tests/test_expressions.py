@@ -49,6 +49,7 @@ def test_between_two(columns):
 def test_comparisons_of_directions(columns, text):
     """As they are computed: a factor of one keeps the comparison from being simplified."""
     plain = re.sub(r"((?:eta|theta)\([^)]*\)|\w+_(?:eta|theta))", r"1.0 * \1", text)
+    assert plain != text
     found = parse(text, NAMES).evaluate(columns, MASSES)
     assert (found == parse(plain, NAMES).evaluate(columns, MASSES)).all()
 
