@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from darkpenguin.generator.efficiency_maps import ConstantMap, HistogramMap, LegendreMap
 from darkpenguin.generator.ensembles import Hypothesis
+from darkpenguin.generator.stages import event_uniforms
 from darkpenguin.generator.toy_detector import (
     ChannelDetector,
     GaussianSmearing,
     MatrixSmearing,
     channel_detector,
-    event_uniforms,
+    event_numbers,
     read_migration,
 )
 from darkpenguin.generator.toy_runs import ToysCard, events_of_toy, plan_toys
@@ -219,9 +220,12 @@ def test_migration_of_a_simulated_file(tmp_path):
 
 
 def test_uniform_numbers_of_events_do_not_depend_on_the_range():
-    whole = event_uniforms(50, 7 << 32, seed=5, stream=1 << 31, call=32)
-    np.testing.assert_array_equal(event_uniforms(3, (7 << 32) + 10, seed=5, stream=1 << 31, call=32), whole[:, 10:13])
-    assert not np.array_equal(whole, event_uniforms(50, 7 << 32, seed=5, stream=1 << 31, call=33))
+    def uniforms(events, first, call):
+        return event_uniforms(event_numbers(first, events), seed=5, stream=1 << 31, call=call)
+
+    whole = uniforms(50, 7 << 32, 32)
+    np.testing.assert_array_equal(uniforms(3, (7 << 32) + 10, 32), whole[:, 10:13])
+    assert not np.array_equal(whole, uniforms(50, 7 << 32, 33))
 
 
 def test_own_data_sets():
