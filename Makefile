@@ -8,7 +8,9 @@ JOBS ?= 2
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-.venv/installed: pyproject.toml generator generator/_root kinematics physics
+ROOMS := $(shell find generator kinematics physics -type d -not -name __pycache__)
+
+.venv/installed: pyproject.toml $(ROOMS)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
@@ -29,7 +31,7 @@ lint: .venv/tested      ## ruff, mypy --strict, import contract
 	$(BIN)/lint-imports
 
 bench: .venv/installed  ## events a second, beside NumPy accept-reject
-	$(BIN)/python -m darkpenguin.generator.bench
+	$(BIN)/python -m darkpenguin.generator.commands.bench
 
 gallery: .venv/installed ## every figure of outputs/README.md
 	for data in 2017 current; do \

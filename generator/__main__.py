@@ -1,5 +1,7 @@
 """Run the command line as ``python -m darkpenguin.generator``."""
 
-from .cli import main
+from __future__ import annotations
+
+from .commands.cli import main
 
 main()

@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InputError
+from .base.errors import InputError
+from .base.jit import scalar
 from .frames import Three, boost
-from .jit import scalar
 from .trig import circle, exponential, logarithm
 
 Real = Any
 Array = npt.NDArray[np.float64]
 
-
-# ---------------------------------------------------------------------------------------------- pp at LHCb
 
 @dataclass(frozen=True)
 class ProtonSpectrum:
@@ -78,6 +76,7 @@ class ProtonSpectrum:
         >>> round(proton_spectrum(13.0).cross_section(2.0, 4.5), 1)   # measured to 40 GeV: 86.6 ± 6.4
         86.0
         """
+
         def integral(y: float) -> float:
             return -self.w * math.log(math.exp(-y / self.w) + math.exp(-self.a / self.w))
 
@@ -122,9 +121,7 @@ class ProtonBeam:
         proton_spectrum(self.energy)
         low, high = self.rapidity
         if not (math.isfinite(low) and math.isfinite(high) and 0.0 <= low < high <= 6.0):
-            raise InputError(
-                f"beam.rapidity = {self.rapidity}: two rising numbers from 0 to 6 (measured: 2 to 4.5)"
-            )
+            raise InputError(f"beam.rapidity = {self.rapidity}: two rising numbers from 0 to 6 (measured: 2 to 4.5)")
 
     @property
     def spectrum(self) -> ProtonSpectrum:
@@ -139,9 +136,7 @@ class ProtonBeam:
 
 
 @scalar
-def proton_momentum(
-    real: Any, u_y: Real, u_pt: Real, u_phi: Real, m_b: Real, constants: tuple[Real, ...]
-) -> Three:
+def proton_momentum(real: Any, u_y: Real, u_pt: Real, u_phi: Real, m_b: Real, constants: tuple[Real, ...]) -> Three:
     r"""Momentum of a B from pp, from three uniforms and `ProtonBeam.constants`.
 
     With :math:`T(u) = (1+e^{(a-y_1)/w})^{1-u}(1+e^{(a-y_2)/w})^{u}`, :math:`y = a - w\ln(T-1)`; and
@@ -160,8 +155,6 @@ def proton_momentum(
     e = exponential(real, y)
     return pt * c, pt * s, math.sqrt(m_b * m_b + pt * pt) * real(0.5) * (e - real(1) / e)
 
-
-# ------------------------------------------------------------------------------------------ Υ(4S) at Belle II
 
 @dataclass(frozen=True)
 class UpsilonBeam:
@@ -246,7 +239,7 @@ class UpsilonBeam:
         m, g = self.resonance_mass, self.resonance_width
         curve = p**3 / ((s - m**2) ** 2 + m**2 * g**2)
         density = np.exp(-0.5 * ((w - self.mass) / self.spread) ** 2) * curve
-        density = density * p / w      # dw = 4 p dp / w
+        density = density * p / w  # dw = 4 p dp / w
         cdf = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2.0)])
         return np.asarray(np.interp(np.linspace(0.0, 1.0, cells + 1), cdf / cdf[-1], p))
 
@@ -259,7 +252,14 @@ class UpsilonBeam:
 
 @scalar
 def upsilon_momentum(
-    real: Any, u_p: Real, u1: Real, u2: Real, u3: Real, u_phi: Real, m_b: Real, edges: Any,
+    real: Any,
+    u_p: Real,
+    u1: Real,
+    u2: Real,
+    u3: Real,
+    u_phi: Real,
+    m_b: Real,
+    edges: Any,
     constants: tuple[Real, ...],
 ) -> Three:
     """Momentum of a B from the Υ(4S), from five uniforms, the cells' edges and `UpsilonBeam.constants`.
@@ -286,8 +286,6 @@ def upsilon_momentum(
     return boost(star, m_b, (px, real(0), pz), mass)
 
 
-# ---------------------------------------------------------------------------------------- a user's histogram
-
 @dataclass(frozen=True)
 class HistogramBeam:
     """B mesons from a two-dimensional histogram in p_T (GeV) and pseudorapidity or rapidity.
@@ -307,7 +305,10 @@ class HistogramBeam:
 
     @classmethod
     def checked(
-        cls, pt_edges: Sequence[float], eta_edges: Sequence[float], weights: npt.ArrayLike,
+        cls,
+        pt_edges: Sequence[float],
+        eta_edges: Sequence[float],
+        weights: npt.ArrayLike,
         variable: str = "eta",
     ) -> HistogramBeam:
         """Build from any arrays; InputError names the axis or the cell that cannot be used."""

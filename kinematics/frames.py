@@ -49,13 +49,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .errors import InputError
-from .jit import scalar
+from .base.errors import InputError
+from .base.jit import scalar
 from .trig import circle
 
 Real = Any
 Three = tuple[Real, Real, Real]
-
 CONVENTIONS = ("lhcb", "theory")
 
 
@@ -111,14 +110,23 @@ def dilepton_momenta(
     gamma = math.sqrt(q2 + p * p) / root
     transverse = p_star * math.sqrt((real(1) - cos_l) * (real(1) + cos_l))
     x, y = -(transverse * cos_phi), transverse * sin_phi
-    along, drift = gamma * p_star * cos_l, p * real(0.5)     # (p / sqrt q2) times the energy sqrt(q2) / 2
+    along, drift = gamma * p_star * cos_l, p * real(0.5)  # (p / sqrt q2) times the energy sqrt(q2) / 2
     return (x, y, -(drift + along)), (-x, -y, -(drift - along))
 
 
 @scalar
 def vector_decay(
-    real: Any, q2: Real, cos_k: Real, cos_l: Real, cos_phi: Real, sin_phi: Real,
-    m_b: Real, m_kpi: Real, m_k: Real, m_pi: Real, m_l: Real,
+    real: Any,
+    q2: Real,
+    cos_k: Real,
+    cos_l: Real,
+    cos_phi: Real,
+    sin_phi: Real,
+    m_b: Real,
+    m_kpi: Real,
+    m_k: Real,
+    m_pi: Real,
+    m_l: Real,
 ) -> tuple[Three, Three, Three, Three]:
     """Momenta of K, π, ℓ+, ℓ- of B → Kπ ℓℓ in the B frame, the Kπ system along +z, the kaon in the x-z plane.
 
@@ -141,9 +149,7 @@ def vector_decay(
 
 
 @scalar
-def scalar_decay(
-    real: Any, q2: Real, cos_l: Real, m_b: Real, m_k: Real, m_l: Real
-) -> tuple[Three, Three, Three]:
+def scalar_decay(real: Any, q2: Real, cos_l: Real, m_b: Real, m_k: Real, m_l: Real) -> tuple[Three, Three, Three]:
     """Momenta of K, ℓ+, ℓ- of B → K ℓℓ in the B frame, the kaon along +z, the leptons in the x-z plane.
 
     >>> import numpy as np

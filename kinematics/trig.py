@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .jit import scalar
+from .base.jit import scalar
 
 Real = Any
 
@@ -40,8 +40,9 @@ def sine_cosine(real: Any, z: Real) -> tuple[Real, Real]:
     s, c = real(1 / 362880), real(1 / 40320)
     if double_precision(real):
         s = s + x * (real(-1 / 39916800) + x * (real(1 / 6227020800) + x * real(-1 / 1307674368000)))
-        c = c + x * (real(-1 / 3628800) + x * (real(1 / 479001600) + x * (
-            real(-1 / 87178291200) + x * real(1 / 20922789888000))))
+        c = c + x * (
+            real(-1 / 3628800) + x * (real(1 / 479001600) + x * (real(-1 / 87178291200) + x * real(1 / 20922789888000)))
+        )
     s = real(1) + x * (real(-1 / 6) + x * (real(1 / 120) + x * (real(-1 / 5040) + x * s)))
     c = real(1) + x * (real(-1 / 2) + x * (real(1 / 24) + x * (real(-1 / 720) + x * c)))
     return z * s, c
@@ -59,7 +60,7 @@ def circle(real: Any, turns: Real) -> tuple[Real, Real]:
     >>> bool(abs(s - math.sqrt(0.5)) < 2e-16), bool(abs(c + math.sqrt(0.5)) < 2e-16)
     (True, True)
     """
-    quarter = math.floor(real(4) * turns + real(0.5))      # -2 ... 2
+    quarter = math.floor(real(4) * turns + real(0.5))  # -2 ... 2
     s, c = sine_cosine(real, (turns - real(0.25) * quarter) * real(6.283185307179586))
     odd = quarter * quarter == real(1)
     a, b = (c, s) if odd else (s, c)
@@ -81,8 +82,9 @@ def exponential(real: Any, x: Real) -> Real:
     n = math.floor(real(x) * real(1.4426950408889634) + real(0.5))
     if double_precision(real):
         r = (x - n * real(0.693147180369123816490)) - n * real(1.90821492927058770002e-10)
-        e = real(1 / 362880) + r * (real(1 / 3628800) + r * (real(1 / 39916800) + r * (
-            real(1 / 479001600) + r * real(1 / 6227020800))))
+        e = real(1 / 362880) + r * (
+            real(1 / 3628800) + r * (real(1 / 39916800) + r * (real(1 / 479001600) + r * real(1 / 6227020800)))
+        )
         e = real(1 / 5040) + r * (real(1 / 40320) + r * e)
         e = real(1 / 24) + r * (real(1 / 120) + r * (real(1 / 720) + r * e))
         power = real(np.int64(np.int64(np.int32(n) + np.int32(1023)) << np.int64(52)).view(np.float64))
@@ -115,7 +117,9 @@ def logarithm(real: Any, x: Real) -> Real:
     z = s * s
     t = real(1 / 9)
     if double_precision(real):
-        t = t + z * (real(1 / 11) + z * (real(1 / 13) + z * (real(1 / 15) + z * (
-            real(1 / 17) + z * (real(1 / 19) + z * real(1 / 21))))))
+        t = t + z * (
+            real(1 / 11)
+            + z * (real(1 / 13) + z * (real(1 / 15) + z * (real(1 / 17) + z * (real(1 / 19) + z * real(1 / 21)))))
+        )
     t = z * (real(1 / 3) + z * (real(1 / 5) + z * (real(1 / 7) + z * t)))
     return real(n) * real(0.6931471805599453) + (s + s) * (real(1) + t)

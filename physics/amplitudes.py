@@ -30,26 +30,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.cache import cache_folder, read_checked, write_checked
+from ..kinematics.base.cache import cache_folder, read_checked, write_checked
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
 from .models import Model
-from .parameters import SCALE, Parameters, flavio_version, load_parameters
+from .parameters import SCALE, Parameters, flavio_version, load_parameters, physics_fingerprint
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-
 V_FORM_FACTORS = ("A0", "A1", "A12", "V", "T1", "T2", "T23")
 P_FORM_FACTORS = ("f+", "f0", "fT")
 CONSTANT = ("7p", "vp", "a", "ap")
-
 _DEGREE = 12
 _MAX_DEPTH = 8
-
-
-# ----------------------------------------------------------------------------------------------------------
-# Piecewise Chebyshev expansions
-# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +66,7 @@ class PiecewiseChebyshev:
         c = self.coefficients
         later = np.zeros((c.shape[1], len(s)))
         last = np.zeros_like(later)
-        for k in range(c.shape[0] - 1, 0, -1):   # Clenshaw
+        for k in range(c.shape[0] - 1, 0, -1):  # Clenshaw
             later, last = c[k][:, panel] + 2.0 * x * later - last, later
         return np.asarray(c[0][:, panel] + x * later - last)
 
@@ -125,11 +118,6 @@ def fit_piecewise(
     edges = np.array([low for low, _, _ in panels] + [float(kinks[-1])])
     maps = np.array([kind for _, kind, _ in panels], dtype=np.int64)
     return PiecewiseChebyshev(edges, maps, np.ascontiguousarray(np.stack([c for _, _, c in panels], axis=-1)))
-
-
-# ----------------------------------------------------------------------------------------------------------
-# The Standard Model of one hadronic transition
-# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +222,7 @@ def _standard_model(parent: str, hadron: str, spin: int) -> StandardModel:
 
 
 def _key(parameters: Parameters) -> str:
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    digest.update(flavio_version().encode())
+    digest = hashlib.sha256(physics_fingerprint().encode())
     digest.update(json.dumps(dict(parameters), sort_keys=True).encode())
     return digest.hexdigest()[:20]
 
@@ -288,7 +275,7 @@ def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> Stand
         # flavio's C9eff carries rounding noise: as 1/q2 towards q2 = 0 (1e-7 at 1e-6 GeV²), and as
         # 1/(m_b² - q2)⁴, where exact arithmetic cancels it, towards m_b(pole)² (1e-8 at the endpoint of K)
         allowed = np.maximum(scale, 0.1) * 1e-10
-        allowed[len(names):] += 5e-12 / low + 2e-16 / (1.0 - high / parameters["m_b_pole"] ** 2) ** 4
+        allowed[len(names) :] += 5e-12 / low + 2e-16 / (1.0 - high / parameters["m_b_pole"] ** 2) ** 4
         return allowed
 
     start = 4.0 * parameters["m_e"] ** 2
@@ -298,7 +285,7 @@ def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> Stand
     # flavio's table of two-loop charm contributions, linear between these q2
     table = np.asarray(matrixelements._f_z, dtype=float) * parameters["m_b_pole"] ** 2
     cusp = 4.0 * parameters["m_c_pole"] ** 2
-    low = start * 2.0 ** np.arange(0.0, math.log2(table[1] / start))                      # log(q2)
+    low = start * 2.0 ** np.arange(0.0, math.log2(table[1] / start))  # log(q2)
     kinks = np.unique(np.concatenate([low, table[table > 0.0], [cusp, end]]))
     kinks = kinks[(kinks >= start) & (kinks <= end)]
     smooth = fit_piecewise(rows, kinks, (cusp,), tolerance)
@@ -310,13 +297,22 @@ def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> Stand
     grid, spectator, last = _spectator(parent, hadron, par) if spin == 1 else _no_spectator()
     # flavio's subleading terms, zero at its central values, switch at 9 and 14 GeV²
     special = np.concatenate([table[1:], grid[grid < last], [last] if grid.size else [], [cusp, 9.0, 14.0]])
-    special = np.unique(special[(special > start) & (special < end)])   # beyond the K*'s endpoint too
+    special = np.unique(special[(special > start) & (special < end)])  # beyond the K*'s endpoint too
     return StandardModel(
-        parent=parent, hadron=hadron, spin=spin,
-        m_parent=parameters["m_" + parent], m_hadron=parameters["m_" + hadron], m_b=parameters["m_b(4.8)"],
+        parent=parent,
+        hadron=hadron,
+        spin=spin,
+        m_parent=parameters["m_" + parent],
+        m_hadron=parameters["m_" + hadron],
+        m_b=parameters["m_b(4.8)"],
         prefactors=np.array([prefactor(None, side, parent, hadron) for side, _ in sides], dtype=complex),
-        smooth=smooth, constant=constant, spectator_q2=grid, spectator=spectator, spectator_end=last,
-        kinks=special, cusps=np.array([cusp]),
+        smooth=smooth,
+        constant=constant,
+        spectator_q2=grid,
+        spectator=spectator,
+        spectator_end=last,
+        kinks=special,
+        cusps=np.array([cusp]),
     )
 
 
@@ -331,7 +327,7 @@ def _spectator(parent: str, hadron: str, par: dict[str, float]) -> tuple[Array, 
 
     last = 8.9
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")   # "should not be trusted above 6 GeV^2"
+        warnings.simplefilter("ignore")  # "should not be trusted above 6 GeV^2"
         grid = np.asarray(q2_arr, dtype=float)
         grid = grid[: np.searchsorted(grid, last) + 1]
         values = np.empty((2, 3, len(grid)), dtype=complex)
@@ -339,18 +335,15 @@ def _spectator(parent: str, hadron: str, par: dict[str, float]) -> tuple[Array, 
             for j, q2 in enumerate(grid):
                 found = helicity_amps_qcdf(q2, par, parent, hadron, cp_conjugate=conjugate)
                 values[int(conjugate), :, j] = (
-                    found["pl", "V"] * q2, found["mi", "V"] * q2, found["0", "V"] * math.sqrt(q2)
+                    found["pl", "V"] * q2,
+                    found["mi", "V"] * q2,
+                    found["0", "V"] * math.sqrt(q2),
                 )
         before = get_ss(np.nextafter(last, 0.0), None, par, parent, hadron, cp_conjugate=False)
         after = get_ss(last, None, par, parent, hadron, cp_conjugate=False)
     if before["mi", "V"] == 0 or after["mi", "V"] != 0:
         raise RuntimeError(f"flavio {flavio_version()} does not end spectator scattering at {last} GeV^2")
     return grid, values, last
-
-
-# ----------------------------------------------------------------------------------------------------------
-# New physics: everything is a shift of Wilson coefficients
-# ----------------------------------------------------------------------------------------------------------
 
 
 def new_physics(
@@ -410,14 +403,17 @@ def new_physics(
 
 #: our (flavio's) short name of a coefficient and its name in ``Heavy``
 _SHIFTED: Mapping[str, str] = {
-    "7": "C7", "7p": "C7p", "v": "C9", "vp": "C9p", "a": "C10", "ap": "C10p",
-    "s": "CS", "sp": "CSp", "p": "CP", "pp": "CPp",
+    "7": "C7",
+    "7p": "C7p",
+    "v": "C9",
+    "vp": "C9p",
+    "a": "C10",
+    "ap": "C10p",
+    "s": "CS",
+    "sp": "CSp",
+    "p": "CP",
+    "pp": "CPp",
 }
-
-
-# ----------------------------------------------------------------------------------------------------------
-# Helicity amplitudes
-# ----------------------------------------------------------------------------------------------------------
 
 
 def effective_wilson(
@@ -514,12 +510,11 @@ def _amplitudes_v(
     scalar = 0.5j * momentum * ff["A0"]
     spectator = sm.spectator_amplitudes(q2, conjugate)
     return {
-        "+V": n * (half * (c9_sum * vector - c9_difference * axial)
-                   + magnetic * (c7_sum * t_1 - c7_difference * t_2)) + spectator[0],
-        "-V": n * (-half * (c9_sum * vector + c9_difference * axial)
-                   - magnetic * (c7_sum * t_1 + c7_difference * t_2)) + spectator[1],
-        "0V": n * long * (c9_difference * ff["A12"] + m_q / (m_b + m_v) * c7_difference * ff["T23"])
-        + spectator[2],
+        "+V": n * (half * (c9_sum * vector - c9_difference * axial) + magnetic * (c7_sum * t_1 - c7_difference * t_2))
+        + spectator[0],
+        "-V": n * (-half * (c9_sum * vector + c9_difference * axial) - magnetic * (c7_sum * t_1 + c7_difference * t_2))
+        + spectator[1],
+        "0V": n * long * (c9_difference * ff["A12"] + m_q / (m_b + m_v) * c7_difference * ff["T23"]) + spectator[2],
         "+A": n * half * (c10_sum * vector - c10_difference * axial),
         "-A": -n * half * (c10_sum * vector + c10_difference * axial),
         "0A": n * long * c10_difference * ff["A12"],

@@ -41,7 +41,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.errors import InputError
+from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen
 from .amplitudes import Array, ComplexArray, StandardModel, helicity_amplitudes, standard_model
 from .channels import P_COEFFICIENTS, V_COEFFICIENTS, Channel
@@ -50,18 +50,19 @@ from .models import Model
 
 Convention = Literal["lhcb", "theory"]
 CONVENTIONS: tuple[Convention, ...] = ("lhcb", "theory")
-
-_FLIPPED: Mapping[tuple[int, str, int], tuple[str, ...]] = MappingProxyType({
-    # spin, convention, flavour: coefficients with a minus sign in the density of events
-    (1, "lhcb", -1): ("4", "6s", "6c", "7", "9"),
-    (1, "lhcb", +1): ("4", "6s", "6c", "7", "9"),
-    (1, "theory", -1): (),
-    (1, "theory", +1): ("5", "6s", "6c", "8", "9"),
-    (0, "lhcb", -1): (),
-    (0, "lhcb", +1): (),
-    (0, "theory", -1): ("b",),
-    (0, "theory", +1): (),
-})
+_FLIPPED: Mapping[tuple[int, str, int], tuple[str, ...]] = MappingProxyType(
+    {
+        # spin, convention, flavour: coefficients with a minus sign in the density of events
+        (1, "lhcb", -1): ("4", "6s", "6c", "7", "9"),
+        (1, "lhcb", +1): ("4", "6s", "6c", "7", "9"),
+        (1, "theory", -1): (),
+        (1, "theory", +1): ("5", "6s", "6c", "8", "9"),
+        (0, "lhcb", -1): (),
+        (0, "lhcb", +1): (),
+        (0, "theory", -1): ("b",),
+        (0, "theory", +1): (),
+    }
+)
 
 
 def event_signs(channel: Channel, flavour: int, convention: Convention = "lhcb") -> Array:
@@ -101,9 +102,7 @@ def angular_coefficients(
     return _DYNAMICS[channel.dynamics][0](channel, models, q2, flavour)
 
 
-def _charged_coefficients(
-    channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, flavour: int
-) -> Array:
+def _charged_coefficients(channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, flavour: int) -> Array:
     s = np.atleast_1d(np.asarray(q2, dtype=float))
     sm = standard_model(channel)
     m_l = channel.lepton_mass()
@@ -178,27 +177,33 @@ def _coefficients_v(
     x_6 = (plus_v * plus_a.conj() - minus_v * minus_a.conj()).real
     x_0s = (zero_v * scalar.conj()).real
     x_57 = (
-        plus_v * zero_a.conj() + plus_a * zero_v.conj() - zero_v * minus_a.conj() - zero_a * minus_v.conj()
+        plus_v * zero_a.conj()
+        + plus_a * zero_v.conj()
+        - zero_v * minus_a.conj()
+        - zero_a * minus_v.conj()
         + 2.0 * m_root * (plus_v * scalar.conj() + scalar * minus_v.conj())
     )
     x_48 = plus_v * zero_v.conj() + zero_v * minus_v.conj() + plus_a * zero_a.conj() + zero_a * minus_a.conj()
     x_39 = plus_v * minus_v.conj() + plus_a * minus_a.conj()
     b2 = beta**2
-    j = np.stack([
-        2.0 / 3.0 * (2.0 + b2) * (t_v + t_a) + 16.0 / 3.0 * m_root**2 * (t_v - t_a),               # 1s
-        8.0 / 3.0 * (l_v + l_a) + 32.0 / 3.0 * m_root**2 * (l_v - l_a)
-        + 16.0 / 3.0 * (b2 * _square(scalar) + _square(pseudo)),                                  # 1c
-        2.0 / 3.0 * b2 * (t_v + t_a),                                                             # 2s
-        -8.0 / 3.0 * b2 * (l_v + l_a),                                                            # 2c
-        -8.0 / 3.0 * b2 * x_39.real,                                                              # 3
-        -4.0 / 3.0 * b2 * x_48.real,                                                              # 4
-        8.0 / 3.0 * beta * x_57.real,                                                             # 5
-        -16.0 / 3.0 * beta * x_6,                                                                 # 6s
-        64.0 / 3.0 * beta * m_root * x_0s,                                                        # 6c
-        -8.0 / 3.0 * beta * x_57.imag,                                                            # 7
-        4.0 / 3.0 * b2 * x_48.imag,                                                               # 8
-        8.0 / 3.0 * b2 * x_39.imag,                                                               # 9
-    ])
+    j = np.stack(
+        [
+            2.0 / 3.0 * (2.0 + b2) * (t_v + t_a) + 16.0 / 3.0 * m_root**2 * (t_v - t_a),  # 1s
+            8.0 / 3.0 * (l_v + l_a)
+            + 32.0 / 3.0 * m_root**2 * (l_v - l_a)
+            + 16.0 / 3.0 * (b2 * _square(scalar) + _square(pseudo)),  # 1c
+            2.0 / 3.0 * b2 * (t_v + t_a),  # 2s
+            -8.0 / 3.0 * b2 * (l_v + l_a),  # 2c
+            -8.0 / 3.0 * b2 * x_39.real,  # 3
+            -4.0 / 3.0 * b2 * x_48.real,  # 4
+            8.0 / 3.0 * beta * x_57.real,  # 5
+            -16.0 / 3.0 * beta * x_6,  # 6s
+            64.0 / 3.0 * beta * m_root * x_0s,  # 6c
+            -8.0 / 3.0 * beta * x_57.imag,  # 7
+            4.0 / 3.0 * b2 * x_48.imag,  # 8
+            8.0 / 3.0 * b2 * x_39.imag,  # 9
+        ]
+    )
     return np.asarray(j * (q2 * _phase_space(sm, q2, beta, mass)))
 
 
@@ -213,11 +218,13 @@ def _coefficients_p(
     beta = np.sqrt(np.maximum(1.0 - 4.0 * m_l**2 / q2, 0.0))
     b2 = beta**2
     vector, axial = _square(h["V"]), _square(h["A"])
-    j = np.stack([
-        2.0 * (vector + _square(h["P"]) + b2 * (axial + _square(h["S"]))),                        # a
-        -8.0 * m_l / np.sqrt(q2) * beta * (h["V"] * h["S"].conj()).real,                          # b
-        -2.0 * b2 * (vector + axial),                                                             # c
-    ])
+    j = np.stack(
+        [
+            2.0 * (vector + _square(h["P"]) + b2 * (axial + _square(h["S"]))),  # a
+            -8.0 * m_l / np.sqrt(q2) * beta * (h["V"] * h["S"].conj()).real,  # b
+            -2.0 * b2 * (vector + axial),  # c
+        ]
+    )
     return np.asarray(j * (q2 * _phase_space(sm, q2, beta, mass)))
 
 
@@ -238,10 +245,12 @@ def decay_rate(coefficients: Array) -> Array:
     return np.asarray(np.tensordot(weights, coefficients, axes=1))
 
 
-_RATE: Mapping[int, Array] = MappingProxyType({
-    len(V_COEFFICIENTS): np.array([1.5, 0.75, -0.5, -0.25, 0, 0, 0, 0, 0, 0, 0, 0]),
-    len(P_COEFFICIENTS): np.array([2.0, 0.0, 2.0 / 3.0]),
-})
+_RATE: Mapping[int, Array] = MappingProxyType(
+    {
+        len(V_COEFFICIENTS): np.array([1.5, 0.75, -0.5, -0.25, 0, 0, 0, 0, 0, 0, 0, 0]),
+        len(P_COEFFICIENTS): np.array([2.0, 0.0, 2.0 / 3.0]),
+    }
+)
 
 
 def event_density(
@@ -290,7 +299,7 @@ def _charged_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> A
     sm = standard_model(channel)
     low, high = channel.q2_limits()
     points = [np.array([low, high]), sm.kinks]
-    points.append(low + low * 2.0 ** np.arange(-6.0, np.ceil(np.log2(0.7 / low))))   # photon pole, logarithms
+    points.append(low + low * 2.0 ** np.arange(-6.0, np.ceil(np.log2(0.7 / low))))  # photon pole, logarithms
     points.append(high - 0.5 * 2.0 ** -np.arange(0.0, 10.0))
     points += [_closing_in(float(cusp), 0.01, 0.6) for cusp in sm.cusps]
     for model in sequence:
@@ -315,11 +324,13 @@ def _closing_in(centre: float, smallest: float, largest: float) -> Array:
 
 _Coefficients = Callable[[Channel, Model | Sequence[Model], npt.ArrayLike, int], Array]
 _Breakpoints = Callable[[Channel, Model | Sequence[Model]], Array]
-_DYNAMICS: Mapping[str, tuple[_Coefficients, _Breakpoints]] = MappingProxyType({
-    "charged": (_charged_coefficients, _charged_breakpoints),
-    "chi": (chi_coefficients, chi_breakpoints),
-    "neutrino": (neutrino_coefficients, neutrino_breakpoints),
-})
+_DYNAMICS: Mapping[str, tuple[_Coefficients, _Breakpoints]] = MappingProxyType(
+    {
+        "charged": (_charged_coefficients, _charged_breakpoints),
+        "chi": (chi_coefficients, chi_breakpoints),
+        "neutrino": (neutrino_coefficients, neutrino_breakpoints),
+    }
+)
 """J_i and breakpoints by ``Channel.dynamics``; those of the invisible modes are in ``invisible.py``."""
 
 

@@ -19,21 +19,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.errors import InputError
+from ..kinematics.base.errors import InputError
 from . import angular
 from .amplitudes import helicity_amplitudes, standard_model
 from .angular import breakpoints
 from .channels import V_COEFFICIENTS, Channel, get_channel
-from .measurements import BinnedObservable
 from .models import Heavy, Model
+from .observables import BinnedObservable
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 Bin = tuple[float, float]
 Amplitudes = dict[str, ComplexArray]
-
 _ORDER = 10
-_BROAD = 0.2   # GeV²: a resonance with m Γ above this is smooth on the panels of the Standard Model
+_BROAD = 0.2  # GeV²: a resonance with m Γ above this is smooth on the panels of the Standard Model
 _COEFFICIENTS = ("C7", "C7p", "C9", "C9p", "C10", "C10p", "CS", "CSp", "CP", "CPp")
 _LEPTONIC = _COEFFICIENTS[2:]
 
@@ -49,14 +48,7 @@ class Direction(NamedTuple):
     coefficient: str
 
 
-# -----------------------------------------------------------------------------------------------------------
-# Quadrature and kernels: nothing here knows a light vector, except where a narrow one needs nodes
-# -----------------------------------------------------------------------------------------------------------
-
-
-def bin_quadrature(
-    channel: Channel, bins: Sequence[Bin], model: Model | None = None
-) -> tuple[FloatArray, FloatArray]:
+def bin_quadrature(channel: Channel, bins: Sequence[Bin], model: Model | None = None) -> tuple[FloatArray, FloatArray]:
     """Nodes (n,) in GeV² and weights (n_bins, n): the integral over bin k is ``weights[k] @ values``.
 
     Bins are cut at threshold and endpoint. The nodes are the same for all models with broad resonances.
@@ -111,22 +103,15 @@ def _direction_amplitudes(
     if direction.vector < 0:
         return kernel
     vector = model.light_vectors[direction.vector]
-    wave = vector.propagator(q2, model.width) / standard_model(channel).prefactors[side]   # eq. (9)
+    wave = vector.propagator(q2, model.width) / standard_model(channel).prefactors[side]  # eq. (9)
     if direction.coefficient.startswith("C10") and vector.pseudoscalar:
         longitudinal = kernels.unit[direction.coefficient.replace("C10", "CP")][side]
-        factor = -2.0 * channel.lepton_mass() / vector.mass**2                             # eq. (7)
+        factor = -2.0 * channel.lepton_mass() / vector.mass**2  # eq. (7)
         return {key: wave * (kernel[key] + factor * longitudinal[key]) for key in kernel}
     return {key: wave * value for key, value in kernel.items()}
 
 
-# -----------------------------------------------------------------------------------------------------------
-# Couplings
-# -----------------------------------------------------------------------------------------------------------
-
-
-def linear_couplings(
-    channel: Channel, model: Model, values: Mapping[str, Any] | None = None
-) -> dict[Direction, Any]:
+def linear_couplings(channel: Channel, model: Model, values: Mapping[str, Any] | None = None) -> dict[Direction, Any]:
     """The numbers that the amplitudes of a channel are linear in; those that are zero are left out.
 
     ``values`` replaces couplings of the model by arrays, by path: ``light_vectors.0.g_mu_v``,
@@ -160,15 +145,17 @@ def linear_couplings(
 
 
 LINEAR_KEYS = (
-    "g_bs", "g_bs_right", "g_mu_v", "g_mu_a", "g_e_v", "g_e_a",
-    *(f"{c}_{lepton}" for c in _LEPTONIC for lepton in ("mu", "e")), "C7", "C7p",
+    "g_bs",
+    "g_bs_right",
+    "g_mu_v",
+    "g_mu_a",
+    "g_e_v",
+    "g_e_a",
+    *(f"{c}_{lepton}" for c in _LEPTONIC for lepton in ("mu", "e")),
+    "C7",
+    "C7p",
 )
 """Last parts of the paths that ``linear_couplings`` understands; masses and widths are not linear."""
-
-
-# -----------------------------------------------------------------------------------------------------------
-# The polynomial
-# -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,9 +232,7 @@ def build_polynomial(
     return BinPolynomial(channel, tuple(bins), tuple(basis), np.array(scales), np.stack(rows))
 
 
-def _integrals(
-    channel: Channel, amplitudes: Sequence[Amplitudes], q2: FloatArray, weights: FloatArray
-) -> FloatArray:
+def _integrals(channel: Channel, amplitudes: Sequence[Amplitudes], q2: FloatArray, weights: FloatArray) -> FloatArray:
     """Bin integrals of the J_i of each set of amplitudes: (n_sets, n_bins, n_coefficients)."""
     stacked = {key: np.stack([a[key] for a in amplitudes]) for key in amplitudes[0]}
     j = coefficients_of(channel, stacked, q2)
@@ -258,11 +243,6 @@ def coefficients_of(channel: Channel, amplitudes: Amplitudes, q2: FloatArray) ->
     """J_i (n_coefficients, ..., n_q2) of any helicity amplitudes (..., n_q2) of a channel."""
     formula = angular._COEFFICIENTS[channel.spin]
     return formula(amplitudes, standard_model(channel), q2, channel.lepton_mass())
-
-
-# -----------------------------------------------------------------------------------------------------------
-# Observables
-# -----------------------------------------------------------------------------------------------------------
 
 
 def _s(name: str) -> Callable[[Any], Any]:
@@ -287,15 +267,17 @@ def _ratio_to_2s(name: str, factor: float) -> Callable[[Any], Any]:
     return lambda j: factor * s(j) / s2s(j)
 
 
-_ANGULAR: Mapping[str, Callable[[Any], Any]] = MappingProxyType({
-    "FL": lambda j: -_s("2c")(j),
-    "AFB": lambda j: 0.75 * _s("6s")(j) + 0.375 * _s("6c")(j),
-    **{f"S{name}": _s(name) for name in ("3", "4", "5", "7", "8", "9")},
-    "P1": _ratio_to_2s("3", 0.5),
-    "P2": _ratio_to_2s("6s", 0.125),
-    "P3": _ratio_to_2s("9", -0.25),
-    **{f"P{prime}p": _prime(name) for prime, name in (("4", "4"), ("5", "5"), ("6", "7"), ("8", "8"))},
-})
+_ANGULAR: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "FL": lambda j: -_s("2c")(j),
+        "AFB": lambda j: 0.75 * _s("6s")(j) + 0.375 * _s("6c")(j),
+        **{f"S{name}": _s(name) for name in ("3", "4", "5", "7", "8", "9")},
+        "P1": _ratio_to_2s("3", 0.5),
+        "P2": _ratio_to_2s("6s", 0.125),
+        "P3": _ratio_to_2s("9", -0.25),
+        **{f"P{prime}p": _prime(name) for prime, name in (("4", "4"), ("5", "5"), ("6", "7"), ("8", "8"))},
+    }
+)
 """Observables of B → K* ℓℓ as functions of the CP-summed, bin-integrated J_i: arXiv:1506.03970, appendix C.
 
 P_1 = S_3/(2 S_2s), P_2 = S_6s/(8 S_2s), P_3 = -S_9/(4 S_2s), P_4,5,6,8' = S_4,5,7,8/(2 sqrt(-S_2s S_2c)).
@@ -380,9 +362,7 @@ def build_predictor(
     polynomials = {}
     for name, wanted in bins.items():
         channel = get_channel(name)
-        polynomials[name] = build_polynomial(
-            channel, list(wanted), model, linear_couplings(channel, model, values)
-        )
+        polynomials[name] = build_polynomial(channel, list(wanted), model, linear_couplings(channel, model, values))
     return BinPredictor(tuple(observables), model, polynomials)
 
 

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from ..kinematics.errors import InputError
+from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import q2_max, q2_min
 from .parameters import Parameters, load_parameters
 
+
+def file_word(channel: str) -> str:
+    """Return a channel's name with the characters that file names can do without replaced.
+
+    >>> file_word("B+->K*+mumu")
+    'Bp_Kstpmumu'
+    """
+    return channel.replace("->", "_").replace("*", "st").replace("+", "p")
+
+
+def lepton_pairs(names: Collection[str]) -> list[tuple[Channel, Channel]]:
+    """Return the channels that differ by muons and electrons only.
+
+    >>> [muons.name for muons, electrons in lepton_pairs(["B0->K*0mumu", "B0->K*0ee", "B+->K+ee"])]
+    ['B0->K*0mumu']
+    """
+    muons = [CHANNELS[name] for name in names if CHANNELS[name].lepton == "mu"]
+    pairs = []
+    for channel in muons:
+        for other in CHANNELS.values():
+            if other.lepton == "e" and other.pair == channel.pair and other.name in names:
+                pairs.append((channel, other))
+    return pairs
+
+
 V_COEFFICIENTS = ("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "9")
 """Names of the angular coefficients J_i of B → V ℓℓ, in the order of every array of them."""
-
 P_COEFFICIENTS = ("a", "b", "c")
 """Names of the angular coefficients of B → P ℓℓ, in the order of every array of them."""
-
 S_COEFFICIENTS = ("S1c", "S2c", "S6c", "I1c", "I2c", "I6c", "I4", "I5", "I7", "I8")
 """Names of the coefficients that a Kπ S wave adds: its own and the interference (``swave.py``)."""
-
 KPI_COEFFICIENTS = (*V_COEFFICIENTS, *S_COEFFICIENTS[3:])
 """Names of the coefficients of a density with S wave, whose own are in those of 1, 2, 6: sin² + cos² = 1."""
-
-
 Dynamics = Literal["charged", "chi", "neutrino"]
 """Where the angular coefficients of a channel come from; the table is in ``angular.py``."""
 
@@ -109,9 +129,20 @@ def _channels() -> dict[str, Channel]:
         for i, (parent, hadron, spin, daughters, branching, b, m, d, latex) in enumerate(_HADRONS):
             name = f"{parent}->{hadron}{final}"
             table[name] = Channel(
-                name=name, index=10 * j + i + 1, parent=parent, hadron=hadron, final=final, lepton=lepton,
-                spin=spin, daughters=daughters, branching=branching, parent_pdg=b, hadron_pdg=m,
-                lepton_pdg=lepton_pdg, daughter_pdg=d, latex=latex + pair_latex,
+                name=name,
+                index=10 * j + i + 1,
+                parent=parent,
+                hadron=hadron,
+                final=final,
+                lepton=lepton,
+                spin=spin,
+                daughters=daughters,
+                branching=branching,
+                parent_pdg=b,
+                hadron_pdg=m,
+                lepton_pdg=lepton_pdg,
+                daughter_pdg=d,
+                latex=latex + pair_latex,
                 dynamics=dynamics,
             )
     return table

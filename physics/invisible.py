@@ -24,12 +24,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..kinematics.phasespace import kallen
+from ..kinematics.phasespace import kallen, velocity
 from .amplitudes import StandardModel, standard_model
 from .channels import Channel
 from .models import LightVector, Model, Scheme
 from .parameters import load_parameters
-from .widths import velocity
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -103,7 +102,11 @@ def _lambda(sm: StandardModel, q2: FloatArray, mass: ArrayLike | None) -> FloatA
 
 
 def pair_coefficients(
-    sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling, tensor: PairTensor,
+    sm: StandardModel,
+    q2: FloatArray,
+    left: Coupling,
+    right: Coupling,
+    tensor: PairTensor,
     mass: ArrayLike | None = None,
 ) -> FloatArray:
     """Angular coefficients J_i of B → M V*(→ pair), shape (12 or 3, n_q2), in the order of the channel.
@@ -125,25 +128,28 @@ def pair_coefficients(
     odd = h["+"] * h["0"].conj() - h["0"] * h["-"].conj()
     double = h["+"] * h["-"].conj()
     none = np.zeros_like(norm)
-    return np.asarray(norm * np.stack(np.broadcast_arrays(
-        (4 * iso + aligned) / 4 * trans,     # 1s
-        (2 * iso + aligned) * long,          # 1c
-        -aligned / 4 * trans,                # 2s
-        aligned * long,                      # 2c
-        aligned * double.real,               # 3
-        aligned / 2 * even.real,             # 4
-        chiral * odd.real,                   # 5
-        -chiral * (up - down),               # 6s
-        none,                                # 6c
-        -chiral * odd.imag,                  # 7
-        -aligned / 2 * even.imag,            # 8
-        -aligned * double.imag,              # 9
-    )))
+    return np.asarray(
+        norm
+        * np.stack(
+            np.broadcast_arrays(
+                (4 * iso + aligned) / 4 * trans,  # 1s
+                (2 * iso + aligned) * long,  # 1c
+                -aligned / 4 * trans,  # 2s
+                aligned * long,  # 2c
+                aligned * double.real,  # 3
+                aligned / 2 * even.real,  # 4
+                chiral * odd.real,  # 5
+                -chiral * (up - down),  # 6s
+                none,  # 6c
+                -chiral * odd.imag,  # 7
+                -aligned / 2 * even.imag,  # 8
+                -aligned * double.imag,  # 9
+            )
+        )
+    )
 
 
-def chi_coefficients(
-    channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int
-) -> FloatArray:
+def chi_coefficients(channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int) -> FloatArray:
     """J_i of B → K(*) χχ (see :func:`pair_coefficients`), summed over the light vectors; zero without any.
 
     ``flavour`` -1 is the b-quark decay (B̄0, B-), +1 its conjugate with conjugated g_bs; the propagator's
@@ -157,9 +163,7 @@ def chi_coefficients(
     return _spread(lambda model: _chi(sm, model, s, flavour), models, inside)
 
 
-def _chi(
-    sm: StandardModel, model: Model, q2: FloatArray, flavour: int, mass: ArrayLike | None = None
-) -> FloatArray:
+def _chi(sm: StandardModel, model: Model, q2: FloatArray, flavour: int, mass: ArrayLike | None = None) -> FloatArray:
     shape = q2.shape if mass is None else np.broadcast_shapes(q2.shape, np.shape(mass))
     total = np.zeros((12 if sm.spin == 1 else 3, *shape))
     for vector in model.light_vectors:
@@ -194,9 +198,7 @@ def _open(sm: StandardModel, vector: LightVector, scheme: Scheme) -> bool:
     return scheme != "narrow" or 4 * vector.m_chi**2 < vector.mass**2 < sm.q2_max
 
 
-def neutrino_coefficients(
-    channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int
-) -> FloatArray:
+def neutrino_coefficients(channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int) -> FloatArray:
     """J_i of B → K(*) νν̄, three flavours: the Standard Model's C_L, and V in ν_μ, coherently.
 
     C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, of which V couples to half: L = g_ν ν̄_L γ
@@ -282,7 +284,8 @@ def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatA
     vectors = [v for model in _sequence(models) for v in model.light_vectors]
     marks = [
         (v.mass**2, 0.25 * v.mass * v.shape_width(model.width))
-        for model in _sequence(models) for v in model.light_vectors
+        for model in _sequence(models)
+        for v in model.light_vectors
     ]
     thresholds = sorted({4 * v.m_chi**2 for v in vectors if 4 * v.m_chi**2 < end}) or [0.0]
     marks += [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
@@ -294,7 +297,9 @@ def neutrino_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> F
     end = standard_model(channel).q2_max
     marks = [
         (v.mass**2, 0.25 * v.mass * v.total_width)
-        for model in _sequence(models) for v in model.light_vectors if v.g_nu_mu
+        for model in _sequence(models)
+        for v in model.light_vectors
+        if v.g_nu_mu
     ]
     return _closing_in([*marks, (0.0, 1e-6 * end), (end, 1e-6 * end)], 0.0, end)
 

@@ -40,26 +40,24 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from ..kinematics.errors import InputError
+from ..kinematics.base.checks import nearest, validate
+from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen, q2_max
 from .amplitudes import Array, ComplexArray, effective_wilson, helicity_amplitudes, standard_model
 from .angular import Convention, breakpoints, coefficients_of, event_signs, quadrature
 from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel, get_channel
 from .invisible import wide_coefficients
 from .lineshapes import LASS, REFERENCE_WINDOW, Isobar, KStar
-from .models import Model, get_model, nearest, validate
+from .models import Model, get_model
 from .parameters import load_parameters
 from .swave import swave_coefficients, swave_rate
 
 N_PARTS = len(V_COEFFICIENTS) + 3 + 2 * 7
 """P wave (12), S wave (3), real (7) and imaginary (7) interference."""
-
 WIDTHS: Mapping[str, float] = MappingProxyType({"K*0": 0.0473, "K*+": 0.0514})
 """Widths of the K*(892) in GeV, PDG 2022 (the charged one as produced in hadronic collisions)."""
-
 FRACTION_WINDOW = (1.1, 6.0)
 """Range of q2 (GeV²) in which the S-wave fraction is measured, arXiv:1606.04731."""
-
 _POLE = 5.829
 _CHEBYSHEV = 24
 _S_ROWS = np.array([V_COEFFICIENTS.index(name.lstrip("SI")) for name in S_COEFFICIENTS])
@@ -130,11 +128,13 @@ class KpiSystem(BaseModel):
         return self.m_min, self.m_max
 
 
-PRESETS: Mapping[str, KpiSystem] = MappingProxyType({
-    "narrow": KpiSystem(line_shape="narrow"),
-    "pwave": KpiSystem(),
-    "swave": KpiSystem(s_wave="lass"),
-})
+PRESETS: Mapping[str, KpiSystem] = MappingProxyType(
+    {
+        "narrow": KpiSystem(line_shape="narrow"),
+        "pwave": KpiSystem(),
+        "swave": KpiSystem(s_wave="lass"),
+    }
+)
 """Kπ systems by name."""
 
 
@@ -183,8 +183,10 @@ class KpiDecay:
         if self.channel.spin != 1:
             raise InputError(f"kpi: {name} is not a decay to a K*; it takes kpi = 'narrow'")
         if self.channel.lepton is None and self.system.s_wave != "none":
-            raise InputError(f"kpi.s_wave = {self.system.s_wave!r}: {name} has no charged leptons, for which it is "
-                             "known; it takes kpi = 'pwave' or 'narrow'")
+            raise InputError(
+                f"kpi.s_wave = {self.system.s_wave!r}: {name} has no charged leptons, for which it is "
+                "known; it takes kpi = 'pwave' or 'narrow'"
+            )
         low, high = self.system.window
         if low < self.threshold or high >= self.m_parent - 2.0 * self.channel.lepton_mass():
             raise InputError(
@@ -192,9 +194,7 @@ class KpiDecay:
                 f"{self.m_parent - 2.0 * self.channel.lepton_mass():.4f} GeV"
             )
         if self.system.s_wave != "none" and high > self.s_line.cutoff:
-            raise InputError(
-                f"kpi.m_max = {high} GeV: the S wave is known up to {self.s_line.cutoff} GeV"
-            )
+            raise InputError(f"kpi.m_max = {high} GeV: the S wave is known up to {self.s_line.cutoff} GeV")
 
     @property
     def m_parent(self) -> float:
@@ -248,9 +248,7 @@ class KpiDecay:
         both = s * p.conj()
         return np.stack([np.abs(p) ** 2, np.abs(s) ** 2, both.real, both.imag])
 
-    def parts(
-        self, q2: npt.ArrayLike, mass: npt.ArrayLike, flavour: int, convention: Convention = "lhcb"
-    ) -> Array:
+    def parts(self, q2: npt.ArrayLike, mass: npt.ArrayLike, flavour: int, convention: Convention = "lhcb") -> Array:
         """The 29 parts of the density of events of one flavour, without line shapes; zero outside phase space.
 
         q2 (GeV²) of shape (n,), ``mass`` (GeV) broadcasts against it; result (29, ...) in 1/GeV, in the order
@@ -287,9 +285,7 @@ class KpiDecay:
             found[22:] = (imaginary * s_signs)[3:]
         return np.asarray(found * inside)
 
-    def density(
-        self, q2: npt.ArrayLike, mass: npt.ArrayLike, flavour: int, convention: Convention = "lhcb"
-    ) -> Array:
+    def density(self, q2: npt.ArrayLike, mass: npt.ArrayLike, flavour: int, convention: Convention = "lhcb") -> Array:
         """The 19 coefficients of the density of events in q2, m_Kπ and the angles (1/GeV²): KPI_COEFFICIENTS.
 
         Zero outside the window in m_Kπ. Shapes as in ``parts``.
@@ -321,9 +317,9 @@ class KpiDecay:
         s = np.atleast_1d(np.asarray(q2, dtype=float))
         result = np.empty((len(KPI_COEFFICIENTS), len(s)))
         for first in range(0, len(s), 1024):
-            some = s[first:first + 1024]
+            some = s[first : first + 1024]
             mass, weight = self.mass_nodes(some)
-            result[:, first:first + 1024] = (self.density(some, mass, flavour, convention) * weight).sum(axis=1)
+            result[:, first : first + 1024] = (self.density(some, mass, flavour, convention) * weight).sum(axis=1)
         return result
 
     def mass_spectrum(
@@ -396,7 +392,7 @@ def combine(parts: Array, shapes: Array) -> Array:
     """
     p, s, real, imaginary = shapes
     waves = p * parts[:12]
-    for row, names in ((12, (0, 1)), (13, (2, 3)), (14, (7, 8))):    # 1s 1c, 2s 2c, 6s 6c
+    for row, names in ((12, (0, 1)), (13, (2, 3)), (14, (7, 8))):  # 1s 1c, 2s 2c, 6s 6c
         waves[names[0]] += s * parts[row]
         waves[names[1]] += s * parts[row]
     return np.concatenate([waves, real * parts[15:22] + imaginary * parts[22:29]])
@@ -468,6 +464,6 @@ def _rates(decay: KpiDecay, q2: tuple[float, float], window: tuple[float, float]
 def _strength(channel: str, system: KpiSystem) -> float:
     reference = system.model_copy(update={"m_min": REFERENCE_WINDOW[0], "m_max": REFERENCE_WINDOW[1]})
     decay = KpiDecay(get_channel(channel), get_model("sm"), reference)
-    object.__setattr__(decay, "strength", 1.0)       # what is sought, kept where the property keeps it
+    object.__setattr__(decay, "strength", 1.0)  # what is sought, kept where the property keeps it
     p, s = _rates(decay, FRACTION_WINDOW, REFERENCE_WINDOW)
     return math.sqrt(system.fraction / (1.0 - system.fraction) * p / s)

@@ -24,12 +24,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.errors import InputError
+from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import momentum
 
 Real = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
-
 REFERENCE_WINDOW = (0.796, 0.996)
 """The window in m_Kπ (GeV) in which LHCb quotes S-wave fractions, arXiv:1606.04731."""
 
@@ -94,9 +93,7 @@ def _check_positive(where: str, **values: float) -> None:
 def _check_window(where: str, window: tuple[float, float], threshold: float, cutoff: float) -> None:
     low, high = window
     if not threshold <= low < high <= cutoff:
-        raise InputError(
-            f"{where} = {window}: two rising masses from the threshold {threshold:.4f} to {cutoff} GeV"
-        )
+        raise InputError(f"{where} = {window}: two rising masses from the threshold {threshold:.4f} to {cutoff} GeV")
 
 
 @dataclass(frozen=True)
@@ -202,7 +199,10 @@ class LASS:
 
     def __post_init__(self) -> None:
         _check_positive(
-            "swave.lass", scattering_length=self.scattering_length, m0=self.m0, width=self.width,
+            "swave.lass",
+            scattering_length=self.scattering_length,
+            m0=self.m0,
+            width=self.width,
             cutoff=self.cutoff,
         )
         _check_window("swave.lass.window", self.window, self.m_k + self.m_pi, self.cutoff)
@@ -214,7 +214,7 @@ class LASS:
         gamma = running_width(m, self.m0, self.width, self.m_k, self.m_pi, spin=0)
         # 1/(cot δ - i) = p / (p cot δ - i p): finite at threshold
         background = p / (1.0 / self.scattering_length + 0.5 * self.effective_range * p**2 - 1j * p)
-        phase = 1.0 + 2j * background      # exp(2iδ) = 1 + 2i sin δ exp(iδ)
+        phase = 1.0 + 2j * background  # exp(2iδ) = 1 + 2i sin δ exp(iδ)
         resonance = self.m0 * gamma / (self.m0**2 - m**2 - 1j * self.m0 * gamma)
         return np.asarray(background + phase * resonance)
 
@@ -268,7 +268,11 @@ class Isobar:
 
     def __post_init__(self) -> None:
         _check_positive(
-            "swave.isobar", m0=self.m0, width=self.width, mass_700=self.mass_700, width_700=self.width_700,
+            "swave.isobar",
+            m0=self.m0,
+            width=self.width,
+            mass_700=self.mass_700,
+            width_700=self.width_700,
             cutoff=self.cutoff,
         )
         for name, value in (("coupling_700", self.coupling_700), ("non_resonant", self.non_resonant)):

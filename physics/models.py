@@ -7,39 +7,26 @@ from __future__ import annotations
 
 import cmath
 import difflib
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from ..kinematics.errors import InputError
-from ..kinematics.phasespace import kallen
+from ..kinematics.base.checks import _model_at, nearest, parse_value, validate
+from ..kinematics.base.errors import InputError
+from ..kinematics.phasespace import kallen, velocity
 from .channels import Channel
 from .parameters import Parameters, load_parameters
-from .widths import velocity
 
 Scheme = Literal["fixed", "running", "narrow"]
 Chi = Literal["dirac", "scalar"]
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-ModelType = TypeVar("ModelType", bound=BaseModel)
-
-
 LARGEST = 1e6
 """Largest coupling, mass and width (GeV): beyond any sense, it keeps amplitudes finite in double precision."""
-
 NARROWEST = 1e-9
 """Smallest Γ/m of a light vector: what double precision resolves in q2."""
 
@@ -79,13 +66,9 @@ def _from_complex(value: complex) -> float | list[float]:
 
 _Number = Annotated[float, BeforeValidator(_not_a_bool), Field(le=LARGEST, allow_inf_nan=False)]
 Coupling = Annotated[_Number, Field(ge=-LARGEST)]
-Complex = Annotated[
-    complex, BeforeValidator(_to_complex), PlainSerializer(_from_complex, when_used="json")
-]
+Complex = Annotated[complex, BeforeValidator(_to_complex), PlainSerializer(_from_complex, when_used="json")]
 Mass = Annotated[_Number, Field(ge=0)]
 PositiveMass = Annotated[_Number, Field(gt=0)]
-
-
 NARROW = 1e-8
 """Γ/m of the line shape that stands for a delta function in the narrow-width limit."""
 
@@ -130,8 +113,7 @@ class LightVector(_Frozen):
     def _width_is_known(self) -> LightVector:
         if self.width is not None and self.relative_width is not None:
             raise ValueError(
-                f"width = {self.width:g} GeV and relative_width = {self.relative_width:g} are both given; "
-                "keep one"
+                f"width = {self.width:g} GeV and relative_width = {self.relative_width:g} are both given; keep one"
             )
         if self.width is None and self.relative_width is None:
             if self.g_chi is None:
@@ -162,7 +144,7 @@ class LightVector(_Frozen):
             return self.width
         if self.relative_width is not None:
             return self.relative_width * self.mass
-        assert self.g_chi is not None   # the validator has made sure
+        assert self.g_chi is not None  # the validator has made sure
         return float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
 
     def shape_width(self, scheme: Scheme) -> float:
@@ -321,10 +303,11 @@ _BENCHMARKS: tuple[dict[str, Any], ...] = (
     # Fit of a Breit-Wigner in q² to Belle II's B+ → K+ νν̄ (arXiv:2602.09666): m = 2.1 GeV, here with
     # Γ = 0.1 GeV, BR(B+ → K+ χχ) = 9.2e-6, which g_bs is solved for. With muons: (g-2)_μ as measured today.
     {"name": "belle2-2.1gev", "light_vectors": ({"mass": 2.1, "width": 0.1, "g_bs": 1.469161e-8},)},
-    {"name": "belle2-2.1gev-mu", "light_vectors": (
-        {"mass": 2.1, "width": 0.1, "g_bs": 1.469161e-8, "g_mu_v": 0.05, "g_mu_a": -0.022},)},
+    {
+        "name": "belle2-2.1gev-mu",
+        "light_vectors": ({"mass": 2.1, "width": 0.1, "g_bs": 1.469161e-8, "g_mu_v": 0.05, "g_mu_a": -0.022},),
+    },
 )
-
 BENCHMARKS: Mapping[str, Model] = MappingProxyType({entry["name"]: Model(**entry) for entry in _BENCHMARKS})
 """The points of arXiv:1704.06188, two heavy ones and Belle II's, by name."""
 
@@ -341,99 +324,6 @@ def get_model(name: str) -> Model:
         near = difflib.get_close_matches(str(name), BENCHMARKS, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "one of " + ", ".join(BENCHMARKS)
         raise InputError(f"model = {name!r}: no such model; {hint}") from None
-
-
-def _path(where: str, location: Iterable[int | str]) -> str:
-    text = where
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text or "input"
-
-
-def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
-    """Schema that the last part of an error's location is a field of."""
-    current: type[BaseModel] | None = model
-    for part in location[:-1]:
-        if current is None:
-            return None
-        if isinstance(part, int):
-            continue
-        field = current.model_fields.get(str(part))
-        current = next(iter(_schemas(field.annotation)), None) if field is not None else None
-    return current
-
-
-def _schemas(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    found: list[type[BaseModel]] = []
-    for inner in getattr(annotation, "__args__", ()):
-        found += _schemas(inner)
-    return found
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def validate(schema: type[ModelType], data: object, where: str = "") -> ModelType:
-    """Build a pydantic model; every mistake becomes an InputError: field, value, what is allowed, way out.
-
-    ``where`` is put before the names of fields, say ``"models[2]"``.
-
-    >>> validate(Heavy, {"C9_mu": "-1.1"}).C9_mu
-    (-1.1+0j)
-    >>> validate(Heavy, {"C9mu": -1.1}, "heavy")
-    Traceback (most recent call last):
-    ...
-    darkpenguin.kinematics.errors.InputError: heavy.C9mu: no such key; did you mean C9_mu or C9p_mu?
-    """
-    try:
-        return schema.model_validate(data)
-    except ValidationError as error:
-        lines: list[str] = []
-        for problem in error.errors(include_url=False):
-            location, message = problem["loc"], problem["msg"]
-            path = _path(where, location)
-            if problem["type"] == "extra_forbidden":
-                inner = _model_at(schema, location)
-                keys = list(inner.model_fields) if inner is not None else []
-                lines.append(f"{path}: no such key; {nearest(str(location[-1]), keys)}")
-            elif problem["type"] == "missing":
-                lines.append(f"{path}: this key is needed")
-            elif problem["type"] == "value_error" and isinstance(problem["input"], (Mapping, BaseModel)):
-                lines.append(f"{path}: {message.removeprefix('Value error, ')}")
-            else:
-                reason = message.removeprefix("Value error, ").removeprefix("Input ")
-                lines.append(f"{path} = {_shown(problem['input'])}: {reason}")
-        raise InputError("; ".join(lines)) from None
-
-
-def nearest(key: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown key: the nearest known ones, or all of them.
-
-    >>> nearest("mas", ["mass", "width"])
-    'did you mean mass?'
-    """
-    choices = list(known)
-    near = [choice for choice in choices if choice.startswith(f"{key}_")]   # C9 of which lepton?
-    near = near or difflib.get_close_matches(key, choices, n=2, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else "known keys: " + ", ".join(choices)
-
-
-def parse_value(text: str) -> object:
-    """Value of a ``--set key=value``: TOML (numbers, true, "text", [re, im]), ``none``, or else plain text.
-
-    >>> parse_value("2.8"), parse_value("false"), parse_value("1e-9+2e-9j"), parse_value("none")
-    (2.8, False, '1e-9+2e-9j', None)
-    """
-    if text.strip().lower() == "none":
-        return None
-    try:
-        return tomllib.loads("value = " + text)["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 _WIDTHS = ("width", "relative_width", "g_chi")
@@ -489,8 +379,11 @@ def _enter(target: Any, part: str, path: str) -> Any:
         return target[int(part)]
     inside = target.get(part) if isinstance(target, dict) else None
     if not isinstance(inside, (dict, list)):
-        groups = [key for key, value in target.items() if isinstance(value, (dict, list))] if isinstance(
-            target, dict) else []
+        groups = (
+            [key for key, value in target.items() if isinstance(value, (dict, list))]
+            if isinstance(target, dict)
+            else []
+        )
         raise InputError(f"{path}: no such key; {nearest(part, groups or ['heavy', 'light_vectors'])}")
     return inside
 
@@ -507,7 +400,8 @@ def check_single_precision(model: Model, channel: Channel) -> None:
     endpoint = channel.q2_limits()[1]
     for number, v in enumerate(model.light_vectors):
         couplings = {
-            "chi": (1.0,), "neutrino": (v.g_nu_mu,),
+            "chi": (1.0,),
+            "neutrino": (v.g_nu_mu,),
             "charged": (getattr(v, f"g_{channel.lepton}_v", 0.0), getattr(v, f"g_{channel.lepton}_a", 0.0)),
         }[channel.dynamics]
         if not any(couplings) or not (v.g_bs or v.g_bs_right) or v.mass**2 > endpoint:
@@ -533,9 +427,10 @@ def check_on_shell(model: Model, channel: Channel, parameters: Parameters | None
     known = parameters or load_parameters()
     limit = known["m_" + channel.parent] - known["m_" + channel.hadron]
     for number, vector in enumerate(model.light_vectors):
-        if vector.mass >= limit or kallen(
-            known["m_" + channel.parent] ** 2, known["m_" + channel.hadron] ** 2, vector.mass**2
-        ) <= 0.0:
+        if (
+            vector.mass >= limit
+            or kallen(known["m_" + channel.parent] ** 2, known["m_" + channel.hadron] ** 2, vector.mass**2) <= 0.0
+        ):
             raise InputError(
                 f"light_vectors[{number}].mass = {vector.mass:g} GeV: {channel.parent} -> {channel.hadron} "
                 f"{vector.name} needs mass < {limit:.3f} GeV; lower the mass"

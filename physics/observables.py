@@ -21,12 +21,31 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.errors import InputError
+from ..kinematics.base.errors import InputError
 from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .channels import V_COEFFICIENTS, Channel, get_channel
 from .models import Model, get_model
 from .parameters import load_parameters
+
+
+@dataclass(frozen=True)
+class BinnedObservable:
+    """One observable in one bin of q2.
+
+    ``name`` is that of `darkpenguin.physics.observables` (``R_K+``, ``P5p``, ``S5`` ...), ``channel`` the
+    mode, for a ratio the muonic one, and None for a quantity that belongs to no decay. The bin (GeV²) is
+    None for an observable that is not binned."""
+
+    name: str
+    channel: str | None = None
+    q2_min: float | None = None
+    q2_max: float | None = None
+
+    def __str__(self) -> str:
+        label = self.name if self.channel is None else f"{self.name}({self.channel})"
+        return label if self.q2_min is None else f"{label} [{self.q2_min:g}, {self.q2_max:g}]"
+
 
 #: most numbers of one array: models are taken in groups below this
 _GROUP = 2_000_000
@@ -118,13 +137,27 @@ def _rows() -> dict[str, Observable]:
     star, plain = "B0->K*0mumu", "B+->K+mumu"
     dbr = r"d\mathcal{B}/dq^2\ [\mathrm{GeV}^{-2}]"
     rows = [
-        Observable("dBR", _branching, dbr, star, None,
-                   "CP-averaged differential branching fraction; in a bin its mean over the bin", "1/GeV^2",
-                   invisible=True),
+        Observable(
+            "dBR",
+            _branching,
+            dbr,
+            star,
+            None,
+            "CP-averaged differential branching fraction; in a bin its mean over the bin",
+            "1/GeV^2",
+            invisible=True,
+        ),
         Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry"),
         Observable("FL", _f_l, r"F_L", star, 1, "longitudinal polarisation of the K*", invisible=True),
-        Observable("ACP", lambda a: np.asarray(a.rate_difference / a.rate), r"A_{CP}", star, None,
-                   "CP asymmetry of the rate", invisible=True),
+        Observable(
+            "ACP",
+            lambda a: np.asarray(a.rate_difference / a.rate),
+            r"A_{CP}",
+            star,
+            None,
+            "CP asymmetry of the rate",
+            invisible=True,
+        ),
         Observable("FH", _flat_term, r"F_H", plain, 0, "flat term of B -> K l l"),
         Observable("P1", _p("3", 0.5), "P_1", star, 1, "optimised angular observable"),
         Observable("P2", _p("6s", 0.125), "P_2", star, 1, "optimised angular observable"),
@@ -136,11 +169,24 @@ def _rows() -> dict[str, Observable]:
     ]
     for i in V_COEFFICIENTS:
         rows.append(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, "CP-averaged angular observable"))
-    for parent, hadron, latex in (("B+", "K+", "K^+"), ("B0", "K0", "K^0"), ("B0", "K*0", "K^{*0}"),
-                                  ("B+", "K*+", "K^{*+}")):
-        rows.append(Observable(
-            f"R_{hadron}", lambda a: a.rate, f"R_{{{latex}}}", f"{parent}->{hadron}mumu", None,
-            f"ratio of the rates of {parent} -> {hadron} mu mu and e e", "1", f"{parent}->{hadron}ee"))
+    for parent, hadron, latex in (
+        ("B+", "K+", "K^+"),
+        ("B0", "K0", "K^0"),
+        ("B0", "K*0", "K^{*0}"),
+        ("B+", "K*+", "K^{*+}"),
+    ):
+        rows.append(
+            Observable(
+                f"R_{hadron}",
+                lambda a: a.rate,
+                f"R_{{{latex}}}",
+                f"{parent}->{hadron}mumu",
+                None,
+                f"ratio of the rates of {parent} -> {hadron} mu mu and e e",
+                "1",
+                f"{parent}->{hadron}ee",
+            )
+        )
     return {row.name: row for row in rows}
 
 
@@ -179,9 +225,7 @@ def as_channel(channel: Channel | str) -> Channel:
 def _channels(observable: Observable, channel: Channel | str | None) -> tuple[Channel, ...]:
     """Channel of the numerator and, for a ratio, of the denominator."""
     if observable.denominator is not None:
-        if channel is not None and as_channel(channel).name not in (
-            observable.channel, observable.denominator
-        ):
+        if channel is not None and as_channel(channel).name not in (observable.channel, observable.denominator):
             raise InputError(
                 f"channel = {as_channel(channel).name}: {observable.name} is the ratio of "
                 f"{observable.channel} and {observable.denominator}; leave the channel out"
@@ -192,9 +236,7 @@ def _channels(observable: Observable, channel: Channel | str | None) -> tuple[Ch
         raise InputError(f"channel = {chosen.name}: {observable.name} needs charged leptons")
     if observable.spin is not None and chosen.spin != observable.spin:
         kind = "B -> K* l l" if observable.spin == 1 else "B -> K l l"
-        raise InputError(
-            f"channel = {chosen.name}: {observable.name} is defined for {kind}; take {observable.channel}"
-        )
+        raise InputError(f"channel = {chosen.name}: {observable.name} is defined for {kind}; take {observable.channel}")
     return (chosen,)
 
 
@@ -220,9 +262,7 @@ def curve(
     def evaluate(group: Sequence[Model]) -> Array:
         values = []
         for one in _channels(row, channel):
-            averages = Averages(
-                one, angular_coefficients(one, group, s, -1), angular_coefficients(one, group, s, +1)
-            )
+            averages = Averages(one, angular_coefficients(one, group, s, -1), angular_coefficients(one, group, s, +1))
             low, high = one.q2_limits()
             with np.errstate(divide="ignore", invalid="ignore"):
                 values.append(np.where((s > low) & (s < high), row.formula(averages), np.nan))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from ..kinematics.cache import cache_folder, read_checked, write_checked
+from ..kinematics.base.cache import cache_folder, read_checked, write_checked
+from ..kinematics.base.sources import source_fingerprint
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,14 @@ class Parameters(Mapping[str, float]):
 
 #: name, as in flavio, and unit
 _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
-    *((f"m_{name}", "GeV") for name in (
-        "B0", "B+", "Bs", "K0", "K+", "K*0", "K*+", "pi+", "pi0", "e", "mu", "tau", "W", "Z")),
+    *(
+        (f"m_{name}", "GeV")
+        for name in ("B0", "B+", "Bs", "K0", "K+", "K*0", "K*+", "pi+", "pi0", "e", "mu", "tau", "W", "Z")
+    ),
     *((f"tau_{name}", "1/GeV") for name in ("B0", "B+", "Bs")),
     ("f_Bs", "GeV"),
     ("DeltaGamma/Gamma_Bs", "1"),
-    *((f"bag_Bs_{number}", "1") for number in (1, 2, 4, 5)),   # MSbar at 4.2 GeV
+    *((f"bag_Bs_{number}", "1") for number in (1, 2, 4, 5)),  # MSbar at 4.2 GeV
     ("GF", "1/GeV^2"),
     ("alpha_e", "1"),
     ("alpha_s", "1"),
@@ -77,9 +79,17 @@ _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
     ("Vcb", "1"),
     ("gamma", "rad"),
 )
-
 SCALE = 4.8
 """Renormalisation scale of all Wilson coefficients (GeV), flavio's for exclusive b → s ℓℓ."""
+
+
+def physics_fingerprint() -> str:
+    """Hash of all that cached numbers of physics depend on: the formulas, the data, and the libraries below them.
+
+    >>> len(physics_fingerprint())
+    32
+    """
+    return source_fingerprint("kinematics", "physics", libraries=("flavio", "wilson", "numpy", "scipy"))
 
 
 def flavio_version() -> str:
@@ -124,8 +134,7 @@ def _collect() -> dict[str, Parameter]:
 
 
 def _cache_file(folder: Path) -> Path:
-    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()   # what is taken, and how it is derived
-    return folder / f"parameters-{source[:16]}-flavio-{flavio_version()}.json"
+    return folder / f"parameters-{physics_fingerprint()[:16]}-flavio-{flavio_version()}.json"
 
 
 def _read(path: Path) -> Parameters | None:

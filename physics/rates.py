@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kinematics.errors import InputError
+from ..kinematics.base.errors import InputError
 from .amplitudes import standard_model
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .channels import Channel

@@ -36,23 +36,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from .channels import S_COEFFICIENTS
-
-__all__ = ["S_COEFFICIENTS", "swave_coefficients", "swave_density", "swave_observables", "swave_rate"]
-
 Real = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 Amplitudes = Mapping[str, Complex]
 """Helicity amplitudes by name, arrays that broadcast."""
-
 # rows of an array of the twelve J_i, in the order 1s 1c 2s 2c 3 4 5 6s 6c 7 8 9
 _HELICITY_ZERO = np.array([1, 3, 8])
 _MIXED = np.array([5, 6, 9, 10])
 
 
-def swave_coefficients(
-    coefficients: Callable[[Amplitudes], Real], p_wave: Amplitudes, s_wave: Amplitudes
-) -> Real:
+def swave_coefficients(coefficients: Callable[[Amplitudes], Real], p_wave: Amplitudes, s_wave: Amplitudes) -> Real:
     r"""The ten coefficients of ``S_COEFFICIENTS`` from the amplitudes of the P and S waves.
 
     ``coefficients`` gives the twelve J_i (first axis, order 1s 1c 2s 2c 3 4 5 6s 6c 7 8 9) of a mapping of
@@ -119,9 +112,7 @@ def swave_observables(s: Real, rate: npt.ArrayLike) -> dict[str, Real]:
     return {name: np.asarray(value / total) for name, value in values.items()}
 
 
-def swave_density(
-    s: Real, cos_theta_k: npt.ArrayLike, cos_theta_l: npt.ArrayLike, phi: npt.ArrayLike
-) -> Real:
+def swave_density(s: Real, cos_theta_k: npt.ArrayLike, cos_theta_l: npt.ArrayLike, phi: npt.ArrayLike) -> Real:
     r"""What the S wave adds to the angular density: the ten terms of the module's formula, with its 9/(32π).
 
     ``s`` has shape (10, ...) broadcasting with the angles; units of ``s`` per unit of cos θ_K cos θ_ℓ φ.

@@ -15,7 +15,6 @@ parametric error but no allowance for QED radiation, a few per cent at most, for
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 import zipfile
@@ -28,26 +27,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.cache import cache_folder, write_atomically
+from ..kinematics.base.cache import cache_folder, write_atomically
 from . import amplitudes, angular
 from .bins import evaluate, observable_channels
 from .channels import CHANNELS, Channel, get_channel
-from .measurements import BinnedObservable
 from .models import Model
-from .parameters import SCALE, flavio_version
+from .observables import BinnedObservable
+from .parameters import SCALE, flavio_version, physics_fingerprint
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-
 N_DRAWS = 100
 """Draws of the parameters: the error of an error is 7 %."""
-
 SEED = 1704
 """Seed of the draws."""
-
 RANGE = (0.04, 8.70)
 """Range of q2 (GeV²) in which errors are known; outside, those of the nearer end are used."""
-
 _DEGREE = 12
 
 
@@ -128,7 +123,7 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
 def theory_covariance(observables: Sequence[BinnedObservable], model: Model | None = None) -> FloatArray:
     """Covariance of the predictions of binned observables over the draws, for the Standard Model unless told.
 
-    >>> from darkpenguin.physics.measurements import BinnedObservable
+    >>> from darkpenguin.physics.observables import BinnedObservable
     >>> p5 = [BinnedObservable("P5p", "B0->K*0mumu", 4.0, 6.0)]
     >>> bool(0.05 < theory_covariance(p5)[0, 0] ** 0.5 < 0.12)
     True
@@ -152,8 +147,7 @@ def _covariance(observables: tuple[BinnedObservable, ...], chosen: Model) -> Flo
         for (low, high), value in zip(bins, np.moveaxis(j @ weights.T, -1, 0), strict=True):
             integrals[name, low, high] = value
     columns = [
-        evaluate(o.name, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)])
-        for o in observables
+        evaluate(o.name, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)]) for o in observables
     ]
     return np.atleast_2d(np.cov(np.stack(columns)))
 
@@ -189,23 +183,17 @@ def _basis(q2: FloatArray) -> FloatArray:
     return np.asarray(np.cos(np.arange(_DEGREE + 1)[:, None] * np.arccos(np.clip(x, -1.0, 1.0))))
 
 
-# -----------------------------------------------------------------------------------------------------------
-# Making and keeping the draws
-# -----------------------------------------------------------------------------------------------------------
-
-
 def theory_draws(channel: Channel) -> Draws:
     """Draws of the channel's hadronic transition, from memory, the cache, or flavio (slow: for all channels).
 
-    The key of the cache holds flavio's version, the number of draws, the seed and this source.
+    The key of the cache holds flavio's version, the number of draws, the seed and all sources of physics.
     """
     return _all_draws()[channel.pair]
 
 
 def _file() -> Path | None:
     folder = cache_folder()
-    digest = hashlib.sha256(Path(__file__).read_bytes() + Path(amplitudes.__file__).read_bytes())
-    name = f"draws-{flavio_version()}-{N_DRAWS}-{SEED}-{digest.hexdigest()[:16]}.npz"
+    name = f"draws-{flavio_version()}-{N_DRAWS}-{SEED}-{physics_fingerprint()[:16]}.npz"
     return folder / name if folder else None
 
 
@@ -221,8 +209,7 @@ def _all_draws() -> dict[tuple[str, str], Draws]:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return {
-                    pair: Draws(**{name: stored[f"{i}-{name}"] for name in names})
-                    for i, pair in enumerate(_pairs())
+                    pair: Draws(**{name: stored[f"{i}-{name}"] for name in names}) for i, pair in enumerate(_pairs())
                 }
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             message = f"cache file {path} is damaged ({error}) and is made again"
@@ -240,8 +227,8 @@ def _draw_all() -> list[Draws]:
     """Draw flavio's parameters and evaluate it at the nodes; imports flavio."""
     import flavio
 
-    state = np.random.get_state()   # noqa: NPY002  flavio draws with the global generator
-    np.random.seed(SEED)            # noqa: NPY002
+    state = np.random.get_state()  # noqa: NPY002  flavio draws with the global generator
+    np.random.seed(SEED)  # noqa: NPY002
     try:
         drawn = flavio.default_parameters.get_random_all(size=N_DRAWS)
     finally:
@@ -270,8 +257,8 @@ def _draw_one(channel: Channel, central: dict[str, float], sets: list[dict[str, 
 
 @dataclass(frozen=True, eq=False)
 class _Ingredients:
-    rows: FloatArray        # (n_rows, n_q2)
-    extra: ComplexArray     # (2, n_helicities, n_q2)
+    rows: FloatArray  # (n_rows, n_q2)
+    extra: ComplexArray  # (2, n_helicities, n_q2)
     constant: ComplexArray  # (2, 4)
     prefactors: ComplexArray
     m_b: float
@@ -295,17 +282,15 @@ def _ingredients(channel: Channel, par: dict[str, float], nodes: FloatArray) -> 
     rows = np.empty((len(names) + 8, len(nodes)))
     extra = np.zeros((2, len(helicities), len(nodes)), dtype=complex)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")   # "should not be trusted above 6 GeV^2": said in the README
+        warnings.simplefilter("ignore")  # "should not be trusted above 6 GeV^2": said in the README
         for k, q2 in enumerate(nodes):
             module = bvll if spin == 1 else bpll
-            factors = module.get_ff(q2, par.copy(), parent, hadron)   # flavio writes into its argument
+            factors = module.get_ff(q2, par.copy(), parent, hadron)  # flavio writes into its argument
             rows[: len(names), k] = [factors[name] for name in names]
             for side, (parameters, coefficients) in enumerate(sides):
                 wilson = get_wceff(q2, coefficients, parameters, parent, hadron, "mu", SCALE)
                 first = len(names) + 4 * side
-                rows[first : first + 4, k] = [
-                    wilson["7"].real, wilson["7"].imag, wilson["v"].real, wilson["v"].imag
-                ]
+                rows[first : first + 4, k] = [wilson["7"].real, wilson["7"].imag, wilson["v"].real, wilson["v"].imag]
                 if spin == 1:
                     scattering = bvll.get_ss(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
                     shift = bvll.get_subleading(q2, standard, par, parent, hadron, cp_conjugate=bool(side))

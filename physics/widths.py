@@ -5,28 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..kinematics.base.arrays import FloatArray
+from ..kinematics.phasespace import velocity
 from .parameters import load_parameters
 
 if TYPE_CHECKING:
     from .models import LightVector
-
-FloatArray = NDArray[np.float64]
-
-
-def velocity(q2: ArrayLike, mass: float) -> FloatArray:
-    r"""Velocity beta = sqrt(1 - 4 m^2 / q2) of either particle of a pair of invariant mass squared q2.
-
-    Zero below threshold and at q2 <= 0. GeV^2 and GeV in, any shape.
-
-    >>> float(velocity(4.0, 0.6))
-    0.8
-    """
-    s = np.asarray(q2, dtype=np.float64)
-    above = (s > 4 * mass**2) & (s > 0)
-    ratio = np.divide(4 * mass**2, s, out=np.ones(s.shape), where=above)
-    return np.asarray(np.sqrt(1 - ratio), dtype=np.float64)
 
 
 def lepton_width(q2: ArrayLike, g_v: float, g_a: float, mass: float) -> FloatArray:

@@ -12,15 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .generator.events import EventSample
-    from .generator.generate import generate, run
-    from .generator.predict import predict
-    from .generator.runcard import RunCard, make_card, read_card
-    from .generator.validate import validate_file
-    from .generator.writers import open_writer, read_events
-    from .kinematics.errors import InputError
+    from .generator.analysis.validate import validate_file
+    from .generator.files.sample import EventSample, read_events
+    from .generator.files.writers import open_writer
+    from .generator.run.card import RunCard, make_card, read_card
+    from .generator.run.generate import generate, run
+    from .kinematics.base.errors import InputError
     from .physics.channels import CHANNELS, Channel, get_channel
     from .physics.models import BENCHMARKS, Heavy, LightVector, Model, apply_settings, get_model
+    from .physics.predict import predict
 
 __version__ = "0.1.0"
 
@@ -28,23 +28,23 @@ _HOMES = {
     "BENCHMARKS": "physics.models",
     "CHANNELS": "physics.channels",
     "Channel": "physics.channels",
-    "EventSample": "generator.events",
+    "EventSample": "generator.files.sample",
     "Heavy": "physics.models",
-    "InputError": "kinematics.errors",
+    "InputError": "kinematics.base.errors",
     "LightVector": "physics.models",
     "Model": "physics.models",
-    "RunCard": "generator.runcard",
+    "RunCard": "generator.run.card",
     "apply_settings": "physics.models",
-    "generate": "generator.generate",
+    "generate": "generator.run.generate",
     "get_channel": "physics.channels",
     "get_model": "physics.models",
-    "make_card": "generator.runcard",
-    "open_writer": "generator.writers",
-    "predict": "generator.predict",
-    "read_card": "generator.runcard",
-    "read_events": "generator.writers",
-    "run": "generator.generate",
-    "validate_file": "generator.validate",
+    "make_card": "generator.run.card",
+    "open_writer": "generator.files.writers",
+    "predict": "physics.predict",
+    "read_card": "generator.run.card",
+    "read_events": "generator.files.sample",
+    "run": "generator.run.generate",
+    "validate_file": "generator.analysis.validate",
 }
 
 __all__ = [

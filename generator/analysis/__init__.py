@@ -1,0 +1,1 @@
+"""A file held against theory: binning, ratios, migration, histograms, validation."""

@@ -1,0 +1,110 @@
+"""Binned quantities and migrations as histograms: objects of ``hist``, and ROOT files of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ...kinematics.base.errors import InputError
+from .binning import BinnedValue
+from .migration import Migration
+
+
+def _hist() -> Any:
+    try:
+        import hist
+    except ImportError:
+        raise InputError("histograms need the package hist: pip install hist") from None
+    return hist
+
+
+def histograms(rows: Sequence[BinnedValue]) -> dict[str, Any]:
+    """Histograms (``hist.Hist``, weighted) of binned values by ``channel/quantity``; gaps between bins stay empty.
+
+    A bin of a quantity that is not a yield holds its value, with the square of its error as the variance.
+
+    Raises:
+        InputError: bins that overlap.
+
+    Example:
+        >>> rows = [BinnedValue("R_K+", "R_K+", 1.1, 6.0, 0.98, 0.03)]
+        >>> float(histograms(rows)["R_K+/R_K+"].values()[0])
+        0.98
+    """
+    hist = _hist()
+    groups: dict[tuple[str, str], list[BinnedValue]] = {}
+    for row in rows:
+        groups.setdefault((row.channel, row.quantity), []).append(row)
+    found = {}
+    for (channel, quantity), values in groups.items():
+        values = sorted(values, key=lambda row: row.q2_min)
+        for one, two in pairwise(values):
+            if two.q2_min < one.q2_max:
+                raise InputError(
+                    f"bins {one.q2_min:g} to {one.q2_max:g} and {two.q2_min:g} to {two.q2_max:g} overlap: "
+                    "a histogram cannot have both"
+                )
+        edges = sorted({edge for row in values for edge in (row.q2_min, row.q2_max)})
+        made = hist.Hist(
+            hist.axis.Variable(edges, name="q2", label="q2 [GeV^2]"),
+            storage=hist.storage.Weight(),
+            name=quantity,
+            label=f"{channel} {quantity}",
+        )
+        for row in values:
+            made[edges.index(row.q2_min)] = (row.value, row.error**2)
+        found[f"{channel}/{quantity}"] = made
+    return found
+
+
+def migration_histograms(found: Sequence[Migration]) -> dict[str, Any]:
+    """Histograms (``hist.Hist``, true by reconstructed q2) of migrations: counts, and normalised by true interval."""
+    hist = _hist()
+    made = {}
+    for migration in found:
+        for name, values, variances in (
+            ("migration_counts", migration.counts, migration.variances),
+            ("migration", migration.normalised, None),
+        ):
+            axes = [
+                hist.axis.Variable(list(migration.edges), name=axis, label=f"{axis} [GeV^2]")
+                for axis in ("q2", "q2_reco")
+            ]
+            storage = hist.storage.Double() if variances is None else hist.storage.Weight()
+            histogram = hist.Hist(*axes, storage=storage, name=name, label=f"{migration.channel} {name}")
+            if variances is None:
+                histogram.view(flow=True)[...] = values
+            else:
+                histogram.view(flow=True)["value"] = values
+                histogram.view(flow=True)["variance"] = variances
+            made[f"{migration.channel}/{name}"] = histogram
+    return made
+
+
+def write_histograms(path: str | os.PathLike[str], found: Mapping[str, Any], overwrite: bool = False) -> Path:
+    """Write histograms to a ROOT file, a folder a channel; the file appears whole or not at all.
+
+    Raises:
+        InputError: a name that does not end in .root, or a file that exists or cannot be written.
+    """
+    import uproot
+
+    from ...kinematics.base.files import check_target
+    from ...physics.channels import file_word
+
+    if Path(path).suffix.lower() != ".root":
+        raise InputError(f"output = {str(path)!r}: histograms go to a .root file")
+    target = check_target(path, overwrite=overwrite)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with uproot.recreate(temporary) as file:
+            for name, histogram in found.items():
+                channel, quantity = name.rsplit("/", 1)
+                file[f"{file_word(channel)}/{file_word(quantity)}"] = histogram
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,111 @@
+"""Migration of q2: where events of a true interval are reconstructed, and how many are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...kinematics.base.errors import InputError
+from ..files.source import EventSource
+from .binning import Binning
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Migration:
+    """Where the events of a channel go from their true q2 to the reconstructed one.
+
+    Attributes:
+        channel: name of the channel.
+        edges: of the intervals of q2 (GeV^2), gaps between bins included; below and above them are two more.
+        generated: sum of weights of all events by true interval, accepted or not, shape (n + 2,).
+        counts: sum of weights of accepted events, shape (n + 2 true, n + 2 reconstructed).
+        variances: sum of squared weights of the same.
+    """
+
+    channel: str
+    edges: tuple[float, ...]
+    generated: Array
+    counts: Array
+    variances: Array
+
+    @property
+    def normalised(self) -> Array:
+        """Probability of a reconstructed interval for an accepted event of a true one: rows add up to 1, or 0."""
+        total = self.counts.sum(axis=1, keepdims=True)
+        return np.asarray(np.divide(self.counts, total, out=np.zeros_like(self.counts), where=total != 0.0))
+
+    @property
+    def efficiency(self) -> Array:
+        """Accepted over generated, by true interval; 0 where nothing was generated.
+
+        Of the column ``accepted``: events that a run left out of its file are not known here.
+        """
+        accepted = self.counts.sum(axis=1)
+        return np.asarray(np.divide(accepted, self.generated, out=np.zeros_like(accepted), where=self.generated != 0.0))
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Cells of a table: one row for every pair of intervals that has events."""
+        ends = ["0", *(f"{edge:g}" for edge in self.edges), "inf"]
+        names = [f"{low}-{high}" for low, high in pairwise(ends)]
+        return [
+            (
+                self.channel,
+                names[i],
+                f"{self.generated[i]:.8g}",
+                f"{self.efficiency[i]:.5g}",
+                names[j],
+                f"{self.normalised[i, j]:.6g}",
+            )
+            for i in range(len(names))
+            for j in range(len(names))
+            if self.counts[i, j] != 0.0
+        ]
+
+    def fold(self, truth: Any) -> Array:
+        """Reconstructed spectrum of a generated one, both by interval with the two beyond the edges, shape (n + 2,)."""
+        return np.asarray((np.asarray(truth, dtype=np.float64) * self.efficiency) @ self.normalised)
+
+
+def migrations(
+    path: str | os.PathLike[str], bins: Binning | Sequence[tuple[float, float]], *, variable: str = "q2_reco"
+) -> list[Migration]:
+    """Migration of q2 in a file that has a reconstructed one, channel by channel.
+
+    Raises:
+        InputError: a file that cannot be read, or without the column ``variable``.
+    """
+    source = EventSource(path, convention=False)
+    source.need(variable)
+    found: dict[int, Migration] = {}
+    for index, channel in source.channels.items():
+        chosen = bins.bins(channel) if isinstance(bins, Binning) else tuple(bins)
+        edges = np.unique(np.array(chosen).ravel())
+        n = len(edges) + 1
+        if n > 2:
+            found[index] = Migration(
+                channel.name, tuple(map(float, edges)), np.zeros(n), np.zeros((n, n)), np.zeros((n, n))
+            )
+    for index, columns, weights in source.events():
+        if index not in found:
+            continue
+        known = found[index]
+        n = len(known.generated)
+        before = columns["weight"].astype(np.float64) if "weight" in columns else np.ones(len(weights))
+        kept = weights != 0.0
+        reco = columns[variable]
+        if not (np.isfinite(columns["q2"]).all() and np.isfinite(reco[kept]).all()):
+            raise InputError(f"file = {str(path)!r}: a q2 or {variable} of {known.channel} is not a number")
+        true = np.searchsorted(known.edges, columns["q2"], side="right")
+        cell = true[kept] * n + np.searchsorted(known.edges, reco[kept], side="right")
+        known.generated[:] += np.bincount(true, before, n)
+        known.counts[:] += np.bincount(cell, weights[kept], n * n).reshape(n, n)
+        known.variances[:] += np.bincount(cell, weights[kept] ** 2, n * n).reshape(n, n)
+    return list(found.values())

@@ -1,0 +1,1 @@
+"""The command line, a module a command; each is a few lines around a function of the API."""

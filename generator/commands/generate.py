@@ -1,0 +1,140 @@
+"""What ``generate`` and ``validate`` do once their options are read: the work, then tables and figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import check_figure
+from ..files.writers import EventFile
+from ..run.card import RunCard
+from ..run.generate import RunReport, check_files, check_space, execute
+from ..run.plan import plan_run
+from .console import note, progress_bar, show_table, waiting
+
+if TYPE_CHECKING:
+    from ..analysis.validate import Verdict
+
+
+def run_card(card: RunCard) -> bool:
+    """Generate what a card asks for, check it and draw it if it says so; False if the check fails."""
+    check_files(card)
+    with waiting("building the tables (the first run on a machine also fills the cache)"):
+        plan = plan_run(card)
+    check_space(plan)
+    total = plan.stop - plan.start
+    note(f"{total:,} events of {card.model.name} on {plan.backend.describe()}")
+    with progress_bar("generating", total) as progress:
+        report = execute(plan, progress)
+    verdicts: list[Verdict] = []
+    if card.check:
+        from ..analysis.validate import validate_file
+
+        with progress_bar("validating", total) as progress:
+            verdicts = [validate_file(path, progress=progress, threads=card.threads) for path in report.files]
+    _show_report(report, verdicts)
+    for verdict in verdicts:
+        _show_verdict_line(verdict)
+    if card.figures:
+        from ..analysis.ratios import measured_ratios
+        from ..figures.predictions import draw_ratios
+        from ..figures.style import save_figure
+
+        figure = draw_ratios(card.model, measured_ratios(report.files))
+        save_figure(figure, card.figures, overwrite=card.overwrite)
+        print(f"figure: {', '.join(card.figures)}")
+    return all(verdict.passed for verdict in verdicts)
+
+
+def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
+    p_values = {item.channel: item.p_value for verdict in verdicts for item in verdict.channels}
+    header = ["channel", "events", "branching fraction", "seconds", "events/s"]
+    if any(entry.written != entry.events for entry in report.parts):
+        header.insert(2, "accepted")
+    if verdicts:
+        header.append("p-value")
+    rows = []
+    for entry in report.parts:
+        name = entry.part.channel.name
+        rate = entry.events / entry.seconds if entry.seconds > 0 else 0.0
+        row = [
+            name,
+            f"{entry.events:,}",
+            f"{entry.part.branching:.4e}",
+            f"{entry.seconds:.2f}",
+            f"{rate:.2e}",
+        ]
+        if "accepted" in header:
+            row.insert(2, f"{entry.written:,}")
+        if verdicts:
+            row.append(f"{p_values.get(name, 0.0):.3g}")
+        rows.append(row)
+    show_table("", header, rows)
+    for path in report.files:
+        print(f"file: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _show_verdict_line(verdict: Verdict) -> None:
+    from ..analysis.validate import FEWEST_EVENTS
+
+    n_tests = sum(len(item.tests) for item in verdict.channels)
+    word = "agrees with" if verdict.passed else "does NOT agree with"
+    print(
+        f"validation: {verdict.path} {word} the prediction: {n_tests} tests, combined p-value {verdict.p_value:.3g}, "
+        f"fails below {verdict.false_alarm:.0e}"
+    )
+    for problem in verdict.problems:
+        print(f"  problem: {problem}")
+    for item in verdict.channels:
+        for problem in item.problems:
+            print(f"  problem in {item.channel}: {problem}")
+        if item.events < FEWEST_EVENTS:
+            print(f"  {item.channel}: {item.events} events are too few for tests of moments and spectrum")
+
+
+def validate_and_show(
+    path: str, figures: Sequence[str], false_alarm: float, every: bool, threads: int | None, overwrite: bool
+) -> bool:
+    """Compare a file with the prediction and show the tests; whether it passed."""
+    from ..analysis.validate import validate_file
+
+    if not 0.0 < false_alarm < 1.0:
+        raise InputError(f"false-alarm = {false_alarm:g}: allowed are probabilities between 0 and 1, such as 1e-6")
+    for figure in figures:
+        check_figure(figure, overwrite)
+    began = time.perf_counter()
+    with progress_bar("validating", EventFile(path).rows) as progress:
+        verdict = validate_file(path, false_alarm, progress, threads)
+    for item in verdict.channels:
+        tests = sorted(item.tests, key=lambda test: test.p_value)
+        shown = item.tests if every else tests[:10]
+        title = f"{item.channel}: {item.events:,} events, {len(item.tests)} tests"
+        show_table(
+            title if every else f"{title}, those with the smallest p-values",
+            ("test", "of", "flavour", "predicted", "measured", "error", "pull", "p-value"),
+            [
+                (
+                    test.group,
+                    test.name,
+                    test.flavour,
+                    f"{test.predicted:.6g}",
+                    f"{test.measured:.6g}",
+                    f"{test.error:.2g}",
+                    f"{test.pull:+.2f}",
+                    f"{test.p_value:.3g}",
+                )
+                for test in shown
+            ],
+            left=3,
+        )
+    _show_verdict_line(verdict)
+    note(f"{time.perf_counter() - began:.2f} s")
+    if figures and verdict.channels:
+        from ..figures.style import save_figure
+        from ..figures.verdict import draw_verdict
+
+        save_figure(draw_verdict(verdict), figures, overwrite=overwrite)
+        print(f"figure: {', '.join(figures)}")
+    return verdict.passed

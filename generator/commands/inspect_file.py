@@ -1,0 +1,65 @@
+"""What is in a file and how it was made."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+
+from ...kinematics.base.files import readable_size
+from ..files.columns import UNITS
+from ..files.writers import EventFile
+from .console import show_table
+
+
+def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:
+    """Print a file's columns, channels and provenance; with ``json``, the provenance whole and nothing else.
+
+    Raises:
+        InputError: the file is missing, of another kind, or has no ``events``.
+    """
+    file = EventFile(path)
+    provenance = file.provenance
+    if json:
+        print(json_module.dumps(provenance, indent=2, sort_keys=True))
+        return
+    units = provenance.get("units", {})
+    size = readable_size(file.path.stat().st_size)
+    print(f"{file.path}: {file.kind}, {file.rows:,} events, {size}")
+    show_table(
+        "columns",
+        ("column", "type", "unit or meaning"),
+        [(name, str(dtype), units.get(name, UNITS.get(name, ""))) for name, dtype in file.schema.items()],
+        left=3,
+    )
+    if not provenance:
+        print("no provenance: not written by darkpenguin")
+        return
+    show_table(
+        "channels",
+        ("channel", "number", "events", "of the run's", "first", "branching fraction"),
+        [
+            (
+                str(entry["name"]),
+                str(entry["index"]),
+                f"{entry['events']:,}",
+                f"{entry['events_of_run']:,}",
+                f"{entry['first_event_of_run']:,}",
+                f"{entry['branching_fraction']:.4e}",
+            )
+            for entry in provenance.get("channels", ())
+        ],
+    )
+    model = provenance.get("model", {})
+    rows = [
+        ("model", str(model.get("name", ""))),
+        *(
+            (key, str(provenance[key]))
+            for key in ("seed", "range", "flavour", "convention", "precision", "backend", "machine")
+            if key in provenance
+        ),
+        (
+            "versions",
+            ", ".join(f"{name} {number}" for name, number in provenance.get("versions", {}).items()),
+        ),
+    ]
+    show_table("provenance", ("what", "value"), rows, left=2)

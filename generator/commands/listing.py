@@ -1,0 +1,137 @@
+"""What the light commands do once their options are read: lists, predictions and a run card to start from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ...kinematics.base.checks import parse_number
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import check_figure, check_target
+from ...physics.channels import CHANNELS
+from ...physics.models import BENCHMARKS, Model
+from ..run.card import builtin_cards, read_card
+from ..run.q2 import parse_window
+from .console import note, show_table
+
+
+def list_channels() -> None:
+    """Print the registry of channels."""
+    rows = [
+        (
+            channel.name,
+            str(channel.index),
+            " ".join((channel.hadron, "->", *channel.daughters)) if channel.daughters else channel.hadron,
+            f"{channel.branching:.4f}",
+            " ".join(channel.angles),
+        )
+        for channel in CHANNELS.values()
+    ]
+    show_table("", ("channel", "number", "hadron", "fraction", "angles"), rows, left=3)
+
+
+def list_models() -> None:
+    """Print the benchmark models."""
+    rows = [(name, _describe(model)) for name, model in BENCHMARKS.items()]
+    show_table("", ("model", "on top of the Standard Model"), rows, left=2)
+    print("any field can be changed: --set light_vectors.0.mass=2.8; `darkpenguin models NAME` lists the fields")
+
+
+def _describe(model: Model) -> str:
+    """Return what a model adds to the Standard Model, in one line."""
+    parts = [f"{name} = {value.real:g}" for name, value in model.heavy if value]
+    for vector in model.light_vectors:
+        couplings = {
+            "g_bs": vector.g_bs.real,
+            "g_mu_v": vector.g_mu_v,
+            "g_mu_a": vector.g_mu_a,
+            "g_chi": vector.chi_coupling if 2 * vector.m_chi < vector.mass else vector.g_chi,
+            "m_chi": vector.m_chi,
+        }
+        given = [f"{name} = {value:.3g}" for name, value in couplings.items() if value]
+        parts.append(f"V: m = {vector.mass:g} GeV, width = {vector.total_width:g} GeV, {', '.join(given)}")
+    return "; ".join(parts) or "nothing"
+
+
+def show_model(model: Model) -> None:
+    """Print every field of a model as ``--set`` names it."""
+    rows: list[tuple[str, str]] = []
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        elif isinstance(value, list) and (not value or isinstance(value[0], dict)):
+            for i, inner in enumerate(value):
+                walk(f"{prefix}.{i}", inner)
+        else:
+            rows.append(
+                (
+                    prefix,
+                    "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value),
+                )
+            )
+
+    walk("", model.model_dump(mode="json"))
+    show_table(model.name, ("field", "value"), rows, left=1)
+
+
+def write_card(path: str, card: str, overwrite: bool) -> None:
+    """Write a built-in card to a file, comments included."""
+    read_card(card)  # its error names the cards there are
+    target = check_target(path, overwrite=overwrite)
+    source = builtin_cards().get(card)
+    if source is None:
+        raise InputError(f"card = {card!r}: built-in cards are {', '.join(builtin_cards())}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(source.read_bytes())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print(f"{target} written; run it with `darkpenguin generate {target}`")
+
+
+def predict_observables(
+    observables: Sequence[str],
+    model: Model,
+    channel: str | None,
+    bins: str | None,
+    q2: str | None,
+    points: int,
+    format: str,
+    figures: Sequence[str],
+    overwrite: bool,
+) -> None:
+    """Print observables in bins or along a curve, and draw them if asked."""
+    from ...physics.predict import predict
+
+    if format not in ("table", "csv"):
+        raise InputError(f"format = {format!r}: allowed are table, csv")
+    for figure in figures:
+        check_figure(figure, overwrite)
+    if bins is not None and q2 is not None:
+        raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
+    edges = None if bins is None else [parse_number(part, "bins") for part in bins.split(",")]
+    window = None if q2 is None else parse_window(q2, "q2")
+    rows = predict(observables, model=model, bins=edges, q2=window, points=points, channel=channel)
+    if edges is not None:
+        header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
+        cells: list[tuple[str, ...]] = [
+            (row.observable, f"{row.q2_min:.12g}", f"{row.q2_max:.12g}", f"{row.value:.10g}") for row in rows
+        ]
+    else:
+        header = ("observable", "q2", "value")
+        cells = [(row.observable, f"{row.q2_min:.10g}", f"{row.value:.10g}") for row in rows]
+    if format == "csv":
+        print(",".join(header))
+        for line in cells:
+            print(",".join(line))
+    else:
+        show_table(model.name, header, cells)
+    if figures:
+        from ..figures.predictions import draw_predictions
+        from ..figures.style import save_figure
+
+        save_figure(draw_predictions(observables, model, edges, window, channel), figures, overwrite=overwrite)
+        note(f"figure: {', '.join(figures)}")

@@ -1,0 +1,1 @@
+"""Everything that draws; matplotlib is imported here and nowhere else."""

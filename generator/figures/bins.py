@@ -1,0 +1,126 @@
+"""Figures of binned files: yields, R and angular observables against q2, and migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...kinematics.base.errors import InputError
+from ...physics.channels import CHANNELS
+from ..analysis.binning import BinnedValue
+from ..analysis.migration import Migration
+from .style import PALETTE, Q2_LABEL, house_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = ("yield", "FL", "AFB", "S5", "P5p", "FS", "AS", "FH")
+"""Quantities that have a panel, beside R, where a file has them."""
+_NAMES = {
+    "yield": r"events / GeV$^2$",
+    "FL": "$F_L$",
+    "AFB": r"$A_\mathrm{FB}$",
+    "S5": "$S_5$",
+    "P5p": "$P_5'$",
+    "FS": "$F_S$",
+    "AS": "$A_S$",
+    "FH": "$F_H$",
+}
+_MARKERS = "os^Dv<>p"
+
+
+def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
+    """Draw binned values with their errors, a panel a quantity and a marker a channel; bins are horizontal bars.
+
+    Raises:
+        InputError: nothing to draw.
+    """
+    ratios = list(dict.fromkeys(row.quantity for row in rows if row.quantity.startswith("R_")))
+    present = {row.quantity for row in rows}
+    panels = [name for name in SHOWN[:1] if name in present] + (["R"] if ratios else [])
+    panels += [name for name in SHOWN[1:] if name in present]
+    if not panels:
+        raise InputError("figure: no bin has events")
+    names = list(dict.fromkeys(row.channel for row in rows if row.channel in CHANNELS))
+    style = {name: (PALETTE[i % len(PALETTE)], _MARKERS[i % len(_MARKERS)]) for i, name in enumerate([*names, *ratios])}
+    columns = min(3, len(panels))
+    with house_style() as plt:
+        lines = -(-len(panels) // columns)
+        figure: Figure
+        figure, axes = plt.subplots(lines, columns, figsize=(6.5 * columns, 5 * lines), squeeze=False)
+        for axis in axes.ravel()[len(panels) :]:
+            axis.set_visible(False)
+        for axis, panel in zip(axes.ravel(), panels, strict=False):
+            chosen = [row for row in rows if row.quantity == panel or (panel == "R" and row.quantity in ratios)]
+            for name in dict.fromkeys(row.channel for row in chosen):
+                points = [row for row in chosen if row.channel == name]
+                low, high, value, error = (
+                    np.array([getattr(row, key) for row in points]) for key in ("q2_min", "q2_max", "value", "error")
+                )
+                width = high - low if panel == "yield" else 1.0
+                colour, marker = style[name]
+                axis.errorbar(
+                    (low + high) / 2,
+                    value / width,
+                    error / width,
+                    (high - low) / 2,
+                    color=colour,
+                    marker=marker,
+                    linestyle="none",
+                    label=_label(name),
+                )
+            axis.set_xlabel(Q2_LABEL if variable == "q2" else Q2_LABEL.replace("q^2", r"q^2_\mathrm{rec}"))
+            axis.set_ylabel(_NAMES.get(panel, panel))
+            if panel == "yield":
+                axis.set_yscale("log")
+            elif panel == "R":
+                axis.axhline(1.0, color="0.5", linewidth=1)
+            if panel in ("yield", "R"):
+                axis.legend()
+        return figure
+
+
+def draw_migrations(found: Sequence[Migration]) -> Figure:
+    """Draw the probability of a reconstructed interval for each true one, a panel a channel.
+
+    Raises:
+        InputError: nothing to draw.
+    """
+    if not found:
+        raise InputError("figure: no channel has bins")
+    with house_style() as plt:
+        figure: Figure
+        figure, axes = plt.subplots(1, len(found), figsize=(7.5 * len(found), 7), squeeze=False)
+        for axis, migration in zip(axes[0], found, strict=True):
+            ends = ["0", *(f"{edge:g}" for edge in migration.edges), r"$\infty$"]
+            names = [f"{low}-{high}" for low, high in pairwise(ends)]
+            matrix = migration.normalised.T
+            axis.imshow(matrix, origin="lower", cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+            for (j, i), value in np.ndenumerate(matrix):
+                if value >= 5e-4:
+                    axis.text(
+                        i,
+                        j,
+                        f"{value:.3f}" if value < 0.9995 else "1",
+                        ha="center",
+                        va="center",
+                        fontsize=11,
+                        color="white" if value > 0.5 else "black",
+                    )
+            for set_ticks in (axis.set_xticks, axis.set_yticks):
+                set_ticks(range(len(names)), names, fontsize=11)
+            axis.tick_params(axis="x", rotation=60)
+            axis.minorticks_off()
+            axis.set_xlabel("true " + Q2_LABEL)
+            axis.set_ylabel("reconstructed " + Q2_LABEL)
+            axis.set_title(_label(migration.channel), fontsize=15)
+        return figure
+
+
+def _label(name: str) -> str:
+    if name in CHANNELS:
+        return f"${CHANNELS[name].latex}$"
+    return f"$R_{{{name.removeprefix('R_').replace('*', '^*')}}}$"

@@ -1,0 +1,145 @@
+"""Figures: mplhep's style, a palette that colour-blind readers can tell apart, PNG and PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...physics.angular import breakpoints
+from ...physics.channels import CHANNELS
+from ...physics.expectation import Array
+from ...physics.models import Model, get_model
+from ...physics.observables import OBSERVABLES, curve
+from ...physics.predict import channel_of, label_of, predict
+from ..analysis.ratios import MeasuredRatio
+from .style import PALETTE, Q2_LABEL, _as_figure, house_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: Sequence[str] = ()) -> Figure:
+    """Draw R of muons over electrons against q2: the model beside the Standard Model, with measured points on top.
+
+    Args:
+        model: what is drawn beside the Standard Model.
+        measured: points with errors, as from generated events.
+        hadrons: panels to draw; those that are measured without it.
+
+    Returns:
+        The figure, one panel a hadron.
+    """
+    panels = list(hadrons) or list(dict.fromkeys(point.hadron for point in measured)) or ["K+", "K*0"]
+    vectors = [vector.mass**2 for vector in model.light_vectors]
+    with house_style() as plt:
+        figure, axes = plt.subplots(1, len(panels), figsize=(7.5 * len(panels), 6), squeeze=False)
+        for axis, hadron in zip(axes[0], panels, strict=True):
+            name = f"R_{hadron}"
+            high = _endpoint(hadron)
+            for colour, style, (title, shown) in zip(
+                PALETTE,
+                ("--", "-"),
+                (("Standard Model", get_model("sm")), (_title(model), model)),
+                strict=False,
+            ):
+                axis.plot(*smooth_curve(name, shown, (0.06, high)), style, color=colour, label=title)
+            points = [point for point in measured if point.hadron == hadron]
+            if points:
+                _draw_points(axis, points)
+            for mass2 in vectors:
+                if mass2 < high:
+                    axis.axvline(mass2, color="0.6", linestyle=":", linewidth=1.2, label=r"$m_V^2$")
+            axis.set_xlim(0, high)
+            values = [
+                value for line in axis.lines[:2] for value in np.atleast_1d(line.get_ydata()) if np.isfinite(value)
+            ]
+            low_edge, high_edge = min(values), max(values)
+            margin = 0.25 * max(high_edge - low_edge, 0.1)
+            axis.set_ylim(max(0.0, low_edge - margin), high_edge + 1.8 * margin)
+            axis.set_xlabel(Q2_LABEL)
+            axis.set_ylabel(label_of(name))
+            axis.legend(loc="best")
+    return _as_figure(figure)
+
+
+def _draw_points(axis: Axes, points: Sequence[MeasuredRatio]) -> None:
+    centre = np.array([0.5 * (point.q2_min + point.q2_max) for point in points])
+    half = np.array([0.5 * (point.q2_max - point.q2_min) for point in points])
+    axis.errorbar(
+        centre,
+        [point.value for point in points],
+        yerr=[point.error for point in points],
+        xerr=half,
+        fmt="o",
+        color="black",
+        markersize=4,
+        linewidth=1.2,
+        label="generated events",
+        zorder=5,
+    )
+
+
+def draw_predictions(
+    observables: Sequence[str],
+    model: Model,
+    edges: Sequence[float] | None,
+    window: tuple[float, float] | None,
+    channel: str | None,
+) -> Figure:
+    """Draw observables against q2, the model beside the Standard Model: curves, and bins where edges are given."""
+    n_columns = min(3, len(observables))
+    n_rows = -(-len(observables) // n_columns)
+    with house_style() as plt:
+        figure, axes = plt.subplots(n_rows, n_columns, figsize=(6.5 * n_columns, 5 * n_rows), squeeze=False)
+        for axis in axes.ravel()[len(observables) :]:
+            axis.set_visible(False)
+        for axis, name in zip(axes.ravel(), observables, strict=False):
+            shown = [("Standard Model", get_model("sm"), "--")]
+            if model.name != "sm":
+                shown.append((_title(model), model, "-"))
+            for colour, (title, which, style) in zip(PALETTE, shown, strict=False):
+                limits = window if edges is None else (max(min(edges), 0.05), max(edges))
+                axis.plot(*smooth_curve(name, which, limits, channel), style, color=colour, label=title)
+                if edges is not None:
+                    for row in predict([name], model=which, bins=edges, channel=channel):
+                        axis.plot([row.q2_min, row.q2_max], [row.value] * 2, color=colour, linewidth=3, alpha=0.5)
+            axis.set_xlabel(Q2_LABEL)
+            axis.set_ylabel(label_of(name))
+            if OBSERVABLES[name].denominator is None:
+                axis.set_title(f"${channel_of(name, channel).latex}$", fontsize=15)
+            axis.legend(loc="best")
+    return _as_figure(figure)
+
+
+def smooth_curve(
+    observable: str, model: Model, window: tuple[float, float] | None = None, channel: str | None = None
+) -> tuple[Array, Array]:
+    """Return q2 (GeV^2) and an observable for a line: even points, and more where V is, so that a narrow one shows.
+
+    >>> from darkpenguin.physics.models import apply_settings
+    >>> narrow = apply_settings(get_model("fig2"), "light_vectors.0.relative_width=1e-4")
+    >>> q2, value = smooth_curve("R_K+", narrow, (1.0, 19.0))
+    >>> bool(value.max() > 1000), len(q2) < 1000
+    (True, True)
+    """
+    even = np.array([row.q2_min for row in predict(observable, model, q2=window, points=300, channel=channel)])
+    edges = breakpoints(channel_of(observable, channel), model)
+    close = np.interp(np.arange(0, len(edges) - 1, 0.25), np.arange(len(edges)), edges)
+    # not at the ends: there the points close in on the edges of phase space, where ratios diverge
+    q2 = np.union1d(even, close[(close > even[1]) & (close < even[-2])])
+    return q2, curve(observable, model, q2, None if OBSERVABLES[observable].denominator else channel)
+
+
+def _title(model: Model) -> str:
+    if len(model.light_vectors) == 1 and len(model.name) < 20:
+        vector = model.light_vectors[0]
+        return rf"{model.name}: $m_V = {vector.mass:g}$ GeV"
+    return model.name
+
+
+def _endpoint(hadron: str) -> float:
+    """Return the largest q2 of a hadron's channels (GeV^2)."""
+    return min(channel.q2_limits()[1] for channel in CHANNELS.values() if channel.hadron == hadron and channel.lepton)

@@ -1,0 +1,187 @@
+"""Events as HepMC3, one decay chain an event: B -> K* l+ l-, K* -> K pi, or B -> K l+ l-; invisible pairs too.
+
+Units GeV and mm, every vertex at the origin. Status codes are HepMC's: 2 for what decayed (B, K*), 1 for the final
+state. The B has no mother: programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...kinematics.base.errors import InputError
+from ...physics.channels import Channel
+from ...physics.models import Model
+from .source import EventSource
+
+Array = NDArray[np.float64]
+DECAYED, FINAL = 2, 1
+"""Status codes of HepMC."""
+
+
+@dataclass(frozen=True)
+class HepmcCounts:
+    """Events written, and those left out because they were not accepted."""
+
+    written: int
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Particles of a channel in the order of the record, each after its mother.
+
+    Attributes:
+        names: of the particles, as in the columns; ``hadron`` is the K*, the sum of its daughters.
+        mothers: place of each one's mother, -1 for the B.
+        status: codes.
+    """
+
+    names: tuple[str, ...]
+    mothers: tuple[int, ...]
+    status: tuple[int, ...]
+
+
+def chain(channel: Channel) -> Chain:
+    """Decay chain of a channel.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> chain(get_channel("B0->K*0mumu")).names
+    ('b', 'hadron', 'lp', 'lm', 'k', 'pi')
+    >>> chain(get_channel("B+->K+ee")).mothers
+    (-1, 0, 0, 0)
+    """
+    from ...physics.final_state import particles
+
+    pair = particles(channel)[-2:]
+    if channel.daughters:
+        return Chain(
+            ("b", "hadron", *pair, "k", "pi"), (-1, 0, 0, 0, 1, 1), (DECAYED, DECAYED, FINAL, FINAL, FINAL, FINAL)
+        )
+    return Chain(("b", "k", *pair), (-1, 0, 0, 0), (DECAYED, FINAL, FINAL, FINAL))
+
+
+def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], overwrite: bool = False) -> HepmcCounts:
+    """Write the events of a file with momenta as HepMC3 (ASCII), compressed if the name ends in ``.gz``.
+
+    Events that a column ``accepted`` excludes, and events of weight 0, are left out; a column ``weight`` is the
+    event's weight. The number of an event is that of its run (its 31 low bits). The file appears whole or not at all.
+
+    Raises:
+        InputError: no momenta in the file, an output of another name, a file that exists, or pyhepmc is missing.
+    """
+    from ...kinematics.base.files import check_target
+    from ...physics.final_state import momentum_columns
+
+    pyhepmc = _pyhepmc()
+    name = Path(output).name.lower()
+    if not name.endswith((".hepmc", ".hepmc3", ".hepmc.gz", ".hepmc3.gz")):
+        raise InputError(f"output = {str(output)!r}: the name of a HepMC file ends in .hepmc or .hepmc.gz")
+    target = check_target(output, overwrite=overwrite)
+    source = EventSource(path, convention=False)
+    for channel in source.channels.values():
+        missing = [column for column in momentum_columns(channel) if column not in source.file.schema]
+        if missing:
+            raise InputError(
+                f"file = {str(path)!r}: no momenta of {channel.name} in it (no column {missing[0]}); "
+                "generate it with a beam, such as --beam rest or --beam lhcb-13tev"
+            )
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    written = left_out = 0
+    info, model = _run_info(pyhepmc, source.file.provenance), Model.model_validate(source.file.provenance["model"])
+    try:
+        with ExitStack() as stack:
+            stream: Any = stack.enter_context(temporary.open("wb"))
+            if name.endswith(".gz"):  # level 1: higher ones take three times as long for a few per cent less
+                stream = stack.enter_context(gzip.GzipFile("", "wb", 1, stream, mtime=0))
+            ios = pyhepmc.io.pyiostream(stream, 1 << 20)
+            stack.callback(ios.flush)
+            writer = pyhepmc.io.WriterAscii(ios, info)
+            stack.callback(writer.close)
+            for index, columns, weights in source.events():
+                kept = weights != 0.0
+                left_out += int((~kept).sum())
+                chosen = {key: column[kept] for key, column in columns.items()}
+                for event in _events(pyhepmc, source.channels[index], model, chosen, weights[kept], info):
+                    writer.write_event(event)
+                    written += 1
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"output = {str(target)!r}: {error.strerror or error}; nothing was written") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return HepmcCounts(written, left_out)
+
+
+def _pyhepmc() -> Any:
+    try:
+        import pyhepmc
+        import pyhepmc.io
+    except ImportError:
+        raise InputError("HepMC files need the package pyhepmc: pip install 'darkpenguin[formats]'") from None
+    return pyhepmc
+
+
+def _run_info(pyhepmc: Any, provenance: Mapping[str, Any]) -> Any:
+    """What the file says of its making."""
+    info = pyhepmc.GenRunInfo()
+    version = str(provenance.get("versions", {}).get("darkpenguin", "unknown"))
+    model = str(provenance.get("model", {}).get("name", "unknown"))
+    info.tools = [("darkpenguin", version, f"model {model}, seed {provenance.get('seed', 'unknown')}")]
+    info.weight_names = ["weight"]
+    return info
+
+
+def _events(
+    pyhepmc: Any, channel: Channel, model: Model, columns: Mapping[str, Any], weights: Array, run_info: Any
+) -> Iterator[Any]:
+    """Events of one channel, one after the other in the same record."""
+    from ...physics.final_state import masses, pdg_ids
+
+    record = chain(channel)
+    known = masses(channel, model)
+    p = {
+        name: np.stack([columns[f"{name}_{axis}"].astype(np.float64) for axis in ("px", "py", "pz")])
+        for name in record.names
+        if name != "hadron"
+    }
+    e = {name: np.sqrt((v**2).sum(axis=0) + known[name] ** 2) for name, v in p.items()}
+    m = {name: np.full(len(weights), known[name]) for name in p}
+    if "hadron" in record.names:
+        p["hadron"], e["hadron"] = p["k"] + p["pi"], e["k"] + e["pi"]
+        m["hadron"] = np.sqrt(np.maximum(e["hadron"] ** 2 - (p["hadron"] ** 2).sum(axis=0), 0.0))
+    px, py, pz = (np.ascontiguousarray(np.stack([p[name][i] for name in record.names], axis=1)) for i in range(3))
+    energy, mass = (np.ascontiguousarray(np.stack([table[name] for name in record.names], axis=1)) for table in (e, m))
+    ids = {}
+    for flavour in (-1, 1):
+        numbers = {**pdg_ids(channel, flavour, model), "hadron": flavour * channel.hadron_pdg}
+        ids[flavour] = np.array([numbers[name] for name in record.names], dtype=np.int32)
+    status = np.array(record.status, dtype=np.int32)
+    mothers = np.array([[mother, mother] for mother in record.mothers], dtype=np.int32)
+    numbers_of_events = (columns["event"].astype(np.uint64) & np.uint64(0x7FFFFFFF)).tolist()
+    flavours = columns["flavour"].tolist()
+    event = pyhepmc.GenEvent(pyhepmc.Units.GEV, pyhepmc.Units.MM)
+    event.run_info = run_info
+    for i, weight in enumerate(weights.tolist()):
+        event.from_hepevt(
+            numbers_of_events[i],
+            px[i],
+            py[i],
+            pz[i],
+            energy[i],
+            mass[i],
+            ids[flavours[i]],
+            status,
+            parents=mothers,
+            fortran=False,
+        )
+        event.weights = [weight]
+        yield event

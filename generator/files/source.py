@@ -1,0 +1,100 @@
+"""The events of a file as they count: accepted ones, with weights, divided by efficiency maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...kinematics.base.errors import InputError
+from ...physics.channels import Channel, get_channel
+
+if TYPE_CHECKING:
+    from .writers import EventFile
+
+
+class EventSource:
+    """The events of a file as they count: accepted ones, with their weights, channel by channel."""
+
+    def __init__(self, path: str | os.PathLike[str], unfold: bool = False, convention: bool = True) -> None:
+        from .writers import EventFile
+
+        self.file: EventFile = EventFile(path)
+        provenance = self.file.provenance
+        if convention and provenance.get("convention", "lhcb") != "lhcb":
+            raise InputError(
+                f"file = {str(path)!r}: its angles follow the theory convention, in which the flavours "
+                "cannot be added; generate it with convention = lhcb"
+            )
+        self.entries = {int(entry["index"]): entry for entry in provenance.get("channels", ())}
+        if not self.entries:
+            raise InputError(f"file = {str(path)!r}: no channels in its provenance")
+        self.channels = {index: get_channel(str(entry["name"])) for index, entry in self.entries.items()}
+        self._maps = _recorded_maps(self.file, tuple(self.channels.values())) if unfold else None
+
+    def mesons(self, index: int) -> float:
+        """B mesons that the events of a channel stand for."""
+        entry = self.entries[index]
+        share = float(entry["events"]) / max(float(entry["events_of_run"]), 1.0)
+        return share * float(entry["expected_events_of_run"]) / float(entry["branching_fraction"])
+
+    def kind(self, index: int) -> str:
+        """Density of a channel's angles: ``kpi`` if an S wave was generated."""
+        if self.channels[index].spin == 0:
+            return "scalar"
+        kpi = self.file.provenance.get("card", {}).get("kpi", {})
+        return "kpi" if "m_kpi" in self.entries[index]["columns"] and kpi.get("s_wave", "none") != "none" else "vector"
+
+    def need(self, column: str) -> None:
+        """InputError for a column that the file does not have."""
+        if column not in self.file.schema:
+            columns = ", ".join(self.file.schema)
+            raise InputError(f"file = {str(self.file.path)!r}: no column {column}; it has {columns}")
+
+    def events(self) -> Iterator[tuple[int, dict[str, Any], Any]]:
+        """Channel number, columns and weights, chunk by chunk; weight 0 for events that were not accepted."""
+        for chunk in self.file.chunks():
+            for index, channel in self.channels.items():
+                mask = chunk["channel"] == index
+                if not mask.any():
+                    continue
+                columns = {name: column[mask] for name, column in chunk.items()}
+                weights = np.ones(len(columns["q2"]))
+                if "weight" in columns:
+                    weights = columns["weight"].astype(np.float64)
+                if "accepted" in columns:
+                    weights = weights * (columns["accepted"] != 0)
+                if not np.isfinite(weights).all():
+                    raise InputError(f"file = {str(self.file.path)!r}: a weight of {channel.name} is not finite")
+                if self._maps is not None:
+                    weights = self._unfolded(columns, weights, channel)
+                yield index, columns, weights
+
+    def _unfolded(self, columns: Mapping[str, Any], weights: Any, channel: Channel) -> Any:
+        from ..lab.efficiency_maps import unfolding_weights
+
+        assert self._maps is not None
+        kept = weights != 0.0
+        weights = weights.copy()
+        weights[kept] *= unfolding_weights(
+            self._maps[channel.name], {name: column[kept] for name, column in columns.items()}, channel
+        )
+        return weights
+
+
+def _recorded_maps(file: EventFile, channels: Sequence[Channel]) -> Mapping[str, Any]:
+    """Efficiency maps that a file was made with, by channel; InputError if it was not, or if they changed since."""
+    from ..lab.efficiency import EfficiencyStage
+    from ..lab.settings import EfficiencySettings
+
+    recorded = file.provenance.get("card", {}).get("efficiency")
+    if recorded is None:
+        raise InputError(f"unfold: {str(file.path)!r} was made without an efficiency")
+    stage = EfficiencyStage.from_settings(EfficiencySettings.model_validate(recorded), channels)
+    known = file.provenance.get("stages", {}).get("efficiency", {}).get("sha256", {})
+    for source, digest in known.items():
+        if stage.digests.get(source, digest) != digest:
+            raise InputError(f"unfold: the efficiency map {source!r} has changed since {str(file.path)!r} was made")
+    return stage.maps

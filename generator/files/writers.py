@@ -1,0 +1,358 @@
+"""Event files: ROOT TTree and RNTuple, Parquet; written whole or not at all, with their provenance inside.
+
+The tree (RNTuple, table) is called ``events``.  In a ROOT file the provenance is a JSON string in a ``TObjString``
+called ``provenance`` beside the tree; in Parquet it is the schema's metadata under the key ``darkpenguin``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from ...kinematics.base.arrays import to_host
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import check_target
+from .columns import ordered
+
+TREE = "events"
+"""Name of the tree, RNTuple or table."""
+PROVENANCE = "provenance"
+"""Name of the JSON string beside the tree in a ROOT file."""
+PARQUET_KEY = b"darkpenguin"
+"""Key of the provenance in the metadata of a Parquet file."""
+FORMATS = ("ttree", "rntuple", "parquet")
+"""Formats that can be written; the first is what ``.root`` stands for."""
+SUFFIXES: Mapping[str, str] = {".root": "ttree", ".parquet": "parquet", ".pq": "parquet"}
+"""Format that a file's ending stands for."""
+COMPRESSIONS = ("none", "lz4", "zstd")
+"""Compressions that every format has."""
+ROWS_PER_EXTEND = 1 << 20
+"""Rows gathered before they go to the file: small baskets are six times slower to write and to read."""
+Schema = Mapping[str, np.dtype[Any]]
+
+
+def file_format(path: str | os.PathLike[str], format: str | None = None) -> str:
+    """Return the format of a file: the one asked for, or what the ending of its name stands for.
+
+    Raises:
+        InputError: a format or an ending that nobody here writes.
+
+    Example:
+        >>> file_format("x.root"), file_format("x.root", "rntuple"), file_format("x.parquet")
+        ('ttree', 'rntuple', 'parquet')
+    """
+    suffix = Path(path).suffix.lower()
+    if format is not None:
+        if format not in FORMATS:
+            raise InputError(f"format = {format!r}: allowed are {', '.join(FORMATS)}")
+        if suffix in SUFFIXES and (suffix == ".root") != (format != "parquet"):
+            raise InputError(
+                f"format = {format!r}: the file {str(path)!r} ends in {suffix}, which stands for {SUFFIXES[suffix]}; "
+                "change the ending or the format"
+            )
+        return format
+    if suffix not in SUFFIXES:
+        raise InputError(
+            f"output = {str(path)!r}: the ending {suffix!r} names no format; use {', '.join(SUFFIXES)}, "
+            f"or give format = {' | '.join(FORMATS)}"
+        )
+    return SUFFIXES[suffix]
+
+
+class _Sink(Protocol):
+    """What a format needs: rows in, and an end."""
+
+    def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _RootSink:
+    """A TTree or an RNTuple in a ROOT file."""
+
+    def __init__(self, path: Path, kind: str, schema: Schema, provenance: str, compression: str) -> None:
+        import uproot
+
+        codec = {"none": None, "lz4": uproot.LZ4(1), "zstd": uproot.ZSTD(1)}[compression]
+        self._file = uproot.recreate(path, compression=codec)
+        self._file[PROVENANCE] = provenance
+        make = self._file.mktree if kind == "ttree" else self._file.mkrntuple
+        self._tree = make(TREE, dict(schema))
+
+    def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None:
+        self._tree.extend(columns)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ParquetSink:
+    """A Parquet file, one row group an extend."""
+
+    def __init__(self, path: Path, schema: Schema, provenance: str, compression: str) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        fields = [(name, pyarrow.from_numpy_dtype(dtype)) for name, dtype in schema.items()]
+        self._schema = pyarrow.schema(fields, metadata={PARQUET_KEY: provenance.encode()})
+        self._table = pyarrow.Table.from_arrays
+        self._array = pyarrow.array
+        self._writer = pyarrow.parquet.ParquetWriter(
+            path, self._schema, compression=compression, use_dictionary=False, write_statistics=True
+        )
+
+    def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None:
+        arrays = [self._array(columns[name]) for name in self._schema.names]
+        self._writer.write_table(self._table(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class EventWriter:
+    """A file of events that grows chunk by chunk and appears under its name only when it is complete.
+
+    A context manager: leaving it normally renames the finished file to its name (``os.replace``); leaving it by any
+    exception, Ctrl-C included, removes what was written.  Made by :func:`open_writer`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        schema: Schema,
+        provenance: Mapping[str, Any],
+        compression: str = "lz4",
+        rows_per_extend: int = ROWS_PER_EXTEND,
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.schema = {name: np.dtype(schema[name]) for name in ordered(tuple(schema))}
+        self.rows = 0
+        self._rows_per_extend = rows_per_extend
+        self._waiting: list[dict[str, np.ndarray[Any, Any]]] = []
+        self._n_waiting = 0
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
+        self._sink: _Sink
+        try:
+            with self._writable():
+                if kind == "parquet":
+                    self._sink = _ParquetSink(self._temporary, self.schema, text, compression)
+                else:
+                    self._sink = _RootSink(self._temporary, kind, self.schema, text, compression)
+        except BaseException:
+            self._temporary.unlink(missing_ok=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.discard()
+            return
+        try:
+            with self._writable():
+                self._flush()
+                self._sink.close()
+                os.replace(self._temporary, self.path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def extend(self, columns: Mapping[str, Any]) -> None:
+        """Add events; a floating-point column that is missing becomes NaN, columns not in the schema are an error.
+
+        Raises:
+            InputError: a column that the file does not have, or an integer column that is missing.
+        """
+        extra = [name for name in columns if name not in self.schema]
+        if extra:
+            raise InputError(f"columns {', '.join(extra)}: the file {self.path} has {', '.join(self.schema)}")
+        n_rows = len(next(iter(columns.values())))
+        rows = {}
+        for name, dtype in self.schema.items():
+            if name in columns:
+                rows[name] = to_host(columns[name]).astype(dtype, copy=False)
+            elif np.issubdtype(dtype, np.floating):
+                rows[name] = np.full(n_rows, np.nan, dtype=dtype)
+            else:
+                raise InputError(f"column {name!r} is missing, and integers have no NaN")
+        if not self._waiting and n_rows >= self._rows_per_extend:
+            self._write(rows)
+            return
+        self._waiting.append({name: array.copy() for name, array in rows.items()})
+        self._n_waiting += n_rows
+        if self._n_waiting >= self._rows_per_extend:
+            self._flush()
+
+    def discard(self) -> None:
+        """Close and remove the unfinished file."""
+        self._waiting.clear()
+        try:
+            self._sink.close()
+        except Exception:  # a half-written file may not close; it goes away in any case
+            pass
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self._n_waiting:
+            rows = {name: np.concatenate([part[name] for part in self._waiting]) for name in self.schema}
+            self._waiting.clear()
+            self._n_waiting = 0
+            self._write(rows)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Turn a full disk, or one that went away, into one clear error."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"output = {str(self.path)!r}: {error.strerror or error}; the unfinished file was removed"
+            ) from error
+
+    def _write(self, rows: dict[str, np.ndarray[Any, Any]]) -> None:
+        with self._writable():
+            self._sink.extend(rows)
+        self.rows += len(next(iter(rows.values())))
+
+
+def open_writer(
+    path: str | os.PathLike[str],
+    schema: Schema,
+    provenance: Mapping[str, Any],
+    format: str | None = None,
+    compression: str = "lz4",
+    overwrite: bool = False,
+) -> EventWriter:
+    """Open a file for events.
+
+    Args:
+        path: file to write; its ending names the format (.root is a TTree, .parquet is Parquet).
+        schema: type of every column.
+        provenance: what goes into the file beside the events; JSON types only.
+        format: ``ttree``, ``rntuple`` or ``parquet``, when the ending is not to decide.
+        compression: ``none``, ``lz4`` or ``zstd``.
+        overwrite: whether a file of that name may be replaced.
+
+    Raises:
+        InputError: see :func:`file_format` and :func:`check_target`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with open_writer(f"{folder}/x.root", {"q2": np.dtype("f8")}, {"seed": 7}) as writer:
+        ...         writer.extend({"q2": np.array([1.0, 2.0])})
+        ...     sample = read_events(f"{folder}/x.root")
+        >>> len(sample), sample.provenance["seed"]
+        (2, 7)
+    """
+    kind = file_format(path, format)
+    if compression not in COMPRESSIONS:
+        raise InputError(f"compression = {compression!r}: allowed are {', '.join(COMPRESSIONS)}")
+    return EventWriter(check_target(path, overwrite=overwrite), kind, schema, provenance, compression)
+
+
+class EventFile:
+    """A file of events opened for reading: its format, number of events, column types and provenance.
+
+    Attributes:
+        path: the file.
+        kind: ``ttree``, ``rntuple`` or ``parquet``.
+        rows: number of events.
+        schema: type of every column.
+        provenance: how the file was made; empty for a file from elsewhere.
+
+    Raises:
+        InputError: the file is missing, of another kind, or has no ``events``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            if not self.path.is_file():
+                raise InputError(f"file = {str(path)!r}: there is no such file")
+            with self.path.open("rb") as stream:
+                magic = stream.read(4)
+        except OSError as error:
+            raise InputError(f"file = {str(path)!r}: {error.strerror}") from None
+        openers = {b"root": self._open_root, b"PAR1": self._open_parquet}
+        if magic not in openers:
+            raise InputError(f"file = {str(path)!r}: neither a ROOT nor a Parquet file")
+        with self._readable():
+            openers[magic]()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn whatever a parser stumbles on into one clear error."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"file = {str(self.path)!r}: damaged or unreadable ({reason})") from error
+
+    def _open_root(self) -> None:
+        import uproot
+
+        file = uproot.open(self.path)
+        if TREE not in file:
+            raise InputError(f"file = {str(self.path)!r}: no tree {TREE!r} in it; it has {file.keys(cycle=False)}")
+        self._tree = file[TREE]
+        self.kind = "rntuple" if "RNTuple" in type(self._tree).__name__ else "ttree"
+        self.rows = int(self._tree.num_entries)
+        empty = self._tree.arrays(entry_stop=0, library="np")
+        self.schema = {name: np.asarray(empty[name]).dtype for name in self._tree.keys()}  # noqa: SIM118
+        self.provenance = _parse(str(file[PROVENANCE])) if PROVENANCE in file else {}
+
+    def _open_parquet(self) -> None:
+        import pyarrow.parquet
+
+        self._parquet = pyarrow.parquet.ParquetFile(self.path)
+        self.kind = "parquet"
+        self.rows = int(self._parquet.metadata.num_rows)
+        schema = self._parquet.schema_arrow
+        self.schema = {field.name: np.dtype(field.type.to_pandas_dtype()) for field in schema}
+        self.provenance = _parse(((schema.metadata or {}).get(PARQUET_KEY) or b"{}").decode())
+
+    def chunks(self, rows: int = ROWS_PER_EXTEND) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        """Iterate over the events in pieces of ``rows`` at most, in the order of the file."""
+        pieces = self._parquet_chunks(rows) if self.kind == "parquet" else self._root_chunks(rows)
+        while True:
+            with self._readable():
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    def _parquet_chunks(self, rows: int) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        for batch in self._parquet.iter_batches(batch_size=rows):
+            yield {name: batch.column(name).to_numpy(zero_copy_only=False) for name in self.schema}
+
+    def _root_chunks(self, rows: int) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        for start in range(0, self.rows, rows):
+            stop = min(start + rows, self.rows)
+            arrays = self._tree.arrays(entry_start=start, entry_stop=stop, library="np")
+            yield {name: np.asarray(arrays[name]) for name in self.schema}
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Return a provenance from its JSON; one that is not JSON is kept as text."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return {"text": text}
+    return value if isinstance(value, dict) else {"text": text}

@@ -1,0 +1,172 @@
+r"""What a detector makes of momenta: tracks with a resolution, electrons that radiate, the q2 of a missing pair.
+
+**Tracks.** The curvature is Gaussian: p' = p / (1 + σ g), with
+
+.. math:: \sigma^2 = (a/\beta)^2 + (b\,x)^2,\qquad x = p \text{ or } p_T .
+
+**Electrons** lose energy in the material in front of the magnet, t radiation lengths: the fraction z that is left has
+the density of Bethe and Heitler (Proc. R. Soc. A 146 (1934) 83), a Gamma distribution of -ln z,
+
+.. math:: f(z) = \frac{(-\ln z)^{t/\ln 2 - 1}}{\Gamma(t/\ln 2)} .
+
+The track has z p; the photon, (1 - z) p, is found and added with probability ``recovery`` if its energy (transverse
+energy) is above ``threshold``, with a resolution of :math:`s/\sqrt{E} \oplus c`. What is lost makes the tail of the B
+mass below its peak, photons wrongly added to it are not modelled. Directions are kept.
+
+**A pair that is not seen** leaves q2 to be computed from the K(*) and what is known of the B in the centre of mass of
+the Υ(4S): nothing but its energy (``inclusive``; arXiv:2311.14647),
+
+.. math:: q^2_\mathrm{rec} = \frac s4 + M^2 - \sqrt s\,E^*_K ,
+
+or its momentum too (``tagged``), when only the resolution of the K(*) is left. E*_K is that of the reconstructed
+momentum in the laboratory; without a beam, behind that of Belle II.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...kinematics.base.arrays import Array, array_module, to_host
+from ...kinematics.base.errors import InputError
+from ...physics.channels import Channel
+from .settings import ResolutionSettings
+
+if TYPE_CHECKING:
+    from ...kinematics.beams import UpsilonBeam
+    from .stages import Place
+
+RECONSTRUCTED = ("q2_reco", "m_b_reco", "m_kpi_reco")
+"""Columns that are reconstructed: q2 (GeV²), the masses of the B and of the Kπ system (GeV)."""
+_PIECE = 1 << 14  # events at a time: their momenta stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class ResolutionStage:
+    """The stage that reconstructs the events of a run."""
+
+    settings: ResolutionSettings
+    channels: tuple[Channel, ...]
+    beam: str | Mapping[str, Any] | None = None
+
+    @property
+    def adds(self) -> Mapping[str, str]:
+        """New columns, of all channels together; NaN for a channel that lacks one."""
+        names = [name for name in RECONSTRUCTED if any(_has(channel, name) for channel in self.channels)]
+        if self.settings.momenta:
+            names += [name for channel in self.channels for name in reconstructed_momenta(channel)]
+        return dict.fromkeys(names, "float")
+
+    @property
+    def removes(self) -> bool:
+        """Whether events are left out: none are."""
+        return False
+
+    def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
+        """Raise InputError if momenta are needed that are not there, or an unseen pair does not come from the Υ(4S)."""
+        if channel.lepton is not None and "k_px" not in columns:
+            raise InputError("resolution: needs momenta in the laboratory; name a beam")
+        if channel.lepton is None:
+            self._upsilon(channel)
+
+    def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        """Add what is reconstructed of the events of a chunk."""
+        from ...kinematics.base.threads import split_work
+        from ...physics.final_state import momentum_columns
+
+        n, precision = len(columns["q2"]), columns["q2"].dtype
+        names = {"q2", *place.channel.angles, "m_kpi", "flavour", "event", *momentum_columns(place.channel)}
+        host = {name: to_host(column) for name, column in columns.items() if name in names}
+        new = {name: np.full(n, np.nan, dtype=precision) for name in self.adds}
+
+        def work(low: int, high: int) -> None:
+            for first in range(low, high, _PIECE):
+                part = slice(first, min(first + _PIECE, high))
+                found = self._reconstruct({name: column[part] for name, column in host.items()}, place)
+                for name in found.keys() & new.keys():
+                    new[name][part] = found[name]
+
+        split_work(work, n, place.threads if n > _PIECE else 1)
+        library = array_module(columns["q2"])
+        return dict(columns) | {name: library.asarray(column) for name, column in new.items()}
+
+    def _reconstruct(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
+        from ...physics.final_state import masses, momentum_columns
+        from .momenta import momenta
+        from .smearing import Smearing, missing_q2, smear
+
+        channel, numbers = place.channel, np.asarray(rows["event"].astype(np.uint64) - np.uint64(place.first))
+        visible, beam = channel.lepton is not None, self.beam or "belle2"
+        if "k_px" not in rows:
+            rows = momenta(
+                channel, rows, beam=beam, seed=place.seed, start=int(numbers[0]), threads=1, model=place.model
+            )
+        known = masses(channel, place.model)
+        true = np.stack([rows[name] for name in momentum_columns(channel)]).astype(np.float64, copy=False)
+        found, mass = smear(
+            true[3:],
+            np.array(list(known.values())[1:]),
+            Smearing.of(self.settings, channel.lepton),
+            place.seed,
+            channel.index,
+            numbers,
+        )
+        named = {
+            f"{particle}_reco_{axis}": found[3 * i + j]
+            for i, particle in enumerate(_seen(channel))
+            for j, axis in enumerate(("px", "py", "pz"))
+        }
+        q2 = (
+            mass[0]
+            if visible
+            else missing_q2(
+                found[:-6].reshape(-1, 3, found.shape[1]).sum(axis=0),
+                mass[2],
+                true[:3],
+                known["b"],
+                self.settings.missing,
+                self._upsilon(channel),
+            )
+        )
+        return named | {"q2_reco": q2, "m_b_reco": mass[1], "m_kpi_reco": mass[2]}
+
+    def _upsilon(self, channel: Channel) -> UpsilonBeam:
+        from ...kinematics.beams import UpsilonBeam
+        from .beams import beam_of
+
+        beam = beam_of(self.beam or "belle2")
+        if not isinstance(beam, UpsilonBeam):
+            raise InputError(
+                f"resolution: {channel.name} has a pair that is not seen; its q2 is reconstructed at the "
+                f"Upsilon(4S), and beam = {self.beam!r}; take beam = belle2"
+            )
+        return beam
+
+    def describe(self) -> Mapping[str, Any]:
+        """All numbers of the resolution."""
+        return {"resolution": self.settings.model_dump(mode="json")}
+
+
+def _has(channel: Channel, name: str) -> bool:
+    """Whether a channel has a reconstructed column."""
+    return {"q2_reco": True, "m_b_reco": channel.lepton is not None, "m_kpi_reco": channel.spin == 1}[name]
+
+
+def _seen(channel: Channel) -> tuple[str, ...]:
+    """Particles of the final state that leave tracks."""
+    from ...physics.final_state import particles
+
+    return particles(channel)[1:] if channel.lepton is not None else particles(channel)[1:-2]
+
+
+def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
+    """Names of the columns of the reconstructed momenta.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> reconstructed_momenta(get_channel("B+->K+mumu"))[:2]
+    ('k_reco_px', 'k_reco_py')
+    """
+    return tuple(f"{particle}_reco_{axis}" for particle in _seen(channel) for axis in ("px", "py", "pz"))

@@ -1,0 +1,96 @@
+"""Cuts of a run: expressions that mark its events as accepted, leave the others out, or set their weights to zero.
+
+A cut is an expression over columns and particles (:mod:`.expressions`) or the name of a preset, which asks the same of
+every particle that a detector sees. Several cuts must all hold; those under ``all``, under the lepton (``mu``, ``e``)
+and under the name of a channel add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...kinematics.base.arrays import array_module
+from ...physics.channels import Channel
+from .expressions import Expression
+from .settings import PRESETS, SelectionSettings
+
+if TYPE_CHECKING:
+    from .stages import Place
+
+
+@lru_cache(maxsize=32)
+def _expressions(settings: SelectionSettings, channel: Channel, columns: tuple[str, ...]) -> tuple[Expression, ...]:
+    """Checked cuts of a channel, once for all its chunks."""
+    return settings.expressions(channel, columns)
+
+
+def combine(expressions: Sequence[Expression], columns: Mapping[str, Any], masses: Mapping[str, float]) -> Any:
+    """Return whether each event passes all of some cuts (NumPy columns); NaN passes none.
+
+    >>> combine([parse("q2 > 1", ["q2"])], {"q2": np.array([0.5, 2.0])}, {}).tolist()
+    [False, True]
+    """
+    passed = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    for expression in expressions:
+        passed &= expression.evaluate(columns, masses)
+    return passed
+
+
+@dataclass(frozen=True)
+class SelectionStage:
+    """The stage that applies the cuts of a run."""
+
+    settings: SelectionSettings
+
+    @property
+    def adds(self) -> Mapping[str, str]:
+        """New columns: their types by name."""
+        return {"accepted": "i4"} if self.settings.mode == "flag" else {}
+
+    @property
+    def removes(self) -> bool:
+        """Whether events are left out."""
+        return self.settings.mode == "reject"
+
+    def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
+        """Raise InputError if a cut cannot be evaluated on a channel with these columns."""
+        self.settings.expressions(channel, columns)
+
+    def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        """Mark, leave out or weight the events of a chunk."""
+        from ...kinematics.base.arrays import to_host
+        from ...kinematics.base.threads import split_work
+        from ...physics.final_state import masses
+        from .stages import keep
+
+        found, library = dict(columns), array_module(columns["q2"])
+        expressions = _expressions(self.settings, place.channel, tuple(columns))
+        names = {"q2", *(name for expression in expressions for name in expression.inputs)}
+        on_host = {name: to_host(columns[name]) for name in names}
+        moving = any(name.endswith("_px") for name in names)
+        known = masses(place.channel, place.model) if moving else {}
+        known |= {f"{name}_reco": mass for name, mass in known.items()}
+        n = len(on_host["q2"])
+        flags = np.empty(n, dtype=bool)
+
+        def work(low: int, high: int) -> None:
+            flags[low:high] = combine(expressions, {name: c[low:high] for name, c in on_host.items()}, known)
+
+        split_work(work, n, place.threads if n > 20_000 else 1)
+        passed = library.asarray(flags)
+        if self.settings.mode == "weight":
+            found["weight"] = columns["weight"] * passed.astype(columns["weight"].dtype)
+            return found
+        return keep(found, passed, self.settings.mode)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Cuts and mode, with the presets written out."""
+        cuts = {key: list(texts) for key, texts in self.settings.cuts}
+        named = {cut for texts in cuts.values() for cut in texts if cut in PRESETS}
+        presets = {name: {"each": PRESETS[name].each, "source": PRESETS[name].source} for name in sorted(named)}
+        return {"selection": {"mode": self.settings.mode, "cuts": cuts, "presets": presets}}

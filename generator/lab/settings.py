@@ -1,0 +1,322 @@
+"""What a run card says of the detector: resolutions, selections, efficiency maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ...kinematics.base.checks import nearest
+from ...kinematics.base.errors import InputError
+from ...physics.channels import CHANNELS, Channel
+from .expressions import Expression, parse
+
+
+def _maps(value: Any) -> Any:
+    """Accept one map where a table of them is meant; FILE or KEY=FILE in a list."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        value = [str(value)]
+    known = ["all", "mu", "e", *CHANNELS]
+    if isinstance(value, (list, tuple)):
+        pairs = {}
+        for item in value:
+            if isinstance(item, (list, tuple)) and len(item) == 2:  # as a model dumps it
+                pairs[item[0]] = item[1]
+                continue
+            key, equals, source = str(item).partition("=")
+            named = equals and key.strip() in known
+            pairs[key.strip() if named else "all"] = source if named else str(item)
+        value = pairs
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(f"efficiency.maps = {value!r}: write a file, or a table such as {{mu = FILE, e = FILE}}")
+    for key in value:
+        if key not in known:
+            raise InputError(f"efficiency.maps.{key}: no such channel or lepton; {nearest(key, known)}")
+    return tuple((str(key), str(source)) for key, source in value.items())
+
+
+class EfficiencySettings(BaseModel):
+    """Table ``efficiency`` of a run card.
+
+    >>> EfficiencySettings(maps={"mu": "mu.toml", "e": 0.3}).maps
+    (('mu', 'mu.toml'), ('e', '0.3'))
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    maps: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_maps)]
+    """Files (or numbers) by channel, by lepton (``mu``, ``e``), or for ``all``; the first of these that fits counts."""
+
+    mode: Literal["flag", "reject", "weight"] = "flag"
+    """``flag``: a column ``accepted``; ``reject``: the others are left out; ``weight``: a factor of ``weight``."""
+
+    def source(self, channel: Channel) -> str:
+        """File or number for a channel.
+
+        Raises:
+            InputError: none is named for it.
+
+        Example:
+            >>> from darkpenguin.physics.channels import get_channel
+            >>> EfficiencySettings(maps={"mu": 0.5, "all": 0.3}).source(get_channel("B+->K+ee"))
+            '0.3'
+        """
+        maps = dict(self.maps)
+        for key in (channel.name, channel.lepton, "all"):
+            if key in maps:
+                return maps[key]
+        raise InputError(f"efficiency.maps: none for {channel.name}; name one for it, for its lepton, or for all")
+
+
+def merge_settings(known: Any, maps: Sequence[str] | None, mode: str | None) -> dict[str, Any] | None:
+    """Table ``efficiency`` of a card with what the command line says on top; None if it says nothing.
+
+    >>> merge_settings({"maps": {"mu": "a.toml"}}, None, "weight")
+    {'maps': {'mu': 'a.toml'}, 'mode': 'weight'}
+    """
+    if not maps and mode is None:
+        return None
+    table = dict(known) if isinstance(known, Mapping) else {}
+    if maps:
+        table["maps"] = list(maps)
+    if mode is not None:
+        table["mode"] = mode
+    return table
+
+
+class Track(BaseModel):
+    """Momentum resolution of one kind of track."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    constant: float = Field(default=0.0, ge=0.0, le=0.1)
+    """a: relative resolution from multiple scattering."""
+
+    slope: float = Field(default=0.0, ge=0.0, le=0.01)
+    """b: growth with the momentum (1/GeV)."""
+
+    transverse: bool = False
+    """Whether b multiplies the transverse momentum; also of a photon's threshold."""
+
+
+class Electron(Track):
+    """Momentum resolution of electrons, their radiation and its recovery."""
+
+    thickness: float = Field(default=0.0, ge=0.0, le=2.0)
+    """t: material in front of the magnet, in radiation lengths."""
+
+    recovery: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability that a photon above the threshold is found and added to its electron."""
+
+    threshold: float = Field(default=0.0, ge=0.0)
+    """Smallest (transverse) energy of a photon that can be found (GeV)."""
+
+    stochastic: float = Field(default=0.0, ge=0.0, le=1.0)
+    """s: stochastic term of the photon's resolution (√GeV)."""
+
+    calorimeter: float = Field(default=0.0, ge=0.0, le=0.5)
+    """c: constant term of the photon's resolution."""
+
+
+class ResolutionSettings(BaseModel):
+    """Table ``resolution`` of a run card: a preset, or the resolution of every kind of track.
+
+    >>> ResolutionSettings.model_validate("lhcb").hadron.constant
+    0.005
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str | None = None
+    """Detector whose numbers are taken where nothing else is said."""
+
+    hadron: Track = Track()
+    """Charged kaons and pions; neutral kaons are treated alike."""
+
+    muon: Track = Track()
+    """Muons."""
+
+    electron: Electron = Electron()
+    """Electrons."""
+
+    missing: Literal["inclusive", "tagged"] = "inclusive"
+    """How q2 is reconstructed where the pair is not seen."""
+
+    momenta: bool = False
+    """Whether reconstructed momenta become columns (``k_reco_px`` ...): cuts then know ``pt(k_reco)``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, data: Any) -> Any:
+        """Accept a preset's name, and put what is said on top of a preset's numbers."""
+        if isinstance(data, str):
+            data = {"preset": data}
+        if not isinstance(data, Mapping) or data.get("preset") is None:
+            return data
+        name = data["preset"]
+        if name not in RESOLUTIONS:
+            raise InputError(f"resolution.preset = {name!r}: no such detector; {nearest(str(name), RESOLUTIONS)}")
+        merged = {kind: dict(table) for kind, table in RESOLUTIONS[name].items()}
+        for key, value in data.items():
+            merged[key] = {**merged[key], **value} if key in merged and isinstance(value, Mapping) else value
+        return merged
+
+
+_LHCB = {"constant": 0.005, "slope": math.sqrt(0.01**2 - 0.005**2) / 200.0}
+_BELLE2 = {"constant": 0.003, "slope": 0.001, "transverse": True}
+RESOLUTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        # 0.5 % below 20 GeV, 1 % at 200 GeV; ECAL 10 %/√E ⊕ 1 %, photons above E_T = 75 MeV: arXiv:1412.6352.
+        # VELO, RICH1 and TT have about a quarter of a radiation length together; with this recovery about half of the
+        # electrons get a photon back
+        "lhcb": {
+            "hadron": _LHCB,
+            "muon": _LHCB,
+            "electron": {
+                **_LHCB,
+                "thickness": 0.25,
+                "recovery": 0.75,
+                "threshold": 0.075,
+                "stochastic": 0.10,
+                "calorimeter": 0.01,
+            },
+        },
+        # 0.1 % p_T ⊕ 0.3 %/β with the vertex detector, about 0.04 radiation lengths: arXiv:1011.0352
+        "belle2": {
+            "hadron": _BELLE2,
+            "muon": _BELLE2,
+            "electron": {**_BELLE2, "thickness": 0.04, "recovery": 0.5, "threshold": 0.05, "calorimeter": 0.02},
+        },
+    }
+)
+"""Resolutions by name. Material and recovery are round numbers, to be replaced by those of an analysis."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A cut on every visible particle, and where its numbers are from; ``{x}`` is the particle.
+
+    >>> PRESETS["lhcb"].cut(("k", "lp"))
+    '2.0 < eta(k) < 5.0 and 2.0 < eta(lp) < 5.0'
+    """
+
+    each: str
+    source: str
+
+    def cut(self, particles: Sequence[str]) -> str:
+        """Return the cut on some particles."""
+        return " and ".join(self.each.format(x=particle) for particle in particles)
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "lhcb": Preset("2.0 < eta({x}) < 5.0", "LHCb's acceptance, arXiv:1412.6352; neither vertices nor the magnet"),
+        "belle2": Preset(
+            "0.2967 < theta({x}) < 2.6180", "17 to 150 degrees of Belle II's drift chamber, arXiv:1011.0352"
+        ),
+    }
+)
+"""Geometries by name. A neutral kaon is asked to fly into the detector itself: its decay is not simulated."""
+VISIBLE = ("k", "pi", "lp", "lm")
+"""Particles that a detector sees."""
+
+
+def _cuts(value: Any) -> Any:
+    """Accept one cut or a list where a table of them is meant."""
+    if isinstance(value, str):
+        value = {"all": value}
+    if isinstance(value, (list, tuple)):
+        dumped = value and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in value)
+        value = dict(value) if dumped else {"all": value}
+    known = ["all", "mu", "e", *CHANNELS]
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(f"selection.cuts = {value!r}: write a cut such as 'pt(k) > 0.25', a list or a table of them")
+    table = []
+    for key, cuts in value.items():
+        if key not in known:
+            raise InputError(f"selection.cuts.{key}: no such channel or lepton; {nearest(str(key), known)}")
+        cuts = (cuts,) if isinstance(cuts, str) else cuts
+        if not isinstance(cuts, (list, tuple)) or not cuts or not all(isinstance(cut, str) for cut in cuts):
+            raise InputError(f"selection.cuts.{key} = {cuts!r}: write a cut such as 'pt(k) > 0.25', or a list of them")
+        table.append((str(key), tuple(cuts)))
+    return tuple(table)
+
+
+class SelectionSettings(BaseModel):
+    """Table ``selection`` of a run card; a cut or a list of them may stand in its place.
+
+    >>> SelectionSettings.model_validate(["lhcb", "q2 < 6"]).cuts
+    (('all', ('lhcb', 'q2 < 6')),)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cuts: Annotated[tuple[tuple[str, tuple[str, ...]], ...], BeforeValidator(_cuts)]
+    """Cuts or presets by ``all``, by lepton (``mu``, ``e``) or by channel; all that apply must hold."""
+
+    mode: Literal["flag", "reject", "weight"] = "flag"
+    """``flag``: a column ``accepted``; ``reject``: the others are left out; ``weight``: the others weigh nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, (str, list, tuple)):
+            return {"cuts": value}
+        return value
+
+    def expressions(self, channel: Channel, columns: Sequence[str]) -> tuple[Expression, ...]:
+        """Return the checked cuts of a channel that has these columns.
+
+        Raises:
+            InputError: a cut that cannot be evaluated there, or one that is a number.
+
+        Example:
+            >>> from darkpenguin.physics.channels import get_channel
+            >>> settings = SelectionSettings(cuts={"mu": "q2 < 6", "e": "q2 < 8"})
+            >>> [cut.text for cut in settings.expressions(get_channel("B+->K+mumu"), ["q2"])]
+            ['q2 < 6']
+        """
+        found = []
+        for key, cuts in self.cuts:
+            if key not in ("all", channel.lepton, channel.name):
+                continue
+            for cut in cuts:
+                text = cut
+                if cut.strip().isidentifier() and cut.strip() not in columns:  # a preset's name is no cut on a column
+                    text = _preset(cut.strip(), key, columns)
+                expression = parse(text, columns, f"selection.cuts.{key}")
+                if not expression.logical:
+                    raise InputError(f"selection.cuts.{key} = {text!r}: a number; compare it, as in {text} > 0")
+                found.append(expression)
+        return tuple(found)
+
+
+def _preset(name: str, key: str, columns: Sequence[str]) -> str:
+    if name not in PRESETS:
+        raise InputError(f"selection.cuts.{key} = {name!r}: no such preset or column; {nearest(name, PRESETS)}")
+    particles = [particle for particle in VISIBLE if f"{particle}_px" in columns]
+    if not particles:
+        raise InputError(f"selection.cuts.{key} = {name!r}: needs momenta in the laboratory; name a beam")
+    return PRESETS[name].cut(particles)
+
+
+def merge_selection(known: Any, cuts: Sequence[str] | None, mode: str | None) -> Any:
+    """Table ``selection`` of a card with what the command line says on top; None if it says nothing.
+
+    >>> merge_selection("lhcb", None, "reject")
+    {'cuts': 'lhcb', 'mode': 'reject'}
+    """
+    if not cuts and mode is None:
+        return None
+    table = dict(known) if isinstance(known, Mapping) else {} if known is None else {"cuts": known}
+    if cuts:
+        table["cuts"] = list(cuts)
+    if mode is not None:
+        table["mode"] = mode
+    if "cuts" not in table:
+        raise InputError(f"selection.mode = {mode!r}: nothing is selected; name a cut too")
+    return table

@@ -1,0 +1,1 @@
+"""From a run card to files: the card, the plan, chunks, the run."""

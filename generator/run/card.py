@@ -1,0 +1,354 @@
+"""The run card: everything a run needs, checked before anything starts.
+
+A card is a TOML file (or a built-in one, by name), or the same keys as keywords or on the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ...kinematics.base.checks import nearest, parse_count, parse_number, validate
+from ...kinematics.base.errors import InputError
+from ...physics.channels import Channel, file_word, get_channel
+from ...physics.kpi import PRESETS, KpiDecay, KpiSystem, resolve_kpi
+from ...physics.models import Model, apply_settings, get_model
+from ..files.writers import file_format
+from ..lab.settings import EfficiencySettings, ResolutionSettings, SelectionSettings
+from .q2 import Window, _vetoes, _windows, parse_range
+
+MAXIMUM_SEED = (1 << 64) - 1
+"""Largest seed: the key of the random numbers has 64 bits."""
+CARD_FOLDER = Path(__file__).parent / "cards"
+"""Where the built-in cards are."""
+
+
+def settings_of(value: Any) -> tuple[str, ...]:
+    """Return the changes of a model as KEY=VALUE texts, from one or a list of them.
+
+    Raises:
+        InputError: something else.
+
+    Example:
+        >>> settings_of("light_vectors.0.mass=2.8")
+        ('light_vectors.0.mass=2.8',)
+    """
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"set = {value!r}: write KEY=VALUE or a list of such, say light_vectors.0.mass=2.8")
+    return tuple(texts)
+
+
+def _channels(value: Any) -> Any:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names:
+        raise InputError(f"channels = {value!r}: name one channel at least; `darkpenguin channels` lists them")
+    for name in names:
+        get_channel(name)
+    if len(set(names)) != len(names):
+        raise InputError(f"channels = {list(names)!r}: a channel is named twice")
+    return tuple(names)
+
+
+class RunCard(BaseModel):
+    """Everything a run needs; frozen, and unknown keys are refused.
+
+    Raises:
+        InputError: through :func:`make_card`, for any value that cannot be used.
+
+    Example:
+        >>> card = make_card(channels="B0->K*0mumu", model="sm", events="1e3")
+        >>> card.events, card.flavour
+        (1000, 'both')
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[tuple[str, ...], BeforeValidator(_channels)]
+    """Names of the decay channels."""
+
+    model: Model
+    """The physics: a benchmark's name in the card, resolved here with ``set`` applied."""
+
+    events: int | None = None
+    """Events of each channel; or give ``b_mesons``."""
+
+    b_mesons: float | None = None
+    """B mesons of each charge, half of them conjugates: a channel then has b_mesons times its branching fraction."""
+
+    poisson: bool = False
+    """Whether the number of events is drawn from a Poisson distribution with the mean above."""
+
+    flavour: Literal["both", "b", "bbar"] = "both"
+    """``b``: B0 and B+; ``bbar``: their conjugates; ``both``: in the ratio of their rates."""
+
+    convention: Literal["lhcb", "theory"] = "lhcb"
+    """Convention of the angles."""
+
+    kpi: Annotated[KpiSystem, BeforeValidator(resolve_kpi)] = PRESETS["narrow"]
+    """The Kπ pair: ``narrow``, ``pwave`` (a K* with its width), ``swave`` (of ℓℓ, LASS too), or a table."""
+
+    beam: str | dict[str, Any] | None = None
+    """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""
+
+    resolution: ResolutionSettings | None = None
+    """What a detector makes of the momenta: a preset (``lhcb``, ``belle2``) or a table; reconstructed columns."""
+
+    selection: SelectionSettings | None = None
+    """Cuts on the events, and what is done with those that fail."""
+
+    efficiency: EfficiencySettings | None = None
+    """Maps of the probability that an event is kept, and what is done with it."""
+
+    q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
+    """Ranges of q2 (GeV^2) to generate; empty for all of it."""
+
+    veto: Annotated[tuple[Window, ...], BeforeValidator(_vetoes)] = ()
+    """Ranges of q2 (GeV^2) to leave out: pairs, or ``jpsi`` and ``psi2s``."""
+
+    seed: int = Field(default=1, ge=0, le=MAXIMUM_SEED)
+    """Seed of the random numbers."""
+
+    range: tuple[int, int] | None = None
+    """First event and first event after the part of the run to make; the whole run without it."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to generate."""
+
+    precision: Literal["float64", "float32"] = "float64"
+    """Floating-point type of the events."""
+
+    threads: int | None = Field(default=None, ge=1, le=65536)
+    """CPU threads; all without it."""
+
+    output: str | None = None
+    """File to write; ``{channel}`` in its name makes one file a channel."""
+
+    format: Literal["ttree", "rntuple", "parquet"] | None = None
+    """Kind of file, when its ending is not to decide."""
+
+    compression: Literal["none", "lz4", "zstd"] = "lz4"
+    """Compression of the file."""
+
+    overwrite: bool = False
+    """Whether an existing file may be replaced."""
+
+    check: bool = False
+    """Whether the file is checked against the prediction once it is written."""
+
+    figures: tuple[str, ...] = ()
+    """Files (.png, .pdf) for a figure of the ratios R with the events just made."""
+
+    @field_validator("events", mode="before")
+    @classmethod
+    def _events(cls, value: Any) -> Any:
+        return None if value is None else parse_count(value, "events")
+
+    @field_validator("b_mesons", mode="before")
+    @classmethod
+    def _b_mesons(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        number = parse_number(value, "b_mesons")
+        if not 0 < number <= 1e30:
+            raise InputError(f"b_mesons = {value!r}: allowed are numbers above 0, up to 1e30")
+        return number
+
+    @field_validator("seed", "threads", mode="before")
+    @classmethod
+    def _integer(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("a whole number is needed, not true or false")
+        return value
+
+    @field_validator("range", mode="before")
+    @classmethod
+    def _range(cls, value: Any) -> Any:
+        return None if value is None else parse_range(value)
+
+    @field_validator("beam", mode="before")
+    @classmethod
+    def _beam(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        from ..lab.beams import resolve_beam
+
+        return resolve_beam(value)
+
+    @field_validator("output")
+    @classmethod
+    def _output(cls, value: str | None) -> str | None:
+        if value is not None and set("{}") & set(value.replace("{channel}", "")):
+            raise InputError(f"output = {value!r}: only {{channel}} may stand in braces")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_model(cls, data: Any) -> Any:
+        """Turn a benchmark's name and the changes in ``set`` into the model itself."""
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        model = data.get("model", "sm")
+        settings = settings_of(data.pop("set", ()))
+        if isinstance(model, str):
+            model = get_model(model)
+        elif isinstance(model, Mapping):
+            model = validate(Model, model, "model")
+        if settings:
+            changed = apply_settings(model, list(settings))
+            if changed.name == model.name:  # a changed benchmark does not go by the benchmark's name
+                changed = changed.model_copy(update={"name": ", ".join((model.name, *map(str, settings)))})
+            model = changed
+        data["model"] = model
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunCard:
+        if self.events is not None and self.b_mesons is not None:
+            raise InputError(f"events = {self.events} and b_mesons = {self.b_mesons:g}: give one of the two")
+        if self.events is None and self.b_mesons is None:
+            raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
+        for channel in self.registry():
+            self.kpi_decay(channel)
+        if self.beam is not None:
+            from ...physics.final_state import masses
+
+            for channel in self.registry():
+                masses(channel, self.model)
+        if self.efficiency is not None:
+            for channel in self.registry():
+                self.efficiency.source(channel)
+        if self.check and self.altered:
+            raise InputError(
+                f"check: with {self.altered} a file no longer has the events that were generated, which is what is "
+                "checked; use flag, or leave check out"
+            )
+        if self.output is not None:
+            for name in self.files():
+                file_format(name, self.format)
+        if (self.check or self.figures) and self.output is None:
+            raise InputError("output: missing; check and figures read the file that was written")
+        for figure in self.figures:
+            if Path(figure).suffix.lower() not in (".png", ".pdf"):
+                raise InputError(f"figures = {figure!r}: a figure is a .png or a .pdf")
+        if self.figures:
+            from ...physics.channels import lepton_pairs
+
+            if not lepton_pairs(self.channels):
+                raise InputError(
+                    f"figures = {', '.join(self.figures)}: they show R, which needs a channel with muons and the same "
+                    "with electrons, such as B0->K*0mumu and B0->K*0ee"
+                )
+        return self
+
+    def registry(self) -> tuple[Channel, ...]:
+        """Return the channels themselves."""
+        return tuple(get_channel(name) for name in self.channels)
+
+    def kpi_decay(self, channel: Channel) -> KpiDecay | None:
+        """Return the decay of a channel's Kπ pair; None where there is none, or where the K* has no width.
+
+        Raises:
+            InputError: a Kπ system that the channel cannot have.
+        """
+        return None if self.kpi.narrow or channel.spin == 0 else KpiDecay(channel, self.model, self.kpi)
+
+    @property
+    def altered(self) -> str | None:
+        """What leaves events out or weights them, such as ``efficiency.mode = 'reject'``; None if nothing does."""
+        for name, stage in (("selection", self.selection), ("efficiency", self.efficiency)):
+            if stage is not None and stage.mode != "flag":
+                return f"{name}.mode = {stage.mode!r}"
+        return None
+
+    def files(self) -> dict[str, tuple[str, ...]]:
+        """Return the channels that go to each file.
+
+        >>> make_card(channels=["B0->K*0mumu", "B0->K*0ee"], events=1, output="x_{channel}.root").files()
+        {'x_B0_Kst0mumu.root': ('B0->K*0mumu',), 'x_B0_Kst0ee.root': ('B0->K*0ee',)}
+        """
+        if self.output is None:
+            return {}
+        files: dict[str, tuple[str, ...]] = {}
+        for name in self.channels:
+            file = self.output.replace("{channel}", file_word(name))
+            files[file] = (*files.get(file, ()), name)
+        return files
+
+    def for_provenance(self) -> dict[str, Any]:
+        """Return the card as JSON types, able to make the same events again."""
+        dumped: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        return dumped
+
+
+def make_card(base: Mapping[str, Any] | None = None, **keywords: Any) -> RunCard:
+    """Return a checked card from the keys of a card and keywords on top; keywords that are None do not count.
+
+    Raises:
+        InputError: an unknown key (the nearest known one is named) or a value that cannot be used.
+
+    Example:
+        >>> make_card({"channels": ["B+->K+mumu"], "model": "sm"}, events=10).events
+        10
+    """
+    data = dict(base or {})
+    given = {key: value for key, value in keywords.items() if value is not None}
+    if "events" in given:
+        data.pop("b_mesons", None)
+    if "b_mesons" in given:
+        data.pop("events", None)
+    data.update(given)
+    known = [*RunCard.model_fields, "set"]
+    for key in data:
+        if key not in known:
+            raise InputError(f"{key}: no such key in a run card; {nearest(key, known)}")
+    if "channels" not in data:
+        raise InputError("channels: missing; name one, for example B0->K*0mumu (`darkpenguin channels` lists them)")
+    try:
+        return RunCard.model_validate(data)
+    except ValidationError as error:
+        causes = [item.get("ctx", {}).get("error") for item in error.errors(include_url=False)]
+        ours = [str(cause) for cause in causes if isinstance(cause, InputError)]
+        if ours:  # these name their field and value already
+            raise InputError("; ".join(ours)) from None
+    return validate(RunCard, data)
+
+
+def builtin_cards() -> dict[str, Path]:
+    """Return the built-in cards by name.
+
+    >>> "demo" in builtin_cards()
+    True
+    """
+    return {path.stem: path for path in sorted(CARD_FOLDER.glob("*.toml"))}
+
+
+def read_card(name: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the keys of a card: a TOML file's path, or the name of a built-in card.
+
+    Raises:
+        InputError: no such file or card, or no TOML in it.
+
+    Example:
+        >>> read_card("demo")["model"]
+        'fig1-2.5gev'
+    """
+    cards = builtin_cards()
+    path = cards.get(str(name), Path(name))
+    if not path.is_file():
+        near = difflib.get_close_matches(str(name), cards, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"built-in cards are {', '.join(cards)}"
+        raise InputError(f"card = {str(name)!r}: no such file and no such built-in card; {hint}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"card = {str(name)!r}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"card = {str(name)!r}: {error.strerror}") from None

@@ -1,0 +1,267 @@
+"""From a card to what will be done: tables, yields, stages, backend."""
+
+from __future__ import annotations
+
+import platform
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...kinematics.base.arrays import array_module
+from ...kinematics.base.checks import MAXIMUM_EVENTS
+from ...kinematics.base.errors import InputError
+from ...physics.channels import Channel
+from ...physics.models import Model, check_single_precision
+from ...physics.parameters import load_parameters
+from ...physics.widths import lepton_widths
+from ..files.columns import UNITS, ordered
+from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
+from ..sampler.backend import Backend, select_backend
+from ..sampler.tables import Table, channel_table
+from .card import RunCard
+from .chunks import chunk_size, collect, make_chunks
+from .parts import Part
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..lab.stages import Stage
+    from ..sampler.kpi_tables import KpiTable
+
+_POISSON_STREAM = 1 << 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is ready to start: tables built, yields drawn, backend chosen.
+
+    Attributes:
+        card: what was asked for.
+        parts: one entry a channel.
+        start: first event to make.
+        stop: first event after those to make.
+        backend: where the events are made.
+    """
+
+    card: RunCard
+    parts: tuple[Part, ...]
+    start: int
+    stop: int
+    backend: Backend
+
+    @property
+    def total(self) -> int:
+        """Events of the whole run."""
+        return sum(part.count for part in self.parts)
+
+    def span(self, part: Part) -> tuple[int, int]:
+        """Return the first event of a channel's own stream to make, and the first one after."""
+        start = min(max(self.start - part.first, 0), part.count)
+        stop = min(max(self.stop - part.first, 0), part.count)
+        return start, stop
+
+    def schema(self, channels: Sequence[str]) -> dict[str, np.dtype[Any]]:
+        """Return the column types of a file with these channels: the union of their columns."""
+        names = ordered(tuple(dict.fromkeys(name for part in self._parts(channels) for name in part.columns)))
+        floating: np.dtype[Any] = np.dtype(self.card.precision)
+        integers = {"flavour": "i4", "channel": "i4", "event": "u8"}
+        for part in self._parts(channels):
+            for stage in part.stages:
+                integers |= {name: kind for name, kind in stage.adds.items() if kind != "float"}
+        return {name: np.dtype(integers[name]) if name in integers else floating for name in names}
+
+    def chunks(
+        self,
+        part: Part,
+        size: int | None = None,
+        reuse: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Iterate over the events of one channel, ``size`` at a time, or what its stages leave of them.
+
+        With ``reuse`` the arrays of a chunk are overwritten by later ones, which saves the time of new memory.
+        ``progress`` is called with the number of events made for each chunk once it has been used.
+        """
+        pieces = self._pieces(part, size)
+        for (low, high), columns in zip(pieces, make_chunks(self.card, part, self.backend, pieces, reuse), strict=True):
+            yield columns
+            if progress is not None:
+                progress(high - low)
+
+    def collect(self, part: Part) -> dict[str, Any]:
+        """Return all events of one channel in memory, or what its stages leave of them."""
+        pieces = self._pieces(part, None if part.momenta or part.stages else 1 << 62)
+        if not any(stage.removes for stage in part.stages):
+            return collect(self.card, part, self.backend, pieces, self.schema((part.channel.name,)))
+        chunks = list(make_chunks(self.card, part, self.backend, pieces, reuse=False))
+        library = array_module(chunks[0]["q2"])
+        return {name: library.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def _pieces(self, part: Part, size: int | None) -> list[tuple[int, int]]:
+        """Return the bounds of the chunks of one channel, of ``size`` events or of a size that suits their width."""
+        first, stop = self.span(part)
+        size = size or chunk_size(self.row_bytes((part.channel.name,)))
+        # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
+        edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
+        return list(pairwise(edges))
+
+    def row_bytes(self, channels: Sequence[str]) -> int:
+        """Return the bytes of one event, before compression."""
+        return sum(dtype.itemsize for dtype in self.schema(channels).values())
+
+    def rows(self, channels: Sequence[str]) -> int:
+        """Return the number of events of these channels to make."""
+        return sum(stop - start for start, stop in map(self.span, self._parts(channels)))
+
+    def provenance(self, channels: Sequence[str]) -> dict[str, Any]:
+        """Return what a file of these channels says about itself, in JSON types."""
+        entries = []
+        for part in self._parts(channels):
+            start, stop = self.span(part)
+            entries.append(
+                {
+                    "name": part.channel.name,
+                    "index": part.channel.index,
+                    "columns": list(part.columns),
+                    "events": stop - start,
+                    "events_of_run": part.count,
+                    "first_event_of_run": part.first,
+                    "expected_events_of_run": part.mean,
+                    "branching_fraction": part.branching,
+                    "rates": {_word(flavour): float(rate) for flavour, rate in part.table.rates.items()},
+                }
+            )
+        parameters = load_parameters()
+        return {
+            "provenance_version": PROVENANCE_VERSION,
+            "card": self.card.for_provenance(),
+            "model": self.card.model.model_dump(mode="json"),
+            "channels": entries,
+            "events": self.rows(channels),
+            "events_of_run": self.total,
+            "range": [self.start, self.stop],
+            "seed": self.card.seed,
+            "stages": {key: value for stage in self._stages for key, value in stage.describe().items()},
+            "flavour": self.card.flavour,
+            "convention": self.card.convention,
+            "precision": self.card.precision,
+            "backend": self.backend.describe(),
+            "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+            "versions": {"python": platform.python_version(), **package_versions()},
+            "parameters": {
+                name: {"value": parameters.entry(name).value, "unit": parameters.entry(name).unit}
+                for name in parameters
+            },
+            "units": {name: UNITS.get(name, "GeV") for name in self.schema(channels)},
+        }
+
+    @property
+    def _stages(self) -> tuple[Stage, ...]:
+        """All channels share their stages."""
+        return self.parts[0].stages if self.parts else ()
+
+    def _parts(self, channels: Sequence[str]) -> list[Part]:
+        return [part for part in self.parts if part.channel.name in channels]
+
+
+def plan_run(card: RunCard) -> Plan:
+    """Build the tables of a run, draw its yields and choose its backend.
+
+    The number of events of a channel is ``events``, or ``b_mesons`` times its branching fraction (tau_B times the
+    rate in the selected ranges of q2, with K* -> K pi); with ``poisson`` that is the mean of the number, which is
+    then drawn from seed and channel.  ``b_mesons`` counts both charges in equal parts: with one flavour only,
+    half of them decay here.
+
+    Raises:
+        InputError: a range of q2 or of events outside what there is, no event expected, or no such device.
+    """
+    backend = select_backend(device=card.device, precision=card.precision, threads=card.threads)
+    stages = _make_stages(card)
+    _check_widths(card.model)
+    parts = []
+    first = 0
+    for channel in card.registry():
+        if card.precision == "float32":
+            check_single_precision(card.model, channel)
+        table = event_table(card, channel)
+        lifetime = load_parameters()[f"tau_{channel.parent}"]
+        rates = [float(rate) for rate in table.rates.values() if rate > 0.0]
+        branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
+        share = 1.0 if card.flavour == "both" else 0.5
+        mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching
+        if mean > MAXIMUM_EVENTS:
+            raise InputError(
+                f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected, and a run has "
+                f"{MAXIMUM_EVENTS:.1e} at most; lower it to {MAXIMUM_EVENTS / (share * branching):.1e}"
+            )
+        count = _draw(card.seed, channel.index, mean) if card.poisson else round(mean)
+        if count == 0 and not card.poisson:
+            raise InputError(
+                f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected; raise it to "
+                f"{1 / (share * branching):.1e} or more, or draw the number with poisson"
+            )
+        parts.append(Part(channel, table, mean, count, first, branching, card.beam is not None, stages))
+        known = parts[-1].made
+        for stage in stages:
+            stage.check(channel, known)
+            known = (*known, *stage.adds)
+        first += count
+    start, stop = card.range if card.range is not None else (0, first)
+    if stop > first:
+        raise InputError(f"range = {start}:{stop}: the run has {first} events; needs 0 <= START < STOP <= {first}")
+    return Plan(card, tuple(parts), start, stop, backend)
+
+
+def event_table(card: RunCard, channel: Channel) -> Table | KpiTable:
+    """Build the table that the events of a channel are sampled from."""
+    decay = card.kpi_decay(channel)
+    if decay is None:
+        return channel_table(channel, card.model, card.flavour, card.convention, card.q2, card.veto)
+    from ..sampler.kpi_tables import kpi_table
+
+    return kpi_table(decay, card.flavour, card.convention, card.q2, card.veto)
+
+
+def _make_stages(card: RunCard) -> tuple[Stage, ...]:
+    """Return what a card asks to be done to its events, in order: the files read and checked."""
+    stages: list[Stage] = []
+    if card.resolution is not None:
+        from ..lab.resolution import ResolutionStage
+
+        stages.append(ResolutionStage(card.resolution, card.registry(), card.beam))
+    if card.selection is not None:
+        from ..lab.selection import SelectionStage
+
+        stages.append(SelectionStage(card.selection))
+    if card.efficiency is not None:
+        from ..lab.efficiency import EfficiencyStage
+
+        stages.append(EfficiencyStage.from_settings(card.efficiency, card.registry()))
+    return tuple(stages)
+
+
+def _check_widths(model: Model) -> None:
+    """RuntimeWarning for a light vector whose decays into leptons alone are more than its total width."""
+    for number, vector in enumerate(model.light_vectors):
+        partial = sum(lepton_widths(vector).values())
+        if partial > vector.total_width:
+            warnings.warn(
+                f"light_vectors[{number}]: its couplings to leptons alone give a width of {partial:.3g} GeV, more than "
+                f"the total of {vector.total_width:.3g} GeV; rates at its peak are too large, raise the width",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+def _draw(seed: int, stream: int, mean: float) -> int:
+    """Return a Poisson number that only seed, stream and mean decide."""
+    key: NDArray[np.uint64] = np.array([seed, _POISSON_STREAM + stream], dtype=np.uint64)
+    return int(np.random.Generator(np.random.Philox(key=key)).poisson(mean))
+
+
+def _word(flavour: int) -> str:
+    return "b" if flavour > 0 else "bbar"

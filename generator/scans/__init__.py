@@ -1,0 +1,1 @@
+"""Planes of parameters: cards, chi2 on a grid, checkpoints, files."""

@@ -1,0 +1,344 @@
+"""Scans: χ² of models against the measurements over any parameters, best fit, profiles, pulls and regions.
+
+A grid is worked off by the points of its non-linear axes (masses, widths): at each of them the couplings
+enter as a polynomial, so all the linear axes together are one matrix product (`darkpenguin.physics.bins`). A
+new mass costs a propagator and some milliseconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...kinematics.base.arrays import FloatArray, array_library
+from ...kinematics.base.checks import nearest
+from ...kinematics.base.errors import InputError
+from ...physics.bins import BinPredictor, build_predictor
+from ...physics.experiment.likelihood import Likelihood, build_likelihood
+from ...physics.models import Model, apply_settings
+from ...physics.uncertainties import theory_covariance
+from .card import Axis, ScanCard, Theory
+from .checkpoint import _Checkpoint
+
+BETTER = "better than SM by 4"
+"""What the paper calls 2σ, in the names of regions."""
+_BLOCK = 1 << 15  # points of couplings that go through the matrix product together
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One measured number beside its prediction; ``pull`` is (measured - predicted) / error.
+
+    For an experiment that published its likelihood it is ±sqrt(-2 ln L/L_max), with the theory error added.
+    """
+
+    group: str
+    measurement: str
+    arxiv: str
+    observable: str
+    measured: float
+    predicted: float
+    error: float
+    pull: float
+
+
+@dataclass(frozen=True)
+class BestFit:
+    """The smallest χ²: where, how large, by group, and the Standard Model's for comparison."""
+
+    point: Mapping[str, float]
+    chi2: float
+    groups: Mapping[str, float]
+    standard_model: float
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """χ² on a grid: ``chi2[group]`` has the shape of the card's axes, ``standard[group]`` is the SM's.
+
+    The methods take ``group``: a name, or None for the sum of all groups.
+    """
+
+    card: ScanCard
+    likelihood: Likelihood
+    chi2: Mapping[str, FloatArray]
+    standard: Mapping[str, float]
+
+    def total(self, group: str | None = None) -> FloatArray:
+        """χ² of a group, or the sum of all."""
+        return self.chi2[group] if group else np.asarray(sum(self.chi2.values()))
+
+    def standard_model(self, group: str | None = None) -> float:
+        """χ² of the Standard Model."""
+        return self.standard[group] if group else float(sum(self.standard.values()))
+
+    def improvement(self, group: str | None = None) -> FloatArray:
+        """How much χ² is better than the Standard Model's; the paper's "2σ" is 4."""
+        return self.standard_model(group) - self.total(group)
+
+    def delta(self, group: str | None = None) -> FloatArray:
+        """Δχ² with respect to the best point of the grid."""
+        chi2 = self.total(group)
+        return np.asarray(chi2 - chi2.min())
+
+    def best(self, group: str | None = None, refine: bool = True) -> BestFit:
+        """Smallest χ². ``refine`` goes on from the best grid point within the neighbouring cells."""
+        chi2 = self.total(group)
+        index = np.unravel_index(int(np.argmin(chi2)), chi2.shape)
+        point = {axis.key: float(axis.values[i]) for axis, i in zip(self.card.axes, index, strict=True)}
+        if refine:
+            point = self._refined(point, index, group)
+        values = self._chi2_at(point)
+        chosen = [group] if group else list(values)
+        return BestFit(point, sum(values[name] for name in chosen), values, self.standard_model(group))
+
+    def _chi2_at(self, point: Mapping[str, float]) -> dict[str, float]:
+        predictor = build_predictor(self.likelihood.observables, self.card.model_at(point))
+        return {name: float(value[0]) for name, value in _group_chi2(self.likelihood, predictor()).items()}
+
+    def _refined(self, point: dict[str, float], index: Sequence[Any], group: str | None) -> dict[str, float]:
+        from scipy.optimize import minimize
+
+        axes = [(axis, int(i)) for axis, i in zip(self.card.axes, index, strict=True) if axis.points > 1]
+        if not axes:
+            return point
+        bounds, start = [], []
+        for axis, i in axes:
+            values = axis.values
+            bounds.append((values[max(i - 1, 0)], values[min(i + 1, len(values) - 1)]))
+            start.append(values[i])
+        size = np.array([high - low for low, high in bounds])
+
+        def cost(x: FloatArray) -> float:
+            moved = {axis.key: float(v) for (axis, _), v in zip(axes, x * size, strict=True)}
+            values = self._chi2_at({**point, **moved})
+            return values[group] if group else sum(values.values())
+
+        scaled = [(low / s, high / s) for (low, high), s in zip(bounds, size, strict=True)]
+        found = minimize(
+            cost,
+            np.array(start) / size,
+            method="Nelder-Mead",
+            bounds=scaled,
+            options={"maxfev": 60 * len(axes), "xatol": 1e-3, "fatol": 1e-4},
+        )
+        if found.fun > cost(np.array(start) / size):
+            return point
+        return {**point, **{axis.key: float(v) for (axis, _), v in zip(axes, found.x * size, strict=True)}}
+
+    def _other_axes(self, keep: Sequence[str]) -> tuple[int, ...]:
+        keys = [axis.key for axis in self.card.axes]
+        for key in keep:
+            if key not in keys:
+                raise InputError(f"axis {key!r}: not scanned; {nearest(key, keys)}")
+        return tuple(i for i, key in enumerate(keys) if key not in keep)
+
+    def profile(self, keep: Sequence[str], group: str | None = None) -> FloatArray:
+        """χ² minimised over all axes but those kept, which stay in the order of the card."""
+        return np.asarray(self.total(group).min(axis=self._other_axes(keep)))
+
+    def marginal(self, keep: Sequence[str], group: str | None = None) -> FloatArray:
+        """Likelihood exp(-χ²/2) summed over all axes but those kept, normalised to a sum of one.
+
+        The prior is flat in what the axes are spaced in: the parameter, or its logarithm.
+        """
+        weight = np.exp(-0.5 * self.delta(group)).sum(axis=self._other_axes(keep))
+        return np.asarray(weight / weight.sum())
+
+    def regions(
+        self,
+        threshold: float = 4.0,
+        group: str | None = None,
+        best_fit: bool = False,
+        keep: Sequence[str] | None = None,
+    ) -> list[list[FloatArray]]:
+        """Regions of a plane as polygons, each a list of rings (n, 2): outer boundary, then holes.
+
+        Where χ² is better than the Standard Model's by ``threshold``, or, with ``best_fit``, within
+        ``threshold`` of the smallest. ``keep`` names two axes of a scan with more: χ² is then that of the
+        profile, smallest over the others.
+        """
+        keys = [axis.key for axis in self.card.axes] if keep is None else list(keep)
+        chi2 = self.profile(keys, group)
+        top = float(chi2.min()) + threshold if best_fit else self.standard_model(group) - threshold
+        return polygons([axis for axis in self.card.axes if axis.key in keys], top - chi2)
+
+    def all_regions(self, keep: Sequence[str] | None = None) -> dict[str, list[list[FloatArray]]]:
+        """The regions that are drawn and written, by name: of each group, and of all around the best fit."""
+        found = {f"{name} {BETTER}": self.regions(4.0, name, keep=keep) for name in self.card.groups}
+        found[f"all {BETTER}"] = self.regions(4.0, keep=keep)
+        for threshold in ("2.30", "6.18"):  # 68.3 % and 95.4 % for two parameters
+            found[f"all, within {threshold} of the best fit"] = self.regions(float(threshold), best_fit=True, keep=keep)
+        return found
+
+    def pulls(self, point: Mapping[str, float]) -> list[Pull]:
+        """Every measurement at a point of the axes."""
+        return model_pulls(self.likelihood, self.card.model_at(point))
+
+
+def polygons(
+    axes: Sequence[Axis], height: FloatArray, low: float = 0.0, high: float = math.inf
+) -> list[list[FloatArray]]:
+    """Where ``height`` (n_x, n_y) on two axes is between two values, as polygons: lists of rings (n, 2).
+
+    >>> axes = [Axis(key="light_vectors.0.g_mu_v", min=-2, max=2, points=81)] * 2
+    >>> x, y = np.meshgrid(axes[0].values, axes[1].values, indexing="ij")
+    >>> [len(rings) for rings in polygons(axes, 1 - x**2 - y**2)]
+    [1]
+    """
+    if len(axes) != 2:
+        raise InputError(f"regions are drawn in a plane; this scan has {len(axes)} axes: profile it first")
+    from contourpy import FillType, contour_generator
+
+    x, y = axes[0].values, axes[1].values
+    generator = contour_generator(x, y, np.ascontiguousarray(height.T), fill_type=FillType.OuterOffset)
+    highest = float(np.nanmax(height))
+    if not highest > low or not np.nanmin(height) < high:
+        return []
+    points, offsets = generator.filled(low, min(high, max(2.0 * highest, highest + 1.0)))
+    return [
+        [_corners(np.asarray(ring)) for ring in np.split(outline, offset[1:-1].astype(int))]
+        for outline, offset in zip(points, offsets, strict=True)
+    ]
+
+
+def _corners(ring: FloatArray) -> FloatArray:
+    """A ring without the points that lie on a straight line between their neighbours, as along the frame."""
+    scaled = (ring - ring.min(axis=0)) / np.maximum(np.ptp(ring, axis=0), 1e-300)
+    step = np.diff(scaled, axis=0)
+    turn = step[:-1, 0] * step[1:, 1] - step[:-1, 1] * step[1:, 0]
+    return np.asarray(ring[np.concatenate([[True], np.abs(turn) > 1e-12, [True]])])
+
+
+def scan_likelihood(data: str, groups: Sequence[str], theory: Theory) -> Likelihood:
+    """Likelihood of a data set with theory errors of the Standard Model: correlated, bin by bin, or none."""
+    plain = build_likelihood(data, groups)
+    if theory == "none":
+        return plain
+    covariance = {part.group.name: theory_covariance(part.observables) for part in plain.groups}
+    if theory == "uncorrelated":
+        for part in plain.groups:
+            # two experiments with the same bin have the same prediction, hence the same error of it
+            same = np.array([[a == b for b in part.observables] for a in part.observables])
+            covariance[part.group.name] = np.where(same, covariance[part.group.name], 0.0)
+    return build_likelihood(data, groups, covariance)
+
+
+def _group_chi2(likelihood: Likelihood, predictions: Any) -> dict[str, Any]:
+    position = {observable: i for i, observable in enumerate(likelihood.observables)}
+    columns = {part.group.name: [position[o] for o in part.observables] for part in likelihood.groups}
+    return likelihood.chi2({name: predictions[..., column] for name, column in columns.items()})
+
+
+def model_pulls(likelihood: Likelihood, model: Model) -> list[Pull]:
+    """Every measurement of a likelihood beside the prediction of a model."""
+    predictions = build_predictor(likelihood.observables, model)()[0]
+    position = {observable: i for i, observable in enumerate(likelihood.observables)}
+    found = []
+    for part in likelihood.groups:
+        values = predictions[[position[o] for o in part.observables]]
+        pulls, errors = part.pulls(values), part.total_errors(values)
+        papers = [m for m in part.measurements for _ in m.observables]
+        for k, observable in enumerate(part.observables):
+            found.append(
+                Pull(
+                    part.group.name,
+                    papers[k].name,
+                    papers[k].arxiv,
+                    str(observable),
+                    float(part.central[k]),
+                    float(values[k]),
+                    float(errors[k]),
+                    float(pulls[k]),
+                )
+            )
+    return found
+
+
+def scan(
+    card: ScanCard,
+    device: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ScanResult:
+    """χ² of every group at every point of the card's grid.
+
+    ``checkpoint`` is a file in which a long scan keeps what it has, from time to time and when interrupted.
+    The same card continues from it, another card ignores it, and it is removed at the end. ``progress`` is
+    told how many points have been done since it was last told, those of the checkpoint included.
+
+    >>> card = ScanCard(data="2017", theory="none", axes=[
+    ...     {"key": "light_vectors.0.g_mu_v", "min": 0.0, "max": 0.2, "points": 3}])
+    >>> scan(card).chi2["R_K"].round(1)
+    array([4.2, 0.9, 0. ])
+    """
+    xp = array_library(device)
+    likelihood = scan_likelihood(card.data, card.groups, card.theory_errors)
+    standard_predictions = build_predictor(likelihood.observables, Model())()
+    standard = {name: float(v[0]) for name, v in _group_chi2(likelihood, standard_predictions).items()}
+    linear = [axis for axis in card.axes if axis.linear]
+    other = [axis for axis in card.axes if not axis.linear]
+    outer = list(itertools.product(*(axis.values for axis in other)))
+    inner = math.prod(axis.points for axis in linear)
+    blocks = -(-inner // _BLOCK)
+    chi2 = np.empty((len(outer), len(card.groups), inner))
+    keeper = _Checkpoint(checkpoint, card, blocks)
+    done = keeper.load(chi2)
+    if progress is not None and done:
+        progress(done // blocks * inner + done % blocks * _BLOCK)
+    try:
+        for i in range(done // blocks, len(outer)):
+            fixed = dict(zip((axis.key for axis in other), outer[i], strict=True))
+            evaluate = _linear_scan(card, likelihood, fixed, linear, xp)
+            for j in range(done % blocks, blocks):
+                start, stop = j * _BLOCK, min((j + 1) * _BLOCK, inner)
+                chi2[i, :, start:stop] = evaluate(start, stop)
+                done += 1
+                keeper.save_if_due(chi2, done)
+                if progress is not None:
+                    progress(stop - start)
+    except KeyboardInterrupt:
+        keeper.save(chi2, done)
+        raise
+    keeper.remove()
+    axes = [*other, *linear]
+    grids = np.moveaxis(chi2, 1, 0).reshape(len(card.groups), *(axis.points for axis in axes))
+    order = [axes.index(axis) for axis in card.axes]
+    names = likelihood.names
+    return ScanResult(card, likelihood, {name: grids[k].transpose(order) for k, name in enumerate(names)}, standard)
+
+
+def _linear_scan(
+    card: ScanCard, likelihood: Likelihood, fixed: Mapping[str, float], axes: Sequence[Axis], xp: Any
+) -> Callable[[int, int], FloatArray]:
+    """χ² (n_groups, n_points) of points [start, stop) of the grid of the linear axes, as a function of the two.
+
+    ``fixed`` has the other axes. The grid itself is never in memory, only the block that is asked for.
+    """
+    values = [axis.values for axis in axes]
+    keys = [axis.key for axis in axes]
+    moving = [tie for tie in card.ties if tie.of in keys]
+    settings = dict(fixed) | {tie.key: tie.factor * fixed[tie.of] for tie in card.ties if tie.of in fixed}
+    model = apply_settings(card.base_model(), [f"{key}={float(value)!r}" for key, value in settings.items()])
+
+    def points(index: Sequence[Any]) -> dict[str, Any]:
+        found = {key: xp.asarray(v[i]) for key, v, i in zip(keys, values, index, strict=True)}
+        return found | {tie.key: tie.factor * found[tie.of] for tie in moving}
+
+    def evaluate(start: int, stop: int) -> FloatArray:
+        index = np.unravel_index(np.arange(start, stop), [axis.points for axis in axes]) if axes else ()
+        found = _group_chi2(likelihood, predictor(points(index)))
+        chi2 = [found[name] for name in likelihood.names]
+        return np.stack([value if isinstance(value, np.ndarray) else value.get() for value in chi2])
+
+    # the largest of each coupling: the predictor needs to know which are there, and their scale
+    largest = {key: np.array([v[np.argmax(np.abs(v))]]) for key, v in zip(keys, values, strict=True)}
+    largest |= {tie.key: tie.factor * largest[tie.of] for tie in moving}
+    predictor: BinPredictor = build_predictor(likelihood.observables, model, largest)
+    return evaluate

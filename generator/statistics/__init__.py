@@ -1,0 +1,1 @@
+"""Numbers without physics: counts, draws, fits, ratios, hypotheses."""

@@ -1,0 +1,398 @@
+"""Batched likelihood fits: all toys at once, in Newton-Levenberg steps on arrays, on the CPU or the GPU.
+
+The code uses the array-API standard only, so the library and device of ``counts`` decide where it runs. Every
+operation acts toy by toy (no matrix product mixes two toys), so the result of a toy does not depend on which
+others are fitted with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...kinematics.base.arrays import array_module
+from ...kinematics.base.errors import InputError
+from .counts import CountModel
+
+CONVERGED, ITERATION_LIMIT, NOT_FINITE, NOT_A_MINIMUM = 0, 1, 2, 3
+"""Status of a fit. A fit that fails keeps its last values and its status: it is counted, never dropped."""
+STATUS_NAMES = ("converged", "iteration limit", "not finite", "not a minimum")
+#: value, gradient and Hessian of half the deviance, and the diagonal of the expected information, at x
+Objective = Callable[[Any, Any], tuple[Any, Any, Any, Any]]
+#: value of half the deviance only
+Value = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """Fits of many toys; arrays of the library and device of the data.
+
+    Attributes:
+        values: best values, shape (toys, parameters): couplings, then nuisance parameters.
+        covariance: inverse of the observed information, shape (toys, parameters, parameters); NaN where the
+            fit is not at a minimum.
+        deviance: -2 ln of the likelihood over that of the saturated model, constraint terms included.
+        status: int32, an index of ``STATUS_NAMES``.
+        iterations: number of steps tried, of the start that won.
+        names: names of the parameters.
+    """
+
+    values: Any
+    covariance: Any
+    deviance: Any
+    status: Any
+    iterations: Any
+    names: tuple[str, ...]
+
+    @property
+    def errors(self) -> Any:
+        """Symmetric errors, square roots of the diagonal of ``covariance``; shape (toys, parameters)."""
+        xp = array_module(self.values)
+        diagonal = [self.covariance[:, i, i] for i in range(len(self.names))]
+        return xp.sqrt(xp.stack(diagonal, axis=1)) if diagonal else self.values
+
+    @property
+    def failures(self) -> int:
+        """Number of fits that did not converge to a minimum."""
+        xp = array_module(self.status)
+        return int(xp.sum(xp.astype(self.status != CONVERGED, xp.int64)))
+
+    def column(self, name: str) -> tuple[Any, Any]:
+        """Values and errors of one parameter."""
+        i = self.names.index(name)
+        return self.values[:, i], self.errors[:, i]
+
+
+def _finite_or(xp: Any, array: Any, fallback: float) -> Any:
+    return xp.where(xp.isfinite(array), array, xp.asarray(fallback, dtype=array.dtype, device=array.device))
+
+
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # steps too far are refused by their value
+def minimise(
+    objective: Objective,
+    value: Value,
+    data: tuple[Any, ...],
+    start: Any,
+    *,
+    tolerance: float = 1e-10,
+    max_iterations: int = 100,
+) -> tuple[Any, Any, Any, Any, Any]:
+    r"""Minimise one function a row with Levenberg-damped Newton steps.
+
+    A step solves :math:`(H + \lambda D)\,\delta = -g`, D the diagonal of the expected information; λ falls by
+    10 when the function falls and rises by 10 when it does not, so a Hessian that is not positive only costs
+    steps. Converged: :math:`g^T D^{-1} g` below ``tolerance``, in units of half the deviance.
+
+    Args:
+        objective: (x, data) -> value, gradient (n, p), Hessian (n, p, p), diagonal D (n, p).
+        value: (x, data) -> value alone, infinite where the function is not defined.
+        data: arrays with one row a fit.
+        start: starting values, shape (n, p).
+        tolerance: see above.
+        max_iterations: steps tried before a fit is given up with status 1.
+
+    Returns:
+        values, Hessian, function, status, iterations.
+    """
+    xp = array_module(start)
+    n, p = start.shape
+    device = start.device
+    order = xp.arange(n, device=device)
+    x, rows = start, data
+    f = value(x, rows)
+    damping = xp.full((n,), 1e-3, dtype=start.dtype, device=device)
+    tried = xp.zeros((n,), dtype=xp.int32, device=device)
+    finished: list[tuple[Any, ...]] = []
+    for _ in range(max_iterations + 1):
+        _, gradient, hessian, diagonal = objective(x, rows)
+        largest = xp.max(diagonal, axis=1, keepdims=True)
+        floor = xp.where(largest > 0, largest * 1e-14, xp.ones_like(largest))
+        diagonal = xp.where(diagonal > floor, diagonal, floor)
+        decrement = xp.sum(gradient * gradient / diagonal, axis=1)
+        bad = ~xp.isfinite(decrement) | ~xp.isfinite(f)
+        done = bad | (decrement < tolerance) | (tried >= max_iterations)
+        n_done = int(xp.sum(xp.astype(done, xp.int64)))
+        if n_done == done.shape[0] or 2 * n_done > done.shape[0] or n_done > 512:
+            out, stay = xp.nonzero(done)[0], xp.nonzero(~done)[0]
+            status = xp.full_like(tried, ITERATION_LIMIT)
+            status = xp.where(decrement < tolerance, xp.full_like(tried, CONVERGED), status)
+            status = xp.where(bad, xp.full_like(tried, NOT_FINITE), status)
+            take = [x, hessian, f, status, tried, order]
+            finished.append(tuple(xp.take(array, out, axis=0) for array in take))
+            if n_done == done.shape[0]:
+                break
+            x, f, damping, tried, order, gradient, hessian, diagonal, done = (
+                xp.take(array, stay, axis=0)
+                for array in (x, f, damping, tried, order, gradient, hessian, diagonal, done)
+            )
+            rows = tuple(xp.take(array, stay, axis=0) for array in rows)
+        scale = 1.0 / xp.sqrt(diagonal)
+        matrix = hessian * scale[:, :, None] * scale[:, None, :]
+        matrix = _finite_or(xp, matrix, 0.0) + damping[:, None, None] * xp.eye(p, dtype=x.dtype, device=device)
+        right = _finite_or(xp, -gradient * scale, 0.0)
+        step = xp.linalg.solve(matrix, right[:, :, None])[:, :, 0] * scale
+        trial = x + step
+        f_trial = value(trial, rows)
+        # equality within rounding counts as progress: at the minimum of a large deviance nothing else is left
+        better = f_trial <= f + 1e-13 * xp.abs(f)
+        better = better & ~done
+        x = xp.where(better[:, None], trial, x)
+        f = xp.where(better, f_trial, f)
+        damping = xp.where(better, damping * 0.1, damping * 10.0)
+        damping = xp.clip(damping, 1e-9, 1e12)
+        tried = xp.where(done, tried, tried + 1)
+    columns = [xp.concat([part[i] for part in finished], axis=0) for i in range(6)]
+    back = xp.argsort(columns[5])
+    values, hessian, function, status, tried = (xp.take(column, back, axis=0) for column in columns[:5])
+    return values, hessian, function, status, tried
+
+
+def invert(hessian: Any, status: Any) -> tuple[Any, Any]:
+    """Covariance from the Hessian of half the deviance; status 3 and NaN where not positive definite."""
+    xp = array_module(hessian)
+    p = hessian.shape[1]
+    identity = xp.eye(p, dtype=hessian.dtype, device=hessian.device)
+    if p == 0:
+        return hessian, status
+    diagonal = xp.stack([hessian[:, i, i] for i in range(p)], axis=1)
+    usable = xp.all(xp.isfinite(hessian) & (diagonal[:, :, None] > 0), axis=(1, 2))
+    scale = 1.0 / xp.sqrt(xp.where(usable[:, None], diagonal, xp.ones_like(diagonal)))
+    scaled = xp.where(usable[:, None, None], hessian * scale[:, :, None] * scale[:, None, :], identity)
+    lowest = xp.min(xp.linalg.eigvalsh(scaled), axis=1)
+    good = usable & (lowest > 1e-12)
+    inverse = xp.linalg.inv(xp.where(good[:, None, None], scaled, identity))
+    covariance = inverse * scale[:, :, None] * scale[:, None, :]
+    nan = xp.full_like(covariance, float("nan"))
+    failed = xp.where(status == CONVERGED, xp.full_like(status, NOT_A_MINIMUM), status)
+    status = xp.where(good, status, failed)
+    return xp.where(good[:, None, None], covariance, nan), status
+
+
+class _Poisson:
+    """Half the deviance of a CountModel and its derivatives, for arrays of one library."""
+
+    def __init__(self, model: CountModel, like: Any) -> None:
+        xp = self.xp = array_module(like)
+        p, k = len(model.parameters), len(model.nuisances)
+        self.p, self.k = p, k
+
+        def put(values: Any) -> Any:
+            return xp.asarray(values, dtype=like.dtype, device=like.device)
+
+        self.constant = put(model.signal[:, 0])
+        self.linear = [put(model.signal[:, 1 + i]) for i in range(p)]
+        self.second: list[list[Any]] = [[None] * p for _ in range(p)]
+        column = 1 + p
+        for i in range(p):
+            for j in range(i, p):
+                q = model.signal[:, column] * (2.0 if i == j else 1.0)
+                self.second[i][j] = self.second[j][i] = put(q)
+                column += 1
+        assert model.background is not None
+        assert model.effects is not None
+        assert model.background_effects is not None
+        self.background = put(model.background)
+        self.has_background = bool((model.background != 0).any())
+        self.effects = put(model.effects)
+        self.background_effects = put(model.background_effects)
+
+    def _polynomial(self, x: Any) -> tuple[Any, list[Any]]:
+        signal = self.constant[None, :]
+        slopes = []
+        for i in range(self.p):
+            slope = self.linear[i][None, :]
+            for j in range(self.p):
+                slope = slope + self.second[i][j][None, :] * x[:, j, None]
+            slopes.append(slope)
+            signal = signal + 0.5 * (slope + self.linear[i][None, :]) * x[:, i, None]
+        return signal + 0.0 * x[:, :1] if not self.p else signal, slopes
+
+    def _factors(self, x: Any) -> tuple[Any, Any]:
+        xp = self.xp
+        exponent, other = 0.0 * self.constant[None, :], 0.0 * self.constant[None, :]
+        for i in range(self.k):
+            theta = x[:, self.p + i, None]
+            exponent = exponent + theta * self.effects[i, None, :]
+            if self.has_background:
+                other = other + theta * self.background_effects[i, None, :]
+        return xp.exp(exponent), self.background[None, :] * xp.exp(other)
+
+    def _half_deviance(self, x: Any, mu: Any, data: tuple[Any, ...]) -> Any:
+        xp = self.xp
+        counts, auxiliary = data
+        safe = xp.where(mu > 0, mu, xp.ones_like(mu))
+        seen = counts > 0
+        ratio = xp.where(seen, counts, safe) / safe
+        terms = mu - counts + counts * xp.log(ratio)
+        total = xp.sum(terms, axis=1)
+        if self.k:
+            shift = x[:, self.p :] - auxiliary
+            total = total + 0.5 * xp.sum(shift * shift, axis=1)
+        defined = xp.all((mu > 0) | ((mu == 0) & ~seen), axis=1) & xp.isfinite(total)
+        return xp.where(defined, total, xp.full_like(total, float("inf")))
+
+    def value(self, x: Any, data: tuple[Any, ...]) -> Any:
+        signal, _ = self._polynomial(x)
+        factor, background = self._factors(x)
+        return self._half_deviance(x, signal * factor + background, data)
+
+    def objective(self, x: Any, data: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
+        xp, p, k = self.xp, self.p, self.k
+        counts, auxiliary = data
+        signal, slopes = self._polynomial(x)
+        factor, background = self._factors(x)
+        scaled = signal * factor
+        mu = scaled + background
+        safe = xp.where(mu > 0, mu, xp.ones_like(mu))
+        rows = [slope * factor for slope in slopes]
+        for i in range(k):
+            row = scaled * self.effects[i, None, :]
+            rows.append(row + background * self.background_effects[i, None, :] if self.has_background else row)
+        jacobian = xp.stack([row + 0.0 * mu for row in rows], axis=1)  # (n, p + k, bins)
+        weight = 1.0 - counts / safe
+        gradient = xp.sum(jacobian * weight[:, None, :], axis=2)
+        information = xp.sum(jacobian * jacobian / safe[:, None, :], axis=2)
+        hessian = xp.matmul(jacobian * (counts / (safe * safe))[:, None, :], xp.matrix_transpose(jacobian))
+        # second derivatives of mu
+        curve: list[list[Any]] = [[None] * (p + k) for _ in range(p + k)]
+        for i in range(p):
+            for j in range(i, p):
+                bend = self.second[i][j][None, :] * factor
+                curve[i][j] = curve[j][i] = xp.sum(weight * bend, axis=1)
+            for m in range(k):
+                bend = rows[i] * self.effects[m, None, :]
+                curve[i][p + m] = curve[p + m][i] = xp.sum(weight * bend, axis=1)
+        if p:
+            zero = 0.0 * gradient[:, 0]
+            curved = [xp.stack([c if c is not None else zero for c in line], axis=1) for line in curve]
+            hessian = hessian + xp.stack(curved, axis=1)
+        if k:
+            tail = xp.matmul(
+                self.effects[None, :, :] * (weight * scaled)[:, None, :],
+                xp.matrix_transpose(self.effects)[None, :, :],
+            )
+            if self.has_background:
+                tail = tail + xp.matmul(
+                    self.background_effects[None, :, :] * (weight * background)[:, None, :],
+                    xp.matrix_transpose(self.background_effects)[None, :, :],
+                )
+            tail = tail + xp.eye(k, dtype=x.dtype, device=x.device)[None, :, :]
+            if p:
+                top = xp.zeros((x.shape[0], p, k), dtype=x.dtype, device=x.device)
+                tail = xp.concat([top, tail], axis=1)
+                left = xp.zeros((x.shape[0], p + k, p), dtype=x.dtype, device=x.device)
+                tail = xp.concat([left, tail], axis=2)
+            hessian = hessian + tail
+            shift = x[:, p:] - auxiliary
+            ones = xp.ones_like(shift)
+            if p:
+                none = xp.zeros((x.shape[0], p), dtype=x.dtype, device=x.device)
+                gradient = gradient + xp.concat([none, shift], axis=1)
+                information = information + xp.concat([none, ones], axis=1)
+            else:
+                gradient, information = gradient + shift, information + ones
+        return self._half_deviance(x, mu, data), gradient, hessian, information
+
+
+def fit_counts(
+    model: CountModel,
+    counts: Any,
+    auxiliary: Any | None = None,
+    *,
+    starts: Any | None = None,
+    chunk: int = 2048,
+    tolerance: float = 1e-10,
+    max_iterations: int = 100,
+) -> FitResult:
+    """Fit couplings and nuisance parameters of every toy by maximum likelihood.
+
+    Poisson in every bin and a unit Gaussian on each nuisance parameter; the deviance of each toy is lowest
+    over all starts. Without couplings and nuisance parameters it only evaluates the deviance.
+
+    Args:
+        model: expected counts.
+        counts: shape (toys, bins), floating point, of any array-API library.
+        auxiliary: measured values of the nuisance parameters, shape (toys, nuisances); zero if None.
+        starts: couplings to start from, shape (starts, couplings); the model's if None. Nuisance parameters
+            start from their auxiliary measurements.
+        chunk: toys fitted at a time; has no influence on the result.
+        tolerance: of ``minimise``.
+        max_iterations: of ``minimise``.
+
+    Raises:
+        InputError: shapes that do not fit the model.
+
+    Example:
+        >>> import numpy as np
+        >>> model = CountModel([[10.0, 5.0, 0.0], [20.0, 5.0, 0.0]], ("g",))
+        >>> fit = fit_counts(model, np.array([[15.0, 25.0]]))
+        >>> round(float(fit.values[0, 0]), 6), STATUS_NAMES[int(fit.status[0])]
+        (1.0, 'converged')
+    """
+    xp = array_module(counts)
+    if getattr(counts, "ndim", 0) != 2 or counts.shape[1] != model.n_bins:
+        raise InputError(f"counts has shape {getattr(counts, 'shape', ())}: needs (toys, {model.n_bins})")
+    dtype = counts.dtype if xp.isdtype(counts.dtype, "real floating") else xp.float64
+    counts = xp.astype(counts, dtype)
+    n, p, k = counts.shape[0], len(model.parameters), len(model.nuisances)
+    if auxiliary is None:
+        auxiliary = xp.zeros((n, k), dtype=dtype, device=counts.device)
+    if auxiliary.shape != (n, k):
+        raise InputError(f"auxiliary has shape {auxiliary.shape}: needs {(n, k)}")
+    names = (*model.parameters, *model.nuisances)
+    first = model.starts if starts is None else starts
+    first = xp.asarray(first, dtype=dtype, device=counts.device)
+    if first.ndim != 2 or first.shape[1] != p or first.shape[0] == 0:
+        raise InputError(f"starts has shape {first.shape}: needs (starts, {p})")
+    target = _Poisson(model, counts)
+    parts: list[tuple[Any, ...]] = []
+    for begin in range(0, n, chunk):
+        end = min(begin + chunk, n)
+        data = (counts[begin:end, :], auxiliary[begin:end, :])
+        m = end - begin
+        if p + k == 0:
+            empty = xp.zeros((m, 0), dtype=dtype, device=counts.device)
+            f = target.value(data[0][:, :1], data)  # no parameter: only the number of rows of x is used
+            none = xp.zeros((m,), dtype=xp.int32, device=counts.device)
+            status = xp.where(xp.isfinite(f), none, xp.full_like(none, NOT_FINITE))
+            parts.append((empty, xp.zeros((m, 0, 0), dtype=dtype, device=counts.device), f, status, none))
+            continue
+        best: tuple[Any, ...] | None = None
+        for s in range(first.shape[0] if p else 1):
+            row = xp.broadcast_to(first[s : s + 1, :], (m, p)) if p else data[1][:, :0]
+            start = xp.concat([row, data[1]], axis=1)
+            values, hessian, f, status, tried = minimise(
+                target.objective,
+                target.value,
+                data,
+                start,
+                tolerance=tolerance,
+                max_iterations=max_iterations,
+            )
+            covariance, status = invert(hessian, status)
+            found = (values, covariance, f, status, tried)
+            best = found if best is None else _better(xp, best, found)
+        assert best is not None
+        parts.append(best)
+    if not parts:
+        raise InputError("counts has no toys: needs at least one row")
+    values, covariance, f, status, tried = (xp.concat([part[i] for part in parts], axis=0) for i in range(5))
+    return FitResult(values, covariance, 2.0 * f, status, tried, names)
+
+
+def _better(xp: Any, old: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Toy by toy, the fit that converged; of two that did (or did not), the one with the lower deviance."""
+    old_good, new_good = old[3] == CONVERGED, new[3] == CONVERGED
+    # a mirror start may return to the same minimum: only a real gain replaces the first
+    lower = ~(new[2] >= old[2] - 1e-9) & xp.isfinite(new[2])
+    choose = (new_good & ~old_good) | ((new_good == old_good) & lower)
+    merged = []
+    for a, b in zip(old, new, strict=True):
+        mask = choose
+        for _ in range(a.ndim - 1):
+            mask = xp.expand_dims(mask, axis=-1)
+        merged.append(xp.where(mask, b, a))
+    return tuple(merged)

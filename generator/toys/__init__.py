@@ -1,0 +1,1 @@
+"""Pseudo-experiments: data sets, yields, systematics, hypotheses, runs, limits, sensitivity."""

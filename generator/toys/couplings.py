@@ -1,0 +1,231 @@
+"""Counts as a polynomial in couplings, and the directions in which they move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...kinematics.base.errors import InputError
+from ...physics.models import Model, apply_settings
+from ..statistics.counts import CountModel, monomial_values, monomials, probe_points, quadratic
+from .datasets import Dataset
+from .experiment import ANGULAR_CHANNEL, Array, Data, Expected, Experiment, Statistic
+from .hypothesis import Hypothesis
+from .systematics import Systematics, nuisances
+from .yields import Bin, expected_counts
+
+_NEWTON = 25
+"""Most Newton steps of a toy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Couplings:
+    """Predictions as exact quadratics in couplings x, from -1 to 1 between ``low`` and ``high``.
+
+    Attributes:
+        low: lower ends of the couplings.
+        high: upper ends.
+        shape: (bins, functions) of the angular moments.
+        channels: names.
+        coefficients: of counts, counts times mean and counts times second moments, (monomials, all of them).
+    """
+
+    low: Array
+    high: Array
+    shape: tuple[int, int]
+    channels: tuple[str, ...]
+    coefficients: Array
+
+    def at(self, values: Array, factor: float) -> Expected:
+        """Predictions for values of the couplings, (points, couplings)."""
+        terms = monomial_values((2.0 * values - self.low - self.high) / (self.high - self.low))
+        flat = np.zeros((len(values), self.coefficients.shape[1]))
+        for column, row in zip(terms.T, self.coefficients, strict=True):
+            flat += column[:, None] * row
+        bins, k = self.shape
+        n = flat.shape[1] - bins * k * (k + 1)
+        counts = dict(zip(self.channels, np.split(flat[:, :n], len(self.channels), axis=1), strict=True))
+        if not bins:
+            none = np.zeros((len(values), 0, k))
+            return Expected({c: v * factor for c, v in counts.items()}, none, np.zeros((len(values), 0, k, k)))
+        events = counts[ANGULAR_CHANNEL][:, :, None]
+        mean = flat[:, n : n + bins * k].reshape(-1, bins, k) / events
+        second = flat[:, n + bins * k :].reshape(-1, bins, k, k) / events[..., None]
+        covariance = second - mean[..., :, None] * mean[..., None, :]
+        return Expected({c: v * factor for c, v in counts.items()}, mean, covariance)
+
+    def newton(self, statistic: Statistic, data: Data, start: Array, factor: float) -> tuple[Array, Array]:
+        """Minimum of a statistic from a start for each toy, within the ends of the couplings, and where it is."""
+        d, span, unit = len(self.low), self.high - self.low, np.eye(len(self.low))
+        best, place = np.empty(len(start)), start.copy()
+        rows, x = np.arange(len(start)), start.copy()
+
+        def values(*at: Array) -> list[Array]:
+            """The statistic at several places of every toy, in one call."""
+            n = len(at[0])
+            several = data.take(np.tile(np.arange(n), len(at))) if len(at) > 1 else data
+            found = statistic(several, self.at(np.concatenate(at), factor), paired=True)
+            return [found[i * n : (i + 1) * n] for i in range(len(at))]
+
+        pairs = [(i, j) for i in range(d) for j in range(i)]
+        f = values(x)[0]
+        h = np.full_like(x, 1e-3) * span
+        damping = np.full(len(x), 1e-3)
+        for _ in range(_NEWTON):
+            around = values(
+                *(x + h * u for u in unit), *(x - h * u for u in unit), *(x + h * (unit[i] + unit[j]) for i, j in pairs)
+            )
+            up, down, corner = around[:d], around[d : 2 * d], around[2 * d :]
+            gradient = np.stack([(a - b) / 2.0 for a, b in zip(up, down, strict=True)], axis=1) / h
+            hessian = np.zeros((len(x), d, d))
+            for i in range(d):
+                hessian[:, i, i] = (up[i] - 2.0 * f + down[i]) / h[:, i] ** 2
+            for (i, j), both in zip(pairs, corner, strict=True):
+                hessian[:, i, j] = hessian[:, j, i] = (both - up[i] - up[j] + f) / (h[:, i] * h[:, j])
+            size = np.maximum(np.abs(hessian[:, range(d), range(d)]), 1e-9 / span**2)
+            scale = 1.0 / np.sqrt(size)
+            matrix = hessian * scale[:, :, None] * scale[:, None, :]
+            lowest = np.linalg.eigvalsh(matrix)[:, 0]
+            lift = np.where(lowest < 1e-3, 1e-3 - lowest, 0.0) + damping  # downhill where it is not convex
+            matrix = matrix + lift[:, None, None] * unit
+            step = -np.linalg.solve(matrix, (gradient * scale)[:, :, None])[:, :, 0] * scale
+            trial = np.clip(x + step, self.low, self.high)
+            moved = values(trial)[0]
+            gain = f - moved
+            x, f = np.where((gain > 0)[:, None], trial, x), np.where(gain > 0, moved, f)
+            damping = np.where(gain > 0, 0.1 * damping, 30.0 * damping)
+            h = np.clip(0.1 * scale, 1e-6 * span, 1e-2 * span)  # a step that changes the statistic by 1/100
+            best[rows], place[rows] = f, x
+            going = np.nonzero((np.abs(gain) > 1e-6) & (damping < 1e6))[0]  # NaN stops as well
+            if not going.size:
+                break
+            rows, x, f, h, damping, data = (rows[going], x[going], f[going], h[going], damping[going], data.take(going))
+        return best, place
+
+
+def couplings_of(hypothesis: Hypothesis, experiment: Experiment) -> Couplings | None:
+    """Predictions of a family as quadratics; None if they are none: a mass or a width floats."""
+    low, high = (np.array([limits[i] for limits in hypothesis.scan.values()]) for i in (0, 1))
+    if np.any(high <= low):
+        return None
+    d = len(low)
+    check = 0.37 - 0.21 * np.arange(d)[None, :]
+    points = np.concatenate([probe_points(d), check])
+    values = 0.5 * (low + high) + 0.5 * (high - low) * points
+    base = hypothesis.base()
+    paths = list(hypothesis.scan)
+    try:
+        models = [
+            apply_settings(base, [f"{path}={v!r}" for path, v in zip(paths, row, strict=True)])
+            for row in values.tolist()
+        ]
+    except InputError:  # a sum of two couplings may lie outside what a model allows
+        return None
+    found = experiment.expect(models)
+    parts = [found.counts[name] for name in experiment.channels]
+    bins, k = found.mean.shape[1:]
+    if bins:
+        events = found.counts[ANGULAR_CHANNEL][:, :, None]
+        second = found.covariance + found.mean[..., :, None] * found.mean[..., None, :]
+        parts += [(events * found.mean).reshape(len(points), -1), (events[..., None] * second).reshape(len(points), -1)]
+    flat = np.concatenate(parts, axis=1)
+    coefficients = quadratic(flat[:-1], d)
+    guess = (monomial_values(check) @ coefficients)[0]
+    if not np.allclose(guess, flat[-1], rtol=1e-5, atol=1e-6 * float(np.abs(flat[-1]).max())):
+        return None
+    return Couplings(low, high, (bins, k), experiment.channels, coefficients)
+
+
+Directions = Mapping[str, Mapping[str, float]]
+"""Free couplings: name -> {path of a model's field: its value for the coupling at one}.
+
+The paths must be ones that amplitudes are linear in: Wilson coefficients, or g_bs, or the lepton couplings of
+a vector, but not both of the latter. ``{"C9": {"heavy.C9_mu": 1}}``, ``{"C": {"heavy.C9_mu": 1,
+"heavy.C10_mu": -1}}``, ``{"g": {"light_vectors.0.g_bs": 1e-8}}``.
+"""
+
+
+def model_at(base: Model, directions: Directions, values: Sequence[float]) -> Model:
+    """The base model with every path of ``directions`` set to the sum of couplings times their units.
+
+    >>> model_at(get_model("sm"), {"C": {"heavy.C9_mu": 1.0, "heavy.C10_mu": -1.0}}, [0.5]).heavy.C10_mu
+    (-0.5+0j)
+    """
+    totals: dict[str, float] = {}
+    for (_, units), value in zip(directions.items(), values, strict=True):
+        for path, unit in units.items():
+            totals[path] = totals.get(path, 0.0) + value * unit
+    return apply_settings(base, [f"{path}={value!r}" for path, value in totals.items()])
+
+
+def count_model(
+    base: Model,
+    directions: Directions,
+    dataset: Dataset,
+    bins: Sequence[Bin],
+    systematics: Systematics | None = None,
+    starts: npt.ArrayLike | None = None,
+) -> CountModel:
+    """Expected counts as an exact quadratic in the couplings, at the masses and widths of ``base``.
+
+    The coefficients come from rates at couplings 0, ±1 and sums of two, which determine a quadratic exactly;
+    a last point off this set checks that it is one.
+
+    Raises:
+        InputError: directions along which rates are not quadratic (a product of two of them, or a mass).
+
+    Example:
+        >>> model = count_model(get_model("sm"), {"C9": {"heavy.C9_mu": 1.0}}, get_dataset("lhcb-run12"),
+        ...                     make_bins(["B+->K+mumu"], [1.1, 6.0]), Systematics(efficiency=0.0))
+        >>> model.expected([0.0]).round(6).tolist()
+        [3850.0]
+    """
+    p = len(directions)
+    check = 0.5 + 0.25 * np.arange(p)
+    counts, background = expected_counts(
+        [model_at(base, directions, x.tolist()) for x in (*probe_points(p), check)], dataset, bins
+    )
+    signal = quadratic(counts[:-1], p).T
+    extra = nuisances(dataset, bins, systematics or Systematics())
+    if starts is None:
+        starts = default_starts(signal, p)
+    model = CountModel(
+        signal,
+        tuple(directions),
+        background,
+        extra.names,
+        extra.effects,
+        None,
+        np.asarray(starts, dtype=float),
+        tuple(b.label for b in bins),
+    )
+    found = model.expected(check) - background
+    if p and not np.allclose(found, counts[-1], rtol=1e-7, atol=1e-9 * float(np.max(counts))):
+        raise InputError(
+            f"free = {', '.join(directions)}: the rates are not quadratic in them; couplings are free "
+            "only if amplitudes are linear in them (not g_bs and g_mu together, nor masses or widths)"
+        )
+    return model
+
+
+def default_starts(signal: Array, p: int) -> Array:
+    """Starting points on either side of the turning point of the sum of all bins, for every coupling."""
+    if p == 0:
+        return np.zeros((1, 0))
+    terms = monomials(p)
+    total = signal.sum(axis=0)
+    rows = []
+    for i in range(p):
+        linear, square = total[terms.index((i,))], total[terms.index((i, i))]
+        turn = -linear / (2.0 * square) if square > 0 else 0.0
+        # where a turning point lies outside the reach of the data the two sides are not distinguished
+        step = math.sqrt(math.sqrt(max(total[0], 1.0)) / square) if square > 0 else 1.0
+        for sign in (1.0, -1.0):
+            row = np.zeros(p)
+            row[i] = turn + sign * max(step, 0.5 * abs(turn))
+            rows.append(row)
+    return np.unique(np.stack(rows), axis=0)

@@ -1,0 +1,67 @@
+"""A hypothesis: a model and what it predicts for an experiment."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...kinematics.base.errors import InputError
+from ...physics.models import Model, apply_settings, get_model
+from .experiment import Array
+
+
+class Hypothesis(BaseModel):
+    """A model, or a family of models that floats along ``scan``.
+
+    ``scan`` maps paths of the model to [low, high, points]; every combination is a point of the family. A fit looks for
+    the best of them and then on a finer grid about it, so points may be as far apart as χ² has one minimum between.
+
+    >>> family = Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.0, 0.0, 5)})
+    >>> [m.heavy.C9_mu.real for m in family.models()]
+    [-2.0, -1.5, -1.0, -0.5, 0.0]
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    model: str = "sm"
+    settings: tuple[str, ...] = Field(default=(), alias="set")
+    scan: Mapping[str, tuple[float, float, int]] = Field(default_factory=dict)
+    label: str = ""
+
+    def base(self) -> Model:
+        """The model before anything floats."""
+        return apply_settings(get_model(self.model), self.settings)
+
+    def models(self) -> tuple[Model, ...]:
+        """All points of the family, in the order of ``grid``."""
+        base = self.base()
+        return tuple(
+            apply_settings(base, [f"{path}={value!r}" for path, value in zip(self.scan, point, strict=True)])
+            for point in self.grid().tolist()
+        )
+
+    def grid(self) -> Array:
+        """Values along the scan, shape (points, paths): one row without paths if nothing floats."""
+        axes = []
+        for path, (low, high, n) in self.scan.items():
+            if not (n >= 1 and low <= high and n * 1.0 <= 100_000):
+                raise InputError(f"scan {path} = {low:g}, {high:g}, {n}: needs low <= high and 1 to 100000 points")
+            axes.append(np.linspace(low, high, n))
+        points = list(itertools.product(*axes))
+        return np.array(points, dtype=float).reshape(len(points), len(axes))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points along each path."""
+        return tuple(n for _, _, n in self.scan.values())
+
+    @property
+    def title(self) -> str:
+        """Short name for tables and legends."""
+        if self.label:
+            return self.label
+        extra = ", ".join((*self.settings, *(f"{path} free" for path in self.scan)))
+        return f"{self.model} ({extra})" if extra else self.model

@@ -1,0 +1,109 @@
+"""Expected upper limits on a coupling from the counts of a data set: CL_s, asymptotically and with toys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...kinematics.base.errors import InputError
+from ...physics.models import Model
+from ..statistics.fits import CONVERGED, fit_counts
+from ..statistics.hypotheses import Limit, upper_limit
+from .couplings import count_model
+from .experiment import Experiment, systematics_of
+
+Array = npt.NDArray[np.float64]
+STEPS = 13
+"""Points at which CL_s is computed."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedLimit:
+    """Expected upper limit on a coupling in units of its path's unit, if it is zero.
+
+    Attributes:
+        path: of the coupling.
+        unit: what one means.
+        level: of confidence.
+        asymptotic: CL_s by the formulas of arXiv:1007.1727 for the Asimov data.
+        toys: the same with the distributions of q from toys; None without toys.
+    """
+
+    path: str
+    unit: float
+    level: float
+    asymptotic: Limit
+    toys: Limit | None
+
+    def sentence(self) -> str:
+        """The limit in one sentence."""
+        side = ">" if self.unit < 0 else "<"
+        text = f"expected at {100 * self.level:g} % CL: {self.path} {side} {self.asymptotic.value * self.unit:.3g}"
+        if self.toys is not None:
+            text += f" (toys: {self.toys.value * self.unit:.3g})"
+        return text
+
+
+def expected_limit(
+    experiment: Experiment,
+    model: Model,
+    path: str,
+    unit: float,
+    *,
+    theory: bool = True,
+    level: float = 0.95,
+    toys: int = 0,
+    seed: int = 0,
+) -> ExpectedLimit:
+    """CL_s upper limit on a coupling of the sign of ``unit``, expected if it is zero.
+
+    From the counts in all bins and channels of the experiment, with its nuisance parameters. Angular observables are
+    not in it.
+
+    Args:
+        experiment: data set, bins and channels.
+        model: whose masses, widths and other couplings hold.
+        path: of the coupling: amplitudes must be linear in it.
+        unit: value of the coupling that counts as one; its sign is that of the limit.
+        theory: whether theory is uncertain, as in the experiment.
+        level: of confidence.
+        toys: of each hypothesis at each of ``STEPS`` couplings; asymptotic only for 0.
+        seed: of the toys.
+
+    Raises:
+        InputError: a unit of zero, or a coupling that the counts do not feel.
+
+    Example:
+        >>> from darkpenguin.generator.toys.experiment import make_experiment
+        >>> from darkpenguin.generator.toys.datasets import get_dataset
+        >>> from darkpenguin.physics.models import get_model
+        >>> experiment = make_experiment(get_dataset("lhcb-run12"), [1.1, 6.0], ["R_K+"], theory=False)
+        >>> found = expected_limit(experiment, get_model("fig1-2.5gev"), "light_vectors.0.g_bs", -1e-8, theory=False)
+        >>> 0.05 < found.asymptotic.value < 5
+        True
+    """
+    if not (np.isfinite(unit) and unit != 0):
+        raise InputError(f"limit {path} = {unit}: needs a number other than zero; its sign is that of the coupling")
+    counts = count_model(
+        model,
+        {path: {path: unit}},
+        experiment.dataset,
+        experiment.bins,
+        systematics_of(experiment, theory),
+        starts=[[0.0]],
+    )
+    asimov = counts.expected([0.0], np.zeros(len(counts.nuisances)))[None]
+    fit = fit_counts(counts, asimov)
+    width = float(fit.errors[0, 0])
+    if fit.status[0] != CONVERGED or not np.isfinite(width):
+        raise InputError(f"limit {path}: the counts of {', '.join(experiment.channels)} do not feel it")
+    grid = width * np.linspace(0.4, 4.0, STEPS)
+    return ExpectedLimit(
+        path,
+        unit,
+        level,
+        upper_limit(counts, asimov[0], None, grid, level=level),
+        upper_limit(counts, asimov[0], None, grid, level=level, toys=toys, seed=seed) if toys else None,
+    )

@@ -1,0 +1,529 @@
+"""A run of toys: the card, the columns of the ntuple, and any single toy again as events.
+
+A row holds one toy: its number, its counts, its nuisance parameters as they are and as they were measured, the
+estimates with errors and status, -2 ln L of every hypothesis, the fitted couplings. Row t depends on the card and on t
+alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...kinematics.base.checks import validate
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import read_toml
+from ...kinematics.base.threads import available_threads
+from ...physics.channels import file_word, get_channel
+from ...physics.models import get_model
+from ...physics.moments import functions, observables
+from ..files.provenance import package_versions
+from ..files.sample import EventSample
+from ..sampler.backend import CpuBackend, select_backend
+from ..sampler.rng import THIN_CALL, event_uniforms
+from ..sampler.tables import Table, channel_table
+from ..statistics.angular_fit import LIKELIHOOD_OBSERVABLES, fit_angles
+from ..statistics.counts import CountModel
+from ..statistics.draws import EVENTS, SHIFT, draw_poisson, stream_word
+from ..statistics.fits import fit_counts
+from ..statistics.ratios import ratio_estimate
+from .couplings import count_model
+from .datasets import DatasetChoice, DetectorTable, get_dataset
+from .detector import ChannelDetector, event_numbers, observed_toys
+from .experiment import (
+    ANGULAR_CHANNEL,
+    Data,
+    Expected,
+    Experiment,
+    Systematic,
+    channel_name,
+    make_experiment,
+    systematics_of,
+)
+from .family import Family
+from .hypothesis import Hypothesis
+from .moments import event_moments, stack_columns, toy_columns
+from .yields import generated_events, predict_channel
+
+Array = npt.NDArray[np.float64]
+Columns = dict[str, npt.NDArray[Any]]
+_PORTION = 1 << 14
+"""Events made at a time where a binned toy is made again."""
+
+
+class ToysCard(BaseModel):
+    """What toys to make and what to measure in them; the defaults inject a V of 2.5 GeV.
+
+    Attributes:
+        truth: the model that is true.
+        hypotheses: what every toy is compared with, each a model or a family; the first is the reference.
+        dataset: data set that gives the yields: a name, or a table of one's own.
+        detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
+        luminosity: in the data set's unit; its own if None.
+        observables: terms of the likelihood, see ``ensembles``.
+        bins: edges of q2 (GeV²).
+        depth: ``binned`` draws counts and moments, ``events`` generates every event.
+        likelihood: with ``events``, angular fits by maximum likelihood beside the moments.
+        fit: couplings to fit to the counts, see ``yields.Directions``; none if empty.
+        fit_model: model whose masses and widths the fit has, and whose other couplings.
+        fit_starts: couplings to start from, one row a start; if empty, both sides of a quadratic's turning point,
+            so that the deeper of two mirror minima wins. One start at zero keeps to the minimum next to it.
+        systematics: ``measured``: true nuisance parameters are nominal and their measurements fluctuate; ``drawn``:
+            every toy draws its own true ones; ``none``: neither. Fits know the errors in any case.
+        theory: whether theory errors (form factors, charm) enter.
+        efficiency_error: of electrons over muons; the data set's if None.
+        normalisation: relative error on all channels of a hadron together.
+        resolution_error: relative error of the q2 resolution.
+        toys: number of toys.
+        seed: of the random numbers.
+        sample: number of the set: different sets are independent under one seed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    truth: Hypothesis = Hypothesis(model="fig1-2.5gev")
+    hypotheses: tuple[Hypothesis, ...] = (
+        Hypothesis(model="sm"),
+        Hypothesis(model="heavy-c9"),
+        Hypothesis(model="heavy-c9-c10"),
+        Hypothesis(model="fig1-2.5gev"),
+    )
+    dataset: DatasetChoice = "lhcb-run12"
+    detector: DetectorTable = DetectorTable()
+    luminosity: float | None = Field(default=None, gt=0)
+    observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
+    bins: tuple[float, ...] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
+    depth: Literal["binned", "events"] = "binned"
+    likelihood: bool = False
+    fit: Mapping[str, Mapping[str, float]] = {"C9": {"heavy.C9_mu": 1.0}}
+    fit_model: str = "sm"
+    fit_starts: tuple[tuple[float, ...], ...] = ()
+    systematics: Systematic = "measured"
+    theory: bool = True
+    efficiency_error: float | None = Field(default=None, ge=0)
+    normalisation: float = Field(default=0.0, ge=0)
+    resolution_error: float = Field(default=0.0, ge=0)
+    toys: int = Field(default=1000, ge=1, le=1 << 30)
+    seed: int = Field(default=1, ge=0, lt=1 << 64)
+    sample: int = Field(default=0, ge=0, lt=1 << 19)
+
+    def key(self) -> str:
+        """Hash of everything a row depends on: two runs with one key have the same toys."""
+        data = self.model_dump(mode="json", exclude={"toys"}) | {"files": self.detector.digests()}
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def read_toys_card(path: str | Path) -> ToysCard:
+    """Card from a TOML file; InputError names the key, the value and what is allowed."""
+    return validate(ToysCard, read_toml(path))
+
+
+def hadron_word(hadron: str) -> str:
+    """Name of a hadron in the columns.
+
+    >>> hadron_word("K*0")
+    'Kst0'
+    """
+    return hadron.replace("*", "st").replace("+", "p")
+
+
+@dataclass(frozen=True, eq=False)
+class ToyRun:
+    """A card with all predictions made: ``rows(start, stop)`` are its toys."""
+
+    card: ToysCard
+    experiment: Experiment
+    truth: Expected
+    families: tuple[Family, ...]
+    couplings: CountModel | None
+    device: str = "cpu"
+    """Where events are made and summed: ``cpu`` or ``gpu``."""
+
+    @cached_property
+    def detectors(self) -> dict[str, ChannelDetector]:
+        """Detector of every channel."""
+        return {name: self.experiment.dataset.detector(name) for name in self.experiment.channels}
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Node table of every channel under the truth, over all q2 that can end in a bin."""
+        model, edges = self.card.truth.models()[0], self.card.bins
+        return {
+            name: channel_table(get_channel(name), model, q2_ranges=[detector.range(edges[0], edges[-1])])
+            for name, detector in self.detectors.items()
+        }
+
+    @cached_property
+    def generated(self) -> Array:
+        """Mean number of signal events of each channel that an event toy generates, nominally."""
+        model, edges = self.card.truth.models()[0], self.card.bins
+        return np.array(
+            [
+                float(self.truth.counts[name].sum())
+                if detector.perfect
+                else generated_events(model, self.experiment.dataset, name, *detector.range(edges[0], edges[-1]))
+                for name, detector in self.detectors.items()
+            ]
+        )
+
+    def rows(self, start: int, stop: int, threads: int | None = None) -> Columns:
+        """Columns of toys ``start`` to ``stop``."""
+        card, experiment = self.card, self.experiment
+        where = self._where(start, stop, threads)
+        fitted: Columns = {}
+        if card.depth == "events":
+            data, errors, fitted = self._event_data(where)
+        else:
+            data = experiment.draw(self.truth, systematics=card.systematics, **where)
+            errors = self._expected_errors(data)
+        columns: Columns = {"toy": np.arange(start, stop, dtype=np.int64)}
+        for name, counts in data.counts.items():
+            columns[f"n_{file_word(name)}"] = np.asarray(counts, dtype=np.int64)
+        for k, name in enumerate(experiment.nuisances.names):
+            columns[f"aux_{file_word(name)}"] = data.auxiliary[:, k]
+            columns[f"theta_{file_word(name)}"] = data.theta[:, k]
+        truth = experiment.asimov(self.truth)
+        for term in experiment.terms:
+            if term.kind == "ratio":
+                columns |= self._ratio_columns(term.hadron, data)
+            elif term.kind == "angular":
+                columns[term.name] = data.angular[term.name]
+                columns[f"{term.name}_error"] = errors[term.name]
+                columns[f"{term.name}_true"] = np.repeat(truth.angular[term.name], stop - start, axis=0)
+        columns |= fitted
+        columns |= self._tests(data)
+        if self.couplings is not None:
+            columns |= self._fit(data)
+        return columns
+
+    def _where(self, start: int, stop: int, threads: int | None = None) -> dict[str, Any]:
+        card = self.card
+        return {"seed": card.seed, "start": start, "stop": stop, "sample": card.sample, "threads": threads}
+
+    def _expected_errors(self, data: Data) -> dict[str, Array]:
+        """Errors of angular observables: of the truth, with the counts of each toy, theory included."""
+        found = observables(
+            self.truth.mean, np.ones(self.truth.mean.shape[:2]), covariance_of_means=self.truth.covariance
+        )
+        out = {}
+        for t in self.experiment.angular:
+            k = found.names.index(t.quantity)
+            theory = np.diagonal(self.experiment.theory_of([t]))
+            with np.errstate(divide="ignore"):
+                out[t.name] = np.sqrt(found.covariance[0, :, k, k] / data.counts[ANGULAR_CHANNEL] + theory)
+        return out
+
+    def _event_data(self, where: dict[str, Any]) -> tuple[Data, dict[str, Array], Columns]:
+        card, experiment = self.card, self.experiment
+        start, threads = where["start"], where["threads"]
+        theta, auxiliary = experiment.draw_nuisances(card.systematics, where)
+        factors = experiment.split(experiment.factors(theta))
+        numbers = self.event_numbers(start, where["stop"], threads)
+        backgrounds = experiment.split(
+            draw_poisson(
+                np.concatenate([experiment.background(n) for n in experiment.channels]),
+                **{**where, "sample": where["sample"] + (1 << 19)},
+            )
+        )
+        counts: dict[str, Array] = {}
+        angular: dict[str, Array] = {}
+        errors: dict[str, Array] = {}
+        fitted: Columns = {}
+        for i, name in enumerate(experiment.channels):
+            moments = bool(experiment.angular) and name == ANGULAR_CHANNEL
+            stream = stream_word(card.sample, EVENTS, get_channel(name).index)
+            drawn = card.systematics == "drawn"
+            if self.detectors[name].perfect and not drawn:
+                fast = event_moments(
+                    self.tables[name],
+                    numbers[:, i],
+                    card.bins,
+                    seed=card.seed,
+                    stream=stream,
+                    start=start,
+                    threads=threads,
+                    device=self.device,
+                )
+                found, measured = fast.counts, observables(fast.means, fast.counts) if moments else None
+            else:
+                keep = factors[name] / factors[name].max(axis=1, keepdims=True) if drawn else None
+                seen = observed_toys(
+                    CpuBackend("float64", threads or available_threads()),
+                    self.tables[name],
+                    self.detectors[name],
+                    numbers[:, i],
+                    card.bins,
+                    seed=card.seed,
+                    stream=stream,
+                    start=start,
+                    moments=moments,
+                    keep=keep,
+                )
+                found = seen.counts
+                measured = observables(seen.means, found, covariance_of_means=seen.covariance) if moments else None
+            counts[name] = (found + backgrounds[name]).astype(float)
+            if measured is None:
+                continue
+            for t, shift in zip(experiment.angular, experiment.draw_shifts(card.systematics, where), strict=True):
+                k = measured.names.index(t.quantity)
+                angular[t.name] = measured.values[..., k] + shift
+                theory = np.diagonal(experiment.theory_of([t]))
+                errors[t.name] = np.sqrt(measured.covariance[..., k, k] + theory)
+            if card.likelihood:
+                fitted = self._angular_fits(name, numbers[:, i], stream, start)
+        return Data(counts, auxiliary, theta, angular), errors, fitted
+
+    def event_numbers(self, start: int, stop: int, threads: int | None = None) -> npt.NDArray[np.int64]:
+        """Number of signal events of each channel that event toys generate, shape (toys, channels)."""
+        where = self._where(start, stop, threads)
+        means: Array = self.generated
+        if self.card.systematics == "drawn":
+            theta, _ = self.experiment.draw_nuisances("drawn", where)
+            most = self.experiment.split(self.experiment.factors(theta))
+            means = means * np.stack([most[name].max(axis=1) for name in self.experiment.channels], axis=1)
+        return draw_poisson(means, **where)
+
+    def _angular_fits(self, name: str, numbers: npt.NDArray[np.int64], stream: int, start: int) -> Columns:
+        """Maximum-likelihood fits of the angles of one channel in every bin."""
+        edges = np.asarray(self.card.bins)
+        angles = get_channel(name).angles
+        backend = CpuBackend("float64", available_threads())
+        parts: list[list[Mapping[str, Any]]] = [[] for _ in range(len(edges) - 1)]
+        for t, n in enumerate(numbers):
+            columns = toy_columns(backend, self.tables[name], start + t, int(n), seed=self.card.seed, stream=stream)
+            reco = self.detectors[name].observe(columns, (start + t) << SHIFT, self.card.seed, stream)
+            inside = np.searchsorted(edges, reco, side="right") - 1
+            for b, part in enumerate(parts):
+                part.append({key: columns[key][inside == b] for key in angles})
+        out: Columns = {
+            f"{key}_{word}": np.zeros((len(numbers), len(parts)))
+            for key in LIKELIHOOD_OBSERVABLES
+            for word in ("fit", "fit_error")
+        }
+        out["angular_fit_status"] = np.zeros((len(numbers), len(parts)), dtype=np.int32)
+        for b, part in enumerate(parts):
+            size = max(1, *(len(columns[angles[0]]) for columns in part))
+            values, mask = stack_columns(part, angles, size)
+            fit = fit_angles(functions("vector", *np.moveaxis(values, -1, 0)), mask)
+            for k, key in enumerate(fit.names):
+                out[f"{key}_fit"][:, b], out[f"{key}_fit_error"][:, b] = fit.values[:, k], fit.errors[:, k]
+            out["angular_fit_status"][:, b] = fit.status
+        return out
+
+    def _ratio_columns(self, hadron: str, data: Data) -> Columns:
+        mu, e = channel_name(hadron, "mu"), channel_name(hadron, "e")
+        norm, true = self._norms[hadron]
+        found = ratio_estimate(
+            data.counts[mu],
+            data.counts[e],
+            norm,
+            background_mu=self.experiment.background(mu),
+            background_e=self.experiment.background(e),
+            log_error=self.experiment.efficiency_error,
+        )
+        word = f"R_{hadron_word(hadron)}"
+        return {
+            word: found.value,
+            f"{word}_low": found.low,
+            f"{word}_high": found.high,
+            f"{word}_status": np.asarray(found.status, dtype=np.int32),
+            f"{word}_true": np.repeat(true[None], data.toys, axis=0),
+        }
+
+    @cached_property
+    def _norms(self) -> dict[str, tuple[Array, Array]]:
+        """For each hadron: efficiency of muons over electrons in every bin, as simulated, and the true R.
+
+        The first turns the ratio of counts into R. Simulated is the Standard Model: where q2 migrates and the truth is
+        another, the estimate of R is biased as an experiment's would be.
+        """
+        from ...physics.observables import binned
+
+        sm, windows, dataset = get_model("sm"), self.experiment.windows, self.experiment.dataset
+        found = {}
+        for t in self.experiment.terms:
+            if t.kind == "ratio":
+                mu, e = (
+                    predict_channel([sm], dataset, channel_name(t.hadron, lepton), windows).counts[0]
+                    for lepton in ("mu", "e")
+                )
+                r, true = (binned(f"R_{t.hadron}", model, windows) for model in (sm, self.card.truth.base()))
+                found[t.hadron] = (mu / e / r, np.asarray(true))
+        return found
+
+    def _tests(self, data: Data) -> Columns:
+        """-2 ln L of every hypothesis relative to the first, and where a family has its best point."""
+        columns: Columns = {}
+        reference: Array | None = None
+        for i, family in enumerate(self.families):
+            lowest, values = family.best(self.experiment.combined, data)
+            reference = lowest if reference is None else reference
+            columns[f"q_{i}"] = lowest - reference
+            for k, path in enumerate(family.hypothesis.scan):
+                columns[f"best_{i}_{path.rpartition('.')[2]}"] = values[:, k]
+        return columns
+
+    def _fit(self, data: Data) -> Columns:
+        assert self.couplings is not None
+        counts = np.concatenate([data.counts[name] for name in self.experiment.channels], axis=1)
+        fit = fit_counts(self.couplings, counts, data.auxiliary)
+        columns: Columns = {}
+        for name in self.couplings.parameters:
+            value, error = fit.column(name)
+            columns[f"fit_{name}"], columns[f"fit_{name}_error"] = value, error
+        columns["fit_deviance"] = fit.deviance
+        columns["fit_status"] = np.asarray(fit.status, dtype=np.int32)
+        return columns
+
+    def provenance(self) -> dict[str, Any]:
+        """How the toys were made, in JSON types: enough to make them again."""
+        return {
+            "what": "toys",
+            "card": self.card.model_dump(mode="json", by_alias=True),
+            "key": self.card.key(),
+            "dataset": self.experiment.dataset.model_dump(mode="json", by_alias=True),
+            "bins": [list(window) for window in self.experiment.windows],
+            "channels": list(self.experiment.channels),
+            "hypotheses": [h.title for h in self.card.hypotheses],
+            "statuses": {
+                "fit": ["converged", "iteration limit", "not finite", "not a minimum"],
+                "R": ["ok", "no muons", "no electrons"],
+            },
+            "versions": {"python": platform.python_version(), **package_versions()},
+        }
+
+
+def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
+    """Make all predictions of a card; InputError for anything that cannot be used.
+
+    ``device`` is ``cpu``, ``gpu`` or ``auto``. On a GPU the events of event toys are made and reduced to moments there;
+    toys behind a detector, and what is done with the moments, are the CPU's.
+
+    >>> run = plan_toys(ToysCard(observables=("R_K+",), hypotheses=({"model": "sm"},), fit={}))
+    >>> run.rows(0, 3)["toy"].tolist()
+    [0, 1, 2]
+    """
+    chosen = select_backend(device).name
+    if card.truth.scan:
+        raise InputError("truth.scan: the truth is one model")
+    if not card.hypotheses:
+        raise InputError("hypotheses: name one at least")
+    if card.likelihood and card.depth != "events":
+        raise InputError("likelihood = true: angular fits need depth = 'events'")
+    dataset = get_dataset(card.dataset).with_detector(card.detector)
+    dataset = dataset if card.luminosity is None else dataset.scaled(card.luminosity)
+    experiment = make_experiment(
+        dataset,
+        card.bins,
+        card.observables,
+        theory=card.theory,
+        efficiency_error=card.efficiency_error,
+        normalisation=card.normalisation,
+        resolution_error=card.resolution_error,
+    )
+    if (
+        card.likelihood
+        and experiment.angular
+        and (card.systematics == "drawn" or dataset.detector(ANGULAR_CHANNEL).angular)
+    ):
+        raise InputError(
+            "likelihood = true: the angular density of the fit knows no efficiency and no drawn systematics; moments do"
+        )
+    models = [card.truth.models(), *(h.models() for h in card.hypotheses)]
+    together = experiment.expect([m for family in models for m in family])
+    edges = np.cumsum([1, *(len(family) for family in models[1:])])
+    families = tuple(
+        Family(hypothesis, experiment, together.part(int(a), int(b)))
+        for hypothesis, (a, b) in zip(card.hypotheses, pairwise(edges), strict=True)
+    )
+    couplings = None
+    if card.fit:
+        systematics = systematics_of(experiment, card.theory, card.normalisation, card.resolution_error)
+        starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
+        couplings = count_model(get_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
+    return ToyRun(card, experiment, together.point(0), families, couplings, chosen)
+
+
+def events_of_toy(run: ToyRun, toy: int) -> EventSample:
+    """One toy as events, by its number; background is not generated.
+
+    Of an event toy these are its own events: behind a detector all that were generated, with the reconstructed q2 and
+    ``accepted``. Of a binned toy they are signal events with its counts in every bin and channel (a binomial share of
+    the counts where there is background); its moments were drawn without events, so those of the events differ from
+    them by their statistical error.
+    """
+    card, experiment = run.card, run.experiment
+    backend = CpuBackend("float64", available_threads())
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
+    detected = not all(detector.perfect for detector in run.detectors.values())
+    numbers = run.event_numbers(toy, toy + 1)[0]
+    drawn = experiment.draw(run.truth, systematics=card.systematics, **run._where(toy, toy + 1))
+    factors = experiment.split(experiment.factors(drawn.theta))
+    for i, name in enumerate(experiment.channels):
+        channel = get_channel(name)
+        stream = stream_word(card.sample, EVENTS, channel.index)
+        if card.depth == "events":
+            columns = toy_columns(backend, run.tables[name], toy, int(numbers[i]), seed=card.seed, stream=stream)
+            columns |= _found(run, name, toy << SHIFT, columns, stream)
+            if card.systematics == "drawn":
+                keep = np.asarray(factors[name][0] / factors[name].max())
+                place = np.searchsorted(card.bins, columns["q2_reco"], side="right") - 1
+                u = event_uniforms(event_numbers(toy << SHIFT, int(numbers[i])), card.seed, stream, THIN_CALL)[0]
+                columns["accepted"] = columns["accepted"] * (u < keep[np.clip(place, 0, keep.size - 1)])
+        else:
+            signal, background = run.truth.counts[name][0] * factors[name][0], experiment.background(name)
+            key: npt.NDArray[np.uint64] = np.array(
+                [card.seed, (toy << 24) + (card.sample << 8) + channel.index], dtype=np.uint64
+            )
+            share = np.random.Generator(np.random.Philox(key=key))
+            wanted = share.binomial(drawn.counts[name][0].astype(np.int64), signal / (signal + background))
+            columns = _fill_bins(run, name, toy, wanted, stream)
+        size = len(columns["q2"])
+        extra = {"channel": np.full(size, channel.index, np.int32), "weight": np.ones(size)}
+        names = ["q2", "cos_theta_k", "cos_theta_l", "phi", "flavour", "channel", "weight"]
+        for key_name in names + (["q2_reco", "accepted"] if detected or card.systematics == "drawn" else []):
+            value = columns.get(key_name, extra.get(key_name))
+            parts.setdefault(key_name, []).append(np.full(size, np.nan) if value is None else value)
+    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    joined["event"] = np.arange(len(joined["q2"]), dtype=np.uint64)
+    return EventSample(joined, {**run.provenance(), "what": "events of a toy", "toy": toy, "convention": "lhcb"})
+
+
+def _found(run: ToyRun, name: str, first: int, columns: Mapping[str, Any], stream: int) -> Columns:
+    """Reconstructed q2 of events and whether they are found."""
+    reco = run.detectors[name].observe(columns, first, run.card.seed, stream)
+    return {"q2_reco": reco, "accepted": np.isfinite(reco).astype(np.int32)}
+
+
+def _fill_bins(run: ToyRun, name: str, toy: int, wanted: npt.NDArray[np.int64], stream: int) -> Columns:
+    """The first events of a toy's stream that fill each bin with as many as are wanted, in order."""
+    backend, edges = CpuBackend("float64", available_threads()), np.asarray(run.card.bins)
+    first, left, parts = toy << SHIFT, wanted.copy(), []
+    while left.sum() > 0:
+        if first >= (toy + 1) << SHIFT:
+            raise InputError(f"toy {toy}: its counts in {name} are too rare to be made again as events")
+        columns = backend.generate(run.tables[name], run.card.seed, first, first + _PORTION, stream)
+        columns |= _found(run, name, first, columns, stream)
+        place = np.atleast_1d(np.searchsorted(edges, columns["q2_reco"], side="right") - 1)
+        take = np.zeros(_PORTION, dtype=bool)
+        for b in range(len(edges) - 1):
+            mine = np.nonzero(place == b)[0][: left[b]]
+            take[mine] = True
+            left[b] -= len(mine)
+        parts.append({key: column[take] for key, column in columns.items()})
+        first += _PORTION
+    if not parts:
+        empty = backend.generate(run.tables[name], run.card.seed, first, first, stream)
+        parts = [empty | _found(run, name, first, empty, stream)]
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

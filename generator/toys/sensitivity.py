@@ -1,0 +1,480 @@
+"""Which luminosity separates two hypotheses, and with which observable: asymptotically and with toys."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...kinematics.base.checks import validate
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import read_toml
+from ...physics.models import Model
+from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
+from .datasets import DatasetChoice, DetectorTable, get_dataset
+from .experiment import Data, Expected, Experiment, Statistic, Systematic, Term, make_experiment
+from .family import Family
+from .hypothesis import Hypothesis
+from .limits import ExpectedLimit, expected_limit
+
+Array = npt.NDArray[np.float64]
+LIMIT_TOYS = 1000
+"""Most toys of each hypothesis at each coupling for a limit."""
+COMBINED = "combined"
+"""Name of the sum of all observables of a card."""
+
+
+class SensitivityCard(BaseModel):
+    """What to separate from what, and how. Its defaults ask: V at 2.5 GeV or C9 = -1.1?
+
+    Attributes:
+        truth: the hypothesis that is right: one model.
+        alternative: family fitted in place of the truth (the truth itself if None): couplings, or m_V, that
+            float.
+        null: family to be excluded.
+        dataset: data set that gives yields for a luminosity: a name, or a table of one's own.
+        detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
+        observables: terms of the likelihood, each on its own and all together.
+        bins: edges of q2 (GeV²); above 6 the tail of the J/psi is in LHCb's electron samples, which no yield
+            here knows.
+        luminosities: where toys are made, in the unit of the data set; its own if empty.
+        curve: first and last luminosity of the asymptotic curve.
+        target: significance asked for.
+        toys: toys of each hypothesis at each luminosity; none if zero.
+        versus: path of the true model (a mass, a width, a coupling) -> [low, high, points]: the luminosity that is
+            needed as a function of it. Without an ``alternative`` the model fitted moves along.
+        limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
+            counts at the data set's luminosity, see ``limits``.
+        systematics: what nuisance parameters do in the toys, see ``ensembles``.
+        theory: whether theory errors enter the angular observables and the rates.
+        efficiency_error: of electrons over muons; the data set's if None.
+        normalisation: relative error on all channels of a hadron together.
+        resolution_error: relative error of the q2 resolution.
+        seed: of the random numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    truth: Hypothesis = Hypothesis(model="fig1-2.5gev", label="V, 2.5 GeV")
+    null: Hypothesis = Hypothesis(model="heavy-c9", label="C9 = -1.1")
+    alternative: Hypothesis | None = None
+    dataset: DatasetChoice = "lhcb-upgrade2"
+    detector: DetectorTable = DetectorTable()
+    observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
+    bins: tuple[float, ...] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
+    luminosities: tuple[float, ...] = ()
+    curve: tuple[float, float] | None = None
+    target: float = Field(default=5.0, gt=0)
+    toys: int = Field(default=2000, ge=0, le=10_000_000)
+    versus: Mapping[str, tuple[float, float, int]] = Field(default_factory=dict, max_length=1)
+    limit: Mapping[str, float] = Field(default_factory=dict)
+    systematics: Systematic = "measured"
+    theory: bool = True
+    efficiency_error: float | None = Field(default=None, ge=0)
+    normalisation: float = Field(default=0.0, ge=0)
+    resolution_error: float = Field(default=0.0, ge=0)
+    seed: int = Field(default=1, ge=0, lt=1 << 64)
+
+
+def read_sensitivity_card(path: str | Path) -> SensitivityCard:
+    """Card from a TOML file; InputError names the key, the value and what is allowed."""
+    return validate(SensitivityCard, read_toml(path))
+
+
+@dataclass(frozen=True)
+class ToyPoint:
+    """Toys at one luminosity: significance of the median toy of the truth against the null.
+
+    Attributes:
+        observable: whose likelihood it is.
+        luminosity: where.
+        asimov: asymptotic significance; where a mass floats this is the local one.
+        median_q: q of the median toy of the truth.
+        direct: fraction of toys of the null beyond it.
+        tail: the same from the toys' tail, see ``hypotheses.tail_p_value``; None if the alternative does not float.
+        gaussian: distance of the medians over the standard deviation of the null's toys.
+        failures: toys with a NaN.
+    """
+
+    observable: str
+    luminosity: float
+    asimov: float
+    median_q: float
+    direct: Probability
+    tail: float | None
+    gaussian: float
+    failures: int
+
+    @property
+    def method(self) -> str:
+        """``counted`` where at least 20 toys of the null lie beyond; else ``tail`` or ``gaussian``."""
+        if self.direct.value * self.direct.toys >= 20:
+            return "counted"
+        return "gaussian" if self.tail is None else "tail"
+
+    @property
+    def significance(self) -> float:
+        """By the method: look-elsewhere included where the alternative floats."""
+        if self.method == "counted":
+            return self.direct.significance
+        return self.gaussian if self.tail is None else float(significance(self.tail))
+
+
+@dataclass(frozen=True, eq=False)
+class Versus:
+    """Along a parameter of the true model: luminosity for the target, and significance at the data set's own.
+
+    Attributes:
+        path: of the parameter.
+        values: of the parameter.
+        required: by observable; infinite where the curve does not reach the target.
+        at_own: significance by observable.
+    """
+
+    path: str
+    values: Array
+    required: Mapping[str, Array]
+    at_own: Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """Answer to a card.
+
+    Attributes:
+        card: the question.
+        unit: of luminosities.
+        luminosities: of the asymptotic curve.
+        curves: asymptotic significance of each observable, and of all together.
+        required: luminosity at which a curve reaches the target; infinite if it does not.
+        toys: checks with toys.
+        distributions: q of toys of truth and null by (observable, luminosity).
+        versus: along a parameter of the truth, if the card asks.
+        limits: on couplings, if the card asks.
+    """
+
+    card: SensitivityCard
+    unit: str
+    luminosities: Array
+    curves: Mapping[str, Array]
+    required: Mapping[str, float]
+    toys: tuple[ToyPoint, ...]
+    distributions: Mapping[tuple[str, float], tuple[Array, Array]]
+    versus: Versus | None = None
+    limits: tuple[ExpectedLimit, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return get_dataset(self.card.dataset).name
+
+    @property
+    def best(self) -> str:
+        """The single observable that gets there first."""
+        single = {name: value for name, value in self.required.items() if name != COMBINED}
+        return min(single, key=lambda name: single[name])
+
+    def answer(self) -> str:
+        """The answer in one sentence."""
+        card, name = self.card, self.best
+        pair = f"{card.truth.title} and {card.null.title}"
+        if not math.isfinite(self.required[name]) and not math.isfinite(self.required.get(COMBINED, math.inf)):
+            return f"{card.target:g} sigma between {pair}: out of reach of {', '.join(self.curves)}"
+        parts = []
+        if math.isfinite(self.required[name]):
+            parts.append(f"{name} alone needs {self.required[name]:.3g} {self.unit}")
+        if COMBINED in self.required:
+            parts.append(f"all observables together {self.required[COMBINED]:.3g} {self.unit}")
+        return f"{card.target:g} sigma between {pair}: " + ", ".join(parts)
+
+    def to_json(self) -> str:
+        """Everything but the toys' distributions, for other programs."""
+        return json.dumps(
+            {
+                "card": self.card.model_dump(mode="json"),
+                "unit": self.unit,
+                "answer": self.answer(),
+                "required": {k: v if math.isfinite(v) else None for k, v in self.required.items()},
+                "luminosities": self.luminosities.tolist(),
+                "curves": {k: v.tolist() for k, v in self.curves.items()},
+                "toys": [
+                    {
+                        "observable": t.observable,
+                        "luminosity": t.luminosity,
+                        "asimov": t.asimov,
+                        "median_q": t.median_q,
+                        "p_value": t.direct.value,
+                        "p_value_error": t.direct.error,
+                        "tail": t.tail,
+                        "gaussian": t.gaussian,
+                        "significance": t.significance,
+                        "method": t.method,
+                        "toys": t.direct.toys,
+                        "failures": t.failures,
+                    }
+                    for t in self.toys
+                ],
+                "limits": [
+                    {
+                        "path": x.path,
+                        "level": x.level,
+                        "asymptotic": x.asymptotic.value * x.unit,
+                        "toys": None if x.toys is None else x.toys.value * x.unit,
+                    }
+                    for x in self.limits
+                ],
+                "versus": None
+                if self.versus is None
+                else {
+                    "path": self.versus.path,
+                    "values": self.versus.values.tolist(),
+                    "required": {
+                        k: [x if math.isfinite(x) else None for x in v.tolist()]
+                        for k, v in self.versus.required.items()
+                    },
+                    "significance": {k: v.tolist() for k, v in self.versus.at_own.items()},
+                },
+            },
+            indent=1,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """An experiment, what is true, and the two families that are fitted."""
+
+    experiment: Experiment
+    truth: Expected
+    alternative: Family
+    null: Family
+
+    def at(self, luminosity: float) -> _Question:
+        factor = luminosity / self.experiment.dataset.luminosity
+        return _Question(
+            self.experiment.scaled(luminosity),
+            self.truth.scaled(factor),
+            self.alternative.scaled(factor),
+            self.null.scaled(factor),
+        )
+
+    @property
+    def statistics(self) -> dict[str, Statistic]:
+        """-2 ln L of every toy and point, by observable."""
+
+        def single(term: Term) -> Statistic:
+            return lambda data, expected, paired=False: self.experiment.statistic(term, data, expected, paired)
+
+        found = {term.name: single(term) for term in self.experiment.terms}
+        return found | ({COMBINED: self.experiment.combined} if len(found) > 1 else {})
+
+    def q(self, data: Data) -> dict[str, Array]:
+        """-2 ln L(null)/L(alternative), each at its best point, for every toy."""
+        return {
+            name: self.null.best(statistic, data)[0] - self.alternative.best(statistic, data)[0]
+            for name, statistic in self.statistics.items()
+        }
+
+    def nearest_null(self) -> Expected:
+        """Point of the null that describes the expectation under the truth best: where its toys are made."""
+        statistic = list(self.statistics.values())[-1]
+        _, values = self.null.best(statistic, self.experiment.asimov(self.truth))
+        paths = zip(self.null.hypothesis.scan, values[0].tolist(), strict=True)
+        one = self.null.hypothesis.model_copy(update={"scan": {path: (v, v, 1) for path, v in paths}})
+        return self.experiment.expect(one.models())
+
+
+def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
+    """The question for every one of some true models; all predictions are made together."""
+    experiment = make_experiment(
+        get_dataset(card.dataset).with_detector(card.detector),
+        card.bins,
+        card.observables,
+        theory=card.theory,
+        efficiency_error=card.efficiency_error,
+        normalisation=card.normalisation,
+        resolution_error=card.resolution_error,
+    )
+    alternative = () if card.alternative is None else card.alternative.models()
+    families = (tuple(truths), alternative, card.null.models())
+    together = experiment.expect([m for family in families for m in family])
+    edges = np.cumsum([0, *(len(family) for family in families)])
+    true, other, wrong = (together.part(int(a), int(b)) for a, b in itertools.pairwise(edges))
+    null = Family(card.null, experiment, wrong)
+    points = [true.point(i) for i in range(len(truths))]
+    same = [Family(card.truth, experiment, point) for point in points]
+    floating = None if card.alternative is None else Family(card.alternative, experiment, other)
+    return [_Question(experiment, p, floating or f, null) for p, f in zip(points, same, strict=True)]
+
+
+def sensitivity(
+    card: SensitivityCard, *, progress: Callable[[int], None] | None = None, threads: int | None = None
+) -> Sensitivity:
+    """Answer a card: asymptotic curves, the luminosity for the target, and toys that check them.
+
+    The asymptotic significance is the root of q at Asimov data of the truth (arXiv:1007.1727): exact in the
+    limit of large counts for simple hypotheses. With a family as alternative it ignores the look-elsewhere
+    effect, which the toys contain: they fit the same families to toys of the null.
+
+    >>> answer = sensitivity(SensitivityCard(observables=("R_K+",), toys=0))
+    >>> 1 < answer.required["R_K+"] < 1000
+    True
+    """
+    if card.truth.scan:
+        raise InputError("truth.scan: the truth is one model; let the alternative float instead, or use versus")
+    dataset = get_dataset(card.dataset)
+    low, high = card.curve or (0.003 * dataset.luminosity, 10.0 * dataset.luminosity)
+    if not 0 < low < high:
+        raise InputError(f"curve = {low:g}, {high:g}: needs 0 < first < last ({dataset.unit})")
+    line = card.truth.model_copy(update={"scan": card.versus})
+    along = line.models() if card.versus else ()
+    question, *others = _ask(card, [*card.truth.models(), *along])
+    grid = np.geomspace(low, high, 41)
+    curves = _curves(question, grid)
+    required = {name: _reach(grid, values, card.target) for name, values in curves.items()}
+    versus = None
+    if card.versus:
+        each = [_curves(q, grid) for q in others]
+        own = [q.q(q.experiment.asimov(q.truth)) for q in others]
+        versus = Versus(
+            next(iter(card.versus)),
+            line.grid()[:, 0],
+            {name: np.array([_reach(grid, c[name], card.target) for c in each]) for name in curves},
+            {name: np.array([math.sqrt(max(float(q[name][0]), 0.0)) for q in own]) for name in curves},
+        )
+    limits = tuple(
+        expected_limit(
+            question.experiment,
+            card.truth.base(),
+            path,
+            unit,
+            theory=card.theory,
+            toys=min(card.toys, LIMIT_TOYS),
+            seed=card.seed,
+        )
+        for path, unit in card.limit.items()
+    )
+    points: list[ToyPoint] = []
+    distributions: dict[tuple[str, float], tuple[Array, Array]] = {}
+    if card.toys:
+        for i, value in enumerate(card.luminosities or (dataset.luminosity,)):
+            for point, both in _toys(question.at(float(value)), card, i, threads):
+                points.append(point)
+                distributions[point.observable, point.luminosity] = both
+            if progress:
+                progress(2 * card.toys)
+    return Sensitivity(card, dataset.unit, grid, curves, required, tuple(points), distributions, versus, limits)
+
+
+def _curves(question: _Question, grid: Array) -> dict[str, Array]:
+    """Asymptotic significance of every observable along luminosities."""
+    curves: dict[str, list[float]] = {}
+    for value in grid:
+        scaled = question.at(float(value))
+        for name, q in scaled.q(scaled.experiment.asimov(scaled.truth)).items():
+            curves.setdefault(name, []).append(math.sqrt(max(float(q[0]), 0.0)))
+    return {name: np.asarray(values) for name, values in curves.items()}
+
+
+def _reach(luminosity: Array, z: Array, target: float) -> float:
+    """Luminosity at which a curve first reaches the target: interpolated in the logarithms."""
+    above = np.nonzero(z >= target)[0]
+    if above.size == 0:
+        return math.inf
+    i = int(above[0])
+    if i == 0:
+        return float(luminosity[0])  # or less: a curve that starts lower tells
+    x, y = np.log(luminosity[i - 1 : i + 1]), np.log(np.maximum(z[i - 1 : i + 1], 1e-12))
+    return float(np.exp(x[0] + (x[1] - x[0]) * (np.log(target) - y[0]) / (y[1] - y[0])))
+
+
+def _toys(
+    question: _Question, card: SensitivityCard, index: int, threads: int | None
+) -> list[tuple[ToyPoint, tuple[Array, Array]]]:
+    experiment = question.experiment
+    null = question.nearest_null()
+    asimov = question.q(experiment.asimov(question.truth))
+    free = len(card.alternative.scan) if card.alternative is not None else 0
+    drawn = []
+    for j, expected in enumerate((question.truth, null)):
+        data = experiment.draw(
+            expected,
+            seed=card.seed,
+            start=0,
+            stop=card.toys,
+            sample=2 * index + j,
+            systematics=card.systematics,
+            threads=threads,
+        )
+        drawn.append(question.q(data))
+    found = []
+    for name in asimov:
+        true, wrong = drawn[0][name], drawn[1][name]
+        failures = int(np.isnan(true).sum() + np.isnan(wrong).sum())
+        median = float(np.nanmedian(true))
+        spread = float(np.nanstd(wrong))
+        gaussian = (median - float(np.nanmedian(wrong))) / spread if spread > 0 else 0.0
+        found.append(
+            (
+                ToyPoint(
+                    name,
+                    experiment.dataset.luminosity,
+                    math.sqrt(max(float(asimov[name][0]), 0.0)),
+                    median,
+                    toy_p_value(wrong, median),
+                    tail_p_value(wrong, median, free) if free else None,
+                    gaussian,
+                    failures,
+                ),
+                (true, wrong),
+            )
+        )
+    return found
+
+
+def summary_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
+    """Rows of the table: observable, luminosity for the target, then the toys' checks."""
+    rows = []
+    for name, reach in result.required.items():
+        toys = [t for t in result.toys if t.observable == name]
+        cells = [f"{t.asimov:.2f} / {t.significance:.2f} {_MARKS[t.method]}".rstrip() for t in toys]
+        rows.append([name, _luminosity(reach, result), *cells])
+    return rows
+
+
+_MARKS: Mapping[str, str] = MappingProxyType({"counted": "", "gaussian": "g", "tail": "t"})
+
+
+def marks(result: Sensitivity) -> str:
+    """What the marks of the table mean, if it has any."""
+    words = {
+        "gaussian": "g: too few toys beyond, Gaussian with the toys' width",
+        "tail": "t: too few toys beyond, their tail continued",
+    }
+    used = [words[m] for m in words if any(t.method == m for t in result.toys)]
+    if result.card.alternative is not None and result.card.alternative.scan:
+        used.append("the alternative floats: Asimov is local, toys are global (look-elsewhere included)")
+    return "; ".join(used)
+
+
+def _luminosity(value: float, result: Sensitivity) -> str:
+    low, high = result.luminosities[0], result.luminosities[-1]
+    if not math.isfinite(value):
+        return f"> {high:.3g}"
+    return f"< {low:.3g}" if value <= low else f"{value:.3g}"
+
+
+def versus_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
+    """Rows of the second table: value of the parameter, luminosity for the target of each observable."""
+    assert result.versus is not None
+    return [
+        [f"{value:.4g}", *(_luminosity(float(v[i]), result) for v in result.versus.required.values())]
+        for i, value in enumerate(result.versus.values)
+    ]

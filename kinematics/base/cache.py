@@ -1,0 +1,89 @@
+"""Where computed tables are kept between runs, and how they are written: whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+
+def _platform_folder() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) if local else Path.home() / "AppData" / "Local"
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    return Path(xdg) if xdg else Path.home() / ".cache"
+
+
+def cache_folder() -> Path | None:
+    """Folder for cached tables and compiled code: created if missing, None when nothing is writable.
+
+    ``$DARKPENGUIN_CACHE`` if set, else ``darkpenguin`` in the platform's user cache directory
+    (``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux). Never raises: without a folder everything still works and
+    is computed afresh.
+
+    >>> folder = cache_folder()
+    >>> folder is None or folder.is_dir()
+    True
+    """
+    chosen = os.environ.get("DARKPENGUIN_CACHE")
+    try:
+        folder = Path(chosen).expanduser() if chosen else _platform_folder() / "darkpenguin"
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: no home directory
+        return None
+    return folder.resolve() if usable else None
+
+
+def write_atomically(path: Path, content: bytes) -> bool:
+    """Write a file under a temporary name beside it and rename; False, and nothing left, if that fails.
+
+    A reader therefore sees the old file, the new file or none, also with several processes at work. A full or
+    read-only disk is not an error for a cache.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(pathlib.Path(folder) / "a", b"x"), (pathlib.Path(folder) / "a").read_bytes()
+    (True, b'x')
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def write_checked(path: Path, content: bytes) -> bool:
+    """`write_atomically`, with a checksum in front that `read_checked` asks for.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_checked(pathlib.Path(folder) / "a", b"x"), read_checked(pathlib.Path(folder) / "a")
+    (True, b'x')
+    """
+    return write_atomically(path, hashlib.sha256(content).digest() + content)
+
+
+def read_checked(path: Path) -> bytes:
+    """What `write_checked` wrote, to the bit: a cache that is a little wrong would be wrong physics.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not what was written.
+    """
+    stored = path.read_bytes()
+    digest, content = stored[:32], stored[32:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("checksum differs")
+    return content

@@ -1,0 +1,153 @@
+"""Input checked against its type: one line that names field, value, allowed range and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import InputError
+
+MAXIMUM_EVENTS = 1 << 62
+"""Most events of one channel: the counters are 64 bits wide and signed in the files' tools."""
+
+
+def parse_number(text: Any, name: str) -> float:
+    """Return a number from text such as ``1e6`` or ``1_000``.
+
+    Raises:
+        InputError: no number, or not a finite one.
+
+    Example:
+        >>> parse_number("1e6", "events")
+        1000000.0
+    """
+    try:
+        if isinstance(text, bool):
+            raise ValueError
+        value = float(text)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} = {text!r}: not a number; write for example 1000000 or 1e6") from None
+    if not math.isfinite(value):
+        raise InputError(f"{name} = {text!r}: must be a finite number")
+    return value
+
+
+def parse_count(text: Any, name: str) -> int:
+    """Return a positive whole number from text such as ``1e6`` or a float such as 1e6.
+
+    Raises:
+        InputError: not a number, not whole, or outside 1 to 2**62.
+
+    Example:
+        >>> parse_count("1e6", "events")
+        1000000
+    """
+    if isinstance(text, str) and text.strip().lstrip("+-").replace("_", "").isdigit():
+        text = int(text)
+    value = text if isinstance(text, int) and not isinstance(text, bool) else parse_number(text, name)
+    if not 1 <= value <= MAXIMUM_EVENTS:
+        raise InputError(f"{name} = {text!r}: allowed are whole numbers from 1 to {MAXIMUM_EVENTS:.1e}")
+    if value != int(value):
+        raise InputError(f"{name} = {text!r}: must be a whole number")
+    return int(value)
+
+
+ModelType = TypeVar("ModelType", bound=BaseModel)
+
+
+def _path(where: str, location: Iterable[int | str]) -> str:
+    text = where
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "input"
+
+
+def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
+    """Schema that the last part of an error's location is a field of."""
+    current: type[BaseModel] | None = model
+    for part in location[:-1]:
+        if current is None:
+            return None
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(str(part))
+        current = next(iter(_schemas(field.annotation)), None) if field is not None else None
+    return current
+
+
+def _schemas(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    found: list[type[BaseModel]] = []
+    for inner in getattr(annotation, "__args__", ()):
+        found += _schemas(inner)
+    return found
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def validate(schema: type[ModelType], data: object, where: str = "") -> ModelType:
+    """Build a pydantic model; every mistake becomes an InputError: field, value, what is allowed, way out.
+
+    ``where`` is put before the names of fields, say ``"models[2]"``.
+
+    >>> validate(Heavy, {"C9_mu": "-1.1"}).C9_mu
+    (-1.1+0j)
+    >>> validate(Heavy, {"C9mu": -1.1}, "heavy")
+    Traceback (most recent call last):
+    ...
+    darkpenguin.kinematics.base.errors.InputError: heavy.C9mu: no such key; did you mean C9_mu or C9p_mu?
+    """
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        lines: list[str] = []
+        for problem in error.errors(include_url=False):
+            location, message = problem["loc"], problem["msg"]
+            path = _path(where, location)
+            if problem["type"] == "extra_forbidden":
+                inner = _model_at(schema, location)
+                keys = list(inner.model_fields) if inner is not None else []
+                lines.append(f"{path}: no such key; {nearest(str(location[-1]), keys)}")
+            elif problem["type"] == "missing":
+                lines.append(f"{path}: this key is needed")
+            elif problem["type"] == "value_error" and isinstance(problem["input"], (Mapping, BaseModel)):
+                lines.append(f"{path}: {message.removeprefix('Value error, ')}")
+            else:
+                reason = message.removeprefix("Value error, ").removeprefix("Input ")
+                lines.append(f"{path} = {_shown(problem['input'])}: {reason}")
+        raise InputError("; ".join(lines)) from None
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown key: the nearest known ones, or all of them.
+
+    >>> nearest("mas", ["mass", "width"])
+    'did you mean mass?'
+    """
+    choices = list(known)
+    near = [choice for choice in choices if choice.startswith(f"{key}_")]  # C9 of which lepton?
+    near = near or difflib.get_close_matches(key, choices, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else "known keys: " + ", ".join(choices)
+
+
+def parse_value(text: str) -> object:
+    """Value of a ``--set key=value``: TOML (numbers, true, "text", [re, im]), ``none``, or else plain text.
+
+    >>> parse_value("2.8"), parse_value("false"), parse_value("1e-9+2e-9j"), parse_value("none")
+    (2.8, False, '1e-9+2e-9j', None)
+    """
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return tomllib.loads("value = " + text)["value"]
+    except tomllib.TOMLDecodeError:
+        return text

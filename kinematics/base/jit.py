@@ -1,0 +1,172 @@
+"""The package's own Numba decorators: strict floating point, and a cache that cannot serve stale code.
+
+Numba's ``cache=True`` looks at one file only, so a formula changed in an imported module would go unnoticed,
+and it fails at import where no folder is writable. Here a compiled function is kept in a folder named after a
+hash of *all* sources of this package and of the versions below it, in one file per function, signature and
+processor, written whole or not at all: several processes may compile at once. A damaged file is rebuilt with
+a warning; where nothing is writable everything is compiled afresh.
+
+Floating point: never ``fastmath=True``. Reassociation and approximate division give different results in the
+vector body and in the scalar tail of a loop, and then an event depends on where its chunk began. Contraction
+to fused multiply-adds and ignoring the sign of zero do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import platform
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numba
+from numba.core import entrypoints, types
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.extending import intrinsic
+
+from .cache import cache_folder, read_checked, write_checked
+from .sources import source_fingerprint
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+FLOATING_POINT: Mapping[str, Any] = MappingProxyType({"error_model": "numpy", "fastmath": {"contract", "nsz"}})
+
+
+def _fingerprint() -> str:
+    """Hash of every source of the package and of what compiles it."""
+    made_by = f"{platform.python_version()} {platform.machine()} "
+    sources = source_fingerprint(libraries=("numba", "llvmlite", "numpy"))
+    return hashlib.sha256((made_by + sources).encode()).hexdigest()[:32]
+
+
+_FINGERPRINT = _fingerprint()  # now, not at first use: the sources may be edited while we run
+
+
+@contextlib.contextmanager
+def _without_extensions() -> Iterator[None]:
+    """Keep Numba from importing what other packages add to it: awkward's and vector's types take 0.2 s.
+
+    Our functions have no use for them. Whoever compiles something of his own later gets them as always.
+    """
+    known = entrypoints._already_initialized
+    entrypoints._already_initialized = True
+    try:
+        yield
+    finally:
+        entrypoints._already_initialized = known
+
+
+class CompiledCache(NullCache):  # type: ignore[misc]
+    """Compiled code of one function on disk, a file for each signature and processor."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.name = f"{function.__module__}.{function.__qualname__}"  # two rooms may have a module of one name
+        self.bytecode = hashlib.sha256(function.__code__.co_code).hexdigest()
+
+    @property
+    def cache_path(self) -> str | None:
+        """Folder of the compiled code, None if there is none."""
+        folder = self._folder()
+        return None if folder is None else str(folder)
+
+    def _folder(self) -> Path | None:
+        top = cache_folder()
+        return None if top is None else top / "compiled" / _FINGERPRINT
+
+    def _file(self, signature: Any, codegen: Any) -> Path | None:
+        folder = self._folder()
+        if folder is None:
+            return None
+        key = repr((signature, codegen.magic_tuple(), self.bytecode)).encode()
+        return folder / f"{self.name}-{hashlib.sha256(key).hexdigest()[:24]}.bin"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function for a signature, None if it has to be compiled."""
+        with _without_extensions():
+            return self._load(sig, target_context)
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        file = self._file(sig, target_context.codegen())
+        if file is None:
+            return None
+        try:
+            return CompileResult._rebuild(target_context, *pickle.loads(read_checked(file)))
+        except OSError:
+            return None
+        except Exception as damage:  # whatever is wrong with the file, compiling is the way out
+            warnings.warn(f"compiled code in {file} is unusable ({damage}); it is rebuilt", stacklevel=2)
+            return None
+
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        """Keep a compiled function; a full or read-only disk is no error."""
+        file = self._file(sig, cres.codegen)
+        if file is None or cres.library.has_dynamic_globals or any(not x.can_cache for x in cres.lifted):
+            return
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_checked(file, dumps(cres._reduce()))
+
+
+def scalar(function: Function) -> Function:
+    """Compile a function of one event: inlined into whatever loop calls it, on the CPU and on the GPU.
+
+    Without the forced inlining LLVM keeps the call and the loop around it stays scalar, twenty times slower.
+
+    >>> @scalar
+    ... def square(x):
+    ...     return x * x
+    >>> square(3.0)
+    9.0
+    """
+    compiled: Function = numba.njit(forceinline=True, **FLOATING_POINT)(function)
+    return compiled
+
+
+def kernel(function: Function) -> Function:
+    """Compile a loop over events for the CPU: it releases Python's lock, and is kept on disk between runs.
+
+    >>> @kernel
+    ... def add_one(x):
+    ...     for i in range(x.size):
+    ...         x[i] += 1
+    >>> import numpy as np
+    >>> x = np.zeros(3)
+    >>> add_one(x); x
+    array([1., 1., 1.])
+    """
+    compiled: Function = numba.njit(nogil=True, **FLOATING_POINT)(function)
+    if hasattr(compiled, "_cache"):  # a plain function when NUMBA_DISABLE_JIT is set
+        compiled._cache = CompiledCache(function)
+    if hasattr(compiled, "_compilation_chain_init_hook"):
+        compiled._compilation_chain_init_hook = lambda: None  # see _without_extensions
+    return compiled
+
+
+def _wide_vectors(typing_context: Any) -> tuple[Any, Any]:
+    """Let LLVM use the widest vectors of the processor in the function that calls this.
+
+    On processors with AVX-512 LLVM keeps to half its width unless a function asks: for long loops of
+    arithmetic the full width is a tenth to a quarter faster. Numba knows no option for it, so this sets
+    LLVM's own attribute. It has no effect on results, nor on a processor without such vectors, nor where the
+    JIT is off.
+    """
+
+    def mark(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # past llvmlite's own add(), which knows no attributes with a value
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), mark
+
+
+def _no_vectors() -> None:
+    """What `wide_vectors` is to plain Python."""
+
+
+wide_vectors = _no_vectors if numba.config.DISABLE_JIT else intrinsic(_wide_vectors)

@@ -1,0 +1,168 @@
+"""The angular densities that the sampler knows, one entry each: coefficients, basis, rates, columns.
+
+An event density is dGamma/dq2 dangles = norm * sum_i J_i(q2) f_i(angles). A new final state that brings a new
+density adds an entry here and a function of one event in `sampling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kinematics.base.arrays import array_module
+from .channels import KPI_COEFFICIENTS
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """An angular density norm * sum_i J_i f_i.
+
+    ``rate`` holds the weights r of dGamma/dq2 = sum_i r_i J_i, the integral over the angles; ``angular_grid``
+    the nodes and, last, the weights of a quadrature that is exact for products of three f_i.
+    """
+
+    kind: str
+    coefficients: tuple[str, ...]
+    angles: tuple[str, ...]
+    norm: float
+    rate: tuple[float, ...]
+    basis: Callable[..., Array]
+    angular_grid: tuple[Array, ...]
+    masses: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of an event: q2, the angles, masses that vary, the flavour."""
+        return ("q2", *self.angles, *self.masses, "flavour")
+
+    @cached_property
+    def gram(self) -> Array:
+        """Matrix norm * integral f_i f_k: the mean of f_i in a density J is gram @ J / rate."""
+        *angles, weights = self.angular_grid
+        f = self.basis(*angles)
+        return np.asarray(self.norm * np.einsum("in,kn,n->ik", f, f, weights))
+
+    @cached_property
+    def second_moments(self) -> Array:
+        """Matrix norm * integral f_i^2 f_k: the mean of f_i^2 in a density J is second_moments @ J / rate."""
+        *angles, weights = self.angular_grid
+        f = self.basis(*angles)
+        return np.asarray(self.norm * np.einsum("in,kn,n->ik", f**2, f, weights))
+
+
+def _doubles(values: Array) -> Array:
+    """Values in float64, in their own array library: NumPy's functions work on CuPy's arrays, its asarray does not."""
+    converted: Array = array_module(values).asarray(values, dtype=np.float64)
+    return converted
+
+
+def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
+    """f_i of B -> K*(-> K pi) l l, shape (12, n): eq. (3.21) of arXiv:0811.1214, with J_6c.
+
+    1s sin^2 K, 1c cos^2 K, 2s sin^2 K cos 2L, 2c cos^2 K cos 2L, 3 sin^2 K sin^2 L cos 2phi,
+    4 sin 2K sin 2L cos phi, 5 sin 2K sin L cos phi, 6s sin^2 K cos L, 6c cos^2 K cos L, 7 sin 2K sin L sin
+    phi,
+    8 sin 2K sin 2L sin phi, 9 sin^2 K sin^2 L sin 2phi. The density is 9/(32 pi) sum_i J_i f_i.
+
+    >>> vector_basis(np.array([0.0]), np.array([1.0]), np.array([0.3]))[:, 0].round(6).tolist()[:3]
+    [1.0, 0.0, 1.0]
+    """
+    ck, cl, phi = _doubles(cos_theta_k), _doubles(cos_theta_l), _doubles(phi)
+    ck2, cl2 = ck * ck, cl * cl
+    sk2, sl2 = 1 - ck2, 1 - cl2
+    cos2l = 2 * cl2 - 1
+    sk, sl = np.sqrt(sk2), np.sqrt(sl2)
+    sin2k, sin2l = 2 * sk * ck, 2 * sl * cl
+    cp, sp = np.cos(phi), np.sin(phi)
+    return np.stack(
+        [
+            sk2,
+            ck2,
+            sk2 * cos2l,
+            ck2 * cos2l,
+            sk2 * sl2 * (cp * cp - sp * sp),
+            sin2k * sin2l * cp,
+            sin2k * sl * cp,
+            sk2 * cl,
+            ck2 * cl,
+            sin2k * sl * sp,
+            sin2k * sin2l * sp,
+            sk2 * sl2 * 2 * sp * cp,
+        ]
+    )
+
+
+def kpi_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
+    """f_i of B -> K pi l l with P and S wave, shape (19, n): `vector_basis`, and the interference (arXiv:1209.1525).
+
+    I1c cos K, I2c cos K cos 2L, I6c cos K cos L, I4 sin K sin 2L cos phi, I5 sin K sin L cos phi, I7 sin K sin L sin
+    phi, I8 sin K sin 2L sin phi. The S wave itself, 1 and cos 2L and cos L, is in 1s + 1c, 2s + 2c, 6s + 6c.
+
+    >>> kpi_basis(np.array([0.5]), np.array([0.0]), np.array([0.3]))[12:14, 0].tolist()
+    [0.5, -0.5]
+    """
+    ck, cl = np.asarray(cos_theta_k, dtype=np.float64), np.asarray(cos_theta_l, dtype=np.float64)
+    phi = np.asarray(phi, dtype=np.float64)
+    both = np.sqrt((1 - ck * ck) * (1 - cl * cl))
+    cp, sp = both * np.cos(phi), both * np.sin(phi)
+    waves = np.stack([ck, ck * (2 * cl * cl - 1), ck * cl, 2 * cl * cp, cp, sp, 2 * cl * sp])
+    return np.concatenate([vector_basis(ck, cl, phi), waves])
+
+
+def scalar_basis(cos_theta_l: Array) -> Array:
+    """f_i of B -> K l l, shape (3, n): 1, cos L, cos^2 L.
+
+    The density is J_a + J_b cos L + J_c cos^2 L (arXiv:0709.4174).
+
+    >>> scalar_basis(np.array([0.5])).ravel().tolist()
+    [1.0, 0.5, 0.25]
+    """
+    cl = _doubles(cos_theta_l)
+    return np.stack([np.ones_like(cl), cl, cl * cl])
+
+
+def _vector_grid() -> tuple[Array, ...]:
+    x, w = np.polynomial.legendre.leggauss(10)
+    n = 16
+    phi = (np.arange(n) + 0.5) * (2 * np.pi / n)
+    ck, cl, p = (a.ravel() for a in np.meshgrid(x, x, phi, indexing="ij"))
+    weights = (w[:, None, None] * w[None, :, None] * np.full(n, 2 * np.pi / n)).ravel()
+    return ck, cl, p, weights
+
+
+VECTOR = Density(
+    kind="vector",
+    coefficients=("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "9"),
+    angles=("cos_theta_k", "cos_theta_l", "phi"),
+    norm=9 / (32 * np.pi),
+    rate=(1.5, 0.75, -0.5, -0.25, 0, 0, 0, 0, 0, 0, 0, 0),
+    basis=vector_basis,
+    angular_grid=_vector_grid(),
+)
+KPI = Density(
+    kind="kpi",
+    coefficients=KPI_COEFFICIENTS,
+    angles=VECTOR.angles,
+    norm=VECTOR.norm,
+    rate=(*VECTOR.rate, *(0,) * 7),
+    basis=kpi_basis,
+    angular_grid=VECTOR.angular_grid,
+    masses=("m_kpi",),
+)
+SCALAR = Density(
+    kind="scalar",
+    coefficients=("a", "b", "c"),
+    angles=("cos_theta_l",),
+    norm=1.0,
+    rate=(2.0, 0.0, 2 / 3),
+    basis=scalar_basis,
+    angular_grid=tuple(np.polynomial.legendre.leggauss(10)),
+)
+DENSITIES: Mapping[str, Density] = MappingProxyType({density.kind: density for density in (VECTOR, SCALAR, KPI)})

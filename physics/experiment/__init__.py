@@ -1,0 +1,1 @@
+"""What was measured: data, likelihoods, constraints and verdicts on a model."""

@@ -1,0 +1,376 @@
+"""The command line end to end: fixed names, output formats, mistakes, interruptions, what is imported."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import uproot
+from darkpenguin.generator.commands.cli import app
+from darkpenguin.kinematics.base.cache import cache_folder
+from darkpenguin.physics.observables import binned
+from typer.testing import CliRunner
+
+PROGRAM = [sys.executable, "-m", "darkpenguin.generator"]
+RUNNER = CliRunner()
+
+
+def run(*arguments, **keywords):
+    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, **keywords)
+
+
+def call(*arguments):
+    """A command in this process: quicker where a process of its own is not the point."""
+    return RUNNER.invoke(app, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "x.root"
+    done = run(
+        "generate", "--channel", "B0->K*0mumu", "--model", "fig2", "--events", "1e5", "--seed", 7, "--output", path
+    )
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_generate_writes_the_columns_that_other_tools_expect(sample):
+    with uproot.open(sample) as file:
+        tree = file["events"]
+        assert tree.keys() == ["q2", "cos_theta_k", "cos_theta_l", "phi", "flavour", "channel", "event", "weight"]
+        assert tree.num_entries == 100_000
+        assert tree["flavour"].interpretation.from_dtype == np.dtype(">i4")
+        provenance = json.loads(str(file["provenance"]))
+    assert provenance["seed"] == 7
+    assert provenance["convention"] == "lhcb"
+    assert [path.name for path in sample.parent.iterdir()] == ["x.root"]
+
+
+def test_k_has_no_kaon_angle(tmp_path):
+    assert call("generate", "--channel", "B+->K+ee", "--events", 1000, "--output", tmp_path / "k.root").exit_code == 0
+    with uproot.open(tmp_path / "k.root") as file:
+        assert file["events"].keys() == ["q2", "cos_theta_l", "flavour", "channel", "event", "weight"]
+
+
+def test_parts_of_a_run_are_the_run(sample, tmp_path):
+    parts = []
+    for i, part in enumerate(("0:33333", "33333:70001", "70001:100000")):
+        path = tmp_path / f"{i}.root"
+        done = call(
+            "generate",
+            "--channel",
+            "B0->K*0mumu",
+            "--model",
+            "fig2",
+            "--events",
+            "1e5",
+            "--seed",
+            7,
+            "--range",
+            part,
+            "--threads",
+            1,
+            "--output",
+            path,
+        )
+        assert done.exit_code == 0, done.output
+        parts.append(uproot.open(path)["events"].arrays(library="np"))
+    whole = uproot.open(sample)["events"].arrays(library="np")
+    for name, column in whole.items():
+        assert np.concatenate([part[name] for part in parts]).tobytes() == column.tobytes(), name
+
+
+def test_predict_csv():
+    done = run(
+        "predict", "R_K+", "R_K*0", "P5p", "AFB", "FL", "--model", "fig2", "--bins", "1.1,2,3,4,5,6", "--format", "csv"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert list(rows[0]) == ["observable", "q2_min", "q2_max", "value"]
+    assert len(rows) == 25
+    expected = binned("R_K+", "fig2", [(1.1, 2.0)])
+    assert float(rows[0]["value"]) == pytest.approx(float(np.ravel(expected)[0]), rel=1e-9, abs=0)
+
+
+def test_validate_agrees_and_notices_a_bent_file(sample, tmp_path):
+    assert run("validate", sample).returncode == 0
+    bent = tmp_path / "bent.root"
+    with uproot.open(sample) as file:
+        columns = file["events"].arrays(library="np")
+        provenance = str(file["provenance"])
+    columns["cos_theta_l"] = np.where(np.arange(100_000) % 20 == 0, -columns["cos_theta_l"], columns["cos_theta_l"])
+    with uproot.recreate(bent) as file:
+        file["provenance"] = provenance
+        file.mktree("events", {name: column.dtype for name, column in columns.items()}).extend(columns)
+    done = run("validate", bent)
+    assert done.returncode == 1
+    assert "J_6s" in done.stdout
+
+
+def test_tables_of_channels_models_and_files(sample):
+    channels = call("channels").output
+    for name in ("B+->K*+ee", "B0->K*0nunu", "B+->K+chichi"):
+        assert name in channels
+    models = call("models").output
+    for name in (
+        "sm",
+        "heavy-c9",
+        "heavy-c9-c10",
+        "fig1-2.0gev",
+        "fig1-2.5gev",
+        "fig1-2.8gev",
+        "fig2",
+        "belle2-2.1gev",
+    ):
+        assert name in models
+    assert call("models", "fig2", "--set", "light_vectors.0.mass=2.8").exit_code == 0
+    shown = call("inspect", sample, "--json")
+    assert json.loads(shown.output)["model"]["name"] == "fig2"
+
+
+def test_init_writes_a_card_that_runs(tmp_path):
+    card = tmp_path / "card.toml"
+    assert call("init", card).exit_code == 0
+    assert "#" in card.read_text(encoding="utf-8")
+    done = call("generate", card, "--events", 1000, "--output", tmp_path / "x.root")
+    assert done.exit_code == 0, done.output
+
+
+MISTAKES = [
+    ("channel", ["--channel", "B0->K*0mumuu"], "did you mean B0->K*0mumu"),
+    ("model", ["--model", "fig3"], "did you mean fig2"),
+    ("widht", ["--set", "light_vectors.0.widht=1"], "did you mean width"),
+    ("mass", ["--set", "light_vectors.0.mass=-1"], "greater than 0"),
+    ("width", ["--set", "light_vectors.0.width=-0.1"], "greater than 0"),
+    ("mass", ["--set", "light_vectors.0.mass=nan"], "finite"),
+    ("q2", ["--q2", "6,1"], "empty range"),
+    ("q2", ["--q2", "25,30"], "outside phase space"),
+    ("events", ["--events", "0"], "from 1"),
+    ("events", ["--events", "-5"], "from 1"),
+    ("events", ["--events", "nan"], "finite"),
+    ("output", ["--events", "1e13"], "free"),
+    ("output", ["--output", "missing/x.root"], "no folder"),
+    ("output", ["--output", "x.txt"], "ending"),
+    ("output", ["--output", "there.root"], "--overwrite"),
+    ("device", ["--device", "tpu"], "'cpu' or 'gpu'"),
+    ("precision", ["--precision", "float16"], "float32"),
+    ("threads", ["--threads", "0"], "threads"),
+    ("range", ["--range", "5:2"], "START"),
+    ("seed", ["--seed", "-1"], "0"),
+    ("convention", ["--convention", "ours"], "theory"),
+    ("flavour", ["--flavour", "c"], "bbar"),
+    ("seed", ["--seed", "seven"], "seven"),
+    ("g_bs", ["--set", "light_vectors.0.g_bs=nan"], "finite"),
+    ("m_chi", ["--channel", "B+->K+chichi", "--set", "light_vectors.0.m_chi=2.5"], "1.25 GeV"),
+    ("model", ["--channel", "B+->K+chichi", "--model", "sm"], "no such decays"),
+    ("q2", ["--q2", "1,6", "--veto", "0,7"], "leave nothing"),
+    ("range", ["--range", "50:200"], "<= 100"),
+    ("format", ["--format", "csv"], "parquet"),
+    ("figures", ["--figure", "r.gif"], ".png"),
+    ("figures", ["--figure", "r.png"], "B0->K*0ee"),
+    ("card", ["nowhere.toml"], "built-in cards are"),
+    ("mass", ["--set", "light_vectors.0.mass=1e300"], "less than or equal to"),
+    ("g_bs", ["--set", "light_vectors.0.g_bs=1e200"], "at most"),
+    ("g_mu_v", ["--set", "light_vectors.0.g_mu_v=true"], "a number is needed"),
+    ("width", ["--set", "light_vectors.0.relative_width=1e-12"], "larger width"),
+    ("output", ["--output", "{channel.name}.root"], "only {channel}"),
+    ("output", ["--output", "{channel[0]}.root"], "only {channel}"),
+    ("output", ["--output", 250 * "a" + ".root"], "choose a shorter one"),
+]
+
+
+@pytest.mark.parametrize(("field", "arguments", "way_out"), MISTAKES)
+def test_a_mistake_is_one_clear_line(tmp_path, monkeypatch, capfd, field, arguments, way_out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.root").write_bytes(b"mine")
+    before = sorted(os.listdir(tmp_path))
+    default = ["--channel", "B0->K*0mumu", "--model", "fig2", "--events", "100", "--output", "y.root"]
+    kept = [default[i : i + 2] for i in range(0, len(default), 2) if default[i] not in arguments]
+    done = call("generate", *itertools.chain(*kept), *arguments)
+    text = done.output + "".join(capfd.readouterr())
+    assert done.exit_code == 2, text
+    assert field in text
+    assert way_out in text
+    assert len(text.strip().splitlines()) == 1, text
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "there.root").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way_out"),
+    [
+        (["predict", "R_X"], "did you mean R_K"),
+        (["predict", "R_K+", "--model", "fig3"], "did you mean fig2"),
+        (["predict", "P5p", "--channel", "B+->K+mumu"], "take B0->K*0mumu"),
+        (["predict", "R_K+", "--bins", "6,1"], "increase"),
+        (["predict", "R_K+", "--bins", "1,six"], "not a number"),
+        (["predict", "R_K+", "--bins", "25,30"], "outside the phase space"),
+        (["predict", "R_K+", "--q2", "25,30"], "outside the phase space"),
+        (["predict", "R_K+", "--bins", "1,6", "--format", "xml"], "csv"),
+        (["predict", "R_K+", "--figure", "missing/r.png"], "no folder"),
+        (["validate", "nothing.root"], "no such file"),
+        (["validate", "text.root", "--figure", "v.gif"], ".png"),
+        (["inspect", "text.root"], "neither a ROOT nor a Parquet"),
+        (["models", "fig2", "--set", "light_vectors.0.widht=1"], "did you mean width"),
+        (["init", "text.root"], "--overwrite"),
+        (["selftest", "--events", "0"], "from 1"),
+    ],
+)
+def test_mistakes_of_other_commands(tmp_path, monkeypatch, capfd, arguments, way_out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.root").write_text("hello")
+    done = call(*arguments)
+    text = done.output + "".join(capfd.readouterr())
+    assert done.exit_code == 2, text
+    assert way_out in text
+    assert len(text.strip().splitlines()) == 1, text
+    assert os.listdir(tmp_path) == ["text.root"]
+
+
+def test_a_folder_that_is_not_writable(tmp_path, monkeypatch):
+    """Root may write anywhere, so what the system says is replaced."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    done = call("generate", "--channel", "B+->K+mumu", "--events", 10, "--output", tmp_path / "x.root")
+    assert done.exit_code == 2
+    assert "not writable" in done.output
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux's device that is always full")
+def test_output_that_cannot_be_written(tmp_path):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([*PROGRAM, "channels"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "darkpenguin: error: output: No space left on device\n"
+
+
+def test_a_card_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "run.toml").write_text("mine")
+    monkeypatch.setattr(os, "replace", full)
+    done = call("init", tmp_path / "run.toml", "--overwrite")
+    assert done.exit_code == 2
+    assert "No space left" in done.output
+    assert os.listdir(tmp_path) == ["run.toml"]
+    assert (tmp_path / "run.toml").read_text() == "mine"
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "x.root").write_bytes(b"root")
+    monkeypatch.setattr(Path, "open", refuse)  # root may read anything, so what the system says is replaced
+    done = call("inspect", tmp_path / "x.root")
+    assert done.exit_code == 2
+    assert "Permission denied" in done.output
+
+
+def test_too_many_b_mesons(tmp_path):
+    for more in ([], ["--poisson"]):
+        done = call("generate", "--channel", "B+->K+mumu", "--b-mesons", "1e29", "--output", tmp_path / "x.root", *more)
+        assert done.exit_code == 2
+        assert "b_mesons = 1e+29" in done.output
+
+
+def test_a_full_disk_is_noticed_before_any_event(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 10**9, 10**9))
+    done = call("generate", "--channel", "B0->K*0mumu", "--events", "1e12", "--output", tmp_path / "x.root")
+    assert done.exit_code == 2
+    assert "56.0 TB" in done.output
+    assert "1.0 GB free" in done.output
+    assert os.listdir(tmp_path) == []
+
+
+def test_asking_for_a_gpu_where_there_is_none(tmp_path):
+    from darkpenguin.generator.sampler.backend import missing_for_gpu
+
+    if missing_for_gpu() is None:
+        pytest.skip("this machine has a GPU")
+    done = run(
+        "generate", "--channel", "B+->K+mumu", "--events", 10, "--device", "gpu", "--output", tmp_path / "x.root"
+    )
+    assert done.returncode == 2
+    assert "device = 'gpu'" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    process = subprocess.Popen(
+        [*PROGRAM, "generate", "--channel", "B0->K*0mumu", "--events", "2e8", "--output", str(tmp_path / "x.root")],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # a job in the background ignores it
+    deadline = time.monotonic() + 60
+    while not os.listdir(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert os.listdir(tmp_path), "it never began to write"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_warm_start_does_without_flavio(sample, tmp_path):
+    script = (
+        "import sys; from darkpenguin.generator.commands.cli import app\n"
+        f"app(['generate', '--channel', 'B0->K*0mumu', '--events', '100', '--output', {str(tmp_path / 'x.root')!r}],"
+        " standalone_mode=False)\n"
+        "assert not {'flavio', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; from darkpenguin.generator.commands.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'pydantic', 'numba', 'flavio', 'matplotlib', 'uproot'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_cache_is_made_again_with_a_warning(sample, tmp_path):
+    known = cache_folder()
+    if known is None:
+        pytest.skip("no folder is writable for a cache")
+    copy = tmp_path / "cache"
+    shutil.copytree(known, copy, ignore=shutil.ignore_patterns("compiled"))
+    tables = list(copy.rglob("*.npz"))
+    assert tables
+    for table in tables:
+        table.write_bytes(table.read_bytes()[:1000])
+    done = run(
+        "generate",
+        "--channel",
+        "B0->K*0mumu",
+        "--model",
+        "fig2",
+        "--events",
+        "1e5",
+        "--seed",
+        7,
+        "--output",
+        tmp_path / "x.root",
+        env={**os.environ, "DARKPENGUIN_CACHE": str(copy)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning" in done.stderr
+    ours, theirs = (uproot.open(path)["events"]["phi"].array(library="np") for path in (tmp_path / "x.root", sample))
+    assert np.array_equal(ours, theirs)

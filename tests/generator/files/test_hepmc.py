@@ -1,0 +1,140 @@
+"""HepMC3 files, read back."""
+
+import numpy as np
+import pytest
+from darkpenguin import InputError, make_card, read_events, run
+from darkpenguin.generator.files.hepmc import write_hepmc
+from darkpenguin.generator.files.source import EventSource
+
+pyhepmc = pytest.importorskip("pyhepmc")
+CHANNELS = ["B0->K*0mumu", "B+->K*+ee", "B+->K+ee", "B0->K0mumu"]
+IDS = {  # B, K*, l+, l-, then the hadrons, for the B
+    3: (511, 313, -13, 13, 321, -211),
+    14: (521, 323, -11, 11, 311, 211),
+    11: (521, 321, -11, 11),
+    2: (511, 311, -13, 13),
+}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hepmc") / "x.root"
+    run(
+        make_card(
+            channels=CHANNELS,
+            events=150,
+            beam="lhcb-13tev",
+            seed=5,
+            output=str(path),
+            efficiency={"maps": 0.6, "mode": "flag"},
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.hepmc", "x.hepmc.gz"])
+def test_events_read_back(file, tmp_path, name):
+    counts = write_hepmc(file, tmp_path / name)
+    sample = read_events(file)
+    kept = sample.select(sample["accepted"] == 1)
+    assert (counts.written, counts.left_out) == (len(kept), len(sample) - len(kept))
+    with (tmp_path / name).open("rb") as stream:
+        assert (stream.read(2) == b"\x1f\x8b") == name.endswith(".gz")
+    read = 0
+    with pyhepmc.open(tmp_path / name) as stream:
+        for i, event in enumerate(stream):
+            read += 1
+            channel, flavour = int(kept["channel"][i]), int(kept["flavour"][i])
+            assert event.event_number == kept["event"][i]
+            assert event.weights == [1.0]
+            particles = event.particles
+            ids = [particle.pid for particle in particles]
+            # hadrons of the conjugate decay are conjugate; the leptons keep their order, l+ then l-
+            expected = [number if abs(number) in (11, 13) else flavour * number for number in IDS[channel]]
+            assert ids == expected
+            vector = len(ids) == 6
+            assert [particle.status for particle in particles] == ([2, 2, 1, 1, 1, 1] if vector else [2, 1, 1, 1])
+            assert len(event.vertices) == (2 if vector else 1)
+            b = particles[0]
+            assert [p.pid for p in b.end_vertex.particles_out] == ids[1:4]
+            if vector:
+                assert [p.pid for p in particles[1].end_vertex.particles_out] == ids[4:]
+            np.testing.assert_allclose(
+                [b.momentum.px, b.momentum.py, b.momentum.pz],
+                [kept[f"b_{axis}"][i] for axis in ("px", "py", "pz")],
+                rtol=1e-14,
+            )
+            final = [p.momentum for p in particles if p.status == 1]
+            for axis in ("px", "py", "pz", "e"):
+                total = sum(getattr(p, axis) for p in final)
+                assert abs(total - getattr(b.momentum, axis)) < 1e-10 * b.momentum.e
+            for p in particles:
+                assert abs(p.momentum.m() - p.generated_mass) < 1e-9 * p.momentum.e**2
+            lp, lm = (p.momentum for p in particles if abs(p.pid) in (11, 13))
+            assert abs((lp + lm).m() ** 2 - kept["q2"][i]) < 1e-9 * b.momentum.e**2
+    assert read == len(kept)
+    assert {t.name for t in event.run_info.tools} == {"darkpenguin"}
+    assert event.run_info.weight_names == ["weight"]
+
+
+def test_weights_are_written(tmp_path):
+    run(
+        make_card(
+            channels="B+->K+mumu",
+            events=50,
+            beam="rest",
+            output=str(tmp_path / "x.root"),
+            efficiency={"maps": 0.25, "mode": "weight"},
+        )
+    )
+    write_hepmc(tmp_path / "x.root", tmp_path / "x.hepmc")
+    with pyhepmc.open(tmp_path / "x.hepmc") as stream:
+        assert [event.weights for event in stream] == [[0.25]] * 50
+
+
+def test_no_event_makes_a_file_without_events(tmp_path):
+    run(
+        make_card(
+            channels="B+->K+mumu",
+            events=5,
+            beam="rest",
+            output=str(tmp_path / "x.root"),
+            efficiency={"maps": 0, "mode": "reject"},
+        )
+    )
+    assert write_hepmc(tmp_path / "x.root", tmp_path / "x.hepmc").written == 0
+    with pyhepmc.open(tmp_path / "x.hepmc") as stream:
+        assert list(stream) == []
+
+
+def test_mistakes_are_named_and_leave_nothing_behind(file, tmp_path, monkeypatch):
+    run(make_card(channels="B+->K+mumu", events=5, output=str(tmp_path / "plain.root")))
+    with pytest.raises(InputError, match=r"no momenta of B\+->K\+mumu"):
+        write_hepmc(tmp_path / "plain.root", tmp_path / "x.hepmc")
+    with pytest.raises(InputError, match=r"ends in \.hepmc"):
+        write_hepmc(file, tmp_path / "x.txt")
+    write_hepmc(file, tmp_path / "x.hepmc")
+    with pytest.raises(InputError, match="exists"):
+        write_hepmc(file, tmp_path / "x.hepmc")
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EventSource, "events", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_hepmc(file, tmp_path / "y.hepmc.gz")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.root", "x.hepmc"]
+
+
+def test_the_command_and_a_missing_package(file, tmp_path, monkeypatch):
+    import sys
+
+    from darkpenguin.generator.commands.cli import app
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, ["hepmc", str(file), str(tmp_path / "x.hepmc.gz")])
+    assert result.exit_code == 0
+    assert "not accepted are left out" in result.output
+    monkeypatch.setitem(sys.modules, "pyhepmc", None)
+    with pytest.raises(InputError, match="need the package pyhepmc"):
+        write_hepmc(file, tmp_path / "z.hepmc")

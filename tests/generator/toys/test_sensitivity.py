@@ -1,0 +1,214 @@
+"""Sensitivity: known cases, asymptotics against toys, scaling with luminosity, cards."""
+
+import json
+
+import numpy as np
+import pytest
+from darkpenguin.generator.figures.sensitivity import draw_sensitivity, draw_statistics, draw_versus
+from darkpenguin.generator.statistics.hypotheses import asimov_fixed
+from darkpenguin.generator.toys.datasets import DetectorTable, get_dataset
+from darkpenguin.generator.toys.hypothesis import Hypothesis
+from darkpenguin.generator.toys.sensitivity import (
+    COMBINED,
+    SensitivityCard,
+    marks,
+    read_sensitivity_card,
+    sensitivity,
+    summary_rows,
+    versus_rows,
+)
+from darkpenguin.generator.toys.yields import expected_counts, make_bins
+from darkpenguin.kinematics.base.errors import InputError
+from darkpenguin.physics.models import get_model
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return sensitivity(SensitivityCard(luminosities=(23.0,), toys=4000, observables=("R_K+", "R_K*0")))
+
+
+def test_toys_agree_with_the_asymptotic_significance(answer):
+    """Large counts, simple hypotheses: direct toy significance equals √q_A within its error."""
+    assert len(answer.toys) == 3
+    for point in answer.toys:
+        assert point.failures == 0
+        assert point.direct.value * point.direct.toys >= 3
+        error = max(point.direct.significance_error, 0.03)
+        assert abs(point.significance - point.asimov) < 5 * error + 0.05
+        assert abs(point.gaussian - point.asimov) < 0.15
+    curve = np.interp(23.0, answer.luminosities, answer.curves["R_K+"])
+    assert next(t for t in answer.toys if t.observable == "R_K+").asimov == pytest.approx(curve, rel=1e-2, abs=0)
+
+
+def test_independent_observables_add_in_quadrature(answer):
+    single = answer.curves["R_K+"] ** 2 + answer.curves["R_K*0"] ** 2
+    np.testing.assert_allclose(answer.curves[COMBINED] ** 2, single, rtol=1e-6)
+    assert answer.required[COMBINED] < min(answer.required["R_K+"], answer.required["R_K*0"])
+    assert answer.best == "R_K+"
+    assert "R_K+ alone needs" in answer.answer()
+
+
+def test_required_luminosity_lies_on_the_curve(answer):
+    for name, reach in answer.required.items():
+        z = np.exp(np.interp(np.log(reach), np.log(answer.luminosities), np.log(answer.curves[name])))
+        assert z == pytest.approx(5.0, rel=1e-3, abs=0)
+
+
+def test_without_systematics_significance_grows_as_the_root_of_luminosity():
+    card = SensitivityCard(observables=("R_K+",), toys=0, efficiency_error=0.0)
+    curve = sensitivity(card)
+    ratio = curve.curves["R_K+"] / np.sqrt(curve.luminosities)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
+    # bent: with an efficiency error it does not
+    limited = sensitivity(card.model_copy(update={"efficiency_error": 0.05}))
+    ratio = limited.curves["R_K+"] / np.sqrt(limited.luminosities)
+    assert ratio[-1] < 0.97 * ratio[0]
+
+
+def test_rates_with_known_theory_are_a_counting_experiment():
+    card = SensitivityCard(observables=("dBR_K+",), toys=0, theory=False, dataset="lhcb-run12", curve=(9.0, 90.0))
+    found = sensitivity(card).curves["dBR_K+"][0]
+    models = [get_model("fig1-2.5gev"), get_model("heavy-c9")]
+    counts = expected_counts(models, get_dataset("lhcb-run12"), make_bins(["B+->K+mumu"], card.bins))[0]
+    assert found == pytest.approx(asimov_fixed(counts[0], counts[1]).asimov, rel=1e-6, abs=0)
+
+
+def test_a_floating_null_is_harder_to_exclude():
+    base = {"observables": ("R_K+",), "toys": 0}
+    fixed = sensitivity(SensitivityCard(**base))
+    free = sensitivity(
+        SensitivityCard(**base, null=Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.5, 0.5, 21)}))
+    )
+    assert np.all(free.curves["R_K+"] <= fixed.curves["R_K+"] + 1e-6)
+    assert free.required["R_K+"] > fixed.required["R_K+"]
+    # the grid is fine enough: half the step changes nothing that matters
+    finer = sensitivity(
+        SensitivityCard(**base, null=Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.5, 0.5, 41)}))
+    )
+    assert finer.required["R_K+"] == pytest.approx(free.required["R_K+"], rel=0.01, abs=0)
+
+
+def test_a_floating_mass_finds_the_injected_vector_and_pays_for_looking():
+    """V with free mass and coupling against SM: the toys' significance lies below the asymptotic one."""
+    family = Hypothesis(
+        model="fig1-2.5gev",
+        scan={"light_vectors.0.mass": (1.2, 2.8, 9), "light_vectors.0.g_bs": (-2.1e-8, 2.1e-8, 7)},
+    )
+    card = SensitivityCard(
+        null=Hypothesis(model="sm"),
+        alternative=family,
+        observables=("R_K+",),
+        toys=1000,
+        dataset="lhcb-run12",
+        luminosities=(3.0,),
+    )
+    point = sensitivity(card).toys[0]
+    assert point.asimov > 1.0
+    assert point.direct.value > 0
+    assert point.significance < point.asimov - 0.2
+
+
+def test_a_floating_alternative_is_judged_by_its_tail_not_by_a_gaussian():
+    """V with a free coupling against SM: nested, so the toys' significance is that of a chi-square of one."""
+    card = SensitivityCard(
+        truth=Hypothesis(model="fig1-2.5gev"),
+        null=Hypothesis(model="sm"),
+        alternative=Hypothesis(model="fig1-2.5gev", scan={"light_vectors.0.g_bs": (-4e-8, 4e-8, 9)}),
+        observables=("R_K+",),
+        toys=1500,
+        dataset="lhcb-run12",
+        luminosities=(9.0,),
+    )
+    result = sensitivity(card)
+    point = result.toys[0]
+    assert point.method == "tail"
+    assert point.significance == pytest.approx(point.asimov - 0.15, abs=0.2)  # one-sided of a two-sided test
+    assert abs(point.gaussian - point.asimov) > 2.0
+    assert "look-elsewhere" in marks(result)
+    assert summary_rows(result)[0][2].endswith("t")
+
+
+def test_versus_a_mass_of_the_truth(tmp_path):
+    card = SensitivityCard(observables=("R_K+", "R_K*0"), toys=0, versus={"light_vectors.0.mass": (2.3, 2.7, 3)})
+    result = sensitivity(card)
+    assert result.versus.values.tolist() == [2.3, 2.5, 2.7]
+    for name, values in result.versus.required.items():
+        assert values[1] == pytest.approx(result.required[name])  # the truth itself
+        assert values[0] < 0.2 * values[1]
+    own = np.interp(300.0, result.luminosities, result.curves["R_K+"])
+    assert result.versus.at_own["R_K+"][1] == pytest.approx(own, rel=1e-2)
+    assert len(versus_rows(result)) == 3
+    assert json.loads(result.to_json())["versus"]["path"] == "light_vectors.0.mass"
+    from darkpenguin.generator.figures.style import save_figure
+
+    save_figure(draw_versus(result), [tmp_path / "v.png"])
+    with pytest.raises(InputError, match="at most 1"):
+        read_card(tmp_path, 'versus = { "light_vectors.0.mass" = [1, 2, 2], "light_vectors.0.width" = [1, 2, 2] }')
+
+
+def read_card(folder, text):
+    (folder / "card.toml").write_text(text)
+    return read_sensitivity_card(folder / "card.toml")
+
+
+def test_a_detector_costs_sensitivity():
+    """A narrow V in the window bends R up and down about its mass; a poor resolution averages that out."""
+    narrow = ("light_vectors.0.mass=1.9", "light_vectors.0.relative_width=0.02", "light_vectors.0.g_bs=-2e-9")
+    truth = Hypothesis(model="fig1-2.5gev", settings=narrow)
+    fine = tuple(np.linspace(1.1, 6.0, 15).tolist())
+    base = {"observables": ("R_K+",), "toys": 0, "truth": truth, "null": Hypothesis(model="sm"), "bins": fine}
+    sharp = sensitivity(SensitivityCard(**base))
+    smeared = sensitivity(SensitivityCard(**base, detector=DetectorTable(resolution={"e": 0.6, "mu": 0.6})))
+    assert smeared.required["R_K+"] > 1.1 * sharp.required["R_K+"]
+
+
+def test_identical_hypotheses_are_never_separated():
+    card = SensitivityCard(truth=Hypothesis(model="sm"), null=Hypothesis(model="sm"), toys=0)
+    result = sensitivity(card)
+    assert np.all(result.curves[COMBINED] < 1e-3)
+    assert "out of reach" in result.answer()
+
+
+def test_results_do_not_depend_on_threads():
+    card = SensitivityCard(observables=("R_K+", "P5p"), toys=200, luminosities=(9.0,))
+    one, two = sensitivity(card, threads=1), sensitivity(card, threads=2)
+    for key, pair in one.distributions.items():
+        np.testing.assert_array_equal(pair[0], two.distributions[key][0])
+        np.testing.assert_array_equal(pair[1], two.distributions[key][1])
+
+
+def test_json_table_and_figures(answer, tmp_path):
+    loaded = json.loads(answer.to_json())
+    assert loaded["card"]["dataset"] == "lhcb-upgrade2"
+    assert loaded["required"]["R_K+"] == pytest.approx(answer.required["R_K+"])
+    assert [row[0] for row in summary_rows(answer)] == ["R_K+", "R_K*0", COMBINED]
+    from darkpenguin.generator.figures.style import save_figure
+
+    save_figure(draw_sensitivity(answer), [tmp_path / "a.png", tmp_path / "a.pdf"])
+    save_figure(draw_statistics(answer), [tmp_path / "b.png"])
+    assert (tmp_path / "a.pdf").stat().st_size > 5000
+
+
+def test_cards(tmp_path):
+    path = tmp_path / "card.toml"
+    path.write_text(
+        'observables = ["R_K+"]\ntoys = 0\n[truth]\nmodel = "fig2"\n'
+        '[null]\nmodel = "heavy-c9"\nscan = { "heavy.C9_mu" = [-2, 0, 21] }\n'
+    )
+    card = read_sensitivity_card(path)
+    assert card.truth.model == "fig2"
+    assert card.null.scan["heavy.C9_mu"] == (-2.0, 0.0, 21)
+    path.write_text("luminosity = 3\n")
+    with pytest.raises(InputError, match="luminosities"):
+        read_sensitivity_card(path)
+    path.write_text("a = = b")
+    with pytest.raises(InputError, match="not TOML"):
+        read_sensitivity_card(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_sensitivity_card(tmp_path / "missing.toml")
+    with pytest.raises(InputError, match="the truth is one model"):
+        sensitivity(SensitivityCard(truth=Hypothesis(model="sm", scan={"heavy.C9_mu": (0.0, 1.0, 2)})))
+    with pytest.raises(InputError, match="curve"):
+        sensitivity(SensitivityCard(curve=(5.0, 1.0)))
+    with pytest.raises(InputError, match="did you mean"):
+        sensitivity(SensitivityCard(dataset="lhcb-upgrade"))

@@ -1,0 +1,142 @@
+"""Expected yields: published numbers come back, couplings are exact, resolution conserves events."""
+
+import numpy as np
+import pytest
+from darkpenguin.generator.toys.couplings import count_model, model_at
+from darkpenguin.generator.toys.datasets import Dataset, dataset_names, get_dataset
+from darkpenguin.generator.toys.systematics import Systematics, nuisances, theory_effects
+from darkpenguin.generator.toys.yields import Bin, expected_counts, integrated_coefficients, make_bins
+from darkpenguin.kinematics.base.errors import InputError
+from darkpenguin.physics.channels import get_channel
+from darkpenguin.physics.models import get_model
+from darkpenguin.physics.observables import binned
+
+SM = get_model("sm")
+CHANNELS = ["B+->K+mumu", "B+->K+ee", "B0->K*0mumu", "B0->K*0ee"]
+
+
+@pytest.mark.parametrize("name", dataset_names())
+def test_every_preset_reproduces_its_precision_on_r(name):
+    data = get_dataset(name)
+    for ratio, sigma in data.precision.items():
+        hadron = ratio.removeprefix("R_")
+        pair = [c for c in data.channels if get_channel(c).hadron == hadron]
+        low, high = data.channels[pair[0]].q2
+        signal, background = expected_counts([SM], data, make_bins(pair, [low, high]))
+        np.testing.assert_allclose(signal[0], [data.channels[c].expected for c in pair], rtol=1e-9)
+        assert np.sqrt(np.sum((signal[0] + background) / signal[0] ** 2)) == pytest.approx(sigma, rel=0.02, abs=0)
+    for entry in data.channels.values():
+        assert entry.source.startswith("arXiv:")
+        assert entry.kind == "published" or entry.kind != "scaled" or entry.note
+
+
+def test_luminosity_scales_everything():
+    data = get_dataset("lhcb-run12")
+    bins = make_bins(CHANNELS, [1.1, 3.0, 6.0])
+    one, background = expected_counts([SM], data, bins)
+    four, more = expected_counts([SM], data.scaled(36.0), bins)
+    np.testing.assert_allclose(four, 4 * one)
+    np.testing.assert_allclose(more, 4 * background)
+    assert data.scaled(36.0).precision["R_K+"] == pytest.approx(0.0437 / 2)
+
+
+@pytest.mark.parametrize("model", ["sm", "heavy-c9", "fig1-2.5gev"])
+def test_ratio_of_counts_is_r_over_that_of_the_standard_model(model):
+    data = get_dataset("belle2-50")  # equal norms for muons and electrons in 1-6 GeV²
+    edges = [(1.1, 2.5), (2.5, 6.0)]
+    for hadron, pair in (("K+", CHANNELS[:2]), ("K*0", CHANNELS[2:])):
+        counts = expected_counts([get_model(model)], data, make_bins(pair, [1.1, 2.5, 6.0]))[0][0]
+        ratio = counts[:2] / counts[2:]
+        window = binned(f"R_{hadron}", "sm", [(1.0, 6.0)])
+        np.testing.assert_allclose(ratio * window, binned(f"R_{hadron}", model, edges), rtol=1e-7)
+
+
+def test_angular_coefficients_of_the_counts_give_p5p():
+    j = integrated_coefficients("B0->K*0mumu", [get_model("fig1-2.5gev")], [(4.0, 6.0)])[0, 0]
+    p5p = j[6] / (2 * np.sqrt(-j[2] * j[3]))
+    assert p5p == pytest.approx(float(binned("P5p", "fig1-2.5gev", [(4.0, 6.0)])[0]), rel=1e-7, abs=0)
+
+
+def test_resolution_moves_events_but_keeps_them():
+    data = get_dataset("lhcb-run12")
+    name = "B0->K*0mumu"
+    edges = np.linspace(1.0, 18.0, 69)
+    smeared = data.model_copy(update={"channels": {name: data.channels[name].model_copy(update={"resolution": 0.2})}})
+    sharp = expected_counts([get_model("fig2")], data, make_bins([name], edges))[0][0]
+    wide = expected_counts([get_model("fig2")], smeared, make_bins([name], edges))[0][0]
+    inner = slice(4, -8)
+    # far from the ends what leaves a bin enters its neighbours; the total changes only through the ends
+    assert wide[inner].sum() == pytest.approx(sharp[inner].sum(), rel=0.01, abs=0)
+    assert np.max(np.abs(wide / sharp - 1)[inner]) > 1e-3
+    # by hand: convolution of fine bins
+    centre = 0.5 * (edges[1:] + edges[:-1])
+    kernel = np.exp(-0.5 * ((centre[:, None] - centre[None, :]) / 0.2) ** 2)
+    by_hand = (kernel / kernel.sum(axis=0)) @ sharp
+    np.testing.assert_allclose(wide[8:-12], by_hand[8:-12], rtol=0.02)
+
+
+def test_counts_are_quadratic_in_the_couplings_exactly():
+    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS, np.linspace(1.1, 6.0, 6))
+    directions = {"V": {"light_vectors.0.g_mu_v": 0.1}, "A": {"light_vectors.0.g_mu_a": 0.1}}
+    base = get_model("fig2")
+    model = count_model(base, directions, data, bins)
+    for point in ([1.0, -0.44], [-2.0, 3.0], [0.3, 0.0]):
+        signal, background = expected_counts([model_at(base, directions, point)], data, bins)
+        np.testing.assert_allclose(model.expected(point), signal[0] + background, rtol=1e-9)
+    direct, background = expected_counts([base], data, bins)
+    np.testing.assert_allclose(model.expected([1.0, -0.44]), direct[0] + background, rtol=1e-9)
+    heavy = count_model(SM, {"C": {"heavy.C9_mu": 1.0, "heavy.C10_mu": -1.0}}, data, bins)
+    direct, background = expected_counts([get_model("heavy-c9-c10")], data, bins)
+    np.testing.assert_allclose(heavy.expected([-0.6]), direct[0] + background, rtol=1e-9)
+
+
+def test_what_is_not_quadratic_is_refused():
+    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS[:2], [1.1, 6.0])
+    with pytest.raises(InputError, match="not quadratic"):
+        count_model(
+            get_model("fig2"),
+            {"V": {"light_vectors.0.g_mu_v": 0.1}, "b": {"light_vectors.0.g_bs": 1e-8}},
+            data,
+            bins,
+        )
+
+
+def test_theory_effects_cancel_in_the_ratio():
+    bins = make_bins(CHANNELS, [1.1, 3.0, 6.0])
+    effects = theory_effects(bins, 6)
+    spread = np.sqrt((effects**2).sum(axis=0))
+    assert spread.min() > 0.05
+    assert spread.max() < 0.3
+    np.testing.assert_allclose(effects[:, 0:2], effects[:, 2:4], atol=3e-3)
+    assert np.max(np.abs(effects[:, 0] - effects[:, 4])) > 0.02
+
+
+def test_nuisances_have_names_and_signs():
+    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS[:2], [1.1, 3.0, 6.0])
+    found = nuisances(data, bins, Systematics(efficiency=0.02, normalisation=0.05))
+    assert found.names == ("efficiency_K+", "norm_K+")
+    np.testing.assert_allclose(found.effects[0], [0, 0, np.log(1.02), np.log(1.02)])
+    np.testing.assert_allclose(found.effects[1], np.log(1.05))
+    assert nuisances(data, bins[:2], Systematics()).names == ()
+    smeared = data.model_copy(
+        update={
+            "channels": {name: entry.model_copy(update={"resolution": 0.3}) for name, entry in data.channels.items()}
+        }
+    )
+    found = nuisances(smeared, bins, Systematics(efficiency=0.0, resolution=0.1))
+    assert found.names == ("resolution_B+->K+mumu", "resolution_B+->K+ee")
+    assert np.all(found.effects[0, 2:] == 0)
+
+
+def test_refusals():
+    with pytest.raises(InputError, match="did you mean lhcb-run12"):
+        get_dataset("lhcb-run1")
+    with pytest.raises(InputError, match="increasing"):
+        make_bins(CHANNELS, [6.0, 1.1])
+    with pytest.raises(InputError, match="no channel"):
+        expected_counts([SM], get_dataset("lhcb-run12"), [Bin("B0->K0mumu", 1.0, 6.0)])
+    with pytest.raises(InputError, match="phase space"):
+        expected_counts([SM], get_dataset("lhcb-run12"), [Bin("B+->K+mumu", 25.0, 26.0)])
+    with pytest.raises(InputError, match="luminosity"):
+        get_dataset("lhcb-run12").scaled(-1.0)
+    assert isinstance(get_dataset("belle2-5"), Dataset)

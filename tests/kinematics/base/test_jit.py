@@ -1,0 +1,194 @@
+"""The compiled-code cache: never stale, shared between processes, survivable when damaged or missing."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import darkpenguin
+import numba
+import numpy as np
+import pytest
+from darkpenguin.generator.lab import momenta_cpu as momenta_loops
+from darkpenguin.generator.sampler import cpu as loops
+from darkpenguin.kinematics.base import jit
+
+CALLEE = """
+from ...kinematics.base.jit import scalar
+
+@scalar
+def formula(x):
+    return x + {constant}
+"""
+
+KERNEL = """
+from ..kinematics.base.jit import kernel
+from .room.callee import formula
+
+@kernel
+def loop(x):
+    for i in range(x.size):
+        x[i] = formula(x[i])
+"""
+
+PROGRAM = """
+import sys, warnings
+import numpy as np
+sys.path.insert(0, {folder!r})
+from mini.generator.loop import loop
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    x = np.zeros(3, dtype={dtype!r})
+    loop(x)
+hits = sum(loop.stats.cache_hits.values()) if hasattr(loop, "stats") else "no JIT"
+print(x[2], hits, *(str(c.message)[:13] for c in caught))
+"""
+
+
+class MiniPackage:
+    """A package with this project's decorators: a kernel in one folder, its formula in a room nested below."""
+
+    def __init__(self, folder):
+        self.folder, self.cache = folder, folder / "cache"
+        for room in ("generator/room", "kinematics/base", "physics"):
+            (folder / "mini" / room).mkdir(parents=True)
+        for name in ("__init__.py", "jit.py", "cache.py", "sources.py"):
+            shutil.copy(Path(jit.__file__).parent / name, folder / "mini/kinematics/base" / name)
+        (folder / "mini/generator/loop.py").write_text(KERNEL)
+        self.formula(1)
+
+    def formula(self, constant):
+        (self.folder / "mini/generator/room/callee.py").write_text(CALLEE.format(constant=constant))
+
+    def run(self, dtype="float64", **environment):
+        program = PROGRAM.format(folder=str(self.folder), dtype=dtype)
+        environment = {**os.environ, "DARKPENGUIN_CACHE": str(self.cache), **environment}
+        result = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=300
+        )
+        return result.stdout.strip()
+
+    def files(self):
+        return sorted(self.cache.rglob("*.bin"))
+
+
+@pytest.fixture
+def package(tmp_path):
+    return MiniPackage(tmp_path)
+
+
+def test_compiled_once_and_never_stale(package):
+    assert package.run() == "1.0 0"
+    assert package.run() == "1.0 1"
+    package.formula(5)  # a changed callee in another file
+    assert package.run() == "5.0 0"
+    package.formula(1)  # the old code is still there, and right again
+    assert package.run() == "1.0 1"
+    assert len({file.parent for file in package.files()}) == 2
+
+
+def test_a_damaged_file_is_rebuilt_with_a_warning(package):
+    package.run()
+    (file,) = package.files()
+    whole = file.read_bytes()
+    for damage in (b"", whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(damage)
+        assert package.run() == "1.0 0 compiled code"
+        assert package.run() == "1.0 1"
+
+
+def test_without_a_writable_folder(package):
+    """A cache folder that cannot be: a path below a file."""
+    blocked = package.folder / "file"
+    blocked.write_text("")
+    assert package.run(DARKPENGUIN_CACHE=str(blocked / "cache")) == "1.0 0"
+
+
+def test_without_the_jit(package):
+    assert package.run(NUMBA_DISABLE_JIT="1") == "1.0 no JIT"
+    assert package.files() == []
+
+
+def test_processes_that_compile_at_the_same_time(package):
+    """Each signature has its own file, written whole: nobody loads half a file or another type's code."""
+    types = ["float64", "float32"] * 2
+    with ThreadPoolExecutor(4) as pool:
+        assert all(output.startswith("1.0 ") for output in pool.map(package.run, types))
+    assert len(package.files()) == 2
+    assert [package.run(dtype) for dtype in types] == ["1.0 1"] * 4
+    assert not list(package.cache.rglob("*.part"))
+
+
+def test_kernels_of_one_name_in_two_rooms_have_two_files():
+    names = {jit.CompiledCache(function).name for function in (loops._vector_physics.py_func, jit._no_vectors)}
+    assert names == {"darkpenguin.generator.sampler.cpu._vector_physics", "darkpenguin.kinematics.base.jit._no_vectors"}
+
+
+def assembly(function, *arguments):
+    """Machine code of a kernel's loop, compiled afresh (a cached function cannot be inspected)."""
+    compiled = numba.njit(**jit.FLOATING_POINT)(function.py_func)
+    compiled(*arguments)
+    return "\n".join(compiled.inspect_asm().values())
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86-64 assembly")
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_loops_are_vector_loops(precision):
+    """The physics, and Philox's products, work on whole vectors; without forced inlining they would not.
+
+    Counted: packed against scalar arithmetic ("ps", "pd" against "ss", "sd"). The scalar copy of the loop is
+    for overlapping arrays, which never come; all of it has its packed twin.
+    """
+    words = np.zeros(2 * 16 * loops.STRIDE, dtype=np.uint32)
+    scratch = np.ones(50 * loops.STRIDE, dtype=precision)
+    for function in (loops._vector_physics, loops._scalar_physics, loops._kpi_physics):
+        code = assembly(function, words, scratch)
+        suffix = {"float32": "s", "float64": "d"}[precision]
+        packed = len(re.findall(rf"\bv?(?:mul|add|sub|fn?m(?:add|sub)\d+)p{suffix}\b", code))
+        alone = len(re.findall(rf"\bv?(?:mul|add|sub|fn?m(?:add|sub)\d+)s{suffix}\b", code))
+        assert packed > 20
+        assert packed >= alone
+    zero = np.uint32(0)
+    code = assembly(loops._vector_words, words, False, zero, zero, zero, zero, zero)
+    assert len(re.findall(r"\bv?pmuludq\b", code)) > 30
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86-64 assembly")
+def test_momenta_are_vector_loops():
+    """Packed square roots in every pass; in `_parents`, which has a loop for each kind, at least in one."""
+    scratch, masses = np.ones(momenta_loops._COLUMNS * momenta_loops.STRIDE), np.array([5.28, 0.49, 0.14, 0.1])
+    table = np.zeros(1, dtype=np.uint64)
+    for function, arguments in (
+        (momenta_loops._vector_decays, (scratch, np.ones(6), masses)),
+        (momenta_loops._move_four, (scratch, masses)),
+        (momenta_loops._parents, (scratch, momenta_loops.PROTON, np.ones(8), np.ones(8), table, 5.28)),
+    ):
+        code = assembly(function, *arguments)
+        packed, alone = (len(re.findall(rf"\bv?sqrt{kind}\b", code)) for kind in ("pd", "sd"))
+        assert packed > 0
+        assert packed >= alone or function is momenta_loops._parents
+
+
+def test_floating_point_is_strict():
+    """No option that lets a vector body and its scalar tail differ."""
+    assert jit.FLOATING_POINT["error_model"] == "numpy"
+    assert set(jit.FLOATING_POINT["fastmath"]) <= {"contract", "nsz"}
+
+
+def test_other_packages_extend_numba_for_others_only():
+    """A cached kernel of ours does not import vector; whoever then compiles awkward's types has them."""
+    script = (
+        "import sys, numpy as np, numba, awkward, darkpenguin\n"
+        "darkpenguin.generate('B0->K*0mumu', events=10)\n"
+        "assert 'vector' not in sys.modules\n"
+        "total = numba.njit(lambda rows: len(rows))\n"
+        "print(total(awkward.Array([[1], [2, 3]])), 'vector' in sys.modules)\n"
+    )
+    darkpenguin.generate("B0->K*0mumu", events=10)  # in the cache from now on
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["2", "True"]
