@@ -1,7 +1,7 @@
 """The angular densities that the sampler knows, one entry each: coefficients, basis, rates, columns.
 
 An event density is dGamma/dq2 dangles = norm * sum_i J_i(q2) f_i(angles). A new final state that brings a new
-density adds an entry here and a function of one event in `sampling`.
+density adds an entry here, its functions in `angular_functions`, and a function of one event in the sampler.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kinematics.base.arrays import array_module
-from .channels import KPI_COEFFICIENTS
+from .angular_functions import interference_functions, scalar_functions, vector_functions
+from .channels import KPI_COEFFICIENTS, P_COEFFICIENTS, V_COEFFICIENTS
 
 Array = NDArray[np.float64]
 
@@ -63,69 +64,39 @@ def _doubles(values: Array) -> Array:
     return converted
 
 
-def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
-    """f_i of B -> K*(-> K pi) l l, shape (12, n): eq. (3.21) of arXiv:0811.1214, with J_6c.
+def _vector_arguments(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> tuple[Array, ...]:
+    ck, cl, phi = _doubles(cos_theta_k), _doubles(cos_theta_l), _doubles(phi)
+    sk2, sl2 = 1 - ck * ck, 1 - cl * cl
+    return ck, sk2, cl, sl2, np.sqrt(sk2 * sl2), np.sin(phi), np.cos(phi)
 
-    1s sin^2 K, 1c cos^2 K, 2s sin^2 K cos 2L, 2c cos^2 K cos 2L, 3 sin^2 K sin^2 L cos 2phi,
-    4 sin 2K sin 2L cos phi, 5 sin 2K sin L cos phi, 6s sin^2 K cos L, 6c cos^2 K cos L, 7 sin 2K sin L sin
-    phi,
-    8 sin 2K sin 2L sin phi, 9 sin^2 K sin^2 L sin 2phi. The density is 9/(32 pi) sum_i J_i f_i.
+
+def vector_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
+    """f_i of B -> K*(-> K pi) l l, shape (12, n): `vector_functions`. The density is 9/(32 pi) sum_i J_i f_i.
 
     >>> vector_basis(np.array([0.0]), np.array([1.0]), np.array([0.3]))[:, 0].round(6).tolist()[:3]
     [1.0, 0.0, 1.0]
     """
-    ck, cl, phi = _doubles(cos_theta_k), _doubles(cos_theta_l), _doubles(phi)
-    ck2, cl2 = ck * ck, cl * cl
-    sk2, sl2 = 1 - ck2, 1 - cl2
-    cos2l = 2 * cl2 - 1
-    sk, sl = np.sqrt(sk2), np.sqrt(sl2)
-    sin2k, sin2l = 2 * sk * ck, 2 * sl * cl
-    cp, sp = np.cos(phi), np.sin(phi)
-    return np.stack(
-        [
-            sk2,
-            ck2,
-            sk2 * cos2l,
-            ck2 * cos2l,
-            sk2 * sl2 * (cp * cp - sp * sp),
-            sin2k * sin2l * cp,
-            sin2k * sl * cp,
-            sk2 * cl,
-            ck2 * cl,
-            sin2k * sl * sp,
-            sin2k * sin2l * sp,
-            sk2 * sl2 * 2 * sp * cp,
-        ]
-    )
+    return np.stack(vector_functions(*_vector_arguments(cos_theta_k, cos_theta_l, phi)))
 
 
 def kpi_basis(cos_theta_k: Array, cos_theta_l: Array, phi: Array) -> Array:
-    """f_i of B -> K pi l l with P and S wave, shape (19, n): `vector_basis`, and the interference (arXiv:1209.1525).
-
-    I1c cos K, I2c cos K cos 2L, I6c cos K cos L, I4 sin K sin 2L cos phi, I5 sin K sin L cos phi, I7 sin K sin L sin
-    phi, I8 sin K sin 2L sin phi. The S wave itself, 1 and cos 2L and cos L, is in 1s + 1c, 2s + 2c, 6s + 6c.
+    """f_i of B -> K pi l l with P and S wave, shape (19, n): `vector_functions`, and `interference_functions`.
 
     >>> kpi_basis(np.array([0.5]), np.array([0.0]), np.array([0.3]))[12:14, 0].tolist()
     [0.5, -0.5]
     """
-    ck, cl = np.asarray(cos_theta_k, dtype=np.float64), np.asarray(cos_theta_l, dtype=np.float64)
-    phi = np.asarray(phi, dtype=np.float64)
-    both = np.sqrt((1 - ck * ck) * (1 - cl * cl))
-    cp, sp = both * np.cos(phi), both * np.sin(phi)
-    waves = np.stack([ck, ck * (2 * cl * cl - 1), ck * cl, 2 * cl * cp, cp, sp, 2 * cl * sp])
-    return np.concatenate([vector_basis(ck, cl, phi), waves])
+    ck, sk2, *rest = _vector_arguments(cos_theta_k, cos_theta_l, phi)
+    return np.stack([*vector_functions(ck, sk2, *rest), *interference_functions(ck, *rest)])
 
 
 def scalar_basis(cos_theta_l: Array) -> Array:
-    """f_i of B -> K l l, shape (3, n): 1, cos L, cos^2 L.
-
-    The density is J_a + J_b cos L + J_c cos^2 L (arXiv:0709.4174).
+    """f_i of B -> K l l, shape (3, n): `scalar_functions`. The density is J_a + J_b cos L + J_c cos^2 L.
 
     >>> scalar_basis(np.array([0.5])).ravel().tolist()
     [1.0, 0.5, 0.25]
     """
     cl = _doubles(cos_theta_l)
-    return np.stack([np.ones_like(cl), cl, cl * cl])
+    return np.stack(scalar_functions(np.ones_like(cl), cl))
 
 
 def _vector_grid() -> tuple[Array, ...]:
@@ -139,7 +110,7 @@ def _vector_grid() -> tuple[Array, ...]:
 
 VECTOR = Density(
     kind="vector",
-    coefficients=("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "9"),
+    coefficients=V_COEFFICIENTS,
     angles=("cos_theta_k", "cos_theta_l", "phi"),
     norm=9 / (32 * np.pi),
     rate=(1.5, 0.75, -0.5, -0.25, 0, 0, 0, 0, 0, 0, 0, 0),
@@ -158,7 +129,7 @@ KPI = Density(
 )
 SCALAR = Density(
     kind="scalar",
-    coefficients=("a", "b", "c"),
+    coefficients=P_COEFFICIENTS,
     angles=("cos_theta_l",),
     norm=1.0,
     rate=(2.0, 0.0, 2 / 3),

@@ -36,6 +36,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from .angular_functions import interference_functions
+
 Real = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 Amplitudes = Mapping[str, Complex]
@@ -121,8 +123,7 @@ def swave_density(s: Real, cos_theta_k: npt.ArrayLike, cos_theta_l: npt.ArrayLik
     0.0895
     """
     ck, cl, f = (np.asarray(x, dtype=float) for x in (cos_theta_k, cos_theta_l, phi))
-    sk, sl = np.sqrt(1.0 - ck**2), np.sqrt(1.0 - cl**2)
-    c2l, s2l = 2.0 * cl**2 - 1.0, 2.0 * sl * cl
-    total = s[0] + s[1] * c2l + s[2] * cl + (s[3] + s[4] * c2l + s[5] * cl) * ck
-    total = total + sk * ((s[6] * s2l + s[7] * sl) * np.cos(f) + (s[8] * sl + s[9] * s2l) * np.sin(f))
+    sl2 = 1.0 - cl**2
+    between = interference_functions(ck, cl, sl2, np.sqrt((1.0 - ck**2) * sl2), np.sin(f), np.cos(f))
+    total = s[0] + s[1] * (cl**2 - sl2) + s[2] * cl + sum(c * g for c, g in zip(s[3:], between, strict=True))
     return np.asarray(9.0 / (32.0 * np.pi) * total)

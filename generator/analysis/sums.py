@@ -13,6 +13,7 @@ import numpy as np
 
 from ...kinematics.base.jit import kernel, scalar
 from ...kinematics.trig import circle
+from ..sampler.event import interference_functions, scalar_functions, vector_functions
 
 BLOCK = 256
 """Events of a block."""
@@ -50,18 +51,16 @@ def _put(scratch: Any, i: Any, row: Any, values: Any) -> None:
 
 @scalar
 def _p_wave(scratch: Any, i: Any, k: Any, c: Any, phi: Any) -> tuple[Any, Any, Any]:
-    """Put the twelve functions of `densities.vector_basis`; sin K sin L, cos phi, sin phi."""
+    """Put the twelve functions of `densities.vector_basis`; sin K sin L, sin phi, cos phi."""
     turns = phi * (0.5 / math.pi)
     sine, cosine = circle(np.float64, turns - math.floor(turns + 0.5))
-    cos2_k = k * k
-    sin2_k, sin2_l, cos_2l = 1.0 - cos2_k, 1.0 - c * c, 2.0 * c * c - 1.0
-    both = sin2_k * sin2_l
-    sines = math.sqrt(both)
-    first = 2.0 * k * sines
-    _put(scratch, i, 0, (sin2_k, cos2_k, sin2_k * cos_2l, cos2_k * cos_2l))
-    _put(scratch, i, 4, (both * (cosine * cosine - sine * sine), first * 2.0 * c * cosine, first * cosine, sin2_k * c))
-    _put(scratch, i, 8, (cos2_k * c, first * sine, first * 2.0 * c * sine, both * 2.0 * sine * cosine))
-    return sines, cosine, sine
+    sin2_k, sin2_l = 1.0 - k * k, 1.0 - c * c
+    sines = math.sqrt(sin2_k * sin2_l)
+    f = vector_functions(k, sin2_k, c, sin2_l, sines, sine, cosine)
+    _put(scratch, i, 0, f[0:4])
+    _put(scratch, i, 4, f[4:8])
+    _put(scratch, i, 8, f[8:12])
+    return sines, sine, cosine
 
 
 @kernel
@@ -156,10 +155,10 @@ def sum_kpi(
         _places(x, cos_theta_k, cos_theta_l, phi, flavour, first, size, 19, padded, n_bins, lows, highs, place)
         for i in range(size):
             k, c = np.float64(cos_theta_k[first + i]), np.float64(cos_theta_l[first + i])
-            sines, cosine, sine = _p_wave(scratch, i, k, c, np.float64(phi[first + i]))
-            cos1, sin1, twice = sines * cosine, sines * sine, 2.0 * c
-            _put(scratch, i, 12, (k, k * (2.0 * c * c - 1.0), k * c, twice * cos1))
-            _put(scratch, i, 16, (cos1, sin1, twice * sin1, 0.0))
+            sines, sine, cosine = _p_wave(scratch, i, k, c, np.float64(phi[first + i]))
+            f = interference_functions(k, c, 1.0 - c * c, sines, sine, cosine)
+            _put(scratch, i, 12, f[0:4])
+            _put(scratch, i, 16, (f[4], f[5], f[6], 0.0))
         _add(flat, scratch, place, size, 19, bad)
 
 
@@ -184,6 +183,7 @@ def sum_scalar(q2: Any, cos_theta_l: Any, flavour: Any, edges: Any, lows: Any, h
                 bad[at + 2] += 1
             else:
                 c = np.float64(cos_theta_l[first + i])
-                flat[at] += 1.0
-                flat[at + 1] += c
-                flat[at + 2] += c * c
+                one, first_power, square = scalar_functions(1.0, c)
+                flat[at] += one
+                flat[at + 1] += first_power
+                flat[at + 2] += square

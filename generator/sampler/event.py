@@ -55,12 +55,17 @@ import numpy as np
 
 from ...kinematics.base.jit import scalar
 from ...kinematics.trig import double_precision, sine_cosine
+from ...physics import angular_functions as formulas
 from .rng import Real, Word, coin, philox, pick_entry, uniform
+
+vector_functions = scalar(formulas.vector_functions)
+interference_functions = scalar(formulas.interference_functions)
+scalar_functions = scalar(formulas.scalar_functions)
 
 
 @scalar
 def angular_functions(real: Any, cos_k: Any, cos_l: Any, phi: Any) -> tuple[Any, ...]:
-    """The twelve f_i of one event of B -> K* l l, in the order of ``densities``; for CPU and GPU.
+    """The twelve f_i of one event of B -> K* l l, in the order of ``densities``: `vector_functions` of the angles.
 
     >>> f = angular_functions(np.float64, 0.0, 1.0, 0.3)
     >>> [round(float(value), 12) for value in f[:4]]
@@ -70,28 +75,8 @@ def angular_functions(real: Any, cos_k: Any, cos_l: Any, phi: Any) -> tuple[Any,
     s, c = sine_cosine(real, phi * quarter)  # |phi| / 4 is inside the range of the series; then doubled twice
     s, c = two * s * c, one - two * s * s
     sin_phi, cos_phi = two * s * c, one - two * s * s
-    ck2, cl2 = cos_k * cos_k, cos_l * cos_l
-    sk2, sl2 = one - ck2, one - cl2
-    cos_2l = two * cl2 - one
-    sin_2k = two * cos_k * math.sqrt(sk2)
-    sin_l = math.sqrt(sl2)
-    sin_2l = two * sin_l * cos_l
-    both = sk2 * sl2
-    five, eight = sin_2k * sin_l, sin_2k * sin_2l
-    return (
-        sk2,
-        ck2,
-        sk2 * cos_2l,
-        ck2 * cos_2l,
-        both * (one - two * sin_phi * sin_phi),
-        eight * cos_phi,
-        five * cos_phi,
-        sk2 * cos_l,
-        ck2 * cos_l,
-        five * sin_phi,
-        eight * sin_phi,
-        two * both * sin_phi * cos_phi,
-    )
+    sk2, sl2 = one - cos_k * cos_k, one - cos_l * cos_l
+    return vector_functions(cos_k, sk2, cos_l, sl2, math.sqrt(sk2 * sl2), sin_phi, cos_phi)
 
 
 VECTOR_ROW, SCALAR_ROW, KPI_ROW = 16, 8, 32  # columns of a packed row

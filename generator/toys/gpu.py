@@ -24,6 +24,7 @@ from ..sampler.event import (
     angular_functions,
     quad,
     scalar_event,
+    scalar_functions,
     scalar_words,
     vector_event,
     vector_words,
@@ -108,9 +109,10 @@ def scalar_toys_kernel(
             if 0 <= b < bins:
                 place = (i * bins + b) * 4
                 sums[place] += 1.0
-                sums[place + 1] += 1.0
-                sums[place + 2] += cos_l
-                sums[place + 3] += cos_l * cos_l
+                g = scalar_functions(real(1), cos_l)
+                sums[place + 1] += g[0]
+                sums[place + 2] += g[1]
+                sums[place + 3] += g[2]
 
 
 KERNELS: Mapping[str, Any] = MappingProxyType(

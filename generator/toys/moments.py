@@ -20,7 +20,7 @@ from ...kinematics.base.jit import kernel
 from ...kinematics.base.threads import split_work
 from ..sampler.backend import Backend, Columns
 from ..sampler.cpu import scalar_range, vector_range
-from ..sampler.event import angular_functions
+from ..sampler.event import angular_functions, scalar_functions
 from ..sampler.rng import counter_words
 from ..sampler.tables import Table
 from ..statistics.draws import SHIFT
@@ -56,9 +56,7 @@ def _vector_functions(cos_k: Any, cos_l: Any, phi: Any, f: Any) -> None:
 def _scalar_functions(cos_l: Any, f: Any) -> None:
     real = f.dtype.type
     for i in range(PART):
-        f[i] = real(1)
-        f[STRIDE + i] = cos_l[i]
-        f[2 * STRIDE + i] = cos_l[i] * cos_l[i]
+        f[i], f[STRIDE + i], f[2 * STRIDE + i] = scalar_functions(real(1), cos_l[i])
 
 
 @kernel
