@@ -57,7 +57,7 @@ class EfficiencyStage:
 
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Mark, leave out or weight the events of a chunk; InputError for a value that is no efficiency."""
-        from ..sampler.rng import EFFICIENCY_CALL
+        from ..sampler.calls import EFFICIENCY
         from .stages import keep
 
         found = dict(columns)
@@ -66,7 +66,7 @@ class EfficiencyStage:
             found["weight"] = (columns["weight"] * efficiency).astype(columns["weight"].dtype)
             return found
         library = array_module(efficiency)
-        accepted = library.asarray(place.uniforms(columns["event"], EFFICIENCY_CALL)) < efficiency
+        accepted = library.asarray(place.uniforms(columns["event"], EFFICIENCY.first)) < efficiency
         return keep(found, accepted, self.settings.mode)
 
     def describe(self) -> Mapping[str, Any]:

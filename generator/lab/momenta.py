@@ -3,7 +3,7 @@
 Three-momenta are columns, ``k_px`` and so on; energies follow from them and the masses (`masses`), so the mass shell
 is exact. The particles are ``k``, ``pi`` (of a K*), ``lp`` and ``lm``, the positive and the negative lepton (or
 ``chibar`` and ``chi``, ``nubar`` and ``nu``), and ``b`` for the B itself in the laboratory. The direction of the decay
-and the momentum of the B come from random words of the event's own (Philox calls from 16 on): the same in any
+and the momentum of the B come from random words of the event's own (`sampler.calls`): the same in any
 partition, chunk or number of threads.
 """
 

@@ -16,11 +16,12 @@ from ...kinematics.base.jit import kernel, scalar, wide_vectors
 from ...kinematics.beams import cell_momentum, proton_momentum, upsilon_momentum
 from ...kinematics.frames import boost, orientation, rotate, scalar_decay, vector_decay
 from ...kinematics.trig import circle
+from ..sampler.calls import MOMENTA
 from ..sampler.rng import philox, pick_entry, uniform
 
 BLOCK = 64
 STRIDE = BLOCK + 8
-CALL = 16
+CALL = MOMENTA.first
 """First Philox call of an event that momenta use; eight uniforms, four calls."""
 REST, UPSILON, PROTON, CELLS = 0, 1, 2, 3
 """Kinds of parents: at rest, from the Upsilon(4S), from pp, from the cells of a histogram."""

@@ -14,6 +14,7 @@ from ...kinematics.base.jit import kernel, scalar, wide_vectors
 from ...kinematics.beams import UpsilonBeam
 from ...kinematics.frames import pair_mass_squared
 from ...kinematics.trig import circle, logarithm
+from ..sampler.calls import RESOLUTION
 from ..sampler.rng import counter_words, philox, uniform
 from .settings import ResolutionSettings
 
@@ -37,8 +38,8 @@ def radiation_quantiles(thickness: float, cells: int = _CELLS) -> Array:
 
 
 Array = NDArray[np.float64]
-CALL = 48
-"""First Philox call of an event that the resolution draws from; it uses five."""
+CALL, CALLS = RESOLUTION.first, RESOLUTION.count
+"""First Philox call of an event that the resolution draws from, and the number of them with radiation."""
 _BLOCK = 64
 _STRIDE = _BLOCK + 8
 
@@ -249,7 +250,7 @@ def _smear(
         n = min(_BLOCK, n_events - first)
         for i in range(_BLOCK):
             numbers[i] = events[first + min(i, n - 1)]
-        _block_uniforms(b, numbers, 5 if radiates else 2, stream, k0, k1)
+        _block_uniforms(b, numbers, CALLS if radiates else 2, stream, k0, k1)
         for row in range(rows):
             to = np.uintp(_P + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE)
             start, last = np.uintp(first), np.uintp(first + n - 1)

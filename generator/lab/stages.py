@@ -1,10 +1,8 @@
 """What is done to events once they are sampled: a list of stages that a chunk's columns pass through.
 
 A stage may add columns, change weights or leave events out. Its random numbers are uniforms of the event itself, from
-Philox calls that no one else draws from: what happens to an event does not depend on chunks, threads or other stages.
-
-Philox calls of an event: 0 to 15 the sampler, 16 to 31 the momenta, 32 the efficiency (of a toy's events, whose streams
-are their own, 32 the detector and 33 the nuisance parameters), 48 to 52 the resolution; add a stage's own here.
+Philox calls that no one else draws from (`sampler.calls`): what happens to an event does not depend on chunks, threads
+or other stages.
 """
 
 from __future__ import annotations
@@ -42,10 +40,11 @@ class Place:
     def uniforms(self, events: Any, call: int) -> NDArray[np.float64]:
         """Uniform numbers in (0, 1), one an event, for the numbers in the column ``event`` (on the host).
 
+        >>> from darkpenguin.generator.sampler.calls import EFFICIENCY
         >>> from darkpenguin.physics.channels import get_channel
         >>> place = Place(get_channel("B+->K+mumu"), seed=7)
-        >>> whole = place.uniforms(np.arange(10), EFFICIENCY_CALL)
-        >>> bool((place.uniforms(np.arange(4, 6), EFFICIENCY_CALL) == whole[4:6]).all())
+        >>> whole = place.uniforms(np.arange(10), EFFICIENCY.first)
+        >>> bool((place.uniforms(np.arange(4, 6), EFFICIENCY.first) == whole[4:6]).all())
         True
         """
         from ...kinematics.base.arrays import to_host

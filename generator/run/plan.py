@@ -21,6 +21,7 @@ from ...physics.widths import lepton_widths
 from ..files.columns import UNITS, ordered
 from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
 from ..sampler.backend import Backend, select_backend
+from ..sampler.calls import RUN_YIELDS
 from ..sampler.tables import Table, channel_table
 from .card import RunCard
 from .chunks import chunk_size, collect, make_chunks
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from ..lab.stages import Stage
     from ..sampler.kpi_tables import KpiTable
-
-_POISSON_STREAM = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,7 @@ def _check_widths(model: Model) -> None:
 
 def _draw(seed: int, stream: int, mean: float) -> int:
     """Return a Poisson number that only seed, stream and mean decide."""
-    key: NDArray[np.uint64] = np.array([seed, _POISSON_STREAM + stream], dtype=np.uint64)
+    key: NDArray[np.uint64] = np.array([seed, RUN_YIELDS.first + stream], dtype=np.uint64)
     return int(np.random.Generator(np.random.Philox(key=key)).poisson(mean))
 
 

@@ -22,11 +22,15 @@ import numpy as np
 from ...kinematics.base.jit import kernel, scalar, wide_vectors
 from ...kinematics.trig import double_precision
 from .event import (
+    CALL,
+    KPI_LOW,
     KPI_ROW,
     KPI_WORDS,
     MASS_ROW,
+    SCALAR_LOW,
     SCALAR_ROW,
     SCALAR_WORDS,
+    VECTOR_LOW,
     VECTOR_ROW,
     VECTOR_WORDS,
     kpi_event,
@@ -58,7 +62,7 @@ def _vector_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0:
     wide_vectors()
     for part in range(2 if double else 1):
         column = part * VECTOR_WORDS * STRIDE
-        call = np.uint32(part * (VECTOR_WORDS // 4))
+        call = np.uint32(VECTOR_LOW if part else CALL)
         for i in range(BLOCK):
             k = column + i
             w = vector_words(np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
@@ -73,7 +77,7 @@ def _scalar_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0:
     wide_vectors()
     for part in range(2 if double else 1):
         column = part * SCALAR_WORDS * STRIDE
-        call = np.uint32(part * (SCALAR_WORDS // 4))
+        call = np.uint32(SCALAR_LOW if part else CALL)
         for i in range(BLOCK):
             k = column + i
             w = scalar_words(np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)
@@ -87,7 +91,7 @@ def _kpi_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0: An
     wide_vectors()
     for part in range(2 if double else 1):
         column = part * KPI_WORDS * STRIDE
-        call = np.uint32(part * (KPI_WORDS // 4))
+        call = np.uint32(KPI_LOW if part else CALL)
         for i in range(BLOCK):
             k = column + i
             w = kpi_words(np.uint32(low + np.uint32(i)), high, stream, k0, k1, call)

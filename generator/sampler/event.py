@@ -41,9 +41,8 @@ A kpi event uses sixteen: the twelve of a vector event, and
 
 with a coin for the sign of cos K from (3, 11, 13).
 
-In double precision as many words again give the low bits (`rng.uniform`), from the calls that follow. Calls
-0 to 15 of an event belong here; what is done to the event afterwards draws from calls of its own, from 16
-on.
+In double precision as many words again give the low bits (`rng.uniform`), from the calls that follow; `calls` says
+which are the sampler's.
 """
 
 from __future__ import annotations
@@ -56,6 +55,7 @@ import numpy as np
 from ...kinematics.base.jit import scalar
 from ...kinematics.trig import double_precision, sine_cosine
 from ...physics import angular_functions as formulas
+from .calls import SAMPLER
 from .rng import Real, Word, coin, philox, pick_entry, uniform
 
 vector_functions = scalar(formulas.vector_functions)
@@ -81,6 +81,9 @@ def angular_functions(real: Any, cos_k: Any, cos_l: Any, phi: Any) -> tuple[Any,
 
 VECTOR_ROW, SCALAR_ROW, KPI_ROW = 16, 8, 32  # columns of a packed row
 VECTOR_WORDS, SCALAR_WORDS, KPI_WORDS = 12, 8, 16  # random words of an event, as many again in double precision
+CALL = SAMPLER.first
+VECTOR_LOW, SCALAR_LOW, KPI_LOW = (CALL + words // 4 for words in (VECTOR_WORDS, SCALAR_WORDS, KPI_WORDS))
+"""First calls of an event: of its words, and of those that double precision adds."""
 MASS_ROW = 12  # columns of a row of the Kpi mass
 
 

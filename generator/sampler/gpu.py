@@ -14,9 +14,13 @@ from numba import cuda
 
 from ...kinematics.trig import double_precision
 from .event import (
+    CALL,
+    KPI_LOW,
     KPI_ROW,
     MASS_ROW,
+    SCALAR_LOW,
     SCALAR_ROW,
+    VECTOR_LOW,
     VECTOR_ROW,
     kpi_event,
     kpi_place,
@@ -52,8 +56,8 @@ def vector_kernel(
     for i in range(cuda.grid(1), n, cuda.gridsize(1)):
         event = np.uint64(start + i)
         low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
-        w = vector_words(low, high, stream, k0, k1, np.uint32(0))
-        v = vector_words(low, high, stream, k0, k1, np.uint32(3)) if double_precision(real) else w
+        w = vector_words(low, high, stream, k0, k1, np.uint32(CALL))
+        v = vector_words(low, high, stream, k0, k1, np.uint32(VECTOR_LOW)) if double_precision(real) else w
         k = np.intp(pick_entry(w[0], thresholds_and_aliases)) * VECTOR_ROW
         row = quad(rows, k, 1) + quad(rows, k + 4, 1) + quad(rows, k + 8, 1) + quad(rows, k + 12, 1)
         q2[i], cos_theta_k[i], cos_theta_l[i], phi[i], flavour[i] = vector_event(real, w, v, row)
@@ -76,8 +80,8 @@ def scalar_kernel(
     for i in range(cuda.grid(1), n, cuda.gridsize(1)):
         event = np.uint64(start + i)
         low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
-        w = scalar_words(low, high, stream, k0, k1, np.uint32(0))
-        v = scalar_words(low, high, stream, k0, k1, np.uint32(2)) if double_precision(real) else w
+        w = scalar_words(low, high, stream, k0, k1, np.uint32(CALL))
+        v = scalar_words(low, high, stream, k0, k1, np.uint32(SCALAR_LOW)) if double_precision(real) else w
         k = np.intp(pick_entry(w[0], thresholds_and_aliases)) * SCALAR_ROW
         row = quad(rows, k, 1) + quad(rows, k + 4, 1)
         q2[i], cos_theta_l[i], flavour[i] = scalar_event(real, w, v, row)
@@ -106,8 +110,8 @@ def kpi_kernel(
     for i in range(cuda.grid(1), n, cuda.gridsize(1)):
         event = np.uint64(start + i)
         low, high = np.uint32(event), np.uint32(event >> np.uint64(32))
-        w = kpi_words(low, high, stream, k0, k1, np.uint32(0))
-        v = kpi_words(low, high, stream, k0, k1, np.uint32(4)) if double_precision(real) else w
+        w = kpi_words(low, high, stream, k0, k1, np.uint32(CALL))
+        v = kpi_words(low, high, stream, k0, k1, np.uint32(KPI_LOW)) if double_precision(real) else w
         entry = np.uint32(pick_entry(w[0], thresholds_and_aliases))
         mass_row, flavour[i] = kpi_place(entry, w[12], places, mass_entries)
         k, j = np.intp(entry >> np.uint32(1)) * KPI_ROW, np.intp(mass_row) * MASS_ROW

@@ -6,7 +6,8 @@ Random123 library, whose known answers are in the tests.
 
 The counter of one call is (event low, event high, call, stream) and the key (seed low, seed high), 32 bits
 each: a word depends on nothing but seed, stream, event number and its place in the event, and no two of them
-share a counter under one key. Seeds and streams are never added to one another.
+share a counter under one key. Who draws from which call is registered in `calls`. Seeds and streams are never added
+to one another.
 
 The functions are generic in the precision: ``real`` is ``numpy.float32`` or ``numpy.float64``, known when
 they are compiled, so every constant is of the working precision.
@@ -23,14 +24,12 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.jit import kernel, scalar
 from ...kinematics.trig import double_precision
 
-EFFICIENCY_CALL = 32
-"""Philox call of the efficiency's accept-reject."""
-
 
 def event_uniforms(numbers: NDArray[np.uint64], seed: int, stream: int, call: int) -> NDArray[np.float64]:
     """Two uniform numbers in (0, 1) of each event of a stream, by its number, from one Philox call; shape (2, n).
 
-    >>> event_uniforms(np.arange(3, dtype=np.uint64), seed=7, stream=1, call=EFFICIENCY_CALL).shape
+    >>> from darkpenguin.generator.sampler.calls import SAMPLER
+    >>> event_uniforms(np.arange(3, dtype=np.uint64), seed=7, stream=1, call=SAMPLER.first).shape
     (2, 3)
     """
 
@@ -65,8 +64,6 @@ def counter_words(seed: int, stream: int, start: int, stop: int) -> tuple[tuple[
     return (np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)), np.uint32(stream)
 
 
-DETECTOR_CALL, THIN_CALL = 32, 33
-"""Philox calls of a toy's event that the detector, and nuisance parameters, draw from; the sampler's are below 16."""
 # Compiled functions take scalars whose type Numba knows; for a reader of the annotations they are Any.
 Real = Any
 Word = Any

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.jit import kernel, scalar
 from ...kinematics.base.threads import split_work
+from ..sampler.calls import TOY_BINS, TOY_PAIRS
 from ..sampler.rng import philox, uniform
 from .counts import CountModel
 
@@ -29,6 +30,8 @@ COUNTS, AUXILIARY, TRUTH, MOMENTS, EVENTS, SHIFTS = range(6)
 MAXIMUM_SAMPLE = 1 << 20
 """Samples (sets of toys that must be independent under one seed) are numbered below this."""
 MAXIMUM_BINS = 1 << 20
+BINS, PAIRS = TOY_BINS.first, TOY_PAIRS.first
+"""First calls of a toy's counts and of its pairs of normal numbers."""
 LARGEST_MEAN = 1e12
 """Poisson means up to here: the acceptance test is then good to 1e-3 of its own resolution."""
 
@@ -99,7 +102,7 @@ def _poisson_rows(
         low, high = np.uint32(toy & np.uint64(0xFFFFFFFF)), np.uint32(toy >> np.uint64(32))
         row = 0 if shared else t
         for b in range(mean.shape[1]):
-            out[t, b] = poisson(mean[row, b], low, high, np.uint32(b << 12), stream, k0, k1)
+            out[t, b] = poisson(mean[row, b], low, high, np.uint32(BINS + (b << 12)), stream, k0, k1)
 
 
 @kernel
@@ -108,7 +111,7 @@ def _normal_rows(first: Any, start: Any, stop: Any, stream: Any, k0: Any, k1: An
         toy = np.uint64(first) + np.uint64(t)
         low, high = np.uint32(toy & np.uint64(0xFFFFFFFF)), np.uint32(toy >> np.uint64(32))
         for pair in range((out.shape[1] + 1) // 2):
-            w0, w1, w2, w3 = philox(low, high, np.uint32(pair), stream, k0, k1)
+            w0, w1, w2, w3 = philox(low, high, np.uint32(PAIRS + pair), stream, k0, k1)
             radius = math.sqrt(-2.0 * math.log(uniform(np.float64, w0, w1)))
             angle = 2.0 * math.pi * uniform(np.float64, w2, w3)
             out[t, 2 * pair] = radius * math.cos(angle)

@@ -27,7 +27,8 @@ from ..analysis.migration import migrations
 from ..lab.efficiency_files import read_map
 from ..lab.efficiency_maps import EfficiencyMap, HistogramMap, evaluate
 from ..sampler.backend import Backend, SampledTable
-from ..sampler.rng import DETECTOR_CALL, THIN_CALL, event_uniforms
+from ..sampler.calls import TOY_DETECTOR, TOY_THINNING
+from ..sampler.rng import event_uniforms
 from ..sampler.tables import density_of
 from ..statistics.draws import SHIFT
 
@@ -255,7 +256,7 @@ class ChannelDetector:
     def observe(self, columns: Mapping[str, Any], first: int, seed: int, stream: int) -> Array:
         """Reconstructed q2 of events numbered from ``first`` on, NaN for those that are not found."""
         q2 = np.asarray(columns["q2"], dtype=float)
-        u = event_uniforms(event_numbers(first, len(q2)), seed, stream, DETECTOR_CALL)
+        u = event_uniforms(event_numbers(first, len(q2)), seed, stream, TOY_DETECTOR.first)
         reco = q2.copy() if self.smearing is None else self.smearing.reconstruct(q2, u[0])
         if self.efficiency is not None:
             reco[u[1] >= evaluate(self.efficiency, columns, self.channel)] = np.nan
@@ -388,7 +389,7 @@ def observed_toys(
         columns = {k: np.asarray(v) for k, v in backend.generate(table, seed, first, first + n, stream).items()}
         place = np.searchsorted(bounds, detector.observe(columns, first, seed, stream), side="right") - 1
         if keep is not None:
-            u = event_uniforms(event_numbers(first, n), seed, stream, THIN_CALL)[0]
+            u = event_uniforms(event_numbers(first, n), seed, stream, TOY_THINNING.first)[0]
             place[u >= keep[t, np.clip(place, 0, n_bins - 1)]] = -1
         counts[t] = np.bincount(place[(place >= 0) & (place < n_bins)], minlength=n_bins)
         for b in range(n_bins if moments else 0):

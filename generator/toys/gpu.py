@@ -19,7 +19,10 @@ from numba import cuda
 
 from ...kinematics.trig import double_precision
 from ..sampler.event import (
+    CALL,
+    SCALAR_LOW,
     SCALAR_ROW,
+    VECTOR_LOW,
     VECTOR_ROW,
     angular_functions,
     quad,
@@ -31,7 +34,7 @@ from ..sampler.event import (
 )
 from ..sampler.rng import counter_words, pick_entry
 from ..sampler.tables import Table
-from ..statistics.draws import COUNTS, SHIFT, poisson, stream_word
+from ..statistics.draws import BINS, COUNTS, SHIFT, poisson, stream_word
 
 THREADS = 128
 BLOCKS_MAX = 4096
@@ -47,7 +50,8 @@ def poisson_kernel(
         t, b = i // bins, i % bins
         toy = np.uint64(first + t)
         mu = mean[b] if shared else mean[i]
-        out[i] = poisson(mu, np.uint32(toy), np.uint32(toy >> np.uint64(32)), np.uint32(b << 12), stream, k0, k1)
+        low, high = np.uint32(toy), np.uint32(toy >> np.uint64(32))
+        out[i] = poisson(mu, low, high, np.uint32(BINS + (b << 12)), stream, k0, k1)
 
 
 def vector_toys_kernel(
@@ -61,8 +65,8 @@ def vector_toys_kernel(
         high = np.uint32(first + t)
         for e in range(piece, events[t], SLICES):
             low = np.uint32(e)
-            w = vector_words(low, high, stream, k0, k1, np.uint32(0))
-            v = vector_words(low, high, stream, k0, k1, np.uint32(3)) if double_precision(real) else w
+            w = vector_words(low, high, stream, k0, k1, np.uint32(CALL))
+            v = vector_words(low, high, stream, k0, k1, np.uint32(VECTOR_LOW)) if double_precision(real) else w
             k = np.intp(pick_entry(w[0], alias)) * VECTOR_ROW
             row = quad(rows, k, 1) + quad(rows, k + 4, 1) + quad(rows, k + 8, 1) + quad(rows, k + 12, 1)
             q2, cos_k, cos_l, phi, _ = vector_event(real, w, v, row)
@@ -98,8 +102,8 @@ def scalar_toys_kernel(
         high = np.uint32(first + t)
         for e in range(piece, events[t], SLICES):
             low = np.uint32(e)
-            w = scalar_words(low, high, stream, k0, k1, np.uint32(0))
-            v = scalar_words(low, high, stream, k0, k1, np.uint32(2)) if double_precision(real) else w
+            w = scalar_words(low, high, stream, k0, k1, np.uint32(CALL))
+            v = scalar_words(low, high, stream, k0, k1, np.uint32(SCALAR_LOW)) if double_precision(real) else w
             k = np.intp(pick_entry(w[0], alias)) * SCALAR_ROW
             row = quad(rows, k, 1) + quad(rows, k + 4, 1)
             q2, cos_l, _ = scalar_event(real, w, v, row)

@@ -31,7 +31,8 @@ from ...physics.moments import functions, observables
 from ..files.provenance import package_versions
 from ..files.sample import EventSample
 from ..sampler.backend import CpuBackend, select_backend
-from ..sampler.rng import THIN_CALL, event_uniforms
+from ..sampler.calls import TOY_SHARES, TOY_THINNING
+from ..sampler.rng import event_uniforms
 from ..sampler.tables import Table, channel_table
 from ..statistics.angular_fit import LIKELIHOOD_OBSERVABLES, fit_angles
 from ..statistics.counts import CountModel
@@ -479,12 +480,13 @@ def events_of_toy(run: ToyRun, toy: int) -> EventSample:
             if card.systematics == "drawn":
                 keep = np.asarray(factors[name][0] / factors[name].max())
                 place = np.searchsorted(card.bins, columns["q2_reco"], side="right") - 1
-                u = event_uniforms(event_numbers(toy << SHIFT, int(numbers[i])), card.seed, stream, THIN_CALL)[0]
+                events = event_numbers(toy << SHIFT, int(numbers[i]))
+                u = event_uniforms(events, card.seed, stream, TOY_THINNING.first)[0]
                 columns["accepted"] = columns["accepted"] * (u < keep[np.clip(place, 0, keep.size - 1)])
         else:
             signal, background = run.truth.counts[name][0] * factors[name][0], experiment.background(name)
             key: npt.NDArray[np.uint64] = np.array(
-                [card.seed, (toy << 24) + (card.sample << 8) + channel.index], dtype=np.uint64
+                [card.seed, TOY_SHARES.first + (toy << 24) + (card.sample << 8) + channel.index], dtype=np.uint64
             )
             share = np.random.Generator(np.random.Philox(key=key))
             wanted = share.binomial(drawn.counts[name][0].astype(np.int64), signal / (signal + background))

@@ -21,7 +21,7 @@ from darkpenguin.generator.lab.settings import EfficiencySettings
 from darkpenguin.generator.lab.stages import Place
 from darkpenguin.generator.run.generate import execute
 from darkpenguin.generator.run.plan import plan_run
-from darkpenguin.generator.sampler.rng import EFFICIENCY_CALL
+from darkpenguin.generator.sampler.calls import EFFICIENCY
 from darkpenguin.physics.densities import VECTOR
 
 CHANNEL = "B0->K*0mumu"
@@ -205,11 +205,11 @@ def test_files_that_are_no_maps(tmp_path, text, message):
 def test_uniforms_are_the_events_own_and_not_the_samplers():
     place = Place(get_channel(CHANNEL), seed=11, first=100)
     numbers = np.arange(100, 20_100, dtype=np.uint64)
-    u = place.uniforms(numbers, EFFICIENCY_CALL)
-    np.testing.assert_array_equal(place.uniforms(numbers[::-1][:77], EFFICIENCY_CALL), u[::-1][:77])
+    u = place.uniforms(numbers, EFFICIENCY.first)
+    np.testing.assert_array_equal(place.uniforms(numbers[::-1][:77], EFFICIENCY.first), u[::-1][:77])
     # mean and its neighbour's correlation of 20,000 uniforms: 6 sigma, false alarm 4e-9
     assert abs(u.mean() - 0.5) < 6 / math.sqrt(12 * len(u))
-    assert abs(np.corrcoef(u, place.uniforms(numbers, EFFICIENCY_CALL + 1))[0, 1]) < 6 / math.sqrt(len(u))
+    assert abs(np.corrcoef(u, place.uniforms(numbers, EFFICIENCY.first + 1))[0, 1]) < 6 / math.sqrt(len(u))
 
 
 def test_modes_agree_and_nothing_is_lost(legendre, tmp_path):
@@ -217,7 +217,7 @@ def test_modes_agree_and_nothing_is_lost(legendre, tmp_path):
     keywords = {"channels": CHANNEL, "events": n, "seed": 5}
     plain = generate(**keywords)
     efficiency = evaluate(read_map(legendre), plain.columns)
-    u = Place(get_channel(CHANNEL), seed=5).uniforms(plain["event"], EFFICIENCY_CALL)
+    u = Place(get_channel(CHANNEL), seed=5).uniforms(plain["event"], EFFICIENCY.first)
 
     flagged = generate(**keywords, efficiency={"maps": legendre})
     np.testing.assert_array_equal(flagged["accepted"], u < efficiency)
@@ -310,7 +310,7 @@ def test_muons_and_electrons_differ():
         assert abs(kept - value) < 6 * math.sqrt(value * (1 - value) / 20_000)
     # the uniforms of two channels are independent: another stream
     mu, e = (
-        Place(get_channel(name), 6).uniforms(np.arange(20_000), EFFICIENCY_CALL)
+        Place(get_channel(name), 6).uniforms(np.arange(20_000), EFFICIENCY.first)
         for name in ("B0->K*0mumu", "B0->K*0ee")
     )
     assert abs(np.corrcoef(mu, e)[0, 1]) < 6 / math.sqrt(20_000)
