@@ -34,7 +34,7 @@ bench: .venv/installed  ## events a second, beside NumPy accept-reject
 	$(BIN)/python -m darkpenguin.generator.commands.bench
 
 gallery: .venv/installed ## every figure of outputs/README.md
-	for data in 2017 current; do \
+	for data in $(basename $(notdir $(wildcard physics/experiment/data/*.yml))); do \
 	  $(BIN)/darkpenguin figure 1 --data $$data --output outputs --overwrite && \
 	  $(BIN)/darkpenguin figure 2 --data $$data --output outputs --overwrite || exit 1; \
 	done

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+DATA_HELP = "Data set: current, 2017 (what the paper had), any other in the package, or the path of your own .yml file."
+"""Help of every option ``--data``; a wrong name is answered with those that there are."""
+
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """Print a table; all but the first ``left`` columns are aligned to the right."""

@@ -12,8 +12,10 @@ import typer
 
 from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import check_figure
 from ...physics.experiment.verdicts import INPUTS, NOT_INCLUDED, Row
 from ...physics.models import BENCHMARKS, Model, apply_settings, get_model
+from .console import DATA_HELP
 
 
 def model_or_card(name: str) -> Model:
@@ -79,9 +81,7 @@ def constraints_command(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field: light_vectors.0.mass=2.8."),
     ] = None,
-    data: Annotated[
-        str, typer.Option("--data", help="Experimental numbers: current, or 2017 (the paper's).")
-    ] = "current",
+    data: Annotated[str, typer.Option("--data", help=DATA_HELP)] = "current",
     limit: Annotated[
         float | None, typer.Option("--limit", help="Limit on BR(B -> K chi chi) in place of experiment's.")
     ] = None,
@@ -96,20 +96,22 @@ def constraints_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing figures.")] = False,
 ) -> None:
     """Hold a model against the paper's eqs. (2)-(8), (11) and (12) and against experiment."""
+    from ...physics.experiment.datasets import load_data
     from ...physics.experiment.verdicts import constraints_table
     from ...physics.models import apply_settings
 
-    if data not in ("2017", "current"):
-        raise InputError(f"data = {data!r}: 2017 or current")
+    known = load_data(data)
     if limit is not None and not 0 < limit < 1:
         raise InputError(f"limit = {limit:g}: a branching ratio between 0 and 1 is needed")
     model = apply_settings(model_or_card(name), settings or [])
+    for path in figure or []:
+        check_figure(path, overwrite)
+    rows = constraints_table(model, known, limit, dm_mass)
     if figure:
         from ..figures.invisible import write_invisible_figure
 
         write_invisible_figure(model, figure, overwrite)
-    rows = constraints_table(model, "2017" if data == "2017" else "current", limit, dm_mass)
     if as_json:
         print(to_json(rows))
     else:
-        show(rows, f"Constraints on {model.name} ({data} data)")
+        show(rows, f"Constraints on {model.name} ({known.name} data)")

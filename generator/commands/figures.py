@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...kinematics.base.errors import InputError
+from .console import DATA_HELP
 
 if TYPE_CHECKING:
-    from ..scans.card import ScanCard, Theory
+    from ...physics.experiment.datasets import Theory
+    from ..scans.card import ScanCard
     from ..scans.scan import ScanResult
 
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the model: light_vectors.0.mass=2.8."),
 ]
-DataOption = Annotated[str, typer.Option("--data", help="2017 (what the paper had) or current.")]
+DataOption = Annotated[str, typer.Option("--data", help=DATA_HELP)]
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="Folder for the files.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or gpu.")]
@@ -26,7 +28,7 @@ TheoryOption = Annotated[
     typer.Option(
         "--theory",
         help="Errors of the SM prediction: correlated, uncorrelated (bin by bin) or none. Default: "
-        "uncorrelated with 2017 data, as in the paper, else correlated.",
+        "what the data set says.",
     ),
 ]
 EXAMPLE = """\
@@ -34,7 +36,7 @@ EXAMPLE = """\
 name = "masses"                       # first part of the names of the files
 model = "fig2"                        # benchmark (darkpenguin models), or a table [model]
 settings = ["light_vectors.0.relative_width=0.2"]
-data = "2017"                         # or "current"
+data = "2017"                         # or "current", or the path of your own .yml file
 groups = ["R_K", "R_K*", "P5p"]       # P5p, P or S: P5' alone, all P_i', all S_i
 # theory = "correlated"               # or "uncorrelated", "none": errors of the SM prediction
 

@@ -16,7 +16,11 @@ CardArgument = Annotated[
     str | None, typer.Argument(metavar="[CARD]", help="TOML file; without it the defaults of the card.")
 ]
 DatasetOption = Annotated[
-    str | None, typer.Option("--dataset", help="Data set that gives the yields; --list shows them.")
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Data set that gives the yields: a name (--list shows them) or the path of your own .yml or .toml.",
+    ),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the random numbers.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: all.")]

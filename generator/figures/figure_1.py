@@ -21,7 +21,7 @@ from ...kinematics.base.files import write_text
 from ...physics.angular import angular_coefficients, breakpoints
 from ...physics.bins import evaluate, observable_channels
 from ...physics.channels import get_channel
-from ...physics.experiment.measurements import DATA_SETS, load_measurements
+from ...physics.experiment.datasets import Data, load_data
 from ...physics.models import Model, get_model
 from ...physics.observables import BinnedObservable
 from ...physics.uncertainties import theory_error
@@ -35,12 +35,6 @@ FloatArray = npt.NDArray[np.float64]
 Polygons = list[list[FloatArray]]
 Q2_RANGE = (0.05, 8.68)
 """Range of figure 1 (GeV²): from just above the muonic threshold to the J/ψ."""
-
-
-def check_data(data: str) -> None:
-    """InputError unless the name is that of a data set."""
-    if data not in DATA_SETS:
-        raise InputError(f"data = {data!r}: no such data set; one of {', '.join(DATA_SETS)}")
 
 
 @dataclass(frozen=True)
@@ -110,16 +104,15 @@ def figure_1_curve(panel: Panel, model: Model, points: int = 300) -> Curve:
     return Curve(panel, model, q2, value, theory_error(panel.observable, panel.channel, model, q2))
 
 
-def figure_1_points(panel: Panel, data: str) -> list[Point]:
+def figure_1_points(panel: Panel, data: Data) -> list[Point]:
     """Measured points of a panel.
 
     >>> [(p.experiment, p.value) for p in figure_1_points(PANELS[0], "2017")]
     [('LHCb', 0.745)]
     """
-    check_data(data)
     return [
         Point(panel, m.experiment, m.arxiv, o, *(float(x[i]) for x in (m.central, m.error_up, m.error_down)))
-        for m in load_measurements(data)
+        for m in load_data(data).measurements
         for i, o in enumerate(m.observables)
         if o.name in panel.points
     ]
@@ -255,20 +248,20 @@ def _draw_measured(axis: Axes, points: Sequence[Point]) -> None:
 
 
 def make_figure_1(
-    data: str,
+    data: Data,
     folder: str | os.PathLike[str],
     models: Sequence[str] = FIGURE_1_MODELS,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write figure 1 as PNG and PDF and its numbers as CSV; InputError if a file exists."""
-    check_data(data)
+    known = load_data(data)
     chosen = [get_model(name) for name in models]
     if len(chosen) > len(_STYLES):
         raise InputError(f"model: {len(chosen)} given; at most {len(_STYLES)} can be told apart")
-    paths = _targets(folder, f"figure-1-{data}", (".png", ".pdf", ".csv", "-points.csv"), overwrite)
+    paths = _targets(folder, f"figure-1-{known.name}", (".png", ".pdf", ".csv", "-points.csv"), overwrite)
     curves = [figure_1_curve(panel, model) for panel in PANELS for model in chosen]
-    points = [point for panel in PANELS for point in figure_1_points(panel, data)]
+    points = [point for panel in PANELS for point in figure_1_points(panel, known)]
     write_text(paths[2], curves_csv(curves))
     write_text(paths[3], points_csv(points))
-    _save(lambda: draw_figure_1(curves, points, f"{data} data"), paths[:2])
+    _save(lambda: draw_figure_1(curves, points, f"{known.name} data"), paths[:2])
     return paths

@@ -13,12 +13,13 @@ import numpy as np
 from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import write_text
-from ...physics.experiment.constraints import Data, delta_a_mu, measured
+from ...physics.experiment.constraints import delta_a_mu
+from ...physics.experiment.datasets import Theory, load_data
 from ...physics.experiment.likelihood import GROUPS
-from ..scans.card import Axis, ScanCard, Theory, Tie
+from ..scans.card import Axis, ScanCard, Tie
 from ..scans.files import regions_csv
 from ..scans.scan import BETTER, ScanResult, polygons, scan
-from .figure_1 import FloatArray, Polygons, check_data
+from .figure_1 import FloatArray, Polygons
 from .style import _save, _targets, house_style
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ def figure_2_cards(
     >>> [card.shape for card in figure_2_cards("2017", points=50)]
     [(50, 50), (50, 50)]
     """
-    check_data(data)
     common: dict[str, Any] = {"model": model, "settings": tuple(settings), "data": data, "theory": theory}
     vector = Axis(key=G_MU_V, min=0.0, max=0.25, points=points)
     left = ScanCard(
@@ -90,10 +90,8 @@ def figure_2_plane(card: ScanCard, device: str = "auto") -> Plane:
             for key in ("mass", "g_mu_v", "g_mu_a")
         )
         shift = shift + delta_a_mu(mass, g_v, g_a)
-    known = measured("delta_a_mu", "2017" if card.data == "2017" else "current")
-    assert known.value is not None
-    assert known.error is not None
-    band = polygons(card.axes, (shift - known.value) / known.error, -2.0, 2.0)
+    value, error = card.data_set.limit("delta_a_mu").numbers()
+    band = polygons(card.axes, (shift - value) / error, -2.0, 2.0)
     return Plane(result, result.all_regions(), band, polygons(card.axes, invisible_excess(card)))
 
 
@@ -122,7 +120,7 @@ def invisible_excess(card: ScanCard) -> FloatArray:
     other = [axis for axis in card.axes if not axis.linear]
     linear = [axis for axis in card.axes if axis.linear]
     bound = np.empty([axis.points for axis in other])
-    data: Data = "2017" if card.data == "2017" else "current"
+    data = card.data_set
     for index in np.ndindex(bound.shape):
         point = {axis.key: float(axis.values[i]) for axis, i in zip(other, index, strict=True)}
         point |= {axis.key: float(axis.values[0]) for axis in linear}
@@ -241,7 +239,7 @@ def _scaled(ticks: Any, axis: Axis) -> str:
 def _plane_title(card: ScanCard) -> str:
     """What is fixed in a plane."""
     moving = {axis.key for axis in card.axes} | {tie.key for tie in card.ties}
-    words = [f"{card.data} data"]
+    words = [f"{card.data_set.name} data"]
     base = card.base_model()
     for vector in base.light_vectors[:1]:
         if "light_vectors.0.mass" not in moving:
@@ -294,13 +292,14 @@ def make_figure_2(
 
     The files of another plane are named after its axes: ``plane-2017-mass-g_bs.png``.
     """
+    name = load_data(data).name
     chosen = cards or figure_2_cards(data)
     for card in chosen:
         if len(card.axes) != 2:
             raise InputError(f"plane: {len(card.axes)} axes given; a plane has two")
-    stem = f"figure-2-{data}"
+    stem = f"figure-2-{name}"
     if len(chosen) == 1:
-        stem = f"plane-{data}-" + "-".join(axis.key.rsplit(".", 1)[-1] for axis in chosen[0].axes)
+        stem = f"plane-{name}-" + "-".join(axis.key.rsplit(".", 1)[-1] for axis in chosen[0].axes)
     paths = _targets(folder, stem, (".png", ".pdf", ".csv"), overwrite)
     planes = [figure_2_plane(card, device) for card in chosen]
     write_text(paths[2], planes_csv(planes))

@@ -16,21 +16,12 @@ from ...kinematics.base.arrays import FloatArray
 from ...kinematics.base.checks import nearest, validate
 from ...kinematics.base.errors import InputError
 from ...physics.bins import LINEAR_KEYS
+from ...physics.experiment.datasets import DataSet, Theory, load_data
 from ...physics.experiment.likelihood import PAPER_GROUPS, check_groups
-from ...physics.experiment.measurements import DATA_SETS
 from ...physics.models import Model, apply_settings, get_model
 
-Theory = Literal["correlated", "uncorrelated", "none"]
 MAX_POINTS = 50_000_000
 """Largest grid: its χ² of three groups takes 1.2 GB."""
-DEFAULT_THEORY: Mapping[str, Theory] = {"2017": "uncorrelated", "current": "correlated"}
-"""How errors of the Standard Model enter when a card does not say.
-
-The paper takes a prediction with an error for each bin of P5' (its footnote 4) and says nothing of correlations,
-so with its data each bin has an error of its own; two experiments that measured the same bin share it. The errors
-are in fact 80-100 % correlated (all bins share form factors), which weakens the pull of P5' by a quarter and is the
-default with today's data.
-"""
 
 
 class Axis(BaseModel):
@@ -100,8 +91,7 @@ class ScanCard(BaseModel):
     @field_validator("data")
     @classmethod
     def _data(cls, value: str) -> str:
-        if value not in DATA_SETS:
-            raise ValueError(f"no such data set; one of {', '.join(DATA_SETS)}")
+        load_data(value)
         return value
 
     @field_validator("groups")
@@ -143,9 +133,14 @@ class ScanCard(BaseModel):
         return tuple(axis.points for axis in self.axes)
 
     @property
+    def data_set(self) -> DataSet:
+        """The data set, read from its file."""
+        return load_data(self.data)
+
+    @property
     def theory_errors(self) -> Theory:
         """How theory errors enter: as said, or the default of the data set."""
-        return self.theory or DEFAULT_THEORY[self.data]
+        return self.theory or self.data_set.theory
 
     def base_model(self) -> Model:
         """The model that the axes start from."""

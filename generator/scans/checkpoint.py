@@ -70,8 +70,9 @@ class _Checkpoint:
 
 
 def scan_key(card: ScanCard) -> str:
-    """Hash of a card, of the package's physics and data, and of flavio's version."""
+    """Hash of a card, of its data set, of the package's physics, and of flavio's version."""
     digest = hashlib.sha256(card.model_dump_json().encode())
+    digest.update(card.data_set.digest.encode())
     digest.update(physics_fingerprint().encode())
     digest.update(source_fingerprint("generator/scans").encode())
     return digest.hexdigest()

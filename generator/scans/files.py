@@ -117,8 +117,10 @@ def regions_csv(planes: Sequence[tuple[str, Sequence[str], Mapping[str, list[lis
 
 def summary_json(result: ScanResult, best: BestFit) -> str:
     """The card, the best fit and χ² of the Standard Model, as JSON."""
+    known = result.card.data_set
     data: dict[str, Any] = {
         "card": result.card.model_dump(mode="json"),
+        "data": {"name": known.name, "title": known.title, "date": known.date, "sha256": known.digest},
         "theory": result.card.theory_errors,
         "standard_model": {**result.standard, "all": result.standard_model()},
         "best_fit": {"point": dict(best.point), "chi2": {**best.groups, "all": best.chi2}},

@@ -20,10 +20,11 @@ from ...kinematics.base.arrays import FloatArray, array_library
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...physics.bins import BinPredictor, build_predictor
+from ...physics.experiment.datasets import Data, Theory, load_data
 from ...physics.experiment.likelihood import Likelihood, build_likelihood
 from ...physics.models import Model, apply_settings
 from ...physics.uncertainties import theory_covariance
-from .card import Axis, ScanCard, Theory
+from .card import Axis, ScanCard
 from .checkpoint import _Checkpoint
 
 BETTER = "better than SM by 4"
@@ -216,9 +217,10 @@ def _corners(ring: FloatArray) -> FloatArray:
     return np.asarray(ring[np.concatenate([[True], np.abs(turn) > 1e-12, [True]])])
 
 
-def scan_likelihood(data: str, groups: Sequence[str], theory: Theory) -> Likelihood:
+def scan_likelihood(data: Data, groups: Sequence[str], theory: Theory) -> Likelihood:
     """Likelihood of a data set with theory errors of the Standard Model: correlated, bin by bin, or none."""
-    plain = build_likelihood(data, groups)
+    known = load_data(data)
+    plain = build_likelihood(known, groups)
     if theory == "none":
         return plain
     covariance = {part.group.name: theory_covariance(part.observables) for part in plain.groups}
@@ -227,7 +229,7 @@ def scan_likelihood(data: str, groups: Sequence[str], theory: Theory) -> Likelih
             # two experiments with the same bin have the same prediction, hence the same error of it
             same = np.array([[a == b for b in part.observables] for a in part.observables])
             covariance[part.group.name] = np.where(same, covariance[part.group.name], 0.0)
-    return build_likelihood(data, groups, covariance)
+    return build_likelihood(known, groups, covariance)
 
 
 def _group_chi2(likelihood: Likelihood, predictions: Any) -> dict[str, Any]:

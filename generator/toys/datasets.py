@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -168,18 +169,22 @@ class Dataset(BaseModel):
 
 
 def _own(value: Any) -> Any:
-    """A table is a data set of one's own."""
-    return validate(Dataset, value) if isinstance(value, Mapping) else value
+    """A table, or a file with one, is a data set of one's own; a name stays one if there is such a data set."""
+    if isinstance(value, Mapping):
+        return validate(Dataset, value)
+    if isinstance(value, str):
+        found = get_dataset(value)
+        return value if value in dataset_names() else found
+    return value
 
 
 DatasetChoice = Annotated[str | Dataset, BeforeValidator(_own)]
-"""What cards take: the name of a data set, or a table of one's own."""
+"""What cards take: the name of a data set, the path of a YAML or TOML file with one, or a table of one's own."""
 
 
 @lru_cache(maxsize=1)
 def _presets() -> Mapping[str, Dataset]:
-    file = Path(__file__).with_name("datasets.yml")
-    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    raw = _read(Path(__file__).with_name("datasets.yml"))
     return MappingProxyType({name: validate(Dataset, {"name": name, **entry}, name) for name, entry in raw.items()})
 
 
@@ -193,13 +198,36 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def get_dataset(name: str | Dataset) -> Dataset:
-    """Data set by name, or the data set itself; InputError with the nearest names for one that does not exist."""
+    """Data set by name or by the path of a YAML or TOML file, or the data set itself.
+
+    A file has the keys of :class:`Dataset`, as an entry of ``datasets.yml`` does; it is called after itself if it
+    does not say.
+
+    Raises:
+        InputError: no such data set, with the nearest names, or a mistake in the file.
+    """
     if isinstance(name, Dataset):
         return name
+    path = Path(name).expanduser()
+    if path.suffix in (".toml", ".yml", ".yaml"):
+        return validate(Dataset, {"name": path.stem, **_read(path)}, path.stem)
     found = _presets().get(name)
     if found is None:
-        raise InputError(f"dataset = {name!r}: no such data set; {nearest(name, dataset_names())}")
+        near = nearest(name, dataset_names())
+        raise InputError(f"dataset = {name!r}: no such data set, nor a path that ends in .yml or .toml; {near}")
     return found
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """Keys of a YAML or TOML file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"dataset = {str(path)!r}: cannot be read ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, Mapping):
+        raise InputError(f"dataset = {str(path)!r}: no keys in it; luminosity and channels are needed")
+    return raw
 
 
 def describe(dataset: Dataset) -> list[dict[str, Any]]:

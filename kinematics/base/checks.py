@@ -6,7 +6,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -70,13 +70,16 @@ def _path(where: str, location: Iterable[int | str]) -> str:
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
     """Schema that the last part of an error's location is a field of."""
     current: type[BaseModel] | None = model
+    named = False  # whether the next part is a key of the user's own in a table, not a field
     for part in location[:-1]:
         if current is None:
             return None
-        if isinstance(part, int):
+        if named or isinstance(part, int):
+            named = False
             continue
         field = current.model_fields.get(str(part))
         current = next(iter(_schemas(field.annotation)), None) if field is not None else None
+        named = field is not None and get_origin(field.annotation) in (Mapping, dict)
     return current
 
 
@@ -122,8 +125,9 @@ def validate(schema: type[ModelType], data: object, where: str = "") -> ModelTyp
             elif problem["type"] == "value_error" and isinstance(problem["input"], (Mapping, BaseModel)):
                 lines.append(f"{path}: {message.removeprefix('Value error, ')}")
             else:
-                reason = message.removeprefix("Value error, ").removeprefix("Input ")
-                lines.append(f"{path} = {_shown(problem['input'])}: {reason}")
+                start = f"{path} = {_shown(problem['input'])}: "  # an InputError from within may say it already
+                reason = message.removeprefix("Value error, ").removeprefix("Input ").removeprefix(start)
+                lines.append(f"{start}{reason}")
         raise InputError("; ".join(lines)) from None
 
 

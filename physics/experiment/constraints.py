@@ -1,18 +1,14 @@
 r"""Equations (3)-(8) of arXiv:1704.06188 as functions of numbers, and of a model where several V add up.
 
-Everything is in GeV. The experimental numbers that they are held against are in ``limits.yml``; the table
-that puts the two together is ``generator/constraints_report.py``.
+Everything is in GeV. The experimental numbers that they are held against are those of a data set
+(``datasets.py``); the table that puts the two together is in ``verdicts.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import lru_cache
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from ..models import LightVector, Model
@@ -20,43 +16,8 @@ from ..parameters import Parameters, load_parameters
 from .loops import f_a, f_v, k_f, k_f_large
 
 FloatArray = NDArray[np.float64]
-Data = Literal["2017", "current"]
 M_MU = 0.1056583755
 """Mass of the muon (GeV), as in flavio 2.7.1."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An experimental input: a measurement with its error, or an upper limit at a confidence level."""
-
-    source: str
-    value: float | None = None
-    error: float | None = None
-    upper: float | None = None
-    cl: float | None = None
-
-    def pull(self, prediction: float) -> float:
-        """(prediction - value) / error; ValueError for an upper limit."""
-        if self.value is None or self.error is None:
-            raise ValueError(f"{self.source}: an upper limit has no pull")
-        return (prediction - self.value) / self.error
-
-
-@lru_cache(maxsize=1)
-def _limits() -> dict[str, Any]:
-    text = files(__package__).joinpath("limits.yml").read_text(encoding="utf-8")
-    known: dict[str, Any] = yaml.safe_load(text)
-    return known
-
-
-def measured(name: str, data: Data = "current") -> Measured:
-    """Experimental input by name from ``limits.yml``, of the data set "2017" (the paper's) or "current".
-
-    >>> measured("delta_a_mu", "2017").value
-    2.87e-09
-    """
-    entry = _limits()[name][data]
-    return Measured(**{field.name: entry[field.name] for field in fields(Measured) if field.name in entry})
 
 
 def narrow_width_branching_ratio(

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ..bins import namespace
 from ..observables import BinnedObservable
-from .measurements import Measurement, load_measurements
+from .datasets import Data, load_data
+from .measurements import Measurement
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -223,7 +224,7 @@ class Likelihood:
         return {group.group.name: group.chi2(predictions[group.group.name]) for group in self.groups}
 
 
-def select_measurements(data: str, group: Group) -> tuple[Measurement, ...]:
+def select_measurements(data: Data, group: Group) -> tuple[Measurement, ...]:
     """The group's measurements in a data set, cut down to the group's observables.
 
     >>> len(select_measurements("2017", GROUPS["P5p"]))
@@ -231,14 +232,14 @@ def select_measurements(data: str, group: Group) -> tuple[Measurement, ...]:
     """
     chosen = [
         measurement.select(group.accepts)
-        for measurement in load_measurements(data)
+        for measurement in load_data(data).measurements
         if re.fullmatch(group.analyses, measurement.name)
     ]
     return tuple(measurement for measurement in chosen if measurement is not None)
 
 
 def build_likelihood(
-    data: str,
+    data: Data,
     groups: Sequence[str] = PAPER_GROUPS,
     theory: Mapping[str, FloatArray] | None = None,
 ) -> Likelihood:
@@ -247,12 +248,12 @@ def build_likelihood(
     ``theory`` has the theory covariance of a group's observables by the group's name; what is missing is
     zero. Raises InputError for unknown or overlapping groups and data sets.
     """
-    parts = []
+    parts, known = [], load_data(data)
     for group in check_groups(groups):
-        measurements = select_measurements(data, group)
+        measurements = select_measurements(known, group)
         if not measurements:
-            raise InputError(f"groups = {group.name!r}: the data set {data!r} has none of it; leave it out")
+            raise InputError(f"groups = {group.name!r}: the data set {known.name!r} has none of it; leave it out")
         size = sum(len(measurement) for measurement in measurements)
         covariance = (theory or {}).get(group.name, np.zeros((size, size)))
         parts.append(GroupLikelihood(group, measurements, covariance))
-    return Likelihood(data, tuple(parts))
+    return Likelihood(known.name, tuple(parts))

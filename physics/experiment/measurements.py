@@ -1,30 +1,104 @@
-"""The measurements that models are compared with: the set of 2017, which the paper had, and today's.
+"""A measurement: values, errors and correlations of one analysis, from an entry of a data set.
 
-The numbers are in ``measurements.yml``, in flavio's own format. Entries that flavio's database has are
-committed as a copy, and a test compares each with flavio: reading them through flavio would cost its import
-of 5 s on every ``darkpenguin scan``, would tie a published analysis to the installed version of flavio, and
-would still leave out the two measurements that the paper rests on, which flavio no longer ships.
+Entries are in the format of flavio's ``measurements.yml``. Those that flavio's database has are committed as a
+copy, and a test compares each with flavio: reading them through flavio would cost its import of 5 s on every
+``darkpenguin scan``, would tie a published analysis to the installed version of flavio, and would still leave
+out the two measurements that the paper rests on, which flavio no longer ships.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
-from ..observables import BinnedObservable
+from ..channels import get_channel
+from ..observables import OBSERVABLES, BinnedObservable
 
 FloatArray = npt.NDArray[np.float64]
-DATA_SETS = ("2017", "current")
-"""Names of the data sets: what arXiv:1704.06188 had, and today's."""
+
+
+class Value(BaseModel):
+    """One measured value, such as ``0.66 +0.11 -0.07 ± 0.03``, in a bin of q2 (GeV²) or without one.
+
+    ``name`` is flavio's, ``<P5p>(B0->K*mumu)``, or ours, ``P5p``, with the ``channel`` (default: the observable's
+    own).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+
+    name: str
+    value: str
+    q2min: Annotated[float, Field(ge=0)] | None = None
+    q2max: float | None = None
+    channel: str | None = None
+
+    @model_validator(mode="after")
+    def _bin(self) -> Value:
+        if (self.q2min is None) != (self.q2max is None):
+            raise ValueError(f"{self.name}: give q2min and q2max, or neither")
+        if self.q2min is not None and self.q2max is not None and not self.q2min < self.q2max:
+            raise ValueError(f"q2min = {self.q2min:g} must be below q2max = {self.q2max:g} GeV^2")
+        return self
+
+    def observable(self) -> BinnedObservable:
+        """The observable; InputError for one that does not exist."""
+        match = _OBSERVABLE.fullmatch(self.name)
+        if match is not None and self.channel is None:
+            return BinnedObservable(*_from_flavio(match), self.q2min, self.q2max)
+        if self.q2min is None and self.channel is None and self.name in _SINGLE:
+            return BinnedObservable(self.name)
+        if self.name not in OBSERVABLES:
+            raise InputError(f"{self.name}: no such observable; {nearest(self.name, OBSERVABLES)}")
+        if self.q2min is None:
+            raise InputError(f"{self.name}: needs a bin, q2min and q2max (GeV^2)")
+        channel = get_channel(self.channel or OBSERVABLES[self.name].channel).name
+        return BinnedObservable(self.name, channel, self.q2min, self.q2max)
+
+
+def _listed(values: Any) -> Any:
+    """A table of names and values is a list of values without bins."""
+    return [{"name": k, "value": v} for k, v in values.items()] if isinstance(values, Mapping) else values
+
+
+class Grid(BaseModel):
+    """A published likelihood: values of the observable and L there, up to a factor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    x: tuple[float, ...] = Field(min_length=3)
+    y: tuple[float, ...] = Field(min_length=3)
+
+
+class Entry(BaseModel):
+    """A measurement as it stands in a data set's file, in flavio's format.
+
+    Attributes:
+        experiment: whose it is.
+        inspire: key of the publication at inspirehep.net.
+        arxiv: number of the publication, or of the experiment's note.
+        database: where the entry was taken from.
+        values: measured values in bins, or, for what has no bin, a table of names and values.
+        correlation: rows of the upper triangle, each from the diagonal on; the identity without.
+        likelihood: the published likelihood of each value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    experiment: str
+    inspire: str = ""
+    arxiv: str = ""
+    database: str = ""
+    values: Annotated[tuple[Value, ...], Field(min_length=1), BeforeValidator(_listed)]
+    correlation: tuple[tuple[float, ...], ...] | None = None
+    likelihood: tuple[Grid, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +124,6 @@ class Measurement:
     inspire: str
     arxiv: str
     database: str
-    data: tuple[str, ...]
     observables: tuple[BinnedObservable, ...]
     central: FloatArray
     error_up: FloatArray
@@ -70,7 +143,8 @@ class Measurement:
     def select(self, wanted: Callable[[BinnedObservable], bool]) -> Measurement | None:
         """The marginal of the observables for which ``wanted`` is true, None if there are none.
 
-        >>> lhcb = {m.name: m for m in load_measurements("2017")}["LHCb B->K*mumu 2015 P 4-6"]
+        >>> from darkpenguin.physics.experiment.datasets import load_data
+        >>> lhcb = {m.name: m for m in load_data("2017").measurements}["LHCb B->K*mumu 2015 P 4-6"]
         >>> p5 = lhcb.select(lambda observable: observable.name == "P5p")
         >>> float(p5.central[0]), p5.correlation.shape
         (-0.3, (1, 1))
@@ -100,18 +174,21 @@ _CHANNELS: Mapping[tuple[str, str, str], str] = {
     ("B+", "K", "nunu"): "B+->K+nunu",
 }
 _OBSERVABLE = re.compile(r"<?(?P<name>\w+)>?\((?P<parent>B[+0])->(?P<hadron>K\*?)(?P<leptons>\w+)\)")
+_SINGLE = ("BR", "a_mu")  # what is measured outside the tables of observables
 
 
-def _observable(name: str, q2_min: float | None = None, q2_max: float | None = None) -> BinnedObservable:
+def _from_flavio(match: re.Match[str]) -> tuple[str, str]:
     """Our name and channel of flavio's observable, "<P5p>(B0->K*mumu)" for instance."""
-    match = _OBSERVABLE.fullmatch(name)
-    if match is None:
-        return BinnedObservable(name)
-    channel = _CHANNELS[match["parent"], match["hadron"], match["leptons"]]
-    quantity = match["name"]
-    if quantity == "Rmue":
-        quantity = f"R_{match['hadron']}{match['parent'][1:]}"
-    return BinnedObservable(quantity, channel, q2_min, q2_max)
+    key = match["parent"], match["hadron"], match["leptons"]
+    if key not in _CHANNELS:
+        known = (f"{parent}->{hadron}{leptons}" for parent, hadron, leptons in _CHANNELS)
+        raise InputError(f"{match[0]}: no such decay; {nearest(match[0].partition('(')[2].rstrip(')'), known)}")
+    name = match["name"]
+    if name == "Rmue":
+        name = f"R_{match['hadron']}{match['parent'][1:]}"
+    if name not in (*OBSERVABLES, *_SINGLE):
+        raise InputError(f"{match[0]}: no such observable; {nearest(name, OBSERVABLES)}")
+    return name, _CHANNELS[key]
 
 
 _NUMBER = r"\d+\.?\d*"
@@ -151,11 +228,17 @@ def parse_value(text: str) -> tuple[float, list[tuple[float, float]]]:
     return float(match["central"]) * scale, [(up * scale, down * scale) for up, down in sources]
 
 
-def _correlation(given: Any, size: int) -> FloatArray:
+def _correlation(given: Sequence[Sequence[float]] | None, size: int) -> FloatArray:
     """Full matrix from flavio's upper triangle: rows that start on the diagonal."""
     matrix = np.eye(size)
-    for i, row in enumerate(given or []):
-        matrix[i, i:] = matrix[i:, i] = row[-(size - i) :]
+    if given is None:
+        return matrix
+    if [len(row) for row in given] != list(range(size, 0, -1)):
+        raise InputError(f"correlation: needs {size} rows, the first of {size} numbers, each one shorter than the last")
+    for i, row in enumerate(given):
+        matrix[i, i:] = matrix[i:, i] = row
+    if np.any(np.diag(matrix) != 1.0) or np.linalg.eigvalsh(matrix)[0] <= 0.0:
+        raise InputError("correlation: no matrix of correlations; rows begin with 1, and all eigenvalues are positive")
     return matrix
 
 
@@ -178,54 +261,37 @@ def signed_root(x: npt.ArrayLike, likelihood: npt.ArrayLike) -> tuple[FloatArray
     return np.array([grid[0] - far, *grid, grid[-1] + far]), np.array([ends[0], *root, ends[1]])
 
 
-def _measurement(name: str, entry: Mapping[str, Any]) -> Measurement:
-    if isinstance(entry["values"], Mapping):
-        pairs = [(_observable(key), value) for key, value in entry["values"].items()]
-    else:
-        pairs = [(_observable(v["name"], float(v["q2min"]), float(v["q2max"])), v["value"]) for v in entry["values"]]
+def make_measurement(name: str, entry: Entry) -> Measurement:
+    """The measurement of an entry; InputError, with the entry's name, for what makes no sense in it."""
+    try:
+        return _measurement(name, entry)
+    except InputError as error:
+        raise InputError(f"measurements.{name}: {error}") from None
+
+
+def _measurement(name: str, entry: Entry) -> Measurement:
+    pairs = [(value.observable(), value.value) for value in entry.values]
     central, up, down = [], [], []
     for _, text in pairs:
-        value, sources = parse_value(str(text))
+        value, sources = parse_value(text)
         central.append(value)
-        if "correlation" in entry:
+        if entry.correlation is not None:
             sources = [(float(np.sqrt(u * d)),) * 2 for u, d in sources]
         up.append(float(np.sqrt(sum(u**2 for u, _ in sources))))
         down.append(float(np.sqrt(sum(d**2 for _, d in sources))))
+    grids = entry.likelihood
+    if grids is not None and (len(grids) != len(pairs) or any(len(grid.x) != len(grid.y) for grid in grids)):
+        raise InputError(f"likelihood: needs one for each of the {len(pairs)} values, with as many y as x")
     return Measurement(
         name=name,
-        experiment=entry["experiment"],
-        inspire=entry["inspire"],
-        arxiv=entry["arxiv"],
-        database=entry["database"],
-        data=tuple(entry["data"]),
+        experiment=entry.experiment,
+        inspire=entry.inspire,
+        arxiv=entry.arxiv,
+        database=entry.database,
         observables=tuple(observable for observable, _ in pairs),
         central=np.array(central),
         error_up=np.array(up),
         error_down=np.array(down),
-        correlation=_correlation(entry.get("correlation"), len(pairs)),
-        likelihood=(
-            tuple(signed_root(table["x"], table["y"]) for table in entry["likelihood"])
-            if "likelihood" in entry
-            else (None,) * len(pairs)
-        ),
+        correlation=_correlation(entry.correlation, len(pairs)),
+        likelihood=(None,) * len(pairs) if grids is None else tuple(signed_root(grid.x, grid.y) for grid in grids),
     )
-
-
-@cache
-def _all_measurements() -> tuple[Measurement, ...]:
-    text = files(__package__).joinpath("measurements.yml").read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser, ten times faster, is optional
-    return tuple(_measurement(name, entry) for name, entry in yaml.load(text, Loader=loader).items())
-
-
-def load_measurements(data: str = "current") -> list[Measurement]:
-    """All measurements of a data set, in the order of the file.
-
-    ``data`` is ``"2017"``, what the paper had, or ``"current"``. Raises InputError for another name.
-
-    >>> [str(o) for o in load_measurements("2017")[0].observables]
-    ['R_K+(B+->K+mumu) [1, 6]']
-    """
-    if data not in DATA_SETS:
-        raise InputError(f"data = {data!r}: no such data set; one of {', '.join(DATA_SETS)}")
-    return [measurement for measurement in _all_measurements() if data in measurement.data]

@@ -1,7 +1,7 @@
 """The table of constraints on a model: prediction, what experiment allows, and the source of every number.
 
 The equations are in ``physics/constraints.py``, ``physics/rates.py`` and ``physics/darkmatter.py``, the
-numbers of experiments in ``physics/limits.yml``. What passes: a prediction below an upper limit at the
+numbers of experiments in the data sets' files. What passes: a prediction below an upper limit at the
 confidence level it was published with, or within three standard deviations of a measurement, the rule that
 the paper states for (g-2) of the muon (at two, the Standard Model itself fails on B+ -> K+ nu nu), or between
 the measurement and the Standard Model: no model fails for being better than that. Neutrino trident production
@@ -26,19 +26,17 @@ from ..parameters import load_parameters
 from ..rates import branching_ratio, narrow_branching_ratio
 from ..widths import lepton_widths
 from .constraints import (
-    Data,
-    Measured,
     bs_mixing_amplitude,
     bs_mumu_branching_ratio,
     delta_a_mu,
     g_bs_bound,
-    measured,
     raises_a_mu,
     trident_ratio,
     z_chiral_shift,
     z_coupling_shift,
 )
 from .darkmatter import GEV2_TO_CM3_PER_S, THERMAL_SIGMA_V, freeze_out_velocity, sigma_v_fermion, sigma_v_scalar
+from .datasets import Data, DataSet, Limit, load_data
 
 NOT_INCLUDED = (
     "Not included: limits from Drell-Yan mu mu pairs (note added of arXiv:1704.06188: arXiv:1705.03465), which "
@@ -96,7 +94,7 @@ class _Request:
     """What the rows are made from."""
 
     model: Model
-    data: Data
+    data: DataSet
     limit: float | None
     m_dm: float | None
 
@@ -106,7 +104,8 @@ def constraints_table(
 ) -> list[Row]:
     """All constraints on a model, in the order of the paper's equations.
 
-    ``data`` "2017" is what the paper used. ``limit`` replaces the experimental limit on BR(B -> K chi chi)
+    ``data`` is a data set: its name, the path of a file, or the data set itself; "2017" is what the paper used.
+    ``limit`` replaces the experimental limit on BR(B -> K chi chi)
     that eqs. (3) and (4) are held against. ``m_dm`` (GeV) is the mass of chi in eqs. (11) and (12); by
     default that of the model if it can annihilate to muons, else m_V / 4 as an illustration.
 
@@ -117,7 +116,7 @@ def constraints_table(
     >>> [row.name for row in constraints_table(get_model("fig2")) if row.passes][:3]
     ['width', 'br_bplus_kplus_chi_chi', 'br_b0_k0_chi_chi']
     """
-    request = _Request(model, data, limit, m_dm)
+    request = _Request(model, load_data(data), limit, m_dm)
     rows = [row for make in _ROWS for row in make(request)]
     missing = [row for row in _NO_VECTOR if row.name not in {row.name for row in rows}]
     return sorted([*rows, *missing], key=lambda row: NAMES.index(row.name))
@@ -165,21 +164,12 @@ def _kaon_limit(request: _Request, charged: bool) -> tuple[float, str]:
     """Limit on BR(B -> K chi chi) and its source."""
     if request.limit is not None:
         return request.limit, "given by the user"
-    found = measured("br_k_chi_chi" if charged else "br_k0_chi_chi", request.data)
-    if request.data == "2017" and found.upper is not None:
-        return found.upper, f"{found.source} (95 % CL)"
-    standard = _standard_nunu("B+->K+nunu" if charged else "B0->K0nunu")
+    found = request.data.limit("br_k_chi_chi" if charged else "br_k0_chi_chi")
+    standard = _standard_nunu("B+->K+nunu" if charged else "B0->K0nunu") if found.includes_sm else 0.0
     if found.upper is not None:
-        return found.upper - standard, f"{found.source} (90 % CL)"
-    value, error = _numbers(found)
+        return found.upper - standard, f"{found.source} ({found.level})"
+    value, error = found.numbers()
     return value + 1.645 * error - standard, found.source
-
-
-def _numbers(found: Measured) -> tuple[float, float]:
-    """Value and error of what is a measurement, not a limit."""
-    if found.value is None or found.error is None:
-        raise ValueError(f"{found.source}: an upper limit where a measurement is needed")
-    return found.value, found.error
 
 
 def _standard_nunu(channel: str) -> float:
@@ -200,7 +190,7 @@ def _kaon(request: _Request) -> list[Row]:
         prediction = branching_ratio(get_channel(kaon), request.model)
         narrow = narrow_branching_ratio(get_channel(kaon), request.model)
         other = branching_ratio(get_channel(star), request.model)
-        found = measured("br_kstarplus_nunu" if charged else "br_kstar0_nunu", request.data)
+        found = request.data.limit("br_kstarplus_nunu" if charged else "br_kstar0_nunu")
         assert found.upper is not None
         left = found.upper - _standard_nunu(star.replace("chichi", "nunu"))
         rows.append(
@@ -215,7 +205,7 @@ def _kaon(request: _Request) -> list[Row]:
                 note=(
                     f"integrated over the line shape; narrow width: {narrow:.3e}; {star}: {other:.3e}, "
                     f"{'above' if other > left else 'below'} the {left:.1e} that {found.source} leaves beside the SM "
-                    "(90 % CL)"
+                    f"({found.level})"
                 ),
                 details={"narrow width": narrow, star: other, f"limit on {star}": left},
             )
@@ -263,18 +253,16 @@ def g_bs_limit(model: Model, data: Data = "current") -> float | None:
     >>> round(g_bs_limit(get_model("fig2"), "2017") / 1e-8, 2)
     1.93
     """
-    rows = _g_bs(_Request(model, data, None, None))
+    rows = _g_bs(_Request(model, load_data(data), None, None))
     return rows[0].limit if rows else None
 
 
-def _edge(
-    found: Measured, prediction: float, sigmas: float, standard: float | None = None
-) -> tuple[float, bool, float]:
+def _edge(found: Limit, prediction: float, sigmas: float, standard: float | None = None) -> tuple[float, bool, float]:
     """End of the allowed range on the side of the prediction, whether it passes, and the pull.
 
     The range reaches to the Standard Model's prediction if that is further from the measurement.
     """
-    value, error = _numbers(found)
+    value, error = found.numbers()
     low, high = value - sigmas * error, value + sigmas * error
     if standard is not None:
         low, high = min(low, standard), max(high, standard)
@@ -283,7 +271,7 @@ def _edge(
 
 
 def _a_mu(request: _Request) -> list[Row]:
-    found = measured("delta_a_mu", request.data)
+    found = request.data.limit("delta_a_mu")
     vectors = request.model.light_vectors
     prediction = sum(float(delta_a_mu(v.mass, v.g_mu_v, v.g_mu_a)) for v in vectors)
     limit, passes, pull = _edge(found, prediction, _SIGMAS, standard=0.0)
@@ -295,7 +283,7 @@ def _a_mu(request: _Request) -> list[Row]:
 
 
 def _bs_mumu(request: _Request) -> list[Row]:
-    found = measured("br_bs_mumu", request.data)
+    found = request.data.limit("br_bs_mumu")
     prediction, standard = bs_mumu_branching_ratio(request.model), bs_mumu_branching_ratio(get_model("sm"))
     limit, passes, pull = _edge(found, prediction, _SIGMAS, standard)
     note = f"{prediction / standard - 1:+.1%} against the SM's {standard:.3e}"
@@ -317,8 +305,8 @@ def _bs_mumu(request: _Request) -> list[Row]:
 
 
 def _mixing(request: _Request) -> list[Row]:
-    found = measured("delta_m_s", request.data)
-    value, error = _numbers(found)
+    found = request.data.limit("delta_m_s")
+    value, error = found.numbers()
     prediction = 2 * abs(bs_mixing_amplitude(request.model))
     return [
         Row(
@@ -335,8 +323,8 @@ def _mixing(request: _Request) -> list[Row]:
 
 
 def _z_mumu(request: _Request) -> list[Row]:
-    axial, vector = measured("g_a_mu", request.data), measured("g_v_mu", request.data)
-    (g_a, error_a), (g_v, error_v) = _numbers(axial), _numbers(vector)
+    axial, vector = request.data.limit("g_a_mu"), request.data.limit("g_v_mu")
+    (g_a, error_a), (g_v, error_v) = axial.numbers(), vector.numbers()
     shift = large = by_v = by_a = 0.0
     for v in request.model.light_vectors:
         shift += float(z_coupling_shift(v.mass, v.g_mu_v, v.g_mu_a))
@@ -371,7 +359,7 @@ def _z_mumu(request: _Request) -> list[Row]:
 
 
 def _trident(request: _Request) -> list[Row]:
-    found = measured("trident", request.data)
+    found = request.data.limit("trident")
     prediction = trident_ratio(request.model)
     limit, passes, pull = _edge(found, prediction, _TRIDENT_SIGMAS, standard=1.0)
     on = any(v.g_nu_mu for v in request.model.light_vectors)
@@ -469,7 +457,7 @@ def _coupling_at(vector: LightVector, m_chi: float, chi: str) -> float:
 
 def _nunu(request: _Request) -> list[Row]:
     """The Standard Model's nu nu is the prediction of the row; the note has what the model adds to it."""
-    found = measured("br_bplus_kplus_nunu", request.data)
+    found = request.data.limit("br_bplus_kplus_nunu")
     channel = get_channel("B+->K+nunu")
     prediction = branching_ratio(channel, get_model("sm"))
     row = Row("br_bplus_kplus_nunu_sm", "SM", prediction, found.upper, "1", None, found.source)

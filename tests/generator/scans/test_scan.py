@@ -195,7 +195,7 @@ def test_card_mistakes_are_named(tmp_path):
     refused(axis + "point = 3\n", "axes.0..point.*did you mean points")
     refused(axis.replace("g_mu_v", "g_muv"), "no such key; did you mean g_mu_v")
     refused(axis.replace("max = 1", "max = -1"), "min = 0 must be below max = -1")
-    refused('data = "2018"\n' + axis, "data.*2017, current")
+    refused('data = "2018"\n' + axis, "data = '2018': no such data set, .*did you mean 2017")
     refused('groups = ["P5p", "S"]\n' + axis, "P5p and S contain the same data")
     tie = '[[ties]]\nkey = "light_vectors.0.g_mu_a"\nof = "light_vectors.0.g_bs"\nfactor = 1\n'
     refused(axis + tie, "not an axis")

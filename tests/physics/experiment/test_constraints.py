@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from darkpenguin.physics.experiment.constraints import (
-    Measured,
     bs_mixing_amplitude,
     bs_mumu_branching_ratio,
     delta_a_mu,
-    measured,
     narrow_width_branching_ratio,
     raises_a_mu,
     trident_ratio,
@@ -15,12 +13,14 @@ from darkpenguin.physics.experiment.constraints import (
     z_chiral_shift,
     z_coupling_shift,
 )
+from darkpenguin.physics.experiment.datasets import LIMITS, load_data
 from darkpenguin.physics.models import Heavy, LightVector, Model, get_model
 from darkpenguin.physics.parameters import load_parameters
 from darkpenguin.physics.widths import lepton_width
 from scipy.constants import fine_structure
 
 M_MU = 0.1056583755
+TODAY = load_data("current")
 
 
 def only(**couplings):
@@ -91,13 +91,13 @@ def test_the_tuning_of_the_paper():
     tuned, alone = delta_a_mu(2.5, g_v, -0.44 * g_v), delta_a_mu(2.5, g_v, 0.0)
     np.testing.assert_allclose(alone / tuned, 70, atol=1)
     ratio = np.linspace(0.3, 0.5, 20001)
-    inside = ratio[np.abs(measured("delta_a_mu", "2017").pull(delta_a_mu(2.5, 0.05, ratio * 0.05))) < 2]
+    inside = ratio[np.abs(load_data("2017").limit("delta_a_mu").pull(delta_a_mu(2.5, 0.05, ratio * 0.05))) < 2]
     assert np.ptp(inside) / inside.mean() == pytest.approx(0.045, abs=0.01)
 
 
 def test_the_window_of_a_mu():
     """g/[m_V/GeV] from 0.004 to 0.007 brings (g-2) to 2 sigma, 0.008 overshoots by 3 (with f_V = 1)."""
-    found = measured("delta_a_mu", "2017")
+    found = load_data("2017").limit("delta_a_mu")
 
     def coupling(sigmas):  # eq. (5) with f_V = 1, solved for g
         return np.sqrt((found.value + sigmas * found.error) * 12 * np.pi**2) / M_MU
@@ -125,8 +125,8 @@ def test_the_funnel_needs_the_exact_functions():
     leading = (v.g_mu_v**2 - 5 * v.g_mu_a**2) * M_MU**2 / v.mass**2 / (12 * np.pi**2)
     assert exact == pytest.approx(2.10e-9, rel=0.01, abs=0)
     assert leading / exact == pytest.approx(2.3, abs=0.15)
-    assert abs(measured("delta_a_mu", "2017").pull(exact)) < 1  # "reproduces the central value"
-    assert measured("delta_a_mu", "current").pull(exact) > 2.5
+    assert abs(load_data("2017").limit("delta_a_mu").pull(exact)) < 1  # "reproduces the central value"
+    assert TODAY.limit("delta_a_mu").pull(exact) > 2.5
 
 
 # Eq. (7)
@@ -212,7 +212,7 @@ def test_bs_mixing_is_flavios_with_the_wilson_coefficients_of_the_exchange():
 
 def test_bs_mixing_is_negligible():
     """1e-7 of Delta M_s on the bound (4): "totally negligible"."""
-    delta_m = measured("delta_m_s").value
+    delta_m = TODAY.limit("delta_m_s").value
     for name in ("fig1-2.0gev", "fig1-2.5gev", "fig1-2.8gev", "fig2"):
         assert 2 * abs(bs_mixing_amplitude(get_model(name))) < 1e-6 * delta_m
     assert bs_mixing_amplitude(get_model("sm")) == 0
@@ -223,7 +223,7 @@ def test_bs_mixing_is_negligible():
 
 def test_the_z_and_the_benchmark():
     """The benchmark shifts g_A by 2.1 sigma; g_V, whose bound the paper quotes, by 0.04 sigma."""
-    axial, vector = measured("g_a_mu"), measured("g_v_mu")
+    axial, vector = TODAY.limit("g_a_mu"), TODAY.limit("g_v_mu")
     shift = float(z_coupling_shift(2.5, 0.1, -0.044))
     assert shift == pytest.approx(-2.30e-3, rel=0.01, abs=0)
     assert shift * axial.value / axial.error == pytest.approx(2.14, abs=0.02)
@@ -238,7 +238,7 @@ def test_the_bound_that_the_paper_quotes():
     """
     assert round(0.5 - 2 * load_parameters()["s2w"], 2) == 0.04  # "accidentally suppressed"
     unit = abs(float(z_coupling_shift(0.5, 1.0, 0.0)))
-    vector, axial = measured("g_v_mu"), measured("g_a_mu")
+    vector, axial = TODAY.limit("g_v_mu"), TODAY.limit("g_a_mu")
     assert np.sqrt(2 * vector.error / abs(vector.value) / unit) == pytest.approx(0.5, abs=0.06)
     assert np.sqrt(2 * axial.error / abs(axial.value) / unit) == pytest.approx(0.07, abs=0.01)
 
@@ -271,8 +271,8 @@ def test_lep_values_follow_from_the_measured_widths_and_asymmetries():
     a_mu = a_fb / (0.75 * a_e)
     ratio = (1 - np.sqrt(1 - a_mu**2)) / a_mu
     axial = -np.sqrt(squares / (1 + ratio**2))
-    assert abs(measured("g_a_mu").pull(axial)) < 1
-    assert abs(measured("g_v_mu").pull(ratio * axial)) < 1
+    assert abs(TODAY.limit("g_a_mu").pull(axial)) < 1
+    assert abs(TODAY.limit("g_v_mu").pull(ratio * axial)) < 1
 
 
 # Footnote 3
@@ -299,7 +299,7 @@ def test_trident_is_flavios():
 
 def test_footnote_3():
     """g_muV = g_nu < 5e-3 at 2.5 GeV: two standard deviations above CCFR are reached at 4.7e-3."""
-    found = measured("trident")
+    found = TODAY.limit("trident")
     limit = found.value + 2 * found.error
     assert (
         trident_ratio(only(g_mu_v=4.6e-3, g_nu_mu=4.6e-3)) < limit < trident_ratio(only(g_mu_v=4.8e-3, g_nu_mu=4.8e-3))
@@ -315,12 +315,12 @@ def test_limits_are_those_of_flavios_database():
 
     central = flavio.default_parameters.get_central("a_mu SM")
     found = flavio.Measurement["FNAL g-2 combination 2025"].get_central_all()["a_mu"]
-    assert measured("delta_a_mu").value == pytest.approx(found - central, rel=1e-3, abs=0)
+    assert TODAY.limit("delta_a_mu").value == pytest.approx(found - central, rel=1e-3, abs=0)
     combined = flavio.Measurement["GSSS combination Bs->mumu 2022"].get_central_all()["BR(Bs->mumu)"]
-    assert measured("br_bs_mumu").value == pytest.approx(combined, rel=2e-3, abs=0)
-    assert measured("trident").value == flavio.Measurement["CCFR neutrino trident"].get_central_all()["R_trident"]
+    assert TODAY.limit("br_bs_mumu").value == pytest.approx(combined, rel=2e-3, abs=0)
+    assert TODAY.limit("trident").value == flavio.Measurement["CCFR neutrino trident"].get_central_all()["R_trident"]
     oscillation = flavio.Measurement["HFAG osc summer 2015"].get_central_all()["DeltaM_s"]
-    assert measured("delta_m_s").value == pytest.approx(oscillation, rel=1e-6, abs=0)
+    assert TODAY.limit("delta_m_s").value == pytest.approx(oscillation, rel=1e-6, abs=0)
 
 
 def test_the_papers_combination_of_belle_and_babar():
@@ -345,31 +345,17 @@ def test_the_papers_combination_of_belle_and_babar():
                     total += [float(np.ravel(distribution.logpdf(rate * scale))[0]) for rate in rates]
     posterior = np.cumsum(np.exp(total - total.max()))
     at_90, at_95 = np.interp([0.9, 0.95], posterior / posterior[-1], rates)
-    assert at_90 == pytest.approx(measured("br_bplus_kplus_nunu", "2017").upper, rel=0.02, abs=0)
+    assert at_90 == pytest.approx(load_data("2017").limit("br_bplus_kplus_nunu").upper, rel=0.02, abs=0)
     assert at_95 == pytest.approx(1.65e-5, rel=0.02, abs=0)
     # K0: the limit of Belle is the one that is used today; K*: the strongest of each charge
     belle = {o: d for d, names in flavio.Measurement["Belle B->hnunu SL 2017"]._constraints for o in names}
-    assert measured("br_k0_chi_chi").upper == belle["BR(B0->Knunu)"].limit
-    assert measured("br_kstar0_nunu").upper == belle["BR(B0->K*nunu)"].limit
+    assert TODAY.limit("br_k0_chi_chi").upper == belle["BR(B0->Knunu)"].limit
+    assert TODAY.limit("br_kstar0_nunu").upper == belle["BR(B0->K*nunu)"].limit
     older = {o: d for d, names in flavio.Measurement["Belle B->hnunu had 2013"]._constraints for o in names}
-    assert measured("br_kstarplus_nunu").upper == older["BR(B+->K*nunu)"].limit
+    assert TODAY.limit("br_kstarplus_nunu").upper == older["BR(B+->K*nunu)"].limit
 
 
 @pytest.mark.parametrize("data", ["2017", "current"])
 def test_every_limit_has_a_source(data):
-    for name in (
-        "delta_a_mu",
-        "br_k_chi_chi",
-        "br_k0_chi_chi",
-        "br_bplus_kplus_nunu",
-        "br_bs_mumu",
-        "delta_m_s",
-        "g_v_mu",
-        "g_a_mu",
-        "trident",
-    ):
-        found = measured(name, data)
-        assert found.source
-        assert (found.upper is None) != (found.value is None)
-    with pytest.raises(ValueError, match="no pull"):
-        Measured(source="x", upper=1.0).pull(0.0)
+    for name in LIMITS:
+        assert load_data(data).limit(name).source
