@@ -293,12 +293,12 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path, monkeypatch):
 def test_a_killed_scan_goes_on_from_its_last_checkpoint(tmp_path):
     """kill -9 in the middle: the next run takes what the file has and ends with the same numbers."""
     code = (
-        "import os, signal; from darkpenguin.generator import scans; scans._CHECKPOINT = 0.0\n"
-        "card, done = scans.read_scan_card('card.toml'), []\n"
+        "import os, signal; from darkpenguin.generator.scans import card, checkpoint, scan\n"
+        "checkpoint._CHECKPOINT, done = 0.0, []\n"
         "def tell(points):\n"
         "    done.append(points)\n"
         "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "scans.scan(card, checkpoint='partial.npz', progress=tell)"
+        "scan.scan(card.read_scan_card('card.toml'), checkpoint='partial.npz', progress=tell)"
     )
     axes = "".join(
         f'[[axes]]\nkey = "{key}"\nmin = {low}\nmax = {high}\npoints = 5\n'
