@@ -34,6 +34,7 @@ from ..kinematics.base.cache import cache_folder, read_checked, write_checked
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
 from .models import Model
+from .modes import Transition
 from .parameters import SCALE, Parameters, flavio_version, load_parameters, physics_fingerprint
 
 Array = npt.NDArray[np.float64]
@@ -201,21 +202,22 @@ def standard_model(channel: Channel) -> StandardModel:
     >>> round(float(standard_model(get_channel("B+->K+mumu")).form_factors(0.0)["f+"]), 4)
     0.332
     """
-    return _standard_model(channel.parent, channel.hadron, channel.spin)
+    return _standard_model(channel.transition)
 
 
 @lru_cache(maxsize=16)
-def _standard_model(parent: str, hadron: str, spin: int) -> StandardModel:
+def _standard_model(transition: Transition) -> StandardModel:
     parameters = load_parameters()
     folder = cache_folder()
-    path = folder / f"sm-{parent}-{hadron.replace('*', 'star')}-{_key(parameters)}.npz" if folder else None
+    word = transition.name.replace("->", "-").replace("*", "star")
+    path = folder / f"sm-{word}-{_key(parameters)}.npz" if folder else None
     if path is not None and path.is_file():
         try:
             return _read(path)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             message = f"cache file {path} is damaged ({error}) and is made again"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-    model = _build(parent, hadron, spin, parameters)
+    model = _build(transition, parameters)
     if path is not None:
         write_checked(path, _to_bytes(model))
     return model
@@ -245,24 +247,23 @@ def _read(path: Path) -> StandardModel:
     return StandardModel(smooth=smooth, **plain)
 
 
-def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> StandardModel:
+def _build(transition: Transition, parameters: Parameters) -> StandardModel:
     """Evaluate flavio between its kinks; imports flavio (about 5 s) and takes about a second more."""
     import flavio
     from flavio.physics.bdecays import matrixelements
-    from flavio.physics.bdecays.bvll.amplitudes import prefactor
+    from flavio.physics.bdecays.bvll.amplitudes import get_ff, prefactor
     from flavio.physics.bdecays.wilsoncoefficients import get_wceff, wctot_dict
     from flavio.physics.common import conjugate_par, conjugate_wc
 
+    parent, hadron, spin = transition.parent.name, transition.hadron.name, transition.spin
     par = flavio.default_parameters.get_central_all()
     par_conjugate = conjugate_par(par)
     total = wctot_dict(flavio.WilsonCoefficients(), "bsmumu", SCALE, par)
     sides = ((par, total), (par_conjugate, conjugate_wc(total)))
     names = V_FORM_FACTORS if spin == 1 else P_FORM_FACTORS
-    quantity = flavio.classes.AuxiliaryQuantity[("B->K*" if spin == 1 else "B->K") + " form factor"]
 
     def rows(q2: float) -> Array:
-        # a copy, because flavio writes into this argument
-        factors = quantity.prediction(par_dict=par.copy(), wc_obj=None, q2=q2)
+        factors = get_ff(q2, par.copy(), parent, hadron)  # a copy: flavio writes into this argument
         values = [float(factors[name]) for name in names]
         for side, coefficients in sides:
             wilson = get_wceff(q2, coefficients, side, parent, hadron, "mu", SCALE)
@@ -280,7 +281,7 @@ def _build(parent: str, hadron: str, spin: int, parameters: Parameters) -> Stand
 
     start = 4.0 * parameters["m_e"] ** 2
     # a K* lighter than its pole mass has more q2, up to a Kπ pair at its threshold
-    lightest = parameters["m_K+"] + parameters["m_pi0"] if spin == 1 else parameters["m_" + hadron]
+    lightest = sum(parameters[name] for name in transition.lightest or ("m_" + hadron,))
     end = q2_max(parameters["m_" + parent], lightest)
     # flavio's table of two-loop charm contributions, linear between these q2
     table = np.asarray(matrixelements._f_z, dtype=float) * parameters["m_b_pole"] ** 2

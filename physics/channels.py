@@ -1,15 +1,15 @@
-"""The registry of decay channels: every mode is an entry of the table here, not an ``if`` elsewhere."""
+"""The registry of decay channels: a hadronic transition and a pair, each a row of ``modes.py``."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import q2_max, q2_min
+from .modes import PAIRS, TRANSITIONS, Dynamics, Pair, Particle, Shape, Transition
 from .parameters import Parameters, load_parameters
 
 
@@ -28,13 +28,10 @@ def lepton_pairs(names: Collection[str]) -> list[tuple[Channel, Channel]]:
     >>> [muons.name for muons, electrons in lepton_pairs(["B0->K*0mumu", "B0->K*0ee", "B+->K+ee"])]
     ['B0->K*0mumu']
     """
-    muons = [CHANNELS[name] for name in names if CHANNELS[name].lepton == "mu"]
-    pairs = []
-    for channel in muons:
-        for other in CHANNELS.values():
-            if other.lepton == "e" and other.pair == channel.pair and other.name in names:
-                pairs.append((channel, other))
-    return pairs
+    known = [CHANNELS[name] for name in names]
+    electrons = {channel.transition: channel for channel in known if channel.lepton == "e"}
+    muons = [channel for channel in known if channel.lepton == "mu" and channel.transition in electrons]
+    return [(channel, electrons[channel.transition]) for channel in muons]
 
 
 V_COEFFICIENTS = ("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "9")
@@ -45,40 +42,88 @@ S_COEFFICIENTS = ("S1c", "S2c", "S6c", "I1c", "I2c", "I6c", "I4", "I5", "I7", "I
 """Names of the coefficients that a Kπ S wave adds: its own and the interference (``swave.py``)."""
 KPI_COEFFICIENTS = (*V_COEFFICIENTS, *S_COEFFICIENTS[3:])
 """Names of the coefficients of a density with S wave, whose own are in those of 1, 2, 6: sin² + cos² = 1."""
-Dynamics = Literal["charged", "chi", "neutrino"]
-"""Where the angular coefficients of a channel come from; the table is in ``angular.py``."""
 
 
 @dataclass(frozen=True)
 class Channel:
     """One decay of the B meson with a b̄ quark (B0, B+); the conjugate is understood with it.
 
-    ``index`` is the number in the ``channel`` column of a file and never changes its meaning. ``branching``
-    is the fraction of the hadron's decays that are generated (2/3 for K* → K π with a charged pion: isospin).
-    The ``*_pdg`` are Monte Carlo numbers (PDG) for this meson, ``lepton_pdg`` that of the negative lepton, of
-    χ (52, its spin being the model's) or of the neutrino. ``dynamics`` names where the angular coefficients
-    come from: a charged pair, χχ through the light vector, or neutrinos. ``cos_theta_l`` is the angle of the
-    particle with ``lepton_pdg``, so in the invisible modes that of χ and of the neutrino.
+    What follows from its two rows, for everybody: nothing else knows one mode from another.
 
-    >>> get_channel("B0->K*0mumu").daughters
-    ('K+', 'pi-')
+    >>> channel = get_channel("B0->K*0mumu")
+    >>> [particle.label for particle in channel.particles]
+    ['b', 'k', 'pi', 'lp', 'lm']
+    >>> channel.index, channel.lepton, channel.shapes
+    (3, 'mu', ('narrow', 'pwave', 'swave'))
     """
 
-    name: str
-    index: int
-    parent: str
-    hadron: str
-    final: str
-    lepton: str | None
-    spin: int
-    daughters: tuple[str, ...]
-    branching: float
-    parent_pdg: int
-    hadron_pdg: int
-    lepton_pdg: int
-    daughter_pdg: tuple[int, ...]
-    latex: str
-    dynamics: Dynamics = "charged"
+    transition: Transition
+    pair: Pair
+
+    @property
+    def name(self) -> str:
+        """Name in run cards and on the command line."""
+        return self.transition.name + self.pair.name
+
+    @property
+    def index(self) -> int:
+        """Number in the ``channel`` column of a file."""
+        return self.transition.number + 10 * self.pair.number
+
+    @property
+    def parent(self) -> str:
+        """Name of the B."""
+        return self.transition.parent.name
+
+    @property
+    def hadron(self) -> str:
+        """Name of the hadron that the form factors are of."""
+        return self.transition.hadron.name
+
+    @property
+    def spin(self) -> int:
+        """Spin of the hadron."""
+        return self.transition.spin
+
+    @property
+    def branching(self) -> float:
+        """Fraction of the hadron's decays that are generated."""
+        return self.transition.branching
+
+    @property
+    def lepton(self) -> str | None:
+        """Flavour of the charged leptons; None for a pair that is not seen."""
+        return self.pair.lepton
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """Where the angular coefficients come from: a charged pair, χχ through the light vector, or neutrinos."""
+        return self.pair.dynamics
+
+    @property
+    def latex(self) -> str:
+        """The decay in mathtext."""
+        return rf"{self.transition.parent.latex}\to {self.transition.hadron.latex}{self.pair.latex}"
+
+    @property
+    def ratio(self) -> str:
+        """Name of the ratio of muons and electrons."""
+        return f"R_{self.hadron}"
+
+    @property
+    def particles(self) -> tuple[Particle, ...]:
+        """The B and its final state, in the order of columns; of the pair, that whose angle is meant comes last."""
+        return (self.transition.parent, *self.transition.hadrons, *self.pair.particles)
+
+    @property
+    def visible(self) -> tuple[Particle, ...]:
+        """Particles of the final state that a detector sees."""
+        return self.transition.hadrons + (self.pair.particles if self.pair.lepton is not None else ())
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Line shapes that the hadron can be given; the S wave is known beside charged leptons alone."""
+        return tuple(shape for shape in self.transition.shapes if shape != "swave" or self.lepton is not None)
 
     @property
     def angles(self) -> tuple[str, ...]:
@@ -89,11 +134,6 @@ class Channel:
     def coefficients(self) -> tuple[str, ...]:
         """Names of the angular coefficients, in the order of every array of them."""
         return V_COEFFICIENTS if self.spin == 1 else P_COEFFICIENTS
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        """Parent and hadron: they fix the form factors and the SM, for both lepton flavours."""
-        return self.parent, self.hadron
 
     def lepton_mass(self, parameters: Parameters | None = None) -> float:
         """Mass of the lepton (GeV); zero in a channel without charged leptons."""
@@ -106,49 +146,23 @@ class Channel:
         return q2_min(self.lepton_mass(known)), endpoint
 
 
-#        parent hadron  spin daughters       2/3?     PDG: parent, hadron, daughters  LaTeX
-_HADRONS: tuple[tuple[str, str, int, tuple[str, ...], float, int, int, tuple[int, ...], str], ...] = (
-    ("B+", "K+", 0, (), 1.0, 521, 321, (), r"B^+\to K^+"),
-    ("B0", "K0", 0, (), 1.0, 511, 311, (), r"B^0\to K^0"),
-    ("B0", "K*0", 1, ("K+", "pi-"), 2 / 3, 511, 313, (321, -211), r"B^0\to K^{*0}"),
-    ("B+", "K*+", 1, ("K0", "pi+"), 2 / 3, 521, 323, (311, 211), r"B^+\to K^{*+}"),
-)
-#        final, lepton, PDG of the particle whose angle it is, LaTeX, dynamics;
-#        index = 10 * (row here) + row of the hadron, from 1: add rows at the end only
-_PAIRS: tuple[tuple[str, str | None, int, str, Dynamics], ...] = (
-    ("mumu", "mu", 13, r"\mu^+\mu^-", "charged"),
-    ("ee", "e", 11, r"e^+e^-", "charged"),
-    ("chichi", None, 52, r"\chi\bar\chi", "chi"),
-    ("nunu", None, 14, r"\nu\bar\nu", "neutrino"),
-)
+def combine(transitions: Sequence[Transition], pairs: Sequence[Pair]) -> dict[str, Channel]:
+    """Channels by name, pair by pair; ValueError for a number, a name, or a label of a column that is taken.
 
-
-def _channels() -> dict[str, Channel]:
+    >>> list(combine(TRANSITIONS[:1], PAIRS[:2]))
+    ['B+->K+mumu', 'B+->K+ee']
+    """
     table: dict[str, Channel] = {}
-    for j, (final, lepton, lepton_pdg, pair_latex, dynamics) in enumerate(_PAIRS):
-        for i, (parent, hadron, spin, daughters, branching, b, m, d, latex) in enumerate(_HADRONS):
-            name = f"{parent}->{hadron}{final}"
-            table[name] = Channel(
-                name=name,
-                index=10 * j + i + 1,
-                parent=parent,
-                hadron=hadron,
-                final=final,
-                lepton=lepton,
-                spin=spin,
-                daughters=daughters,
-                branching=branching,
-                parent_pdg=b,
-                hadron_pdg=m,
-                lepton_pdg=lepton_pdg,
-                daughter_pdg=d,
-                latex=latex + pair_latex,
-                dynamics=dynamics,
-            )
+    for channel in (Channel(transition, pair) for pair in pairs for transition in transitions):
+        taken = [other.name for other in table.values() if channel.name == other.name or channel.index == other.index]
+        labels = [particle.label for particle in channel.particles]
+        if taken or len(set(labels)) < len(labels):
+            raise ValueError(f"{channel.name}: its number {channel.index} is that of {taken}, or two of {labels} agree")
+        table[channel.name] = channel
     return table
 
 
-CHANNELS: Mapping[str, Channel] = MappingProxyType(_channels())
+CHANNELS: Mapping[str, Channel] = MappingProxyType(combine(TRANSITIONS, PAIRS))
 """All channels by name."""
 
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import math
 
 from ..kinematics.base.errors import InputError
 from .channels import Channel
 from .models import Model
+from .modes import Particle
 from .parameters import load_parameters
 
 AXES = ("px", "py", "pz")
-_PAIRS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "charged": ("lp", "lm"),
-        "chi": ("chibar", "chi"),
-        "neutrino": ("nubar", "nu"),
-    }
-)
 
 
 def particles(channel: Channel) -> tuple[str, ...]:
@@ -29,7 +22,7 @@ def particles(channel: Channel) -> tuple[str, ...]:
     >>> particles(get_channel("B+->K+chichi"))
     ('b', 'k', 'chibar', 'chi')
     """
-    return ("b", "k", *(("pi",) if channel.spin == 1 else ()), *_PAIRS[channel.dynamics])
+    return tuple(particle.label for particle in channel.particles)
 
 
 def momentum_columns(channel: Channel) -> tuple[str, ...]:
@@ -42,6 +35,16 @@ def momentum_columns(channel: Channel) -> tuple[str, ...]:
     return tuple(f"{particle}_{axis}" for particle in particles(channel) for axis in AXES)
 
 
+def mass_of(particle: Particle, unlisted: float = 0.0) -> float:
+    """Mass of a particle (GeV), ``unlisted`` if no parameter has it.
+
+    >>> from darkpenguin.physics.modes import PI_MINUS
+    >>> round(mass_of(PI_MINUS), 5)
+    0.13957
+    """
+    return unlisted if particle.mass is None else load_parameters()[particle.mass]
+
+
 def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
     """Mass of each particle (GeV); that of χ is the model's.
 
@@ -52,11 +55,8 @@ def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
     >>> round(masses(get_channel("B0->K*0mumu"))["pi"], 5)
     0.13957
     """
-    known = load_parameters()
-    names = [channel.parent, *(channel.daughters or (channel.hadron,))]
-    of_pair = _chi_mass(model) if channel.dynamics == "chi" else channel.lepton_mass()
-    values = [*(known["m_" + name.replace("pi-", "pi+")] for name in names), of_pair, of_pair]
-    return dict(zip(particles(channel), values, strict=True))
+    unlisted = _chi_mass(model) if channel.dynamics == "chi" else 0.0
+    return {particle.label: mass_of(particle, unlisted) for particle in channel.particles}
 
 
 def _chi_mass(model: Model | None) -> float:
@@ -70,17 +70,20 @@ def _chi_mass(model: Model | None) -> float:
 
 
 def pdg_ids(channel: Channel, flavour: int, model: Model | None = None) -> dict[str, int]:
-    """Monte Carlo number of each particle in a decay of the B (+1) or of its conjugate (-1).
+    """Monte Carlo number of each particle in a decay of the B (+1) or of its conjugate (-1), resonance included.
 
+    Daughters that are the same in both decays keep their numbers, and so does a resonance of such daughters.
     χ is dark matter of spin 1/2 (52), or of spin 0 (51) if the model says so; neutrinos of any flavour go by ν_μ's.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> pdg_ids(get_channel("B0->K*0mumu"), -1)
-    {'b': -511, 'k': -321, 'pi': 211, 'lp': -13, 'lm': 13}
+    {'b': -511, 'kstar': -313, 'k': -321, 'pi': 211, 'lp': -13, 'lm': 13}
     """
-    daughters = channel.daughter_pdg or (channel.hadron_pdg,)
-    hadrons = [flavour * number for number in (channel.parent_pdg, *daughters)]
-    pair = channel.lepton_pdg
+    transition = channel.transition
+    sign = flavour if transition.self_tagging else 1
+    ids = {transition.parent.label: flavour * transition.parent.pdg}
+    ids |= {particle.label: sign * particle.pdg for particle in (transition.hadron, *transition.hadrons)}
+    ids |= {particle.label: particle.pdg for particle in channel.pair.particles}
     if channel.dynamics == "chi" and model is not None and {vector.chi for vector in model.light_vectors} == {"scalar"}:
-        pair = 51
-    return dict(zip(particles(channel), [*hadrons, -pair, pair], strict=True))
+        ids |= {label: int(math.copysign(51, ids[label])) for label in particles(channel)[-2:]}
+    return ids

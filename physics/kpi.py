@@ -46,6 +46,7 @@ from ..kinematics.phasespace import kallen, q2_max
 from .amplitudes import Array, ComplexArray, effective_wilson, helicity_amplitudes, standard_model
 from .angular import Convention, breakpoints, coefficients_of, event_signs, quadrature
 from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel, get_channel
+from .final_state import mass_of
 from .invisible import wide_coefficients
 from .lineshapes import LASS, REFERENCE_WINDOW, Isobar, KStar
 from .models import Model, get_model
@@ -54,8 +55,6 @@ from .swave import swave_coefficients, swave_rate
 
 N_PARTS = len(V_COEFFICIENTS) + 3 + 2 * 7
 """P wave (12), S wave (3), real (7) and imaginary (7) interference."""
-WIDTHS: Mapping[str, float] = MappingProxyType({"K*0": 0.0473, "K*+": 0.0514})
-"""Widths of the K*(892) in GeV, PDG 2022 (the charged one as produced in hadronic collisions)."""
 FRACTION_WINDOW = (1.1, 6.0)
 """Range of q2 (GeV²) in which the S-wave fraction is measured, arXiv:1606.04731."""
 _POLE = 5.829
@@ -180,9 +179,10 @@ class KpiDecay:
 
     def __post_init__(self) -> None:
         name = self.channel.name
-        if self.channel.spin != 1:
+        shapes = self.channel.shapes
+        if "pwave" not in shapes:
             raise InputError(f"kpi: {name} is not a decay to a K*; it takes kpi = 'narrow'")
-        if self.channel.lepton is None and self.system.s_wave != "none":
+        if "swave" not in shapes and self.system.s_wave != "none":
             raise InputError(
                 f"kpi.s_wave = {self.system.s_wave!r}: {name} has no charged leptons, for which it is "
                 "known; it takes kpi = 'pwave' or 'narrow'"
@@ -204,9 +204,8 @@ class KpiDecay:
     @property
     def daughter_masses(self) -> tuple[float, float]:
         """Masses of K and π (GeV)."""
-        kaon, pion = (name.rstrip("+-") for name in self.channel.daughters)
-        parameters = load_parameters()
-        return parameters["m_K+" if kaon == "K" else "m_" + kaon], parameters["m_" + pion + "+"]
+        kaon, pion = self.channel.transition.daughters
+        return mass_of(kaon), mass_of(pion)
 
     @property
     def threshold(self) -> float:
@@ -217,7 +216,7 @@ class KpiDecay:
     def p_line(self) -> KStar:
         """Line shape of the K*."""
         m_k, m_pi = self.daughter_masses
-        width = WIDTHS[self.channel.hadron] if self.system.width is None else self.system.width
+        width = self.channel.transition.width if self.system.width is None else self.system.width
         m0 = load_parameters()["m_" + self.channel.hadron]
         return KStar(m0=m0, width=width, m_k=m_k, m_pi=m_pi, m_max=self.m_parent, radius=self.system.radius)
 
@@ -233,7 +232,7 @@ class KpiDecay:
         """Factor of the S-wave amplitude, from the fraction F_S; zero without an S wave."""
         if self.system.s_wave == "none" or self.system.fraction == 0.0:
             return 0.0
-        return _strength(self.channel.parent + "->" + self.channel.hadron + "mumu", self.system)
+        return _strength(self.channel.transition.name + "mumu", self.system)
 
     def q2_limits(self, mass: float) -> tuple[float, float]:
         """Threshold and endpoint of q2 (GeV²) at a mass of the Kπ pair."""

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..kinematics.base.errors import InputError
 from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
-from .channels import V_COEFFICIENTS, Channel, get_channel
+from .channels import CHANNELS, V_COEFFICIENTS, Channel, get_channel, lepton_pairs
 from .models import Model, get_model
 from .parameters import load_parameters
 
@@ -169,22 +169,17 @@ def _rows() -> dict[str, Observable]:
     ]
     for i in V_COEFFICIENTS:
         rows.append(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, "CP-averaged angular observable"))
-    for parent, hadron, latex in (
-        ("B+", "K+", "K^+"),
-        ("B0", "K0", "K^0"),
-        ("B0", "K*0", "K^{*0}"),
-        ("B+", "K*+", "K^{*+}"),
-    ):
+    for muons, electrons in lepton_pairs(CHANNELS):
         rows.append(
             Observable(
-                f"R_{hadron}",
+                muons.ratio,
                 lambda a: a.rate,
-                f"R_{{{latex}}}",
-                f"{parent}->{hadron}mumu",
+                f"R_{{{muons.transition.hadron.latex}}}",
+                muons.name,
                 None,
-                f"ratio of the rates of {parent} -> {hadron} mu mu and e e",
+                f"ratio of the rates of {muons.parent} -> {muons.hadron} mu mu and e e",
                 "1",
-                f"{parent}->{hadron}ee",
+                electrons.name,
             )
         )
     return {row.name: row for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ..kinematics.base.cache import cache_folder, read_checked, write_checked
 from ..kinematics.base.sources import source_fingerprint
+from .modes import PAIRS, TRANSITIONS
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ class Parameters(Mapping[str, float]):
         return complex(self["N_re"], self["N_im"])
 
 
+_OF_MODES = dict.fromkeys(
+    mass
+    for row in TRANSITIONS
+    for mass in (row.parent.mass, row.hadron.mass, *(particle.mass for particle in row.daughters), *row.lightest)
+) | dict.fromkeys(particle.mass for pair in PAIRS for particle in pair.particles)
 #: name, as in flavio, and unit
 _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
-    *(
-        (f"m_{name}", "GeV")
-        for name in ("B0", "B+", "Bs", "K0", "K+", "K*0", "K*+", "pi+", "pi0", "e", "mu", "tau", "W", "Z")
-    ),
-    *((f"tau_{name}", "1/GeV") for name in ("B0", "B+", "Bs")),
+    *((name, "GeV") for name in (*_OF_MODES, "m_Bs", "m_tau", "m_W", "m_Z") if name is not None),
+    *((f"tau_{name}", "1/GeV") for name in dict.fromkeys([*(row.parent.name for row in TRANSITIONS), "Bs"])),
     ("f_Bs", "GeV"),
     ("DeltaGamma/Gamma_Bs", "1"),
     *((f"bag_Bs_{number}", "1") for number in (1, 2, 4, 5)),  # MSbar at 4.2 GeV
@@ -134,7 +138,8 @@ def _collect() -> dict[str, Parameter]:
 
 
 def _cache_file(folder: Path) -> Path:
-    return folder / f"parameters-{physics_fingerprint()[:16]}-flavio-{flavio_version()}.json"
+    names = hashlib.sha256(repr(_FROM_FLAVIO).encode()).hexdigest()[:8]
+    return folder / f"parameters-{physics_fingerprint()[:16]}-{names}-flavio-{flavio_version()}.json"
 
 
 def _read(path: Path) -> Parameters | None:

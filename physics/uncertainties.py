@@ -30,8 +30,9 @@ import numpy.typing as npt
 from ..kinematics.base.cache import cache_folder, write_atomically
 from . import amplitudes, angular
 from .bins import evaluate, observable_channels
-from .channels import CHANNELS, Channel, get_channel
+from .channels import Channel, get_channel
 from .models import Model
+from .modes import Transition
 from .observables import BinnedObservable
 from .parameters import SCALE, flavio_version, physics_fingerprint
 
@@ -184,47 +185,42 @@ def _basis(q2: FloatArray) -> FloatArray:
 
 
 def theory_draws(channel: Channel) -> Draws:
-    """Draws of the channel's hadronic transition, from memory, the cache, or flavio (slow: for all channels).
+    """Draws of the channel's hadronic transition, from memory, the cache, or flavio (slow).
 
     The key of the cache holds flavio's version, the number of draws, the seed and all sources of physics.
     """
-    return _all_draws()[channel.pair]
+    return _draws(channel.transition)
 
 
-def _file() -> Path | None:
+def _file(transition: Transition) -> Path | None:
     folder = cache_folder()
-    name = f"draws-{flavio_version()}-{N_DRAWS}-{SEED}-{physics_fingerprint()[:16]}.npz"
+    word = transition.name.replace("->", "-").replace("*", "star")
+    name = f"draws-{word}-{flavio_version()}-{N_DRAWS}-{SEED}-{physics_fingerprint()[:16]}.npz"
     return folder / name if folder else None
 
 
-def _pairs() -> dict[tuple[str, str], Channel]:
-    return {channel.pair: channel for channel in CHANNELS.values() if channel.lepton == "mu"}
-
-
-@lru_cache(maxsize=1)
-def _all_draws() -> dict[tuple[str, str], Draws]:
-    path = _file()
+@lru_cache(maxsize=16)
+def _draws(transition: Transition) -> Draws:
+    path = _file(transition)
     names = [field.name for field in fields(Draws)]
     if path is not None and path.is_file():
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return {
-                    pair: Draws(**{name: stored[f"{i}-{name}"] for name in names}) for i, pair in enumerate(_pairs())
-                }
+                return Draws(**{name: stored[name] for name in names})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             message = f"cache file {path} is damaged ({error}) and is made again"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-    made = dict(zip(_pairs(), _draw_all(), strict=True))
+    made = _draw_one(transition, *_parameter_sets())
     if path is not None:
-        arrays = {f"{i}-{name}": getattr(d, name) for i, d in enumerate(made.values()) for name in names}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, **{name: getattr(made, name) for name in names})
         write_atomically(path, buffer.getvalue())
     return made
 
 
-def _draw_all() -> list[Draws]:
-    """Draw flavio's parameters and evaluate it at the nodes; imports flavio."""
+@lru_cache(maxsize=1)
+def _parameter_sets() -> tuple[dict[str, float], list[dict[str, float]]]:
+    """flavio's central parameters, and its draws of them, which all transitions share; imports flavio."""
     import flavio
 
     state = np.random.get_state()  # noqa: NPY002  flavio draws with the global generator
@@ -234,18 +230,18 @@ def _draw_all() -> list[Draws]:
     finally:
         np.random.set_state(state)  # noqa: NPY002
     sets = [{name: value[i] for name, value in drawn.items()} for i in range(N_DRAWS)]
-    central = flavio.default_parameters.get_central_all()
-    return [_draw_one(channel, central, sets) for channel in _pairs().values()]
+    return flavio.default_parameters.get_central_all(), sets
 
 
-def _draw_one(channel: Channel, central: dict[str, float], sets: list[dict[str, float]]) -> Draws:
+def _draw_one(transition: Transition, central: dict[str, float], sets: list[dict[str, float]]) -> Draws:
+    """Evaluate flavio at the nodes for every set of parameters."""
     low, high = np.sqrt(RANGE)
     x = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
     nodes = (0.5 * (low + high) + 0.5 * (high - low) * x) ** 2
     transform = 2.0 / (_DEGREE + 1) * np.cos(np.outer(np.arange(_DEGREE + 1), np.arccos(x)))
     transform[0] *= 0.5
-    start = _ingredients(channel, central, nodes)
-    found = [_ingredients(channel, parameters, nodes) for parameters in sets]
+    start = _ingredients(transition, central, nodes)
+    found = [_ingredients(transition, parameters, nodes) for parameters in sets]
     return Draws(
         rows=np.stack([(f.rows - start.rows) @ transform.T for f in found]),
         extra=np.stack([(f.extra - start.extra) @ transform.T for f in found], axis=2),
@@ -264,7 +260,7 @@ class _Ingredients:
     m_b: float
 
 
-def _ingredients(channel: Channel, par: dict[str, float], nodes: FloatArray) -> _Ingredients:
+def _ingredients(transition: Transition, par: dict[str, float], nodes: FloatArray) -> _Ingredients:
     """flavio's ingredients of the amplitudes for one set of parameters."""
     import flavio
     from flavio.physics.bdecays import bpll
@@ -273,7 +269,7 @@ def _ingredients(channel: Channel, par: dict[str, float], nodes: FloatArray) -> 
     from flavio.physics.common import conjugate_par, conjugate_wc
     from flavio.physics.running import running
 
-    parent, hadron, spin = channel.parent, channel.hadron, channel.spin
+    parent, hadron, spin = transition.parent.name, transition.hadron.name, transition.spin
     standard = flavio.WilsonCoefficients()
     total = wctot_dict(standard, "bsmumu", SCALE, par)
     sides = ((par, total), (conjugate_par(par), conjugate_wc(total)))

@@ -39,7 +39,7 @@ class Binning:
         >>> binnings()["atlas"].bins(get_channel("B0->K*0mumu"))[0]
         (0.04, 2.0)
         """
-        return self.modes.get(f"{channel.parent}->{channel.hadron}", self.modes.get("all", ()))
+        return self.modes.get(channel.transition.name, self.modes.get("all", ()))
 
 
 @cache
@@ -157,7 +157,7 @@ def bin_file(
         for row, (low, high) in enumerate(chosen[mu]):
             (n_mu, error_mu), (n_e, error_e) = _yield(sums[mu], row), _yield(sums[e], row)
             if n_mu > 0.0 and n_e > 0.0:
-                ratio, name = scale * n_mu / n_e, f"R_{muons.hadron}"
+                ratio, name = scale * n_mu / n_e, muons.ratio
                 error = ratio * math.hypot(error_mu / n_mu, error_e / n_e)
                 found.append(BinnedValue(name, name, low, high, ratio, error))
     return found

@@ -10,6 +10,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import check_figure, check_target
 from ...physics.channels import CHANNELS
 from ...physics.models import BENCHMARKS, Model
+from ...physics.modes import Transition
 from ..run.card import builtin_cards, read_card
 from ..run.q2 import parse_window
 from .console import note, show_table
@@ -21,13 +22,23 @@ def list_channels() -> None:
         (
             channel.name,
             str(channel.index),
-            " ".join((channel.hadron, "->", *channel.daughters)) if channel.daughters else channel.hadron,
+            _decay(channel.transition),
             f"{channel.branching:.4f}",
             " ".join(channel.angles),
         )
         for channel in CHANNELS.values()
     ]
     show_table("", ("channel", "number", "hadron", "fraction", "angles"), rows, left=3)
+
+
+def _decay(transition: Transition) -> str:
+    """Return the hadron, and what it decays to.
+
+    >>> _decay(CHANNELS["B0->K*0mumu"].transition)
+    'K*0 -> K+ pi-'
+    """
+    names = [particle.name for particle in transition.daughters]
+    return " ".join([transition.hadron.name, *(["->", *names] if names else [])])
 
 
 def list_models() -> None:

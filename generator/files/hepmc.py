@@ -40,14 +40,16 @@ class Chain:
     """Particles of a channel in the order of the record, each after its mother.
 
     Attributes:
-        names: of the particles, as in the columns; ``hadron`` is the K*, the sum of its daughters.
+        names: of the particles, as in the columns; a resonance is the sum of its daughters.
         mothers: place of each one's mother, -1 for the B.
         status: codes.
+        daughters: of the resonance, if there is one.
     """
 
     names: tuple[str, ...]
     mothers: tuple[int, ...]
     status: tuple[int, ...]
+    daughters: tuple[str, ...] = ()
 
 
 def chain(channel: Channel) -> Chain:
@@ -55,18 +57,19 @@ def chain(channel: Channel) -> Chain:
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> chain(get_channel("B0->K*0mumu")).names
-    ('b', 'hadron', 'lp', 'lm', 'k', 'pi')
+    ('b', 'kstar', 'lp', 'lm', 'k', 'pi')
     >>> chain(get_channel("B+->K+ee")).mothers
     (-1, 0, 0, 0)
     """
-    from ...physics.final_state import particles
-
-    pair = particles(channel)[-2:]
-    if channel.daughters:
-        return Chain(
-            ("b", "hadron", *pair, "k", "pi"), (-1, 0, 0, 0, 1, 1), (DECAYED, DECAYED, FINAL, FINAL, FINAL, FINAL)
-        )
-    return Chain(("b", "k", *pair), (-1, 0, 0, 0), (DECAYED, FINAL, FINAL, FINAL))
+    transition = channel.transition
+    daughters = tuple(particle.label for particle in transition.daughters)
+    first = [particle.label for particle in (transition.parent, transition.hadron, *channel.pair.particles)]
+    return Chain(
+        (*first, *daughters),
+        (-1, 0, 0, 0, *(1 for _ in daughters)),
+        (DECAYED, DECAYED if daughters else FINAL, FINAL, FINAL, *(FINAL for _ in daughters)),
+        daughters,
+    )
 
 
 def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], overwrite: bool = False) -> HepmcCounts:
@@ -149,20 +152,19 @@ def _events(
     record = chain(channel)
     known = masses(channel, model)
     p = {
-        name: np.stack([columns[f"{name}_{axis}"].astype(np.float64) for axis in ("px", "py", "pz")])
-        for name in record.names
-        if name != "hadron"
+        name: np.stack([columns[f"{name}_{axis}"].astype(np.float64) for axis in ("px", "py", "pz")]) for name in known
     }
     e = {name: np.sqrt((v**2).sum(axis=0) + known[name] ** 2) for name, v in p.items()}
     m = {name: np.full(len(weights), known[name]) for name in p}
-    if "hadron" in record.names:
-        p["hadron"], e["hadron"] = p["k"] + p["pi"], e["k"] + e["pi"]
-        m["hadron"] = np.sqrt(np.maximum(e["hadron"] ** 2 - (p["hadron"] ** 2).sum(axis=0), 0.0))
+    if record.daughters:
+        resonance = record.names[1]
+        p[resonance], e[resonance] = (np.sum([table[name] for name in record.daughters], axis=0) for table in (p, e))
+        m[resonance] = np.sqrt(np.maximum(e[resonance] ** 2 - (p[resonance] ** 2).sum(axis=0), 0.0))
     px, py, pz = (np.ascontiguousarray(np.stack([p[name][i] for name in record.names], axis=1)) for i in range(3))
     energy, mass = (np.ascontiguousarray(np.stack([table[name] for name in record.names], axis=1)) for table in (e, m))
     ids = {}
     for flavour in (-1, 1):
-        numbers = {**pdg_ids(channel, flavour, model), "hadron": flavour * channel.hadron_pdg}
+        numbers = pdg_ids(channel, flavour, model)
         ids[flavour] = np.array([numbers[name] for name in record.names], dtype=np.int32)
     status = np.array(record.status, dtype=np.int32)
     mothers = np.array([[mother, mother] for mother in record.mothers], dtype=np.int32)

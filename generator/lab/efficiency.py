@@ -36,8 +36,7 @@ class EfficiencyStage:
             {source: digest(source) for source in read},
         )
 
-    @property
-    def adds(self) -> Mapping[str, str]:
+    def adds(self, channel: Channel) -> Mapping[str, str]:
         """New columns: their types by name."""
         return {"accepted": "i4"} if self.settings.mode == "flag" else {}
 

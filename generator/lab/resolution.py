@@ -49,15 +49,13 @@ class ResolutionStage:
     """The stage that reconstructs the events of a run."""
 
     settings: ResolutionSettings
-    channels: tuple[Channel, ...]
     beam: str | Mapping[str, Any] | None = None
 
-    @property
-    def adds(self) -> Mapping[str, str]:
-        """New columns, of all channels together; NaN for a channel that lacks one."""
-        names = [name for name in RECONSTRUCTED if any(_has(channel, name) for channel in self.channels)]
+    def adds(self, channel: Channel) -> Mapping[str, str]:
+        """New columns of a channel."""
+        names = [name for name, has in zip(RECONSTRUCTED, _has(channel), strict=True) if has]
         if self.settings.momenta:
-            names += [name for channel in self.channels for name in reconstructed_momenta(channel)]
+            names += reconstructed_momenta(channel)
         return dict.fromkeys(names, "float")
 
     @property
@@ -67,7 +65,9 @@ class ResolutionStage:
 
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if momenta are needed that are not there, or an unseen pair does not come from the Υ(4S)."""
-        if channel.lepton is not None and "k_px" not in columns:
+        from ...physics.final_state import momentum_columns
+
+        if channel.lepton is not None and momentum_columns(channel)[0] not in columns:
             raise InputError("resolution: needs momenta in the laboratory; name a beam")
         if channel.lepton is None:
             self._upsilon(channel)
@@ -80,7 +80,7 @@ class ResolutionStage:
         n, precision = len(columns["q2"]), columns["q2"].dtype
         names = {"q2", *place.channel.angles, "m_kpi", "flavour", "event", *momentum_columns(place.channel)}
         host = {name: to_host(column) for name, column in columns.items() if name in names}
-        new = {name: np.full(n, np.nan, dtype=precision) for name in self.adds}
+        new = {name: np.full(n, np.nan, dtype=precision) for name in self.adds(place.channel)}
 
         def work(low: int, high: int) -> None:
             for first in range(low, high, _PIECE):
@@ -100,7 +100,7 @@ class ResolutionStage:
 
         channel, numbers = place.channel, np.asarray(rows["event"].astype(np.uint64) - np.uint64(place.first))
         visible, beam = channel.lepton is not None, self.beam or "belle2"
-        if "k_px" not in rows:
+        if momentum_columns(channel)[0] not in rows:
             rows = momenta(
                 channel, rows, beam=beam, seed=place.seed, start=int(numbers[0]), threads=1, model=place.model
             )
@@ -115,8 +115,8 @@ class ResolutionStage:
             numbers,
         )
         named = {
-            f"{particle}_reco_{axis}": found[3 * i + j]
-            for i, particle in enumerate(_seen(channel))
+            f"{particle.label}_reco_{axis}": found[3 * i + j]
+            for i, particle in enumerate(channel.visible)
             for j, axis in enumerate(("px", "py", "pz"))
         }
         q2 = (
@@ -150,16 +150,9 @@ class ResolutionStage:
         return {"resolution": self.settings.model_dump(mode="json")}
 
 
-def _has(channel: Channel, name: str) -> bool:
-    """Whether a channel has a reconstructed column."""
-    return {"q2_reco": True, "m_b_reco": channel.lepton is not None, "m_kpi_reco": channel.spin == 1}[name]
-
-
-def _seen(channel: Channel) -> tuple[str, ...]:
-    """Particles of the final state that leave tracks."""
-    from ...physics.final_state import particles
-
-    return particles(channel)[1:] if channel.lepton is not None else particles(channel)[1:-2]
+def _has(channel: Channel) -> tuple[bool, ...]:
+    """Whether a channel has each of the columns that are reconstructed."""
+    return True, channel.lepton is not None, bool(channel.transition.daughters)
 
 
 def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
@@ -169,4 +162,4 @@ def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
     >>> reconstructed_momenta(get_channel("B+->K+mumu"))[:2]
     ('k_reco_px', 'k_reco_py')
     """
-    return tuple(f"{particle}_reco_{axis}" for particle in _seen(channel) for axis in ("px", "py", "pz"))
+    return tuple(f"{particle.label}_reco_{axis}" for particle in channel.visible for axis in ("px", "py", "pz"))

@@ -47,8 +47,7 @@ class SelectionStage:
 
     settings: SelectionSettings
 
-    @property
-    def adds(self) -> Mapping[str, str]:
+    def adds(self, channel: Channel) -> Mapping[str, str]:
         """New columns: their types by name."""
         return {"accepted": "i4"} if self.settings.mode == "flag" else {}
 

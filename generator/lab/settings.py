@@ -221,8 +221,6 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     }
 )
 """Geometries by name. A neutral kaon is asked to fly into the detector itself: its decay is not simulated."""
-VISIBLE = ("k", "pi", "lp", "lm")
-"""Particles that a detector sees."""
 
 
 def _cuts(value: Any) -> Any:
@@ -287,7 +285,7 @@ class SelectionSettings(BaseModel):
             for cut in cuts:
                 text = cut
                 if cut.strip().isidentifier() and cut.strip() not in columns:  # a preset's name is no cut on a column
-                    text = _preset(cut.strip(), key, columns)
+                    text = _preset(cut.strip(), key, channel, columns)
                 expression = parse(text, columns, f"selection.cuts.{key}")
                 if not expression.logical:
                     raise InputError(f"selection.cuts.{key} = {text!r}: a number; compare it, as in {text} > 0")
@@ -295,11 +293,11 @@ class SelectionSettings(BaseModel):
         return tuple(found)
 
 
-def _preset(name: str, key: str, columns: Sequence[str]) -> str:
+def _preset(name: str, key: str, channel: Channel, columns: Sequence[str]) -> str:
     if name not in PRESETS:
         raise InputError(f"selection.cuts.{key} = {name!r}: no such preset or column; {nearest(name, PRESETS)}")
-    particles = [particle for particle in VISIBLE if f"{particle}_px" in columns]
-    if not particles:
+    particles = [particle.label for particle in channel.visible]
+    if not all(f"{particle}_px" in columns for particle in particles):
         raise InputError(f"selection.cuts.{key} = {name!r}: needs momenta in the laboratory; name a beam")
     return PRESETS[name].cut(particles)
 

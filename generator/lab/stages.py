@@ -56,9 +56,8 @@ class Place:
 class Stage(Protocol):
     """One step from sampled events to what a detector keeps of them."""
 
-    @property
-    def adds(self) -> Mapping[str, str]:
-        """New columns: their NumPy types by name, ``float`` for the precision of the run."""
+    def adds(self, channel: Channel) -> Mapping[str, str]:
+        """New columns of a channel: their NumPy types by name, ``float`` for the precision of the run."""
 
     @property
     def removes(self) -> bool:

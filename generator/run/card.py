@@ -258,7 +258,7 @@ class RunCard(BaseModel):
         Raises:
             InputError: a Kπ system that the channel cannot have.
         """
-        return None if self.kpi.narrow or channel.spin == 0 else KpiDecay(channel, self.model, self.kpi)
+        return None if self.kpi.narrow or not channel.transition.daughters else KpiDecay(channel, self.model, self.kpi)
 
     @property
     def altered(self) -> str | None:

@@ -42,7 +42,7 @@ class Part:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that this channel has."""
-        return tuple(dict.fromkeys((*self.made, *(name for stage in self.stages for name in stage.adds))))
+        return tuple(dict.fromkeys((*self.made, *(name for stage in self.stages for name in stage.adds(self.channel)))))
 
     @property
     def momentum_names(self) -> tuple[str, ...]:

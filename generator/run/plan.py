@@ -70,7 +70,7 @@ class Plan:
         integers = {"flavour": "i4", "channel": "i4", "event": "u8"}
         for part in self._parts(channels):
             for stage in part.stages:
-                integers |= {name: kind for name, kind in stage.adds.items() if kind != "float"}
+                integers |= {name: kind for name, kind in stage.adds(part.channel).items() if kind != "float"}
         return {name: np.dtype(integers[name]) if name in integers else floating for name in names}
 
     def chunks(
@@ -207,7 +207,7 @@ def plan_run(card: RunCard) -> Plan:
         known = parts[-1].made
         for stage in stages:
             stage.check(channel, known)
-            known = (*known, *stage.adds)
+            known = (*known, *stage.adds(channel))
         first += count
     start, stop = card.range if card.range is not None else (0, first)
     if stop > first:
@@ -231,7 +231,7 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     if card.resolution is not None:
         from ..lab.resolution import ResolutionStage
 
-        stages.append(ResolutionStage(card.resolution, card.registry(), card.beam))
+        stages.append(ResolutionStage(card.resolution, card.beam))
     if card.selection is not None:
         from ..lab.selection import SelectionStage
 

@@ -146,8 +146,8 @@ class Dataset(BaseModel):
         if entry.background is not None:
             return entry.background
         channel = get_channel(name)
-        sigma = self.precision.get(f"R_{channel.hadron}")
-        partner = f"{channel.parent}->{channel.hadron}mumu"
+        sigma = self.precision.get(channel.ratio)
+        partner = f"{channel.transition.name}mumu"
         if channel.lepton != "e" or sigma is None or partner not in self.channels:
             return 0.0
         s_e, s_mu = entry.expected, self.channels[partner].expected

@@ -24,8 +24,10 @@ def test_particles(name):
     from particle import Particle
 
     channel = CHANNELS[name]
-    parent, hadron = (Particle.from_pdgid(i) for i in (channel.parent_pdg, channel.hadron_pdg))
-    lepton = Particle.from_pdgid(channel.lepton_pdg)
+    parent, hadron, lepton = (
+        Particle.from_pdgid(row.pdg)
+        for row in (channel.transition.parent, channel.transition.hadron, channel.pair.particles[1])
+    )
     assert lepton.charge == -1
     assert parent.charge == hadron.charge
     assert parent.mass / 1000 == pytest.approx(5.28, abs=0.001)
@@ -33,8 +35,8 @@ def test_particles(name):
     assert low == pytest.approx(4e-6 * lepton.mass**2, rel=1e-6, abs=0)
     # flavio's K*+ is 4 MeV heavier than the PDG's
     assert high == pytest.approx(1e-6 * (parent.mass - hadron.mass) ** 2, rel=2e-3, abs=0)
-    daughters = [Particle.from_pdgid(i) for i in channel.daughter_pdg]
-    assert len(daughters) == len(channel.daughters) == (2 if channel.spin else 0)
+    daughters = [Particle.from_pdgid(row.pdg) for row in channel.transition.daughters]
+    assert len(daughters) == (2 if channel.spin else 0)
     if daughters:
         assert sum(d.charge for d in daughters) == hadron.charge
         # a K* from a b-bar holds an s-bar, so the kaon is K+ or K0; K pi with a charged pion are 2/3 of all

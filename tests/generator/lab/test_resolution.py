@@ -18,7 +18,7 @@ N = 40_000
 def reconstruct(name, settings, beam="lhcb-13tev", events=N, seed=5, **keywords):
     sample = generate(name, "sm", events, seed=seed, beam=beam, **keywords)
     channel = get_channel(name)
-    stage = ResolutionStage(ResolutionSettings.model_validate(settings), (channel,))
+    stage = ResolutionStage(ResolutionSettings.model_validate(settings))
     stage.check(channel, sample.names)
     return stage.apply(sample.columns, Place(channel, seed))
 
@@ -111,11 +111,11 @@ def test_any_part_has_the_same_bits():
         visible = "ee" in name
         sample = generate(name, "sm", 1000, seed=3, beam="belle2" if visible else None)
         channel = get_channel(name)
-        stage = ResolutionStage(ResolutionSettings.model_validate("belle2"), (channel,))
+        stage = ResolutionStage(ResolutionSettings.model_validate("belle2"))
         whole = stage.apply(sample.columns, Place(channel, 3))
         for low, high in ((0, 1), (63, 200), (501, 1000)):
             part = stage.apply({n: column[low:high] for n, column in sample.columns.items()}, Place(channel, 3))
-            for column in stage.adds:
+            for column in stage.adds(channel):
                 assert part[column].tobytes() == whole[column][low:high].tobytes()
 
 
@@ -184,6 +184,24 @@ def test_mistakes_are_named(settings, message):
 def test_momenta_are_needed():
     channel = get_channel("B+->K+ee")
     with pytest.raises(InputError, match="name a beam"):
-        ResolutionStage(ResolutionSettings(preset="lhcb"), (channel,)).check(channel, ("q2",))
+        ResolutionStage(ResolutionSettings(preset="lhcb")).check(channel, ("q2",))
     merged = ResolutionSettings(preset="lhcb", electron={"recovery": 0.1})
     assert (merged.electron.recovery, merged.electron.thickness) == (0.1, 0.25)
+
+
+def test_a_channel_has_only_its_own_reconstructed_columns():
+    """A K+ beside a K*: no mass of a pair, and no cut on one; nor a mass of the B of a pair that is not seen."""
+    channels = ["B0->K*0mumu", "B+->K+mumu"]
+    settings = {"events": 500, "kpi": "pwave", "beam": "lhcb-13tev", "resolution": {"preset": "lhcb", "momenta": True}}
+    sample = generate(channels, "sm", **settings)
+    for name, there in zip(channels, (True, False), strict=True):
+        one = sample["channel"] == get_channel(name).index
+        assert np.isfinite(sample["m_kpi_reco"][one]).all() == np.isfinite(sample["pi_reco_px"][one]).all() == there
+        assert ("m_kpi_reco" in sample.only(name).names) == ("pi_reco_px" in sample.only(name).names) == there
+    assert np.isnan(sample["m_kpi_reco"][sample["channel"] == 1]).all()
+    for column in ("m_kpi", "m_kpi_reco", "m(k_reco, pi_reco)"):
+        with pytest.raises(InputError, match="selection.cuts.all"):
+            generate(channels, "sm", selection=f"{column} < 1.0", **settings)
+        generate(channels[0], "sm", selection=f"{column} < 1.0", **settings)
+    unseen = generate(["B+->K+mumu", "B+->K+nunu"], "sm", events=100, beam="belle2", resolution="belle2")
+    assert np.isnan(unseen["m_b_reco"][unseen["channel"] == get_channel("B+->K+nunu").index]).all()
