@@ -192,15 +192,15 @@ def test_momenta_are_needed():
 def test_a_channel_has_only_its_own_reconstructed_columns():
     """A K+ beside a K*: no mass of a pair, and no cut on one; nor a mass of the B of a pair that is not seen."""
     channels = ["B0->K*0mumu", "B+->K+mumu"]
-    settings = {"events": 500, "kpi": "pwave", "beam": "lhcb-13tev", "resolution": {"preset": "lhcb", "momenta": True}}
+    settings = {"events": 500, "beam": "lhcb-13tev", "resolution": {"preset": "lhcb", "momenta": True}}
     sample = generate(channels, "sm", **settings)
     for name, there in zip(channels, (True, False), strict=True):
         one = sample["channel"] == get_channel(name).index
         assert np.isfinite(sample["m_kpi_reco"][one]).all() == np.isfinite(sample["pi_reco_px"][one]).all() == there
         assert ("m_kpi_reco" in sample.only(name).names) == ("pi_reco_px" in sample.only(name).names) == there
     assert np.isnan(sample["m_kpi_reco"][sample["channel"] == 1]).all()
-    for column in ("m_kpi", "m_kpi_reco", "m(k_reco, pi_reco)"):
-        with pytest.raises(InputError, match="selection.cuts.all"):
+    for column in ("m_kpi_reco", "m(k_reco, pi_reco)"):
+        with pytest.raises(InputError, match=r"no column m_kpi_reco|particles are"):
             generate(channels, "sm", selection=f"{column} < 1.0", **settings)
         generate(channels[0], "sm", selection=f"{column} < 1.0", **settings)
     unseen = generate(["B+->K+mumu", "B+->K+nunu"], "sm", events=100, beam="belle2", resolution="belle2")
