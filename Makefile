@@ -30,8 +30,8 @@ lint: .venv/tested      ## ruff, mypy --strict, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed  ## events a second, beside NumPy accept-reject
-	$(BIN)/python -m darkpenguin.generator.commands.bench
+bench: .venv/installed  ## rates beside NumPy accept-reject; AGAINST=COMMIT compares with another commit
+	$(BIN)/python tests/bench $(if $(AGAINST),--against $(AGAINST))
 
 gallery: .venv/installed ## every figure of outputs/README.md
 	for data in $(basename $(notdir $(wildcard physics/experiment/data/*.yml))); do \

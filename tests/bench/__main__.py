@@ -1,0 +1,121 @@
+"""Rates of this tree, alone or beside those of another commit in the same run.
+
+    make bench                                        # every case
+    python tests/bench sampler chain --against v0.1.0  # two cases, beside a commit, in turns
+
+Machines differ by a factor of four and are shared, so a rate alone says little. Compare ratios: to the NumPy
+accept-reject of the same run, and with ``--against`` to another commit, whose processes take turns with ours. Each
+case is its fastest repetition: what else runs on a machine only makes it slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from cases import CASES  # noqa: E402   # beside this file, which is run as a script
+
+ROOMS = ("generator", "kinematics", "physics")
+
+
+def importable(tree: Path, site: Path) -> Path:
+    """A folder for PYTHONPATH in which ``darkpenguin`` is the package of a source tree."""
+    package = site / "darkpenguin"
+    package.mkdir(parents=True)
+    for source in (*(tree / "generator/_root").glob("*.py"), *(tree / room for room in ROOMS)):
+        (package / source.name).symlink_to(source)
+    return site
+
+
+@contextlib.contextmanager
+def tree_of(commit: str) -> Iterator[Path]:
+    """A checkout of a commit, as a folder for PYTHONPATH."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, commit], cwd=HERE, check=True)
+        try:
+            yield importable(tree, Path(folder) / "site")
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=HERE, check=True)
+
+
+def rates(case: str, site: Path, size: int, repeats: int) -> list[float]:
+    """Rates of a case in a process of its own; a case that a commit cannot run has none."""
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, HERE / "cases.py", case, str(size), str(repeats)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"{case}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}", file=sys.stderr)
+        return []
+    found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(cases: list[str], sites: dict[str, Path], size: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Best rate of each case on each tree, the trees taking turns within every case."""
+    best: dict[str, dict[str, float]] = {}
+    for case in cases:
+        found: dict[str, list[float]] = {name: [] for name in sites}
+        for _ in range(rounds):
+            for name, site in sites.items():
+                found[name] += rates(case, site, size, 2)
+        best[case] = {name: max(values) for name, values in found.items() if values}
+        print(line(case, best[case], best), flush=True)
+    return best
+
+
+def line(case: str, found: dict[str, float], best: dict[str, dict[str, float]]) -> str:
+    """One line of the report: the rate, its ratio to NumPy's and to the other commit's."""
+    row = CASES[case]
+    text = f"{case:12s} {row.what:44s}"
+    for name, rate in found.items():
+        scale, unit = (1e6, f"M {row.unit}") if row.unit == "events/s" else (1.0, row.unit)
+        text += f" {name}: {rate / scale:8.3g} {unit}"
+    here = found.get("here")
+    reference = best.get("numpy", {}).get("here")
+    if here and reference and row.unit == "events/s":
+        text += f"  x{here / reference:.0f} NumPy"
+    for name, rate in found.items():
+        if name != "here" and here:
+            text += f"  x{here / rate:.2f} of {name}"
+    return text
+
+
+def main() -> None:
+    """Measure and print; with ``--json`` keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all of them without any")
+    parser.add_argument("--against", metavar="COMMIT", help="measure another commit in turns with this tree")
+    parser.add_argument("--rounds", type=int, default=3, help="processes a case and tree, two repetitions in each")
+    parser.add_argument("--size", type=int, default=0, help="events of a repetition; the case's own without it")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers and what they were measured on")
+    options = parser.parse_args()
+    chosen = options.cases or list(CASES)
+    unknown = [name for name in chosen if name not in CASES]
+    if unknown:
+        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sites = {"here": importable(HERE.parents[1], folder)}
+        if options.against:
+            sites[options.against] = stack.enter_context(tree_of(options.against))
+        best = compare(chosen, sites, options.size, options.rounds)
+    if options.json:
+        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        content = {"machine": machine, "python": platform.python_version(), "rates": best}
+        Path(options.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""What is measured, a function a row: each prepares its work, and returns what is timed and how many things it makes.
+
+    python tests/bench/cases.py NAME SIZE REPEATS      # what the driver runs, in a process of its own
+
+Cases use names that older commits have too, so that two commits can be compared; where a function has moved, `find`
+looks in each of its homes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Work = Callable[[], int]
+NARROW = ["light_vectors.0.relative_width=0.001"]
+DETECTOR: dict[str, Any] = {"kpi": "swave", "beam": "lhcb-13tev", "selection": "lhcb"}
+
+
+def find(name: str, *homes: str) -> Any:
+    """A name of the package, from the first of its homes that exists."""
+    for home in homes:
+        try:
+            return getattr(importlib.import_module(f"darkpenguin.{home}"), name)
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(f"{name}: not in {', '.join(homes)}")
+
+
+def _process(*arguments: str) -> Work:
+    """A command in a process of its own, caches warm."""
+
+    def work() -> int:
+        subprocess.run([sys.executable, "-m", "darkpenguin.generator", *arguments], check=True, capture_output=True)
+        return 1
+
+    work()
+    return work
+
+
+def help_text(size: int) -> Work:
+    """``darkpenguin --help``."""
+    return _process("--help")
+
+
+def first_event(size: int) -> Work:
+    """A process that makes one event of a narrow K*."""
+    return _process("generate", "--channel", "B0->K*0mumu", "--events", "1", "--overwrite", "--output", _scratch())
+
+
+def first_event_of_chain(size: int) -> Work:
+    """A process that makes one event with m_Kpi, S wave, beam, resolution and cuts."""
+    options = ["--kpi", "swave", "--beam", "lhcb-13tev", "--resolution", "lhcb", "--select", "lhcb"]
+    return _process(
+        "generate", "--channel", "B0->K*0mumu", "--events", "1", "--overwrite", "--output", _scratch(), *options
+    )
+
+
+def _scratch() -> str:
+    return os.path.join(tempfile.mkdtemp(), "x.root")
+
+
+def _table() -> Any:
+    from darkpenguin import apply_settings, get_channel, get_model
+
+    channel_table = find("channel_table", "generator.sampler.tables", "generator.tables")
+    return channel_table(get_channel("B0->K*0mumu"), apply_settings(get_model("fig2"), NARROW))
+
+
+def numpy(size: int) -> Work:
+    """NumPy accept-reject of q2 and three angles, V of 0.1 % width, one thread."""
+    import numpy as np
+    from accept_reject import AcceptReject
+
+    sampler, rng = AcceptReject(_table()), np.random.default_rng(1)
+    return lambda: sum(len(sampler.generate(rng, 1 << 18)[0]) for _ in range(max(size >> 21, 1)))
+
+
+def _sampler(precision: str, threads: int | None, **card: Any) -> Callable[[int], Work]:
+    def prepare(size: int) -> Work:
+        from darkpenguin import make_card
+
+        plan_run = find("plan_run", "generator.run.plan", "generator.generate")
+        asked = {"channels": "B0->K*0mumu", "model": "fig2", "set": NARROW, "device": "cpu", **card}
+        plan = plan_run(make_card(events=size, precision=precision, threads=threads, **asked))
+
+        def work() -> int:
+            return sum(len(columns["q2"]) for columns in plan.chunks(plan.parts[0], reuse=True))
+
+        work()
+        return work
+
+    return prepare
+
+
+def _written(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
+    def prepare(size: int) -> Work:
+        from darkpenguin import make_card, run
+
+        asked = {"channels": "B0->K*0mumu", "device": "cpu", "output": _scratch(), "overwrite": True, **card}
+        checked = make_card(events=size, precision=precision, format=format, **asked)
+        run(checked)
+
+        def work() -> int:
+            run(checked)
+            return size
+
+        return work
+
+    return prepare
+
+
+def kpi_table(size: int) -> Work:
+    """Tables of m_Kpi with S wave for one channel, from amplitudes in memory."""
+    from darkpenguin import get_channel, get_model
+
+    table_of = find("kpi_table", "generator.sampler.kpi_tables", "generator.kpi_tables")
+    resolve = find("resolve_kpi", "physics.kpi")
+
+    def work() -> int:
+        table_of(get_channel("B0->K*0mumu"), get_model("sm"), resolve("swave"))
+        return 1
+
+    return work
+
+
+def predictions(size: int) -> Work:
+    """R_K*0 and P5' in six bins for one model after another, each with another mass of V."""
+    from darkpenguin import apply_settings, get_model, predict
+
+    edges = [1.1, 2.0, 3.0, 4.0, 5.0, 6.0]
+    models = [apply_settings(get_model("fig2"), [f"light_vectors.0.mass={2.0 + 0.01 * i}"]) for i in range(20)]
+
+    def work() -> int:
+        for model in models:
+            predict(["R_K*0", "P5p"], model=model, bins=edges)
+        return len(models)
+
+    work()
+    return work
+
+
+class Case(NamedTuple):
+    """A row: what is measured, in which unit, at which size."""
+
+    prepare: Callable[[int], Work]
+    what: str
+    unit: str
+    size: int
+
+
+MILLION = 1 << 20
+CASES: dict[str, Case] = {
+    "help": Case(help_text, "darkpenguin --help", "1/s", 1),
+    "first": Case(first_event, "process with a first event, K* narrow", "1/s", 1),
+    "first-chain": Case(first_event_of_chain, "process with a first event, whole chain", "1/s", 1),
+    "numpy": Case(numpy, "NumPy accept-reject, q2 and angles", "events/s", 8 * MILLION),
+    "sampler-1": Case(_sampler("float64", 1), "q2 and angles, float64, 1 thread", "events/s", 8 * MILLION),
+    "sampler": Case(_sampler("float64", None), "q2 and angles, float64", "events/s", 32 * MILLION),
+    "sampler32-1": Case(_sampler("float32", 1), "q2 and angles, float32, 1 thread", "events/s", 8 * MILLION),
+    "sampler32": Case(_sampler("float32", None), "q2 and angles, float32", "events/s", 32 * MILLION),
+    "chain": Case(_sampler("float64", None, **DETECTOR), "m_Kpi, momenta, beam, cut, float64", "events/s", 8 * MILLION),
+    "chain32": Case(
+        _sampler("float32", None, **DETECTOR), "m_Kpi, momenta, beam, cut, float32", "events/s", 8 * MILLION
+    ),
+    "ttree": Case(_written("ttree", "float64"), "q2 and angles into a TTree", "events/s", 4 * MILLION),
+    "rntuple": Case(_written("rntuple", "float64"), "q2 and angles into an RNTuple", "events/s", 4 * MILLION),
+    "chain-ttree": Case(
+        _written("ttree", "float64", resolution="lhcb", **DETECTOR), "whole chain into a TTree", "events/s", MILLION
+    ),
+    "kpi-table": Case(kpi_table, "table of m_Kpi with S wave", "1/s", 1),
+    "predict": Case(predictions, "R_K*0 and P5' in 5 bins of one model", "1/s", 1),
+}
+"""All cases by name; the first column of the report."""
+
+
+def measure(name: str, size: int, repeats: int) -> list[float]:
+    """Rates of a case, one a repetition."""
+    case = CASES[name]
+    work = case.prepare(size or case.size)
+    rates = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        made = work()
+        rates.append(made / (time.perf_counter() - began))
+    return rates
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

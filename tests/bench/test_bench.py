@@ -1,0 +1,54 @@
+"""The benchmarks run, on small sizes, and their report compares what it should; no test looks at a time."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """The driver and its cases, which are scripts beside this file."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location("bench_driver", FOLDER / "__main__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    for name in ("cases", "accept_reject"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("case", ["numpy", "sampler", "sampler32-1", "ttree", "predict"])
+def test_a_case_makes_what_it_says(bench, case):
+    from cases import CASES
+
+    assert CASES[case].prepare(1000)() >= 1
+
+
+def test_every_case_says_what_it_is(bench):
+    assert all(row.what and row.unit in ("events/s", "1/s") for row in bench.CASES.values())
+
+
+def test_accept_reject_agrees_with_the_sampler(bench):
+    """What the rate is compared with samples the same density: mean q2 and cos theta_l within five errors."""
+    import darkpenguin as dp
+    import numpy as np
+    from accept_reject import AcceptReject
+    from cases import _table
+
+    sampler = AcceptReject(_table())
+    q2, _, cos_theta_l, *_ = sampler.generate(np.random.default_rng(1), 1 << 20)
+    model = dp.apply_settings(dp.get_model("fig2"), ["light_vectors.0.relative_width=0.001"])
+    ours = dp.generate("B0->K*0mumu", model=model, events=2e5, seed=3)
+    assert sampler.exceeded == 0
+    for a, b in ((q2, ours["q2"]), (cos_theta_l, ours["cos_theta_l"])):
+        error = np.hypot(a.std() / len(a) ** 0.5, b.std() / len(b) ** 0.5)
+        assert abs(a.mean() - b.mean()) < 5 * error
+
+
+def test_the_report_has_the_ratios(bench):
+    best = {"numpy": {"here": 1e6}, "sampler": {"here": 2e8, "v0": 1e8}}
+    assert "x200 NumPy  x2.00 of v0" in bench.line("sampler", best["sampler"], best)
