@@ -44,7 +44,8 @@ import numpy.typing as npt
 from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen
 from .amplitudes import Array, ComplexArray, StandardModel, helicity_amplitudes, standard_model
-from .channels import P_COEFFICIENTS, V_COEFFICIENTS, Channel
+from .channels import Channel
+from .densities import SCALAR, VECTOR
 from .invisible import chi_breakpoints, chi_coefficients, neutrino_breakpoints, neutrino_coefficients
 from .models import Model
 
@@ -53,8 +54,8 @@ CONVENTIONS: tuple[Convention, ...] = ("lhcb", "theory")
 _FLIPPED: Mapping[tuple[int, str, int], tuple[str, ...]] = MappingProxyType(
     {
         # spin, convention, flavour: coefficients with a minus sign in the density of events
-        (1, "lhcb", -1): ("4", "6s", "6c", "7", "9"),
-        (1, "lhcb", +1): ("4", "6s", "6c", "7", "9"),
+        (1, "lhcb", -1): VECTOR.flipped,
+        (1, "lhcb", +1): VECTOR.flipped,
         (1, "theory", -1): (),
         (1, "theory", +1): ("5", "6s", "6c", "8", "9"),
         (0, "lhcb", -1): (),
@@ -245,12 +246,7 @@ def decay_rate(coefficients: Array) -> Array:
     return np.asarray(np.tensordot(weights, coefficients, axes=1))
 
 
-_RATE: Mapping[int, Array] = MappingProxyType(
-    {
-        len(V_COEFFICIENTS): np.array([1.5, 0.75, -0.5, -0.25, 0, 0, 0, 0, 0, 0, 0, 0]),
-        len(P_COEFFICIENTS): np.array([2.0, 0.0, 2.0 / 3.0]),
-    }
-)
+_RATE: Mapping[int, Array] = MappingProxyType({len(d.rate): np.array(d.rate) for d in (VECTOR, SCALAR)})
 
 
 def event_density(

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,9 +22,10 @@ from ..kinematics.base.errors import InputError
 from . import angular
 from .amplitudes import helicity_amplitudes, standard_model
 from .angular import breakpoints
-from .channels import V_COEFFICIENTS, Channel, get_channel
+from .channels import Channel, get_channel
+from .definitions import of_sum
 from .models import Heavy, Model
-from .observables import BinnedObservable
+from .observables import OBSERVABLES, BinnedObservable, get_observable
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -245,71 +245,33 @@ def coefficients_of(channel: Channel, amplitudes: Amplitudes, q2: FloatArray) ->
     return formula(amplitudes, standard_model(channel), q2, channel.lepton_mass())
 
 
-def _s(name: str) -> Callable[[Any], Any]:
-    """S_i of LHCb's convention from J + J̄: minus on 4, 6s, 6c, 7, 9, over the rate of both flavours."""
-    index = V_COEFFICIENTS.index(name)
-    sign = -1.0 if name in ("4", "6s", "6c", "7", "9") else 1.0
-    return lambda j: sign * j[index] / _rate(j)
-
-
-def _rate(j: Any) -> Any:
-    """Rate of the first-axis coefficients, on any array library."""
-    return sum(float(w) * j[i] for i, w in enumerate(angular._RATE[len(j)]) if w != 0.0)
-
-
-def _prime(name: str) -> Callable[[Any], Any]:
-    s, s2s, s2c = _s(name), _s("2s"), _s("2c")
-    return lambda j: s(j) / (2.0 * (-s2s(j) * s2c(j)) ** 0.5)
-
-
-def _ratio_to_2s(name: str, factor: float) -> Callable[[Any], Any]:
-    s, s2s = _s(name), _s("2s")
-    return lambda j: factor * s(j) / s2s(j)
-
-
-_ANGULAR: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {
-        "FL": lambda j: -_s("2c")(j),
-        "AFB": lambda j: 0.75 * _s("6s")(j) + 0.375 * _s("6c")(j),
-        **{f"S{name}": _s(name) for name in ("3", "4", "5", "7", "8", "9")},
-        "P1": _ratio_to_2s("3", 0.5),
-        "P2": _ratio_to_2s("6s", 0.125),
-        "P3": _ratio_to_2s("9", -0.25),
-        **{f"P{prime}p": _prime(name) for prime, name in (("4", "4"), ("5", "5"), ("6", "7"), ("8", "8"))},
-    }
-)
-"""Observables of B → K* ℓℓ as functions of the CP-summed, bin-integrated J_i: arXiv:1506.03970, appendix C.
-
-P_1 = S_3/(2 S_2s), P_2 = S_6s/(8 S_2s), P_3 = -S_9/(4 S_2s), P_4,5,6,8' = S_4,5,7,8/(2 sqrt(-S_2s S_2c)).
-"""
-
-
 def evaluate(name: str, parts: Sequence[Any]) -> Any:
     """An observable from J + J̄, at points of q2 or integrated over bins, of each of its channels.
 
     ``parts`` has one array for each of ``observable_channels``, J_i along the first axis; the result has the
-    shape of the rest.
+    shape of the rest. The formula is that of the table, on any array library.
 
     >>> float(evaluate("R_K+", [np.array([1.0, 0.0, 0.0]), np.array([2.0, 0.0, 0.0])]))
     0.5
     """
-    if len(parts) == 2:
-        return _rate(parts[0]) / _rate(parts[1])
-    return _ANGULAR[name](parts[0])
+    values = [get_observable(name).formula(of_sum(j)) for j in parts]
+    return values[0] if len(values) == 1 else values[0] / values[1]
 
 
 def observable_channels(observable: BinnedObservable) -> tuple[str, ...]:
-    """Channels whose integrals the observable needs: the muonic one and, for a ratio R, the electronic one.
+    """Channels whose integrals the observable needs: its own and, for a ratio R, the electronic one.
 
     >>> observable_channels(BinnedObservable("R_K+", "B+->K+mumu", 1.0, 6.0))
     ('B+->K+mumu', 'B+->K+ee')
     """
     if observable.channel is None:
         raise InputError(f"{observable}: not an observable of a decay in q2")
-    if observable.name.startswith("R_"):
-        return observable.channel, observable.channel.removesuffix("mumu") + "ee"
-    if observable.name not in _ANGULAR:
-        raise InputError(f"{observable}: no such observable; R_K+ R_K0 R_K*0 R_K*+ or {' '.join(_ANGULAR)}")
+    row = OBSERVABLES.get(observable.name)
+    if row is not None and row.denominator is not None:
+        return observable.channel, row.denominator
+    if row is None or row.s_wave or not row.angular:
+        known = [o.name for o in OBSERVABLES.values() if o.denominator or (o.angular and not o.s_wave)]
+        raise InputError(f"{observable}: no such observable here; one of {' '.join(known)}")
     return (observable.channel,)
 
 

@@ -26,7 +26,8 @@ class Density:
     """An angular density norm * sum_i J_i f_i.
 
     ``rate`` holds the weights r of dGamma/dq2 = sum_i r_i J_i, the integral over the angles; ``angular_grid``
-    the nodes and, last, the weights of a quadrature that is exact for products of three f_i.
+    the nodes and, last, the weights of a quadrature that is exact for products of three f_i. ``flipped`` names the
+    coefficients whose sign LHCb's convention turns with respect to J_i (arXiv:1304.6325, see `angular`).
     """
 
     kind: str
@@ -37,6 +38,12 @@ class Density:
     basis: Callable[..., Array]
     angular_grid: tuple[Array, ...]
     masses: tuple[str, ...] = ()
+    flipped: tuple[str, ...] = ()
+
+    @property
+    def spin(self) -> int:
+        """Spin of the hadron, or of the P wave."""
+        return len(self.angles) // 3
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -116,6 +123,7 @@ VECTOR = Density(
     rate=(1.5, 0.75, -0.5, -0.25, 0, 0, 0, 0, 0, 0, 0, 0),
     basis=vector_basis,
     angular_grid=_vector_grid(),
+    flipped=("4", "6s", "6c", "7", "9"),
 )
 KPI = Density(
     kind="kpi",

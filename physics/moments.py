@@ -7,19 +7,20 @@ themselves through a constant tensor. Both hold for any set of coefficients, lep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .definitions import MEASURED, Averages
 from .densities import DENSITIES
+from .observables import Observable, measured_observables
 
 Array = npt.NDArray[np.float64]
-S_WAVE_OBSERVABLES = ("FS", "AS", "AS4", "AS5", "AS7", "AS8")
-"""Observables of the Kπ S wave (arXiv:1512.04442), in the order of the columns."""
-MOMENT_OBSERVABLES = ("FL", "S3", "S4", "S5", "AFB", "S7", "S8", "S9", "P5p")
-"""Observables of B → V ℓℓ estimated here, in the order of the columns."""
+_STEP = 1e-30
 
 
 def functions(kind: str, *angles: npt.ArrayLike) -> Array:
@@ -85,21 +86,6 @@ def coefficients_from_moments(means: npt.ArrayLike, kind: str = "vector") -> Arr
     return np.asarray(np.sum(inverse * m[..., None, :], axis=-1))
 
 
-def _linear(kind: str) -> Array:
-    """Rows that make FL S3 S4 S5 AFB S7 S8 S9 (or AFB, FH-like c) from the means of the f_i."""
-    if kind == "scalar":
-        inverse = np.linalg.inv(tensors(kind)[0])
-        return np.stack([inverse[1], 2.0 * inverse[0] + 2.0 * inverse[2]])  # AFB = J_b/Γ, F_H = 2 (a + c)/Γ
-    inverse = np.linalg.inv(tensors(kind)[0])
-    rows = np.zeros((8, 12))
-    # F_L from the cosθ_K distribution: <cos²θ_K> = (1 + 2 F_L)/5 and f_1s + f_1c = 1
-    rows[0, 1], rows[0, 0] = 2.0, -0.5
-    for row, i in zip((1, 2, 3, 5, 6, 7), (4, 5, 6, 9, 10, 11), strict=True):
-        rows[row] = inverse[i]
-    rows[4] = 0.75 * inverse[7] + 0.375 * inverse[8]
-    return rows
-
-
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Observables by the method of moments, one row a toy.
@@ -125,23 +111,22 @@ def observables(
     events: npt.ArrayLike,
     kind: str = "vector",
     covariance_of_means: npt.ArrayLike | None = None,
+    names: Sequence[str] | None = None,
 ) -> Moments:
     r"""Observables and their covariance from mean values of the f_i over a number of events.
 
+    Their formulas are the rows of `observables`, over the S_i as experiments take them (``MEASURED`` in `definitions`):
     F_L is the one of the cosθ_K distribution, :math:`(5\langle\cos^2\theta_K\rangle - 1)/2`, and
-    :math:`P_5' = S_5/\sqrt{F_L(1-F_L)}`, as experiments take it. Both differ from the definitions through
-    J_2s and J_2c by terms in m_ℓ²/q². The covariance is exact for the S_i at the estimated coefficients and
-    first-order error propagation for P5'. With F_L outside (0, 1), or no event, P5' is NaN.
-
-    ``kpi``: those of the P wave, divided by its part 1 - F_S of the rate, and ``S_WAVE_OBSERVABLES``. The terms of the
-    S wave alone are told from those of the P wave as for massless leptons,
-    :math:`S_{1c} = (J_{1s} - 3J_{2s})/4` of the sums, and F_L is then :math:`J_{1c}` of the P wave over its rate.
+    :math:`P_5' = S_5/\sqrt{F_L(1-F_L)}`. The covariance is exact for the S_i at the estimated coefficients and
+    first-order error propagation, by complex steps, for what is not linear in them. With F_L outside (0, 1), or no
+    event, P5' is NaN. ``kpi``: those of the P wave, over its part 1 - F_S of the rate, and those of the S wave.
 
     Args:
         means: mean f_i, shape (..., 12), (..., 19) for ``kpi``, or (..., 3) for ``scalar``.
         events: number of events that were averaged, shape (...).
-        kind: ``vector`` gives ``MOMENT_OBSERVABLES``; ``scalar`` gives AFB and FH.
+        kind: of density: ``vector``, ``kpi`` or ``scalar``.
         covariance_of_means: of the means, shape (..., 12, 12), where it is known otherwise (weighted events).
+        names: of the observables; all of `observables.measured_observables` without it.
     """
     m = np.asarray(means, dtype=float)
     n = np.asarray(events, dtype=float)
@@ -149,55 +134,53 @@ def observables(
         _, single = expected_moments(coefficients_from_moments(m, kind), kind)
     else:
         single = np.asarray(covariance_of_means, dtype=float) * n[..., None, None]
+    rows = [row for row in measured_observables(kind) if names is None or row.name in names]
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = single / n[..., None, None]
-        if kind == "kpi":
-            return _with_s_wave(m, covariance)
-        rows = _linear(kind)
-        values = np.sum(rows * m[..., None, :], axis=-1)
-        cov = rows @ covariance @ rows.T
-        if kind == "scalar":
-            return Moments(values, cov, ("AFB", "FH"))
-        fl, s5 = values[..., 0], values[..., 3]
-        size = np.sqrt(fl * (1.0 - fl))
-        p5 = s5 / size
-        slope = np.zeros((*fl.shape, 9, 8))
-        slope[..., np.arange(8), np.arange(8)] = 1.0
-        slope[..., 8, 3] = 1.0 / size
-        slope[..., 8, 0] = -0.5 * p5 * (1.0 - 2.0 * fl) / (fl * (1.0 - fl))
-        full = slope @ cov @ np.swapaxes(slope, -1, -2)
-    return Moments(np.concatenate([values, p5[..., None]], axis=-1), full, MOMENT_OBSERVABLES)
+        s = coefficients_from_moments(m, kind)
+        values = _evaluate(rows, s, kind)
+        slopes = _slopes(rows, s, kind) @ np.linalg.inv(tensors(kind)[0])
+        full = slopes @ covariance @ np.swapaxes(slopes, -1, -2)
+    return Moments(values, full, tuple(row.name for row in rows))
 
 
-def _with_s_wave(means: Array, covariance: Array) -> Moments:
-    """Observables of P and S wave from the means of the 19 functions."""
-    inverse = np.linalg.inv(tensors("kpi")[0])
-    s_wave = np.stack(
-        [
-            0.75 * (inverse[0] - 3.0 * inverse[2]),
-            2.25 * (inverse[12] - inverse[13] / 3.0),
-            *(1.5 * inverse[15:19]),
-        ]
-    )
-    p_wave = np.stack(
-        [
-            inverse[1] - s_wave[0] / 3.0,
-            *inverse[4:7],
-            0.75 * inverse[7] + 0.375 * inverse[8],
-            *inverse[9:12],
-        ]
-    )
-    of_s = np.sum(s_wave * means[..., None, :], axis=-1)
-    share = 1.0 - of_s[..., :1]
-    of_p = np.sum(p_wave * means[..., None, :], axis=-1) / share
-    p_slopes = (p_wave + of_p[..., None] * s_wave[0]) / share[..., None]
-    fl, s5 = of_p[..., :1], of_p[..., 3:4]
-    size = np.sqrt(fl * (1.0 - fl))
-    slope = p_slopes[..., 3:4, :] / size[..., None]
-    slope = slope - (0.5 * s5 * (1.0 - 2.0 * fl) / size**3)[..., None] * p_slopes[..., :1, :]
-    slopes = np.concatenate([p_slopes, slope, np.broadcast_to(s_wave, (*of_s.shape, 19))], axis=-2)
-    values = np.concatenate([of_p, s5 / size, of_s], axis=-1)
-    return Moments(values, slopes @ covariance @ np.swapaxes(slopes, -1, -2), MOMENT_OBSERVABLES + S_WAVE_OBSERVABLES)
+def _evaluate(rows: Sequence[Observable], s: npt.NDArray[Any], kind: str) -> npt.NDArray[Any]:
+    """Values (..., rows) from S_i (..., coefficients)."""
+    density = DENSITIES[kind]
+    averages = Averages(MEASURED[kind](lambda name: s[..., density.coefficients.index(name)]), density.spin)
+    return np.stack([np.broadcast_to(row.formula(averages), s.shape[:-1]) for row in rows], axis=-1)
+
+
+def _slopes(rows: Sequence[Observable], s: Array, kind: str) -> Array:
+    """Derivatives (..., rows, coefficients) by complex steps: no difference is taken, so they are exact to rounding."""
+    found = []
+    for i in range(s.shape[-1]):
+        stepped = s.astype(complex)
+        stepped[..., i] += 1j * _STEP
+        found.append(_evaluate(rows, stepped, kind).imag / _STEP)
+    return np.stack(found, axis=-1)
+
+
+#    S_i of B → K* ℓℓ with nothing special about them, for massless leptons
+_GENERIC = np.array([0.3, 0.6, 0.1, -0.6, -0.02, -0.1, -0.3, 0.2, 0.0, 0.03, -0.04, 0.01])
+
+
+def follows_from(names: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
+    """The first of some observables of B → V ℓℓ that is a function of those before it, and these; None if none is.
+
+    To first order: where a derivative is a linear combination of the others, the covariance cannot be inverted.
+
+    >>> follows_from(["P5p", "S4", "S5", "FL"])
+    ('FL', ('P5p', 'S5'))
+    """
+    rows = {row.name: row for row in measured_observables("vector")}
+    slopes = {name: _slopes([rows[name]], _GENERIC, "vector")[0] for name in names}
+    for i in range(1, len(names)):
+        before, last = np.array([slopes[name] for name in names[:i]]), slopes[names[i]]
+        weights = np.linalg.lstsq(before.T, last, rcond=None)[0]
+        if np.allclose(weights @ before, last, rtol=0, atol=1e-9):
+            return names[i], tuple(name for name, w in zip(names, weights, strict=False) if abs(w) > 1e-9)
+    return None
 
 
 def expected_observables(coefficients: npt.ArrayLike, kind: str = "vector") -> Moments:

@@ -1,22 +1,25 @@
-r"""Observables of B → K(*) ℓℓ as functions of q2 and in bins, for one model or many at once.
+r"""Observables of B → K(*) ℓℓ: the table of them, and their values at a q2 and in bins, for one model or many.
 
-Every observable is a function of the CP-averaged or CP-odd sums of angular coefficients (J of the b-quark
-decay, J̄ of its conjugate), at a q2 or integrated over a bin. In a bin numerator and denominator are
-integrated first, as the experiments do. ``OBSERVABLES`` is the table of them; a new one is a row there.
+Every observable is a row of ``OBSERVABLES``: a function of the CP-averaged or CP-odd sums of angular coefficients (J of
+the b-quark decay, J̄ of its conjugate), at a q2 or integrated over a bin, or measured from events. In a bin numerator
+and denominator are integrated first, as the experiments do. A new observable is a new row: predictions, curves, scans,
+theory errors, binned files and toys take it from there.
 
 Conventions are LHCb's (arXiv:1512.04442): S_i = ∓(J_i+J̄_i)/(Γ+Γ̄) with minus for i = 4, 6s, 6c, 7, 9; A_FB
 = ¾S_6s+⅜S_6c; F_L = -S_2c; P_1 = S_3/(2S_2s); P_2 = S_6s/(8S_2s); P_3 = -S_9/(4S_2s); P'_4,5,6,8 =
-S_4,5,7,8/(2√(-S_2s S_2c)), with lepton masses kept: for massless leptons these are the usual 2S_3/(1-F_L)
-and S_5/√(F_L(1-F_L)). (P_2 and P_3 differ in sign from arXiv:1303.5794.) A_CP is the usual (Γ̄_B -
-Γ_B)/(Γ̄_B + Γ_B), where Γ̄_B belongs to the B̄0 or B-: for K*, flavio's function of that name is half of it.
+S_4,5,7,8/(2√(-S_2s S_2c)). With which S_2s, S_2c lepton masses enter is said in `definitions`: for massless leptons
+these are the usual 2S_3/(1-F_L) and S_5/√(F_L(1-F_L)). (P_2 and P_3 differ in sign from arXiv:1303.5794.) A_CP is the
+usual (Γ̄_B - Γ_B)/(Γ̄_B + Γ_B), where Γ̄_B belongs to the B̄0 or B-: for K*, flavio's function of that name is half of
+it.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +27,8 @@ import numpy.typing as npt
 from ..kinematics.base.errors import InputError
 from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
-from .channels import CHANNELS, V_COEFFICIENTS, Channel, get_channel, lepton_pairs
+from .channels import CHANNELS, Channel, get_channel, lepton_pairs
+from .definitions import PREDICTED, Averages, of_sum
 from .models import Model, get_model
 from .parameters import load_parameters
 
@@ -51,41 +55,19 @@ class BinnedObservable:
 _GROUP = 2_000_000
 
 
-@dataclass(frozen=True)
-class Averages:
-    """What observables are made of: J and J̄, at q2 or integrated, each (n_coefficients, ...)."""
-
-    channel: Channel
-    b: Array
-    conjugate: Array
-
-    def s(self, name: str) -> Array:
-        """CP-averaged sum J_i + J̄_i in LHCb's convention, not normalised."""
-        sign = -1.0 if name in ("4", "6s", "6c", "7", "9") else 1.0
-        index = self.channel.coefficients.index(name)
-        return np.asarray(sign * (self.b[index] + self.conjugate[index]))
-
-    @property
-    def rate(self) -> Array:
-        """Γ + Γ̄ (twice the CP average)."""
-        return decay_rate(self.b) + decay_rate(self.conjugate)
-
-    @property
-    def rate_difference(self) -> Array:
-        """Γ of the B̄0 or B- minus Γ of the B0 or B+."""
-        return decay_rate(self.b) - decay_rate(self.conjugate)
-
-
-Formula = Callable[[Averages], Array]
+Formula = Callable[[Averages], Any]
 
 
 @dataclass(frozen=True)
 class Observable:
     """One row of the table: how to compute it, how to write it, and on which channels.
 
-    ``formula`` takes the averages of one channel; for a ratio of lepton flavours (``denominator`` given) it
-    is evaluated on both channels and divided. ``spin`` is that of the hadron, None for either. ``channel``
-    is the default. ``invisible``: also for B → K(*) χχ and νν̄.
+    ``formula`` is a pure function of the averages of one channel, analytic (errors are propagated by complex steps: no
+    ``abs``, ``max``) and written for any array library; for a ratio of lepton flavours (``denominator`` given) it is
+    evaluated on both channels and divided. ``spin`` is that of the hadron, None for either. ``channel`` is the default.
+    ``invisible``: also for B → K(*) χχ and νν̄. ``angular``: a function of the S_i alone. ``measured``: events of files
+    and toys are asked for it, if it is angular. ``s_wave``: of Kπ in an S wave, which files have and predictions do
+    not.
     """
 
     name: str
@@ -97,78 +79,78 @@ class Observable:
     unit: str = "1"
     denominator: str | None = None
     invisible: bool = False
+    angular: bool = True
+    measured: bool = True
+    s_wave: bool = False
 
 
-def _branching(a: Averages) -> Array:
-    lifetime = load_parameters()["tau_" + a.channel.parent]
-    return np.asarray(0.5 * lifetime * a.rate)
-
-
-def _afb(a: Averages) -> Array:
-    if "b" in a.channel.coefficients:
-        return np.asarray(a.s("b") / a.rate)
-    return np.asarray((0.75 * a.s("6s") + 0.375 * a.s("6c")) / a.rate)
-
-
-def _f_l(a: Averages) -> Array:
-    """-S_2c, as LHCb has it; without charged leptons the cos²θ_K part of the rate (the same for m = 0)."""
-    if a.channel.lepton is None:
-        return np.asarray((0.75 * a.s("1c") - 0.25 * a.s("2c")) / a.rate)
-    return np.asarray(-a.s("2c") / a.rate)
-
-
-def _s(name: str) -> Formula:
-    return lambda a: np.asarray(a.s(name) / a.rate)
+def _s(name: str, factor: float = 1.0) -> Formula:
+    return lambda a: factor * a.s(name)
 
 
 def _p(name: str, factor: float) -> Formula:
-    return lambda a: np.asarray(factor * a.s(name) / a.s("2s"))
+    return lambda a: factor * a.s(name) / a.s("2s")
 
 
 def _p_prime(name: str) -> Formula:
-    return lambda a: np.asarray(a.s(name) / (2.0 * np.sqrt(np.maximum(-a.s("2s") * a.s("2c"), 0.0))))
+    return lambda a: a.s(name) / (2.0 * (-a.s("2s") * a.s("2c")) ** 0.5)
 
 
-def _flat_term(a: Averages) -> Array:
-    return np.asarray(2.0 * (a.s("a") + a.s("c")) / a.rate)
+def _afb(a: Averages) -> Any:
+    return a.s("b") if a.spin == 0 else 0.75 * a.s("6s") + 0.375 * a.s("6c")
 
 
 def _rows() -> dict[str, Observable]:
     star, plain = "B0->K*0mumu", "B+->K+mumu"
     dbr = r"d\mathcal{B}/dq^2\ [\mathrm{GeV}^{-2}]"
+    optimised, averaged = "optimised angular observable", "CP-averaged angular observable"
+    s_wave = "angular observable of the K pi S wave"
     rows = [
         Observable(
             "dBR",
-            _branching,
+            lambda a: 0.5 * a.lifetime * a.rate / a.width,
             dbr,
             star,
             None,
             "CP-averaged differential branching fraction; in a bin its mean over the bin",
             "1/GeV^2",
             invisible=True,
+            angular=False,
         ),
-        Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry"),
-        Observable("FL", _f_l, r"F_L", star, 1, "longitudinal polarisation of the K*", invisible=True),
         Observable(
             "ACP",
-            lambda a: np.asarray(a.rate_difference / a.rate),
+            lambda a: a.difference / a.rate,
             r"A_{CP}",
             star,
             None,
             "CP asymmetry of the rate",
             invisible=True,
+            angular=False,
         ),
-        Observable("FH", _flat_term, r"F_H", plain, 0, "flat term of B -> K l l"),
-        Observable("P1", _p("3", 0.5), "P_1", star, 1, "optimised angular observable"),
-        Observable("P2", _p("6s", 0.125), "P_2", star, 1, "optimised angular observable"),
-        Observable("P3", _p("9", -0.25), "P_3", star, 1, "optimised angular observable"),
-        Observable("P4p", _p_prime("4"), "P_4'", star, 1, "optimised angular observable"),
-        Observable("P5p", _p_prime("5"), "P_5'", star, 1, "optimised angular observable"),
-        Observable("P6p", _p_prime("7"), "P_6'", star, 1, "optimised angular observable (from S7)"),
-        Observable("P8p", _p_prime("8"), "P_8'", star, 1, "optimised angular observable"),
+        Observable("FL", lambda a: -a.s("2c"), "F_L", star, 1, "longitudinal polarisation of the K*", invisible=True),
+        *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged) for i in ("3", "4", "5")),
+        Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry"),
+        *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged) for i in ("7", "8", "9")),
+        Observable("P5p", _p_prime("5"), "P_5'", star, 1, optimised),
+        Observable("FS", _s("S"), "F_S", star, 1, "fraction of the K pi S wave", s_wave=True),
+        Observable("AS", lambda a: 2.25 * (a.s("I1c") - a.s("I2c") / 3.0), "A_S", star, 1, s_wave, s_wave=True),
+        *(
+            Observable(f"AS{i}", _s(f"I{i}", 1.5), f"A_{{S{i}}}", star, 1, s_wave, s_wave=True)
+            for i in ("4", "5", "7", "8")
+        ),
+        Observable("P1", _p("3", 0.5), "P_1", star, 1, optimised),
+        Observable("P2", _p("6s", 0.125), "P_2", star, 1, optimised),
+        Observable("P3", _p("9", -0.25), "P_3", star, 1, optimised),
+        Observable("P4p", _p_prime("4"), "P_4'", star, 1, optimised),
+        Observable("P6p", _p_prime("7"), "P_6'", star, 1, optimised + " (from S7)"),
+        Observable("P8p", _p_prime("8"), "P_8'", star, 1, optimised),
+        Observable("FH", lambda a: 2.0 * (a.s("a") + a.s("c")), "F_H", plain, 0, "flat term of B -> K l l"),
+        # F_L and A_FB stand for these in what is measured
+        *(
+            Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, measured=False)
+            for i in ("1s", "1c", "2s", "2c", "6s", "6c")
+        ),
     ]
-    for i in V_COEFFICIENTS:
-        rows.append(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, "CP-averaged angular observable"))
     for muons, electrons in lepton_pairs(CHANNELS):
         rows.append(
             Observable(
@@ -180,12 +162,14 @@ def _rows() -> dict[str, Observable]:
                 f"ratio of the rates of {muons.parent} -> {muons.hadron} mu mu and e e",
                 "1",
                 electrons.name,
+                angular=False,
             )
         )
     return {row.name: row for row in rows}
 
 
-OBSERVABLES: Mapping[str, Observable] = MappingProxyType(_rows())
+_TABLE = _rows()
+OBSERVABLES: Mapping[str, Observable] = MappingProxyType(_TABLE)
 """All observables by their name on the command line."""
 
 
@@ -201,6 +185,20 @@ def get_observable(name: str) -> Observable:
         near = difflib.get_close_matches(str(name), OBSERVABLES, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "one of " + ", ".join(OBSERVABLES)
         raise InputError(f"observable = {name!r}: no such observable; {hint}") from None
+
+
+def measured_observables(kind: str) -> tuple[Observable, ...]:
+    """Observables that the angles of events give, by the kind of their density, in the order of the table.
+
+    >>> [row.name for row in measured_observables("scalar")]
+    ['AFB', 'FH']
+    """
+    spin = 0 if kind == "scalar" else 1
+    return tuple(
+        row
+        for row in OBSERVABLES.values()
+        if row.angular and row.measured and row.spin in (spin, None) and (kind == "kpi" or not row.s_wave)
+    )
 
 
 Models = Model | str | Sequence[Model | str]
@@ -227,6 +225,11 @@ def _channels(observable: Observable, channel: Channel | str | None) -> tuple[Ch
             )
         return get_channel(observable.channel), get_channel(observable.denominator)
     chosen = as_channel(observable.channel if channel is None else channel)
+    if observable.s_wave:
+        raise InputError(
+            f"observable = {observable.name}: of the K pi S wave, which predictions leave out; `darkpenguin bin` "
+            "measures it in a file with an S wave"
+        )
     if chosen.lepton is None and not observable.invisible:
         raise InputError(f"channel = {chosen.name}: {observable.name} needs charged leptons")
     if observable.spin is not None and chosen.spin != observable.spin:
@@ -257,7 +260,8 @@ def curve(
     def evaluate(group: Sequence[Model]) -> Array:
         values = []
         for one in _channels(row, channel):
-            averages = Averages(one, angular_coefficients(one, group, s, -1), angular_coefficients(one, group, s, +1))
+            b, conjugate = (angular_coefficients(one, group, s, flavour) for flavour in (-1, +1))
+            averages = averages_of(one, b, conjugate)
             low, high = one.q2_limits()
             with np.errstate(divide="ignore", invalid="ignore"):
                 values.append(np.where((s > low) & (s < high), row.formula(averages), np.nan))
@@ -276,8 +280,8 @@ def binned(
     """An observable in bins of q2: shape (n_bins,), or (n_models, n_bins) for a sequence of models.
 
     ``bins`` are pairs (q2_min, q2_max) in GeV². Parts of a bin outside phase space count as zero rate; a bin
-    wholly outside is an InputError. Angular coefficients are integrated first; ``dBR`` is divided by the
-    width of the bin. Relative accuracy about 1e-9.
+    wholly outside is an InputError. Angular coefficients are integrated first; ``dBR`` is the mean over
+    the bin. Relative accuracy about 1e-9.
 
     >>> value = binned("P5p", ["sm", "fig2"], [(4.0, 6.0)])
     >>> value.shape, bool(value[1, 0] > value[0, 0])
@@ -293,24 +297,40 @@ def binned(
         def evaluate(group: Sequence[Model], low: float = low, high: float = high) -> Array:
             values = []
             for one in channels:
-                averages = integrate(one, group, low, high)
+                averages = averages_of(one, *integrate(one, group, low, high), width=high - low)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     values.append(row.formula(averages)[:, None])
             return _divide(values)
 
-        width = high - low if row.name == "dBR" else 1.0
-        columns.append(_grouped(evaluate, resolved, 3000)[:, 0] / width)
+        columns.append(_grouped(evaluate, resolved, 3000)[:, 0])
     result = np.stack(columns, axis=-1)
     return result[0] if single else result
 
 
-def integrate(channel: Channel, models: Sequence[Model], low: float, high: float) -> Averages:
-    """J_i, J̄_i of each model integrated over q2 from ``low`` to ``high`` (GeV²): (n_coefficients, n_models).
+def averages_of(channel: Channel, b: Array, conjugate: Array, width: float = 1.0) -> Averages:
+    """What formulas take, from J and J̄ (first axis the coefficients) at points of q2 or integrated over a bin.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> float(OBSERVABLES["FH"].formula(averages_of(get_channel("B+->K+mumu"), np.ones(3), np.ones(3))))
+    1.5
+    """
+    found = of_sum(b + conjugate)
+    return replace(
+        found,
+        s=PREDICTED[channel.dynamics](found.s) if channel.spin == 1 else found.s,
+        difference=decay_rate(b) - decay_rate(conjugate),
+        lifetime=load_parameters()["tau_" + channel.parent],
+        width=width,
+    )
+
+
+def integrate(channel: Channel, models: Sequence[Model], low: float, high: float) -> tuple[Array, Array]:
+    """J_i and J̄_i of each model integrated over q2 from ``low`` to ``high`` (GeV²): (n_coefficients, n_models).
 
     InputError where nothing of the range is inside phase space.
 
     >>> from darkpenguin.physics.channels import get_channel
-    >>> integrate(get_channel("B+->K+mumu"), [get_model("sm")], 1.1, 6.0).b.shape
+    >>> integrate(get_channel("B+->K+mumu"), [get_model("sm")], 1.1, 6.0)[0].shape
     (3, 1)
     """
     threshold, endpoint = channel.q2_limits()
@@ -322,7 +342,7 @@ def integrate(channel: Channel, models: Sequence[Model], low: float, high: float
         )
     nodes, weights = quadrature(breakpoints(channel, models), start, stop)
     b, conjugate = (angular_coefficients(channel, models, nodes, flavour) @ weights for flavour in (-1, +1))
-    return Averages(channel, b, conjugate)
+    return b, conjugate
 
 
 def check_bins(bins: Sequence[tuple[float, float]] | npt.ArrayLike) -> list[tuple[float, float]]:

@@ -14,16 +14,6 @@ from ...physics.densities import DENSITIES
 from ...physics.moments import Moments, observables
 
 Array = NDArray[np.float64]
-OPTIMISED = (
-    # name, its numerator, factor, whether over 1 - F_L or over sqrt(F_L (1 - F_L))
-    ("P1", "S3", 2.0, True),
-    ("P2", "AFB", 2.0 / 3.0, True),
-    ("P3", "S9", -1.0, True),
-    ("P4p", "S4", 1.0, False),
-    ("P6p", "S7", 1.0, False),
-    ("P8p", "S8", 1.0, False),
-)
-"""Optimised observables in terms of S_i, F_L and A_FB (arXiv:1303.5794, in LHCb's convention of arXiv:1512.04442)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,29 +102,4 @@ def angular_observables(sums: BinSums, row: int, kind: str) -> Moments | None:
     cross = np.outer(sums.f_squares[row], mean)
     covariance = (sums.ff[row] - cross - cross.T + w2 * np.outer(mean, mean)) / w**2
     covariance *= effective / (effective - 1.0)
-    moments = observables(mean, effective, kind, covariance)
-    return moments if kind == "scalar" else _optimised(moments)
-
-
-def _optimised(moments: Moments) -> Moments:
-    """Observables with the P_i in addition, the errors to first order."""
-    names = moments.names
-    place = {name: i for i, name in enumerate(names)}
-    values, fl = moments.values, float(moments.values[place["FL"]])
-    slopes = [*np.eye(len(names))]
-    extra = []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.sqrt(np.float64(fl * (1.0 - fl)))
-        for _, numerator, factor, over_transverse in OPTIMISED:
-            scale = factor / (np.float64(1.0 - fl) if over_transverse else root)
-            # d ln(scale)/d F_L
-            slope = 1.0 / np.float64(1.0 - fl) if over_transverse else -0.5 * (1.0 - 2.0 * fl) / root**2
-            value = scale * values[place[numerator]]
-            row = np.zeros(len(names))
-            row[place[numerator]] = scale
-            row[place["FL"]] = value * slope
-            extra.append(value)
-            slopes.append(row)
-        matrix = np.stack(slopes)
-        covariance = matrix @ moments.covariance @ matrix.T
-    return Moments(np.concatenate([values, extra]), covariance, (*names, *(entry[0] for entry in OPTIMISED)))
+    return observables(mean, effective, kind, covariance)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...kinematics.base.arrays import array_module
-from ...physics.moments import MOMENT_OBSERVABLES
 from .fits import FitResult, invert, minimise
 
-LIKELIHOOD_OBSERVABLES = MOMENT_OBSERVABLES[:8]
+LIKELIHOOD_OBSERVABLES = ("FL", "S3", "S4", "S5", "AFB", "S7", "S8", "S9")
 """Parameters of the angular fit of B → V ℓℓ."""
 
 

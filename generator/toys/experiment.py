@@ -27,8 +27,8 @@ from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...physics.channels import CHANNELS, get_channel
 from ...physics.models import Model
-from ...physics.moments import MOMENT_OBSERVABLES, observables
-from ...physics.observables import BinnedObservable
+from ...physics.moments import Moments, follows_from, observables
+from ...physics.observables import BinnedObservable, measured_observables
 from ..statistics.counts import CountModel
 from ..statistics.draws import AUXILIARY, SHIFTS, TRUTH, draw_normal, draw_poisson, moment_toys
 from ..statistics.fits import CONVERGED, fit_counts
@@ -64,11 +64,12 @@ def parse_term(name: str) -> Term:
     >>> parse_term("R_K+").kind, parse_term("P5p").hadron, parse_term("dBR_K*0").kind
     ('ratio', 'K*0', 'rate')
     """
-    known = [*(f"R_{h}" for h in HADRONS), *(f"dBR_{h}" for h in HADRONS), *MOMENT_OBSERVABLES]
+    angular = [row.name for row in measured_observables("vector")]
+    known = [*(f"R_{h}" for h in HADRONS), *(f"dBR_{h}" for h in HADRONS), *angular]
     head, _, hadron = name.partition("_")
     if head in ("R", "dBR") and hadron in HADRONS:
         return Term(name, "ratio" if head == "R" else "rate", hadron, head)
-    if name in MOMENT_OBSERVABLES:
+    if name in angular:
         return Term(name, "angular", get_channel(ANGULAR_CHANNEL).hadron, name)
     raise InputError(f"observable = {name!r}: no such observable here; {nearest(name, known)}")
 
@@ -215,7 +216,7 @@ class Experiment:
         counts = {name: mu + self.background(name) for name, mu in expected.counts.items()}
         angular = {}
         if self.angular:
-            found = observables(expected.mean, np.ones(expected.mean.shape[:2]))
+            found = self.angular_observables(expected.mean, np.ones(expected.mean.shape[:2]))
             angular = {t.name: found.values[..., found.names.index(t.quantity)] for t in self.angular}
         none = np.zeros((rows, len(self.nuisances.names)))
         return Data(counts, none, none, angular)
@@ -252,10 +253,16 @@ class Experiment:
             means = moment_toys(
                 expected.mean[0], expected.covariance[0], n, seed=seed, start=start, sample=sample, threads=threads
             )
-            found = observables(means, n)
+            found = self.angular_observables(means, n)
             for t, shift in zip(self.angular, self.draw_shifts(systematics, where), strict=True):
                 angular[t.name] = found.values[..., found.names.index(t.quantity)] + shift
         return Data(counts, auxiliary, theta, angular)
+
+    def angular_observables(
+        self, means: npt.ArrayLike, events: npt.ArrayLike, covariance: npt.ArrayLike | None = None
+    ) -> Moments:
+        """Observables of the angular terms from mean f_i over a number of events, and the means' own covariance."""
+        return observables(means, events, "vector", covariance, [t.quantity for t in self.angular])
 
     def draw_nuisances(self, systematics: Systematic, where: Mapping[str, Any]) -> tuple[Array, Array]:
         """True nuisance parameters and their measurements, each (toys, nuisances)."""
@@ -362,7 +369,7 @@ class Experiment:
         return np.ascontiguousarray(np.concatenate(parts).T)
 
     def _angular(self, terms: Sequence[Term], data: Data, expected: Expected, paired: bool = False) -> Array:
-        found = observables(expected.mean, np.ones(expected.mean.shape[:2]), covariance_of_means=expected.covariance)
+        found = self.angular_observables(expected.mean, np.ones(expected.mean.shape[:2]), expected.covariance)
         places, n = [found.names.index(t.quantity) for t in terms], len(self.windows)
         signal = expected.counts[ANGULAR_CHANNEL]
         share = (signal + self.background(ANGULAR_CHANNEL)) / signal**2
@@ -477,8 +484,10 @@ def make_experiment(
         raise InputError("observables: name one at least")
     if len({t.name for t in terms}) != len(terms):
         raise InputError(f"observables = {', '.join(names)}: one is named twice")
-    if {"P5p", "S5", "FL"} <= {t.name for t in terms}:
-        raise InputError("observables: P5p follows from S5 and FL; leave one of the three out")
+    dependent = follows_from([t.quantity for t in terms if t.kind == "angular"])
+    if dependent is not None:
+        name, others = dependent
+        raise InputError(f"observables: {name} follows from {', '.join(others)}; leave one of them out")
     error = dataset.efficiency_error if efficiency_error is None else efficiency_error
     bare = Experiment(dataset, tuple(float(e) for e in edges), terms, error)
     windows = bare.windows

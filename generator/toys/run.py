@@ -27,7 +27,7 @@ from ...kinematics.base.files import read_toml
 from ...kinematics.base.threads import available_threads
 from ...physics.channels import file_word, get_channel
 from ...physics.models import get_model
-from ...physics.moments import functions, observables
+from ...physics.moments import functions
 from ..files.provenance import package_versions
 from ..files.sample import EventSample
 from ..sampler.backend import CpuBackend, select_backend
@@ -214,9 +214,8 @@ class ToyRun:
 
     def _expected_errors(self, data: Data) -> dict[str, Array]:
         """Errors of angular observables: of the truth, with the counts of each toy, theory included."""
-        found = observables(
-            self.truth.mean, np.ones(self.truth.mean.shape[:2]), covariance_of_means=self.truth.covariance
-        )
+        mean = self.truth.mean
+        found = self.experiment.angular_observables(mean, np.ones(mean.shape[:2]), self.truth.covariance)
         out = {}
         for t in self.experiment.angular:
             k = found.names.index(t.quantity)
@@ -256,7 +255,10 @@ class ToyRun:
                     threads=threads,
                     device=self.device,
                 )
-                found, measured = fast.counts, observables(fast.means, fast.counts) if moments else None
+                found, measured = (
+                    fast.counts,
+                    experiment.angular_observables(fast.means, fast.counts) if moments else None,
+                )
             else:
                 keep = factors[name] / factors[name].max(axis=1, keepdims=True) if drawn else None
                 seen = observed_toys(
@@ -272,7 +274,7 @@ class ToyRun:
                     keep=keep,
                 )
                 found = seen.counts
-                measured = observables(seen.means, found, covariance_of_means=seen.covariance) if moments else None
+                measured = experiment.angular_observables(seen.means, found, seen.covariance) if moments else None
             counts[name] = (found + backgrounds[name]).astype(float)
             if measured is None:
                 continue

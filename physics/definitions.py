@@ -1,0 +1,116 @@
+r"""What the formulas of observables are over: S_i, rates, and the two definitions by which S_i enter.
+
+A formula takes the ``Averages`` of one channel: at points of q2, integrated over a bin, or measured from the moments
+of events. Predictions and measurements read F_L, the P_i and the P_i' differently where leptons have a mass:
+
+- ``as_defined``: J_2s and J_2c with their lepton masses, F_L = -S_2c (predict, scans, theory errors);
+- ``massless``: what experiments fit, the density of massless leptons, in which all follows from
+  F_L of the cos θ_K distribution and A_FB: S_1s = 3(1-F_L)/4, S_1c = F_L, S_2s = (1-F_L)/4, S_2c = -F_L,
+  S_6s = 4A_FB/3, S_6c = 0 (arXiv:2003.04831, eq. (1)); then P_5' = S_5/√(F_L(1-F_L)) (bin, toys).
+
+They differ by terms in m_ℓ²/q². ``PREDICTED`` and ``MEASURED`` are the one place that says which is used where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from .densities import DENSITIES
+
+Coefficients = Callable[[str], Any]
+"""S_i = (J_i + J̄_i)/(Γ + Γ̄) of LHCb's convention by the name of the coefficient; arrays of any library."""
+Definition = Callable[[Coefficients], Coefficients]
+
+
+@dataclass(frozen=True)
+class Averages:
+    """What an observable is made of, for one channel.
+
+    Attributes:
+        s: S_i by name.
+        spin: of the hadron.
+        rate: Γ + Γ̄, twice the CP average, in GeV (over the width of a bin) or 1/GeV (at a q2); None if unknown.
+        difference: Γ of the B̄0 or B- minus Γ of the B0 or B+, in the same unit; None if unknown.
+        lifetime: of the B, 1/GeV; None if unknown.
+        width: of the bin in GeV², 1 at a q2.
+    """
+
+    s: Coefficients
+    spin: int
+    rate: Any = None
+    difference: Any = None
+    lifetime: Any = None
+    width: float = 1.0
+
+
+def of_sum(j: Any) -> Averages:
+    """Averages from J + J̄ along the first axis, of any array library: S_i of LHCb's convention and the rate.
+
+    >>> found = of_sum([1.0, 0.5, 3.0])
+    >>> found.s("b"), found.rate
+    (0.125, 4.0)
+    """
+    density = next(known for known in DENSITIES.values() if len(known.coefficients) == len(j))
+    names, flipped = density.coefficients, density.flipped
+    rate = sum(w * j[i] for i, w in enumerate(density.rate) if w != 0.0)
+
+    def s(name: str) -> Any:
+        return (-1.0 if name in flipped else 1.0) * j[names.index(name)] / rate
+
+    return Averages(s, density.spin, rate)
+
+
+def as_defined(s: Coefficients) -> Coefficients:
+    """The S_i themselves, lepton masses kept."""
+    return s
+
+
+def massless(s: Coefficients) -> Coefficients:
+    """S_i of the density of massless leptons with the same F_L of the cos θ_K distribution and the same A_FB.
+
+    >>> same = massless(lambda name: {"1c": 0.6, "2c": -0.6, "6s": 0.2, "5": -0.3}.get(name, 0.0))
+    >>> [round(same(name), 12) for name in ("1s", "2s", "2c", "6s", "5")]
+    [0.3, 0.1, -0.6, 0.2, -0.3]
+    """
+    return _from_fractions(0.75 * s("1c") - 0.25 * s("2c"), 0.75 * s("6s") + 0.375 * s("6c"), s)
+
+
+def p_wave(s: Coefficients) -> Coefficients:
+    """Of P and S wave together: the S_i of the P wave alone, for massless leptons, and ``S``, the S wave's fraction.
+
+    The terms of the S wave are told from those of the P wave as for massless leptons, where S_1c of the S wave is
+    (S_1s - 3 S_2s)/4 of the sums; F_L is then S_1c of the P wave over its rate. The interference, I1c to I8, stays
+    over the whole rate (arXiv:1512.04442).
+    """
+    fraction = 0.75 * (s("1s") - 3.0 * s("2s"))
+    share = 1.0 - fraction
+    f_l, a_fb = (s("1c") - fraction / 3.0) / share, (0.75 * s("6s") + 0.375 * s("6c")) / share
+
+    def rest(name: str) -> Any:
+        if name == "S":
+            return fraction
+        return s(name) if name.startswith("I") else s(name) / share
+
+    return _from_fractions(f_l, a_fb, rest)
+
+
+def _from_fractions(f_l: Any, a_fb: Any, rest: Coefficients) -> Coefficients:
+    known = {
+        "1s": 0.75 * (1.0 - f_l),
+        "1c": f_l,
+        "2s": 0.25 * (1.0 - f_l),
+        "2c": -f_l,
+        "6s": a_fb / 0.75,
+        "6c": 0.0 * a_fb,
+    }
+    return lambda name: known[name] if name in known else rest(name)
+
+
+PREDICTED: Mapping[str, Definition] = MappingProxyType({"charged": as_defined, "chi": massless, "neutrino": massless})
+"""Definition of the S_i in predictions of B → K*, by the channel's ``dynamics``: without charged leptons only θ_K is
+seen."""
+MEASURED: Mapping[str, Definition] = MappingProxyType({"vector": massless, "kpi": p_wave, "scalar": as_defined})
+"""Definition of the S_i in what is measured from events, by the kind of their density."""
