@@ -110,6 +110,14 @@ class Channel:
         """Name of the ratio of muons and electrons."""
         return f"R_{self.hadron}"
 
+    def partner(self, lepton: str) -> Channel:
+        """The same transition with charged leptons of another flavour.
+
+        >>> get_channel("B+->K+nunu").partner("mu").name
+        'B+->K+mumu'
+        """
+        return Channel(self.transition, next(pair for pair in PAIRS if pair.lepton == lepton))
+
     @property
     def particles(self) -> tuple[Particle, ...]:
         """The B and its final state, in the order of columns; of the pair, that whose angle is meant comes last."""

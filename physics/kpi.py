@@ -45,7 +45,7 @@ from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen, q2_max
 from .amplitudes import Array, ComplexArray, effective_wilson, helicity_amplitudes, standard_model
 from .angular import Convention, breakpoints, coefficients_of, event_signs, quadrature
-from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel, get_channel
+from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel
 from .final_state import mass_of
 from .invisible import wide_coefficients
 from .lineshapes import LASS, REFERENCE_WINDOW, Isobar, KStar
@@ -167,6 +167,7 @@ def resolve_kpi(value: Any) -> KpiSystem:
 class KpiDecay:
     """B → Kπ ℓℓ of one channel, model and Kπ system.
 
+    >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
     >>> decay = KpiDecay(get_channel("B0->K*0mumu"), get_model("sm"), resolve_kpi("swave"))
     >>> decay.parts(np.array([3.0]), 0.9, flavour=1).shape
@@ -232,7 +233,7 @@ class KpiDecay:
         """Factor of the S-wave amplitude, from the fraction F_S; zero without an S wave."""
         if self.system.s_wave == "none" or self.system.fraction == 0.0:
             return 0.0
-        return _strength(self.channel.transition.name + "mumu", self.system)
+        return _strength(self.channel.partner("mu"), self.system)
 
     def q2_limits(self, mass: float) -> tuple[float, float]:
         """Threshold and endpoint of q2 (GeV²) at a mass of the Kπ pair."""
@@ -402,6 +403,7 @@ def s_wave_amplitudes(
 ) -> dict[str, ComplexArray]:
     """Amplitudes 0V, 0A, P, S of B → (Kπ)_S ℓℓ for f_+(0) = 1, without line shape: see the module's text.
 
+    >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
     >>> sorted(s_wave_amplitudes(get_channel("B0->K*0mumu"), get_model("sm"), np.array([2.0]), 0.9))
     ['0A', '0V', 'P', 'S']
@@ -431,6 +433,7 @@ def s_wave_fraction(
 
     By quadrature; the window is that of the Kπ system if None.
 
+    >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
     >>> decay = KpiDecay(get_channel("B0->K*0mumu"), get_model("sm"), resolve_kpi("swave"))
     >>> round(s_wave_fraction(decay), 6)
@@ -460,9 +463,9 @@ def _rates(decay: KpiDecay, q2: tuple[float, float], window: tuple[float, float]
 
 
 @lru_cache(maxsize=16)
-def _strength(channel: str, system: KpiSystem) -> float:
+def _strength(channel: Channel, system: KpiSystem) -> float:
     reference = system.model_copy(update={"m_min": REFERENCE_WINDOW[0], "m_max": REFERENCE_WINDOW[1]})
-    decay = KpiDecay(get_channel(channel), get_model("sm"), reference)
+    decay = KpiDecay(channel, get_model("sm"), reference)
     object.__setattr__(decay, "strength", 1.0)  # what is sought, kept where the property keeps it
     p, s = _rates(decay, FRACTION_WINDOW, REFERENCE_WINDOW)
     return math.sqrt(system.fraction / (1.0 - system.fraction) * p / s)

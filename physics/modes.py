@@ -72,6 +72,11 @@ class Transition:
         return f"{self.parent.name}->{self.hadron.name}"
 
     @property
+    def family(self) -> str:
+        """Name of the hadron without its charge, which isospin partners share: ``K*``."""
+        return self.hadron.name.rstrip("+-0")
+
+    @property
     def hadrons(self) -> tuple[Particle, ...]:
         """Hadrons of the final state."""
         return self.daughters or (self.hadron,)

@@ -148,7 +148,6 @@ _STYLES = (
     ("#009E73", (0, (5, 1, 1, 1))),
     ("#CC79A7", (0, (3, 1, 1, 1, 1, 1))),
 )
-_HADRONS: Mapping[str, str] = {"K0": "K^0", "K*+": r"K^{\ast +}", "K+": "K^+", "K*0": r"K^{\ast 0}"}
 _MARKERS: Mapping[str, str] = {"LHCb": "o", "CMS": "s", "ATLAS": "^", "Belle": "D"}
 
 
@@ -221,7 +220,7 @@ def _draw_measured(axis: Axes, points: Sequence[Point]) -> None:
     for point in points:
         label = point.experiment.split(" ")[0]
         if point.observable.channel != point.panel.channel:
-            label += f", ${_HADRONS[(point.observable.channel or '').split('->')[1].removesuffix('mumu')]}$"
+            label += f", ${get_channel(str(point.observable.channel)).transition.hadron.latex}$"
         groups.setdefault(label, []).append(point)
     for k, (label, members) in enumerate(groups.items()):
         filled = "$" not in label

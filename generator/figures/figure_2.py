@@ -148,6 +148,7 @@ _REGIONS: Mapping[str, tuple[str, Any]] = {
     "R_K*": ("#D55E00", (0, (5, 2))),
     "angular": ("#009E73", (0, (1, 1))),
 }
+_OTHER = ("#CC79A7", "-.")
 
 
 def axis_label(key: str) -> str:
@@ -181,7 +182,7 @@ def _draw_plane(axis: Axes, plane: Plane, nowhere: set[str]) -> list[Any]:
     card = plane.result.card
     handles: list[Any] = []
     for name in card.groups:
-        colour, line = _REGIONS[GROUPS[name].family]
+        colour, line = _REGIONS.get(GROUPS[name].family, _OTHER)
         style: dict[str, Any] = {"facecolor": (colour, 0.28), "edgecolor": colour, "linestyle": line, "linewidth": 2.0}
         _add(axis, plane.regions[f"{name} {BETTER}"], **style)
         note = " (nowhere)" if f"{name} {BETTER}" in nowhere else ""

@@ -147,7 +147,7 @@ class Dataset(BaseModel):
             return entry.background
         channel = get_channel(name)
         sigma = self.precision.get(channel.ratio)
-        partner = f"{channel.transition.name}mumu"
+        partner = channel.partner("mu").name
         if channel.lepton != "e" or sigma is None or partner not in self.channels:
             return 0.0
         s_e, s_mu = entry.expected, self.channels[partner].expected

@@ -8,7 +8,7 @@ arrays whose last axis is the observable; where predictions come from is not its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
 from ..bins import namespace
+from ..channels import CHANNELS, lepton_pairs
 from ..observables import BinnedObservable
 from .datasets import Data, load_data
 from .measurements import Measurement
@@ -55,9 +56,19 @@ class Group:
 
 _S = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9")
 _P = ("FL", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
+
+
+def _ratios() -> Iterator[Group]:
+    """Groups of the ratios of lepton flavours, isospin partners together."""
+    families: dict[str, list[str]] = {}
+    for muons, _ in lepton_pairs(CHANNELS):
+        families.setdefault(muons.transition.family, []).append(muons.ratio)
+    for family, names in families.items():
+        yield Group(f"R_{family}", f"$R_{{{family}}}$", tuple(names), r".*", (0.0, 8.7), f"R_{family}")
+
+
 _TABLE = (
-    Group("R_K", r"$R_K$", ("R_K+", "R_K0"), r".*", (0.0, 8.7), "R_K"),
-    Group("R_K*", "$R_{K*}$", ("R_K*0", "R_K*+"), r".*", (0.0, 8.7), "R_K*"),
+    *_ratios(),
     Group("P5p", "$P_5'$", ("P5p",), r".*", (1.0, 6.0), "angular"),
     Group("P", r"$F_L,\,P_i$", _P, r"(?!.* S ).*", (1.0, 6.0), "angular"),
     Group("S", r"$F_L,\,S_i$", _S, r".* S .*", (1.0, 6.0), "angular"),

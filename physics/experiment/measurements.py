@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
-from ..channels import get_channel
+from ..channels import CHANNELS, Channel, get_channel
 from ..observables import OBSERVABLES, BinnedObservable
 
 FloatArray = npt.NDArray[np.float64]
@@ -164,16 +164,13 @@ class Measurement:
 
 
 #    flavio's (parent, hadron, leptons) -> our channel; a ratio carries the muonic mode
-_CHANNELS: Mapping[tuple[str, str, str], str] = {
-    ("B+", "K", "ll"): "B+->K+mumu",
-    ("B0", "K", "ll"): "B0->K0mumu",
-    ("B0", "K*", "ll"): "B0->K*0mumu",
-    ("B+", "K*", "ll"): "B+->K*+mumu",
-    ("B0", "K*", "mumu"): "B0->K*0mumu",
-    ("B+", "K*", "mumu"): "B+->K*+mumu",
-    ("B+", "K", "nunu"): "B+->K+nunu",
+_CHANNELS: Mapping[tuple[str, str, str], Channel] = {
+    (channel.parent, channel.transition.family, leptons): channel
+    for channel in CHANNELS.values()
+    for leptons in (channel.pair.name, *(("ll",) if channel.lepton == "mu" else ()))
 }
-_OBSERVABLE = re.compile(r"<?(?P<name>\w+)>?\((?P<parent>B[+0])->(?P<hadron>K\*?)(?P<leptons>\w+)\)")
+_PARENTS, _FAMILIES = ("|".join(sorted(map(re.escape, {key[i] for key in _CHANNELS}), reverse=True)) for i in (0, 1))
+_OBSERVABLE = re.compile(rf"<?(?P<name>\w+)>?\((?P<parent>{_PARENTS})->(?P<hadron>{_FAMILIES})(?P<leptons>\w+)\)")
 _SINGLE = ("BR", "a_mu")  # what is measured outside the tables of observables
 
 
@@ -183,12 +180,10 @@ def _from_flavio(match: re.Match[str]) -> tuple[str, str]:
     if key not in _CHANNELS:
         known = (f"{parent}->{hadron}{leptons}" for parent, hadron, leptons in _CHANNELS)
         raise InputError(f"{match[0]}: no such decay; {nearest(match[0].partition('(')[2].rstrip(')'), known)}")
-    name = match["name"]
-    if name == "Rmue":
-        name = f"R_{match['hadron']}{match['parent'][1:]}"
+    name = _CHANNELS[key].ratio if match["name"] == "Rmue" else match["name"]
     if name not in (*OBSERVABLES, *_SINGLE):
         raise InputError(f"{match[0]}: no such observable; {nearest(name, OBSERVABLES)}")
-    return name, _CHANNELS[key]
+    return name, _CHANNELS[key].name
 
 
 _NUMBER = r"\d+\.?\d*"
