@@ -249,16 +249,22 @@ def _read(path: Path) -> StandardModel:
 
 def _build(transition: Transition, parameters: Parameters) -> StandardModel:
     """Evaluate flavio between its kinks; imports flavio (about 5 s) and takes about a second more."""
-    import flavio
-    from flavio.physics.bdecays import matrixelements
-    from flavio.physics.bdecays.bvll.amplitudes import get_ff, prefactor
-    from flavio.physics.bdecays.wilsoncoefficients import get_wceff, wctot_dict
-    from flavio.physics.common import conjugate_par, conjugate_wc
+    from .flavio_parts import (
+        WilsonCoefficients,
+        conjugate_par,
+        conjugate_wc,
+        default_parameters,
+        get_ff,
+        get_wceff,
+        matrixelements,
+        prefactor,
+        wctot_dict,
+    )
 
     parent, hadron, spin = transition.parent.name, transition.hadron.name, transition.spin
-    par = flavio.default_parameters.get_central_all()
+    par = default_parameters.get_central_all()
     par_conjugate = conjugate_par(par)
-    total = wctot_dict(flavio.WilsonCoefficients(), "bsmumu", SCALE, par)
+    total = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, par)
     sides = ((par, total), (par_conjugate, conjugate_wc(total)))
     names = V_FORM_FACTORS if spin == 1 else P_FORM_FACTORS
 
@@ -323,8 +329,7 @@ def _no_spectator() -> tuple[Array, ComplexArray, float]:
 
 def _spectator(parent: str, hadron: str, par: dict[str, float]) -> tuple[Array, ComplexArray, float]:
     """flavio's table of spectator scattering, linear in q2 between its nodes, and where flavio drops it."""
-    from flavio.physics.bdecays.bvll.amplitudes import get_ss
-    from flavio.physics.bdecays.bvll.qcdf_interpolate import helicity_amps_qcdf, q2_arr
+    from .flavio_parts import get_ss, helicity_amps_qcdf, q2_arr
 
     last = 8.9
     with warnings.catch_warnings():

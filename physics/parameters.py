@@ -103,18 +103,14 @@ def flavio_version() -> str:
 
 def _collect() -> dict[str, Parameter]:
     """All parameters, from flavio (slow: imports it)."""
-    import flavio
-    from flavio.physics import ckm
-    from flavio.physics.bdecays.bvll.amplitudes import prefactor
-    from flavio.physics.bdecays.wilsoncoefficients import CL_SM, wctot_dict
-    from flavio.physics.running import running
+    from .flavio_parts import CL_SM, WilsonCoefficients, ckm, default_parameters, prefactor, running, wctot_dict
 
-    central = flavio.default_parameters.get_central_all()
+    central = default_parameters.get_central_all()
     source = f"flavio {flavio_version()}, central value"
     derived = f"derived with flavio {flavio_version()}"
     found = {name: Parameter(float(central[name]), unit, source) for name, unit in _FROM_FLAVIO}
     n = prefactor(None, central, "B0", "K*0")
-    standard_model = wctot_dict(flavio.WilsonCoefficients(), "bsmumu", SCALE, central)
+    standard_model = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, central)
     xi_t, xi_u = ckm.xi("t", "bs")(central), ckm.xi("u", "bs")(central)
     extra = {
         "alpha_e(4.8)": (running.get_alpha(central, SCALE)["alpha_e"], "1", "MSbar at 4.8 GeV"),

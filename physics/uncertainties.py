@@ -221,16 +221,16 @@ def _draws(transition: Transition) -> Draws:
 @lru_cache(maxsize=1)
 def _parameter_sets() -> tuple[dict[str, float], list[dict[str, float]]]:
     """flavio's central parameters, and its draws of them, which all transitions share; imports flavio."""
-    import flavio
+    from .flavio_parts import default_parameters
 
     state = np.random.get_state()  # noqa: NPY002  flavio draws with the global generator
     np.random.seed(SEED)  # noqa: NPY002
     try:
-        drawn = flavio.default_parameters.get_random_all(size=N_DRAWS)
+        drawn = default_parameters.get_random_all(size=N_DRAWS)
     finally:
         np.random.set_state(state)  # noqa: NPY002
     sets = [{name: value[i] for name, value in drawn.items()} for i in range(N_DRAWS)]
-    return flavio.default_parameters.get_central_all(), sets
+    return default_parameters.get_central_all(), sets
 
 
 def _draw_one(transition: Transition, central: dict[str, float], sets: list[dict[str, float]]) -> Draws:
@@ -262,15 +262,19 @@ class _Ingredients:
 
 def _ingredients(transition: Transition, par: dict[str, float], nodes: FloatArray) -> _Ingredients:
     """flavio's ingredients of the amplitudes for one set of parameters."""
-    import flavio
-    from flavio.physics.bdecays import bpll
-    from flavio.physics.bdecays.bvll import amplitudes as bvll
-    from flavio.physics.bdecays.wilsoncoefficients import get_wceff, wctot_dict
-    from flavio.physics.common import conjugate_par, conjugate_wc
-    from flavio.physics.running import running
+    from .flavio_parts import (
+        WilsonCoefficients,
+        bpll,
+        bvll,
+        conjugate_par,
+        conjugate_wc,
+        get_wceff,
+        running,
+        wctot_dict,
+    )
 
     parent, hadron, spin = transition.parent.name, transition.hadron.name, transition.spin
-    standard = flavio.WilsonCoefficients()
+    standard = WilsonCoefficients()
     total = wctot_dict(standard, "bsmumu", SCALE, par)
     sides = ((par, total), (conjugate_par(par), conjugate_wc(total)))
     names = amplitudes.V_FORM_FACTORS if spin == 1 else amplitudes.P_FORM_FACTORS

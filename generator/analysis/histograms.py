@@ -9,16 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.optional import optional
 from .binning import BinnedValue
 from .migration import Migration
-
-
-def _hist() -> Any:
-    try:
-        import hist
-    except ImportError:
-        raise InputError("histograms need the package hist: pip install hist") from None
-    return hist
 
 
 def histograms(rows: Sequence[BinnedValue]) -> dict[str, Any]:
@@ -34,7 +27,7 @@ def histograms(rows: Sequence[BinnedValue]) -> dict[str, Any]:
         >>> float(histograms(rows)["R_K+/R_K+"].values()[0])
         0.98
     """
-    hist = _hist()
+    hist = optional("hist", "a histogram")
     groups: dict[tuple[str, str], list[BinnedValue]] = {}
     for row in rows:
         groups.setdefault((row.channel, row.quantity), []).append(row)
@@ -62,7 +55,7 @@ def histograms(rows: Sequence[BinnedValue]) -> dict[str, Any]:
 
 def migration_histograms(found: Sequence[Migration]) -> dict[str, Any]:
     """Histograms (``hist.Hist``, true by reconstructed q2) of migrations: counts, and normalised by true interval."""
-    hist = _hist()
+    hist = optional("hist", "a histogram")
     made = {}
     for migration in found:
         for name, values, variances in (

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.optional import optional
 from ...physics.channels import Channel
 from ...physics.models import Model
 from .source import EventSource
@@ -84,7 +85,8 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
     from ...kinematics.base.files import check_target
     from ...physics.final_state import momentum_columns
 
-    pyhepmc = _pyhepmc()
+    pyhepmc = optional("pyhepmc", "a HepMC file")
+    optional("pyhepmc.io", "a HepMC file")
     name = Path(output).name.lower()
     if not name.endswith((".hepmc", ".hepmc3", ".hepmc.gz", ".hepmc3.gz")):
         raise InputError(f"output = {str(output)!r}: the name of a HepMC file ends in .hepmc or .hepmc.gz")
@@ -122,15 +124,6 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
     finally:
         temporary.unlink(missing_ok=True)
     return HepmcCounts(written, left_out)
-
-
-def _pyhepmc() -> Any:
-    try:
-        import pyhepmc
-        import pyhepmc.io
-    except ImportError:
-        raise InputError("HepMC files need the package pyhepmc: pip install 'darkpenguin[formats]'") from None
-    return pyhepmc
 
 
 def _run_info(pyhepmc: Any, provenance: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.optional import optional
 from .efficiency_maps import RANGES, Axis, ConstantMap, CorrectionMap, EfficiencyMap, HistogramMap, LegendreMap
 
 Array = NDArray[np.float64]
@@ -155,13 +156,10 @@ def _histogram_map(data: Mapping[str, Any]) -> HistogramMap:
 
 
 def _read_uhi(data: dict[str, Any]) -> HistogramMap:
+    purpose = "a histogram in uhi's JSON"
+    boost_histogram, uhi_json = optional("boost_histogram", purpose), optional("uhi.io.json", purpose)
     try:
-        import boost_histogram
-        import uhi.io.json
-    except ImportError:
-        raise InputError("a histogram in uhi's JSON needs the package hist: pip install hist") from None
-    try:
-        plain = json.loads(json.dumps(data), object_hook=uhi.io.json.object_hook)
+        plain = json.loads(json.dumps(data), object_hook=uhi_json.object_hook)
         histogram = boost_histogram.Histogram(plain)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"no histogram of uhi: {error}") from None
@@ -191,10 +189,7 @@ def _read_root(path: Path, name: str) -> HistogramMap:
 
 
 def _read_corrections(path: Path, name: str) -> CorrectionMap:
-    try:
-        import correctionlib
-    except ImportError:
-        raise InputError("a file of correctionlib needs that package: pip install correctionlib") from None
+    correctionlib = optional("correctionlib", "a file of correctionlib")
     try:
         found = correctionlib.CorrectionSet.from_file(str(path))
     except (RuntimeError, ValueError, OSError) as error:

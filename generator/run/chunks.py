@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...kinematics.base.arrays import array_module
+from ...kinematics.base.optional import optional
 from ..sampler.backend import Backend, CpuBackend
 
 if TYPE_CHECKING:
@@ -215,6 +216,4 @@ def _library(backend: Backend) -> Any:
     """Array library of a backend's events."""
     if isinstance(backend, CpuBackend):
         return np
-    import importlib
-
-    return importlib.import_module("cupy")
+    return optional("cupy", "device = 'gpu'")

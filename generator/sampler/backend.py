@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.optional import install_command
 from ...kinematics.base.threads import available_threads, check_threads
 from .rng import counter_words
 
@@ -212,9 +213,9 @@ def missing_for_gpu() -> str | None:
     True
     """
     if find_spec("cupy") is None:
-        return "CuPy is not installed (pip install 'darkpenguin[gpu]')"
+        return f"CuPy is not installed ({install_command('cupy')})"
     if find_spec("numba_cuda") is None:
-        return "numba-cuda is not installed (pip install 'darkpenguin[gpu]')"
+        return f"numba-cuda is not installed ({install_command('numba_cuda')})"
     try:
         import cupy
     except Exception as problem:  # a CuPy for another CUDA fails in several ways

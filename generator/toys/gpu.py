@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
+from ...kinematics.base.optional import optional
 from ...kinematics.trig import double_precision
 from ..sampler.event import (
     CALL,
@@ -190,6 +191,4 @@ def event_sums(
 def _library(library: Any) -> Any:
     if library is not None:
         return library
-    import importlib
-
-    return importlib.import_module("cupy")
+    return optional("cupy", "device = 'gpu'")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .optional import optional
 
 Array = NDArray[np.float64]
 
@@ -48,14 +49,11 @@ def array_library(device: str) -> Any:
         return np
     if device != "gpu":
         raise InputError(f"device = {device!r}: auto, cpu or gpu")
+    cupy = optional("cupy", "device = 'gpu'")
     try:
-        import cupy
-
         cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
-        raise InputError(
-            f"device = 'gpu': no GPU can be used ({error}); install 'darkpenguin[gpu]' or use cpu"
-        ) from None
+        raise InputError(f"device = 'gpu': no GPU can be used ({error}); use cpu") from None
     return cupy
 
 

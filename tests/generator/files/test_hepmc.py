@@ -136,5 +136,5 @@ def test_the_command_and_a_missing_package(file, tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert "not accepted are left out" in result.output
     monkeypatch.setitem(sys.modules, "pyhepmc", None)
-    with pytest.raises(InputError, match="need the package pyhepmc"):
+    with pytest.raises(InputError, match="needs the package pyhepmc"):
         write_hepmc(file, tmp_path / "z.hepmc")
