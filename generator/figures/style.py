@@ -29,7 +29,7 @@ def house_style() -> Iterator[Any]:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
     import mplhep
-    from matplotlib import cycler
+    from matplotlib.rcsetup import cycler
 
     with plt.style.context(
         [
