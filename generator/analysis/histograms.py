@@ -85,19 +85,14 @@ def write_histograms(path: str | os.PathLike[str], found: Mapping[str, Any], ove
     """
     import uproot
 
-    from ...kinematics.base.files import check_target
+    from ...kinematics.base.files import WholeFile, check_target
     from ...physics.channels import file_word
 
     if Path(path).suffix.lower() != ".root":
         raise InputError(f"output = {str(path)!r}: histograms go to a .root file")
     target = check_target(path, overwrite=overwrite)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with uproot.recreate(temporary) as file:
-            for name, histogram in found.items():
-                channel, quantity = name.rsplit("/", 1)
-                file[f"{file_word(channel)}/{file_word(quantity)}"] = histogram
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with WholeFile(target, overwrite) as temporary, uproot.recreate(temporary) as file:
+        for name, histogram in found.items():
+            channel, quantity = name.rsplit("/", 1)
+            file[f"{file_word(channel)}/{file_word(quantity)}"] = histogram
     return target

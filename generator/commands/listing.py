@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from ...kinematics.base.checks import parse_number
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import check_figure, check_target
+from ...kinematics.base.files import WholeFile, check_figure, check_target
 from ...physics.channels import CHANNELS
 from ...physics.models import BENCHMARKS, Model
 from ...physics.modes import Transition
@@ -94,12 +93,8 @@ def write_card(path: str, card: str, overwrite: bool) -> None:
     source = builtin_cards().get(card)
     if source is None:
         raise InputError(f"card = {card!r}: built-in cards are {', '.join(builtin_cards())}")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with WholeFile(target, overwrite) as temporary:
         temporary.write_bytes(source.read_bytes())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     print(f"{target} written; run it with `darkpenguin generate {target}`")
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...kinematics.base.files import check_figure, check_target
+from ...kinematics.base.files import WholeFile, check_figure, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,16 +60,12 @@ def save_figure(figure: Figure, paths: Sequence[str | os.PathLike[str]], overwri
     for path in paths:
         target = check_figure(path, overwrite)
         suffix = target.suffix.lower()
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
         metadata = {"Creator": "darkpenguin", "CreationDate": None} if suffix == ".pdf" else None
-        try:
+        with WholeFile(target, overwrite) as temporary:
             with house_style():  # fonts are looked up when the figure is drawn
                 figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)
             if suffix == ".png":
                 _shrink(temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
     plt.close(figure)
 
 

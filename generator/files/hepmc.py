@@ -82,7 +82,7 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
     Raises:
         InputError: no momenta in the file, an output of another name, a file that exists, or pyhepmc is missing.
     """
-    from ...kinematics.base.files import check_target
+    from ...kinematics.base.files import WholeFile, check_target
     from ...physics.final_state import momentum_columns
 
     pyhepmc = optional("pyhepmc", "a HepMC file")
@@ -99,30 +99,23 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
                 f"file = {str(path)!r}: no momenta of {channel.name} in it (no column {missing[0]}); "
                 "generate it with a beam, such as --beam rest or --beam lhcb-13tev"
             )
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     written = left_out = 0
     info, model = _run_info(pyhepmc, source.file.provenance), Model.model_validate(source.file.provenance["model"])
-    try:
-        with ExitStack() as stack:
-            stream: Any = stack.enter_context(temporary.open("wb"))
-            if name.endswith(".gz"):  # level 1: higher ones take three times as long for a few per cent less
-                stream = stack.enter_context(gzip.GzipFile("", "wb", 1, stream, mtime=0))
-            ios = pyhepmc.io.pyiostream(stream, 1 << 20)
-            stack.callback(ios.flush)
-            writer = pyhepmc.io.WriterAscii(ios, info)
-            stack.callback(writer.close)
-            for index, columns, weights in source.events():
-                kept = weights != 0.0
-                left_out += int((~kept).sum())
-                chosen = {key: column[kept] for key, column in columns.items()}
-                for event in _events(pyhepmc, source.channels[index], model, chosen, weights[kept], info):
-                    writer.write_event(event)
-                    written += 1
-        os.replace(temporary, target)
-    except OSError as error:
-        raise InputError(f"output = {str(target)!r}: {error.strerror or error}; nothing was written") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with WholeFile(target, overwrite) as temporary, ExitStack() as stack:
+        stream: Any = stack.enter_context(temporary.open("wb"))
+        if name.endswith(".gz"):  # level 1: higher ones take three times as long for a few per cent less
+            stream = stack.enter_context(gzip.GzipFile("", "wb", 1, stream, mtime=0))
+        ios = pyhepmc.io.pyiostream(stream, 1 << 20)
+        stack.callback(ios.flush)
+        writer = pyhepmc.io.WriterAscii(ios, info)
+        stack.callback(writer.close)
+        for index, columns, weights in source.events():
+            kept = weights != 0.0
+            left_out += int((~kept).sum())
+            chosen = {key: column[kept] for key, column in columns.items()}
+            for event in _events(pyhepmc, source.channels[index], model, chosen, weights[kept], info):
+                writer.write_event(event)
+                written += 1
     return HepmcCounts(written, left_out)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...kinematics.base.arrays import to_host
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import check_target
+from ...kinematics.base.files import WholeFile, check_target
 from .columns import ordered
 
 TREE = "events"
@@ -119,8 +119,8 @@ class _ParquetSink:
 class EventWriter:
     """A file of events that grows chunk by chunk and appears under its name only when it is complete.
 
-    A context manager: leaving it normally renames the finished file to its name (``os.replace``); leaving it by any
-    exception, Ctrl-C included, removes what was written.  Made by :func:`open_writer`.
+    A context manager around a :class:`WholeFile`: leaving it by any exception, Ctrl-C included, removes what was
+    written.  Made by :func:`open_writer`.
     """
 
     def __init__(
@@ -131,6 +131,7 @@ class EventWriter:
         provenance: Mapping[str, Any],
         compression: str = "lz4",
         rows_per_extend: int = ROWS_PER_EXTEND,
+        overwrite: bool = False,
     ) -> None:
         self.path = path
         self.kind = kind
@@ -139,17 +140,18 @@ class EventWriter:
         self._rows_per_extend = rows_per_extend
         self._waiting: list[dict[str, np.ndarray[Any, Any]]] = []
         self._n_waiting = 0
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._whole = WholeFile(path, overwrite)
         text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
         self._sink: _Sink
+        temporary = self._whole.open()
         try:
             with self._writable():
                 if kind == "parquet":
-                    self._sink = _ParquetSink(self._temporary, self.schema, text, compression)
+                    self._sink = _ParquetSink(temporary, self.schema, text, compression)
                 else:
-                    self._sink = _RootSink(self._temporary, kind, self.schema, text, compression)
+                    self._sink = _RootSink(temporary, kind, self.schema, text, compression)
         except BaseException:
-            self._temporary.unlink(missing_ok=True)
+            self._whole.discard()
             raise
 
     def __enter__(self) -> Self:
@@ -165,7 +167,7 @@ class EventWriter:
             with self._writable():
                 self._flush()
                 self._sink.close()
-                os.replace(self._temporary, self.path)
+            self._whole.commit()
         except BaseException:
             self.discard()
             raise
@@ -204,7 +206,7 @@ class EventWriter:
         except Exception:  # a half-written file may not close; it goes away in any case
             pass
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._whole.discard()
 
     def _flush(self) -> None:
         if self._n_waiting:
@@ -262,7 +264,9 @@ def open_writer(
     kind = file_format(path, format)
     if compression not in COMPRESSIONS:
         raise InputError(f"compression = {compression!r}: allowed are {', '.join(COMPRESSIONS)}")
-    return EventWriter(check_target(path, overwrite=overwrite), kind, schema, provenance, compression)
+    return EventWriter(
+        check_target(path, overwrite=overwrite), kind, schema, provenance, compression, overwrite=overwrite
+    )
 
 
 class EventFile:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import check_target
+from ...kinematics.base.files import WholeFile, check_target
 from .run import Columns, ToyRun, ToysCard, plan_toys
 
 TREE = "toys"
@@ -33,9 +33,8 @@ CHUNK = 1000
 def write_toys(path: str | os.PathLike[str], columns: Columns, provenance: Mapping[str, Any]) -> None:
     """Write a toy ntuple, whole or not at all; the ending decides: .root (TTree) or .parquet."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     text = json.dumps(provenance, sort_keys=True, allow_nan=False)
-    try:
+    with WholeFile(target) as temporary:
         if _kind(target) == "root":
             import uproot
 
@@ -54,9 +53,6 @@ def write_toys(path: str | os.PathLike[str], columns: Columns, provenance: Mappi
                 fields[name] = flat if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
             table = pa.table(fields).replace_schema_metadata({PARQUET_KEY: text.encode()})
             pa.parquet.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_toys(path: str | os.PathLike[str]) -> tuple[Columns, dict[str, Any]]:
@@ -227,11 +223,9 @@ class _Parts:
         self.folder.mkdir(exist_ok=True)
         (self.folder / self.key).touch()
         file = self.folder / f"{start:012d}-{stop:012d}.npz"
-        temporary = file.with_suffix(".part")
-        with temporary.open("wb") as stream:
-            arrays: dict[str, Any] = dict(columns)
+        arrays: dict[str, Any] = dict(columns)
+        with WholeFile(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **arrays)
-        os.replace(temporary, file)
 
     def load(self, first: Columns | None) -> Columns:
         """All toys: those of the file, then the parts."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from pathlib import Path
+
+from .errors import InputError
+from .files import WholeFile
 
 
 def _platform_folder() -> Path:
@@ -41,25 +43,17 @@ def cache_folder() -> Path | None:
 
 
 def write_atomically(path: Path, content: bytes) -> bool:
-    """Write a file under a temporary name beside it and rename; False, and nothing left, if that fails.
-
-    A reader therefore sees the old file, the new file or none, also with several processes at work. A full or
-    read-only disk is not an error for a cache.
+    """Write a `WholeFile`; False, and nothing left, if that fails: a full or read-only disk is no error for a cache.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_atomically(pathlib.Path(folder) / "a", b"x"), (pathlib.Path(folder) / "a").read_bytes()
     (True, b'x')
     """
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
-    except OSError:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with WholeFile(path) as temporary:
+            temporary.write_bytes(content)
+    except InputError:
         return False
     return True
 

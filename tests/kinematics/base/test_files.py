@@ -1,0 +1,116 @@
+"""Files appear whole or not at all: one way to write them."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+from darkpenguin.kinematics.base.errors import InputError
+from darkpenguin.kinematics.base.files import WholeFile, check_target, write_text
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "a"
+    with WholeFile(path) as temporary:
+        assert temporary.parent == tmp_path
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask  # as of any new file, not for the owner alone
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_nothing_stays_behind_and_the_old_file_is_kept(tmp_path, stop):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with pytest.raises(stop), WholeFile(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise stop
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_replaced_unless_asked_for(tmp_path, monkeypatch, links):
+    path = tmp_path / "a"
+    if not links:  # a file system without hard links
+
+        def refuse(*_):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    with WholeFile(path, overwrite=False) as temporary:
+        temporary.write_text("first")
+    assert path.read_text() == "first"
+    with pytest.raises(InputError, match="the file exists; give --overwrite"):  # noqa: SIM117
+        with WholeFile(path, overwrite=False) as temporary:
+            temporary.write_text("second")
+    assert path.read_text() == "first"
+    with WholeFile(path, overwrite=True) as temporary:
+        temporary.write_text("third")
+    assert path.read_text() == "third"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_symbolic_link_stays_one(tmp_path):
+    (tmp_path / "far").mkdir()
+    path = tmp_path / "a"
+    path.symlink_to(tmp_path / "far" / "b")
+    for text in ("new", "newer"):
+        write_text(path, text)
+        assert path.is_symlink()
+        assert (tmp_path / "far" / "b").read_text() == text
+    assert os.listdir(tmp_path / "far") == ["b"]
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync", "body"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, step):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if step != "body":
+        monkeypatch.setattr(os, step, full)
+    with pytest.raises(InputError, match=r"output = .*a': No space left on device; nothing was written"):  # noqa: PT012, SIM117
+        with WholeFile(tmp_path / "a") as temporary:
+            temporary.write_text("x")
+            if step == "body":
+                full()
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_writers_at_once_do_not_meet(tmp_path):
+    path = tmp_path / "a"
+    with WholeFile(path) as first, WholeFile(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # whoever ends last
+
+
+def test_a_terminated_command_leaves_nothing(tmp_path):
+    """SIGTERM in the middle: the command line leaves through the context managers."""
+    code = (
+        "import os, signal\n"
+        "from darkpenguin.generator.commands.cli import _terminated\n"
+        "from darkpenguin.kinematics.base.files import WholeFile\n"
+        "signal.signal(signal.SIGTERM, _terminated)\n"
+        "with WholeFile('a') as temporary:\n"
+        "    temporary.write_text('half'); assert len(os.listdir()) == 1; os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert found.returncode == 143
+    assert os.listdir(tmp_path) == []
+
+
+def test_devices_and_long_names_are_refused(tmp_path):
+    with pytest.raises(InputError, match="that is a device"):
+        check_target("/dev/null", overwrite=True)
+    with pytest.raises(InputError, match="choose a shorter one"):
+        check_target(tmp_path / ("x" * 245))
+    with pytest.raises(InputError, match="nothing was written"):
+        write_text(tmp_path / "missing" / "a", "x")
