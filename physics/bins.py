@@ -25,7 +25,7 @@ from .angular import breakpoints
 from .channels import Channel, get_channel
 from .definitions import of_sum
 from .models import Heavy, Model
-from .observables import OBSERVABLES, BinnedObservable, get_observable
+from .observables import OBSERVABLES, BinnedObservable, Observable, get_observable
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -258,6 +258,11 @@ def evaluate(name: str, parts: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else values[0] / values[1]
 
 
+def predictable(row: Observable) -> bool:
+    """Whether ``evaluate`` knows an observable: a ratio of rates, or a function of the S_i of the K or K* alone."""
+    return row.denominator is not None or (row.angular and not row.s_wave)
+
+
 def observable_channels(observable: BinnedObservable) -> tuple[str, ...]:
     """Channels whose integrals the observable needs: its own and, for a ratio R, the electronic one.
 
@@ -267,12 +272,10 @@ def observable_channels(observable: BinnedObservable) -> tuple[str, ...]:
     if observable.channel is None:
         raise InputError(f"{observable}: not an observable of a decay in q2")
     row = OBSERVABLES.get(observable.name)
-    if row is not None and row.denominator is not None:
-        return observable.channel, row.denominator
-    if row is None or row.s_wave or not row.angular:
-        known = [o.name for o in OBSERVABLES.values() if o.denominator or (o.angular and not o.s_wave)]
+    if row is None or not predictable(row):
+        known = (o.name for o in OBSERVABLES.values() if predictable(o))
         raise InputError(f"{observable}: no such observable here; one of {' '.join(known)}")
-    return (observable.channel,)
+    return (observable.channel,) if row.denominator is None else (observable.channel, row.denominator)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...kinematics.base.errors import InputError
 from ...physics.channels import CHANNELS
+from ...physics.predict import label_of
 from ..analysis.binning import BinnedValue
 from ..analysis.migration import Migration
 from .style import PALETTE, Q2_LABEL, house_style
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
 SHOWN = ("yield", "FL", "AFB", "S5", "P5p", "FS", "AS", "FH")
 """Quantities that have a panel, beside R, where a file has them."""
-_NAMES = {
-    "yield": r"events / GeV$^2$",
-    "FL": "$F_L$",
-    "AFB": r"$A_\mathrm{FB}$",
-    "S5": "$S_5$",
-    "P5p": "$P_5'$",
-    "FS": "$F_S$",
-    "AS": "$A_S$",
-    "FH": "$F_H$",
-}
 _MARKERS = "os^Dv<>p"
 
 
@@ -73,7 +64,7 @@ def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
                     label=_label(name),
                 )
             axis.set_xlabel(Q2_LABEL if variable == "q2" else Q2_LABEL.replace("q^2", r"q^2_\mathrm{rec}"))
-            axis.set_ylabel(_NAMES.get(panel, panel))
+            axis.set_ylabel({"yield": r"events / GeV$^2$", "R": "R"}.get(panel) or label_of(panel))
             if panel == "yield":
                 axis.set_yscale("log")
             elif panel == "R":

@@ -15,7 +15,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import write_text
 from ...physics.experiment.constraints import delta_a_mu
 from ...physics.experiment.datasets import Theory, load_data
-from ...physics.experiment.likelihood import GROUPS
+from ...physics.experiment.likelihood import get_group
 from ..scans.card import Axis, ScanCard, Tie
 from ..scans.files import regions_csv
 from ..scans.scan import BETTER, ScanResult, polygons, scan
@@ -182,11 +182,11 @@ def _draw_plane(axis: Axes, plane: Plane, nowhere: set[str]) -> list[Any]:
     card = plane.result.card
     handles: list[Any] = []
     for name in card.groups:
-        colour, line = _REGIONS.get(GROUPS[name].family, _OTHER)
+        colour, line = _REGIONS.get(get_group(name).family, _OTHER)
         style: dict[str, Any] = {"facecolor": (colour, 0.28), "edgecolor": colour, "linestyle": line, "linewidth": 2.0}
         _add(axis, plane.regions[f"{name} {BETTER}"], **style)
         note = " (nowhere)" if f"{name} {BETTER}" in nowhere else ""
-        label = rf"{GROUPS[name].label}: $\chi^2_\mathrm{{SM}}-\chi^2 > 4${note}"
+        label = rf"{get_group(name).label}: $\chi^2_\mathrm{{SM}}-\chi^2 > 4${note}"
         handles.append(Patch(label=label, **style))
     style = {"facecolor": ("0.35", 0.18), "edgecolor": "0.25", "hatch": "//", "linewidth": 1.0, "zorder": 1}
     _add(axis, plane.g_minus_2, **style)

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
-from ..bins import namespace
+from ..bins import namespace, predictable
 from ..channels import CHANNELS, lepton_pairs
-from ..observables import BinnedObservable
+from ..observables import OBSERVABLES, BinnedObservable
 from .datasets import Data, load_data
 from .measurements import Measurement
 
@@ -84,6 +84,21 @@ PAPER_GROUPS = ("R_K", "R_K*", "P5p")
 """The three groups of the paper's Fig. 2."""
 
 
+def get_group(name: str) -> Group:
+    """Group by name; any observable of rates and S_i is one by itself, below the charmonia.
+
+    >>> get_group("P4p").observables, get_group("P4p").family
+    (('P4p',), 'angular')
+    """
+    if name in GROUPS:
+        return GROUPS[name]
+    row = OBSERVABLES.get(name)
+    if row is None or not predictable(row):
+        raise InputError(f"groups = {name!r}: no such group; choose from {', '.join(GROUPS)}, or an observable")
+    family = next((group.family for group in _TABLE if name in group.observables), "angular")
+    return Group(name, f"${row.latex}$", (name,), r".*", (0.0, 8.7), family)
+
+
 def check_groups(names: Iterable[str]) -> tuple[Group, ...]:
     """Groups by name; InputError for an unknown one and for two that contain the same data.
 
@@ -92,9 +107,7 @@ def check_groups(names: Iterable[str]) -> tuple[Group, ...]:
     """
     chosen: dict[str, Group] = {}
     for name in names:
-        if name not in GROUPS:
-            raise InputError(f"groups = {name!r}: no such group; choose from {', '.join(GROUPS)}")
-        group = GROUPS[name]
+        group = get_group(name)
         if group.family in chosen:
             raise InputError(f"groups: {chosen[group.family].name} and {name} contain the same data; keep one of them")
         chosen[group.family] = group
