@@ -5,7 +5,7 @@ in the Wilson coefficients. What is cached is therefore not the amplitudes but w
 factors, C7eff(q2), C9eff(q2), the constant coefficients and the spectator-scattering amplitudes, for the
 b-quark decay and for its CP conjugate. These are smooth between kinks at known places, so a Chebyshev
 expansion on each panel between the kinks gives them at any q2 to about 1e-9, the photon pole, √q2 and √λ
-stay analytic, and a light vector is what eq. (9) of arXiv:1704.06188 says: a shift of C9 and C10 that
+stay analytic, and a mediator is what eq. (9) of arXiv:1704.06188 says of V: a shift of C9 and C10 that
 depends on q2. The charm loops do not know the lepton flavour, so one table serves both.
 
 Between 8.7 and 14 GeV² these amplitudes are computed but not meaningful: the narrow charmonium states are not
@@ -33,7 +33,8 @@ import numpy.typing as npt
 from ..kinematics.base.cache import cache_folder, read_checked, write_checked
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
-from .models import Model
+from .mediators import Decay
+from .models import COEFFICIENTS, Model
 from .modes import Transition
 from .parameters import SCALE, Parameters, flavio_version, load_parameters, physics_fingerprint
 
@@ -352,24 +353,28 @@ def _spectator(parent: str, hadron: str, par: dict[str, float]) -> tuple[Array, 
     return grid, values, last
 
 
+def decay_of(channel: Channel, conjugate: bool = False) -> Decay:
+    """The decay of a channel, or its CP conjugate, as new physics sees it.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> decay_of(get_channel("B+->K+mumu")).lepton
+    'mu'
+    """
+    if channel.lepton is None:
+        raise ValueError(f"{channel.name} has no charged leptons")
+    sm = standard_model(channel)
+    return Decay(channel.lepton, channel.lepton_mass(), sm.m_b, sm.prefactors[int(conjugate)], conjugate)
+
+
 def new_physics(
     channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, conjugate: bool = False
 ) -> dict[str, ComplexArray]:
     r"""Shifts of the effective Wilson coefficients by a model, or by several, at q2 (GeV²).
 
     Keys 7, 7p, v, vp, a, ap, s, sp, p, pp (C7, C9, C10, m_b C_S, m_b C_P and the primed ones, as in flavio);
-    shape (n_q2,) for one model and (n_models, n_q2) for a sequence. A light vector is eq. (9) of
-    arXiv:1704.06188,
-
-    .. math:: C_{9,10}^V = \frac{g_{bs}\,g_{\ell V,A}/N}{q^2-m_V^2+i m_V\Gamma_V},\qquad
-              C_P^V = -\frac{2m_\ell}{m_V^2}\,C_{10}^V,
-
-    with eq. (7) for the longitudinal part :math:`q_\mu q_\nu/m_V^2` of the propagator. The timelike
-    amplitude of V exchange is thereby the axial one times exactly :math:`1-q^2/m_V^2`: the lepton side gives
-    :math:`q_\mu\bar\ell\gamma^\mu\gamma_5\ell = 2m_\ell\,\bar\ell\gamma_5\ell`, and A0 and f0 are defined by
-    the divergence of the same hadronic current, so no quark mass is neglected. A right-handed g_bs shifts
-    the primed coefficients. For the conjugate decay g_bs and the heavy coefficients are conjugated, the
-    propagator, whose phase is a strong one, is not.
+    shape (n_q2,) for one model and (n_models, n_q2) for a sequence. They are the sum of what the parts of the model
+    say, ``NewPhysics.shifts``. For the conjugate decay weak couplings, such as g_bs and the heavy coefficients, are
+    conjugated; a propagator, whose phase is a strong one, is not.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
@@ -379,47 +384,13 @@ def new_physics(
     s = np.asarray(q2, dtype=float)
     several = not isinstance(models, Model)
     sequence: Sequence[Model] = models if not isinstance(models, Model) else (models,)
-    shift = {name: np.zeros((len(sequence), len(s)), dtype=complex) for name in _SHIFTED}
-    if channel.lepton is None:
-        raise ValueError(f"{channel.name} has no charged leptons")
-    sm = standard_model(channel)
-    m_l = channel.lepton_mass()
-    prefactor = sm.prefactors[int(conjugate)]
+    shift = {name: np.zeros((len(sequence), len(s)), dtype=complex) for name in COEFFICIENTS.values()}
+    decay = decay_of(channel, conjugate)
     for i, model in enumerate(sequence):
-        for name, heavy in _SHIFTED.items():
-            value = model.heavy.coefficient(heavy, channel.lepton)
-            unit = sm.m_b if name in ("s", "sp", "p", "pp") else 1.0
-            shift[name][i] += unit * (value.conjugate() if conjugate else value)
-        for vector in model.light_vectors:
-            g_v = getattr(vector, f"g_{channel.lepton}_v")
-            g_a = getattr(vector, f"g_{channel.lepton}_a")
-            if (g_v == 0.0 and g_a == 0.0) or (vector.g_bs == 0 and vector.g_bs_right == 0):
-                continue
-            wave = vector.propagator(s, model.width) / prefactor
-            for coupling, prime in ((vector.g_bs, ""), (vector.g_bs_right, "p")):
-                if coupling == 0:
-                    continue
-                kernel = (coupling.conjugate() if conjugate else coupling) * wave
-                shift["v" + prime][i] += g_v * kernel
-                shift["a" + prime][i] += g_a * kernel
-                if vector.pseudoscalar:
-                    shift["p" + prime][i] -= sm.m_b * 2.0 * m_l / vector.mass**2 * g_a * kernel
+        for part in model.new_physics.values():
+            for name, value in part.shifts(decay, s, model.width).items():
+                shift[name][i] += value
     return shift if several else {name: value[0] for name, value in shift.items()}
-
-
-#: our (flavio's) short name of a coefficient and its name in ``Heavy``
-_SHIFTED: Mapping[str, str] = {
-    "7": "C7",
-    "7p": "C7p",
-    "v": "C9",
-    "vp": "C9p",
-    "a": "C10",
-    "ap": "C10p",
-    "s": "CS",
-    "sp": "CSp",
-    "p": "CP",
-    "pp": "CPp",
-}
 
 
 def effective_wilson(

@@ -276,9 +276,9 @@ def breakpoints(channel: Channel, models: Model | Sequence[Model]) -> Array:
     """Sorted q2 (GeV²), ends of phase space included, between which the J_i are smooth and easy to resolve.
 
     flavio's kinks; threshold, endpoint and square-root cusps with points that close in on them by factors of
-    two; and about each light vector m_V² ± m_V Γ 2^k from a quarter of m_V Γ outwards, so a width of 0.1 %
-    is seen, and the χχ threshold of a running width. A numerical rule that is good on one panel of ordinary
-    width is good on all.
+    two; and about each mediator m² ± m Γ 2^k from a quarter of m Γ outwards, so a width of 0.1 %
+    is seen, and what else it marks (the χχ threshold of a running width). A numerical rule that is good on one panel
+    of ordinary width is good on all.
     At 8.9 GeV² flavio's rate of B → K* ℓℓ jumps by half a per cent: J there is the value above.
 
     >>> from darkpenguin.physics.channels import get_channel
@@ -299,11 +299,8 @@ def _charged_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> A
     points.append(high - 0.5 * 2.0 ** -np.arange(0.0, 10.0))
     points += [_closing_in(float(cusp), 0.01, 0.6) for cusp in sm.cusps]
     for model in sequence:
-        for vector in model.light_vectors:
-            reach = vector.mass * vector.total_width
-            points.append(_closing_in(vector.mass**2, 0.25 * reach, high))
-            if model.width == "running" and vector.m_chi > 0.0:
-                points.append(_closing_in(4.0 * vector.m_chi**2, 0.001, 0.6))
+        marks = (mark for mediator in model.mediators.values() for mark in mediator.marks(channel, model.width))
+        points += [_closing_in(mark.q2, mark.step, min(mark.reach, high)) for mark in marks]
     together = np.concatenate(points)
     together = np.unique(together[(together >= low) & (together <= high)])
     # two points that differ by rounding are one

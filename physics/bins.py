@@ -1,14 +1,16 @@
 r"""Bin integrals of the angular coefficients as exact polynomials in the couplings.
 
-At fixed masses and widths every amplitude is linear in the heavy Wilson coefficients and in the products g_bs
-g_ℓ of each light vector, so every J_i, and its integral over a bin, is a quadratic form in them. A plane
-of couplings then costs one matrix product. The kernels, amplitudes for a unit Wilson coefficient, do not know
-the light vectors at all: a new mass or width re-evaluates nothing but the propagator.
+At fixed masses and widths every amplitude is linear in the heavy Wilson coefficients and in the couplings of each
+mediator (of V: the products g_bs g_ℓ), so every J_i, and its integral over a bin, is a quadratic form in them. A
+plane of couplings then costs one matrix product. The kernels, amplitudes for a unit Wilson coefficient, do not know
+the mediators at all: a new mass or width re-evaluates nothing but the propagator.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ import numpy.typing as npt
 
 from ..kinematics.base.errors import InputError
 from . import angular
-from .amplitudes import helicity_amplitudes, standard_model
+from .amplitudes import decay_of, helicity_amplitudes, standard_model
 from .angular import breakpoints
 from .channels import Channel, get_channel
 from .definitions import of_sum
@@ -33,19 +35,18 @@ Bin = tuple[float, float]
 Amplitudes = dict[str, ComplexArray]
 _ORDER = 10
 _BROAD = 0.2  # GeV²: a resonance with m Γ above this is smooth on the panels of the Standard Model
-_COEFFICIENTS = ("C7", "C7p", "C9", "C9p", "C10", "C10p", "CS", "CSp", "CP", "CPp")
-_LEPTONIC = _COEFFICIENTS[2:]
 
 
 class Direction(NamedTuple):
     """A complex number that amplitudes are linear in.
 
-    ``vector`` is the index of a light vector, whose number is g_bs (C9, C10) or g_bs_right (C9p, C10p) times
-    the vector (C9, C9p) or axial (C10, C10p) coupling to the lepton; -1 means the heavy coefficient itself.
+    ``path`` is that of a part of the model ("heavy", "light_vectors.0"), ``term`` the name of one of its terms, whose
+    product of couplings is the number: of V, g_bs (C9, C10) or g_bs_right (C9p, C10p) times the vector (C9, C9p) or
+    axial (C10, C10p) coupling to the lepton.
     """
 
-    vector: int
-    coefficient: str
+    path: str
+    term: str
 
 
 def bin_quadrature(channel: Channel, bins: Sequence[Bin], model: Model | None = None) -> tuple[FloatArray, FloatArray]:
@@ -58,9 +59,8 @@ def bin_quadrature(channel: Channel, bins: Sequence[Bin], model: Model | None = 
     >>> (weights @ q2**2).round(9).tolist()
     [71.666666667, 50.666666667]
     """
-    vectors = model.light_vectors if model is not None else ()
-    narrow = tuple(vector for vector in vectors if vector.mass * vector.total_width < _BROAD)
-    points = breakpoints(channel, Model(light_vectors=narrow))
+    narrow = (model or Model()).keep(lambda mediator: mediator.mass * mediator.total_width < _BROAD)
+    points = breakpoints(channel, narrow)
     low = max(min(b[0] for b in bins), points[0])
     high = min(max(b[1] for b in bins), points[-1])
     edges = np.unique(np.concatenate([points, np.ravel(bins)]))
@@ -70,7 +70,7 @@ def bin_quadrature(channel: Channel, bins: Sequence[Bin], model: Model | None = 
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
-    """Amplitudes on nodes of q2: of the SM, and for each Wilson coefficient set to one, for both flavours."""
+    """Amplitudes on nodes of q2, of both flavours: of the SM, and for each effective coefficient shifted by one."""
 
     standard: tuple[Amplitudes, Amplitudes]
     unit: Mapping[str, tuple[Amplitudes, Amplitudes]]
@@ -80,35 +80,31 @@ class Kernels:
 def _kernels(name: str, nodes: bytes) -> Kernels:
     channel = get_channel(name)
     q2 = np.frombuffer(nodes)
-    units = [Model()]
-    units += [Model(heavy=Heavy(**{_heavy_key(c, channel): 1.0})) for c in _COEFFICIENTS]
+    terms = Heavy().terms(decay_of(channel))
+    units = [Model()] + [Model(heavy=Heavy(**{term.couplings[0]: 1.0})) for term in terms]
     both = [helicity_amplitudes(channel, units, q2, conjugate) for conjugate in (False, True)]
     standard = [{key: value[0] for key, value in amplitudes.items()} for amplitudes in both]
-    shifts = {
-        c: tuple({key: value[i + 1] - value[0] for key, value in amplitudes.items()} for amplitudes in both)
-        for i, c in enumerate(_COEFFICIENTS)
+    unit = {
+        short: tuple({key: (v[i + 1] - v[0]) / factor for key, v in amplitudes.items()} for amplitudes in both)
+        for i, term in enumerate(terms)
+        for short, factor in term.shifts.items()
     }
-    return Kernels((standard[0], standard[1]), {c: (pair[0], pair[1]) for c, pair in shifts.items()})
-
-
-def _heavy_key(coefficient: str, channel: Channel) -> str:
-    return f"{coefficient}_{channel.lepton}" if coefficient in _LEPTONIC else coefficient
+    return Kernels((standard[0], standard[1]), {short: (pair[0], pair[1]) for short, pair in unit.items()})
 
 
 def _direction_amplitudes(
-    channel: Channel, model: Model, direction: Direction, kernels: Kernels, q2: FloatArray, side: int
+    channel: Channel, model: Model, direction: Direction, part: str, kernels: Kernels, q2: FloatArray, side: int
 ) -> Amplitudes:
-    """Amplitudes for a direction's number set to one; ``side`` is 1 for the CP conjugate."""
-    kernel = kernels.unit[direction.coefficient][side]
-    if direction.vector < 0:
-        return kernel
-    vector = model.light_vectors[direction.vector]
-    wave = vector.propagator(q2, model.width) / standard_model(channel).prefactors[side]  # eq. (9)
-    if direction.coefficient.startswith("C10") and vector.pseudoscalar:
-        longitudinal = kernels.unit[direction.coefficient.replace("C10", "CP")][side]
-        factor = -2.0 * channel.lepton_mass() / vector.mass**2  # eq. (7)
-        return {key: wave * (kernel[key] + factor * longitudinal[key]) for key in kernel}
-    return {key: wave * value for key, value in kernel.items()}
+    """Amplitudes for a direction's number set to 1, or to i if ``part`` is "imag"; ``side`` is 1 for the conjugate."""
+    decay = decay_of(channel, bool(side))
+    physics = model.new_physics[direction.path]
+    term = next(term for term in physics.terms(decay) if term.name == direction.term)
+    wave: Any = physics.wave(decay, q2, model.width)
+    if part == "imag":
+        # the CP conjugate has the conjugate of a weak coupling, not the conjugate propagator
+        wave = wave * (-1j if side and term.weak else 1j)
+    units = [(factor, kernels.unit[short][side]) for short, factor in term.shifts.items()]
+    return {key: wave * sum(factor * unit[key] for factor, unit in units) for key in kernels.standard[side]}
 
 
 def linear_couplings(channel: Channel, model: Model, values: Mapping[str, Any] | None = None) -> dict[Direction, Any]:
@@ -120,7 +116,7 @@ def linear_couplings(channel: Channel, model: Model, values: Mapping[str, Any] |
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
     >>> found = linear_couplings(get_channel("B+->K+mumu"), get_model("fig2"))
-    >>> [(d.coefficient, round(complex(z).real, 12)) for d, z in found.items()]
+    >>> [(d.term, round(complex(z).real, 12)) for d, z in found.items()]
     [('C9', -1.5e-09), ('C10', 6.6e-10)]
     """
     given = dict(values or {})
@@ -131,31 +127,12 @@ def linear_couplings(channel: Channel, model: Model, values: Mapping[str, Any] |
         # a scalar of NumPy, not an array: CuPy multiplies with the first only
         return np.complex128(chosen) if isinstance(chosen, (int, float, complex)) else chosen
 
-    for i, vector in enumerate(model.light_vectors):
-        for quark, prime in (("g_bs", ""), ("g_bs_right", "p")):
-            flavour = value(f"light_vectors.{i}.{quark}", getattr(vector, quark))
-            for current, coefficient in (("v", "C9"), ("a", "C10")):
-                lepton = f"g_{channel.lepton}_{current}"
-                product = flavour * value(f"light_vectors.{i}.{lepton}", getattr(vector, lepton))
-                found[Direction(i, coefficient + prime)] = product
-    for coefficient in _COEFFICIENTS:
-        key = _heavy_key(coefficient, channel)
-        found[Direction(-1, coefficient)] = value(f"heavy.{key}", getattr(model.heavy, key))
+    decay = decay_of(channel)
+    for part, physics in model.new_physics.items():
+        for term in physics.terms(decay):
+            numbers = (value(f"{part}.{field}", getattr(physics, field)) for field in term.couplings)
+            found[Direction(part, term.name)] = functools.reduce(operator.mul, numbers)
     return {direction: z for direction, z in found.items() if bool((z != 0).any())}
-
-
-LINEAR_KEYS = (
-    "g_bs",
-    "g_bs_right",
-    "g_mu_v",
-    "g_mu_a",
-    "g_e_v",
-    "g_e_a",
-    *(f"{c}_{lepton}" for c in _LEPTONIC for lepton in ("mu", "e")),
-    "C7",
-    "C7p",
-)
-"""Last parts of the paths that ``linear_couplings`` understands; masses and widths are not linear."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,10 +194,8 @@ def build_polynomial(
     for side in (0, 1):
         vectors = [kernels.standard[side]]
         for (direction, part), scale in zip(basis, scales, strict=True):
-            unit = _direction_amplitudes(channel, model, direction, kernels, q2, side)
-            # the CP conjugate has the conjugate coupling, not the conjugate propagator
-            phase = 1.0 if part == "real" else (-1j if side else 1j)
-            vectors.append({key: scale * phase * value for key, value in unit.items()})
+            unit = _direction_amplitudes(channel, model, direction, part, kernels, q2, side)
+            vectors.append({key: scale * value for key, value in unit.items()})
         squares = _integrals(channel, vectors, q2, weights)
         pairs = list(itertools.combinations(range(len(vectors)), 2))
         sums = [{key: vectors[i][key] + vectors[j][key] for key in vectors[i]} for i, j in pairs]

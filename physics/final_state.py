@@ -6,6 +6,7 @@ import math
 
 from ..kinematics.base.errors import InputError
 from .channels import Channel
+from .mediators import DarkPair
 from .models import Model
 from .modes import Particle
 from .parameters import load_parameters
@@ -49,7 +50,7 @@ def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
     """Mass of each particle (GeV); that of χ is the model's.
 
     Raises:
-        InputError: χ without a model, or light vectors with different χ: an event does not know which of them made it.
+        InputError: χ without a model, or mediators with different χ: an event does not know which of them made it.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> round(masses(get_channel("B0->K*0mumu"))["pi"], 5)
@@ -60,13 +61,17 @@ def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
 
 
 def _chi_mass(model: Model | None) -> float:
-    found = {vector.m_chi for vector in model.light_vectors} if model is not None else set()
+    found = {pair.mass for pair in _dark_pairs(model)}
     if len(found) != 1:
         raise InputError(
-            f"light_vectors: momenta need one m_chi, and the model has {sorted(found) or 'none'} (GeV); "
-            "generate the light vectors one by one, or leave the beam out"
+            f"model: momenta need one m_chi, and the model has {sorted(found) or 'none'} (GeV); "
+            "generate its mediators one by one, or leave the beam out"
         )
     return float(found.pop())
+
+
+def _dark_pairs(model: Model | None) -> set[DarkPair]:
+    return {one.dark for one in model.mediators.values() if one.dark is not None} if model is not None else set()
 
 
 def pdg_ids(channel: Channel, flavour: int, model: Model | None = None) -> dict[str, int]:
@@ -84,6 +89,8 @@ def pdg_ids(channel: Channel, flavour: int, model: Model | None = None) -> dict[
     ids = {transition.parent.label: flavour * transition.parent.pdg}
     ids |= {particle.label: sign * particle.pdg for particle in (transition.hadron, *transition.hadrons)}
     ids |= {particle.label: particle.pdg for particle in channel.pair.particles}
-    if channel.dynamics == "chi" and model is not None and {vector.chi for vector in model.light_vectors} == {"scalar"}:
-        ids |= {label: int(math.copysign(51, ids[label])) for label in particles(channel)[-2:]}
+    found = {pair.pdg for pair in _dark_pairs(model)} if channel.dynamics == "chi" else set()
+    if len(found) == 1:
+        number = found.pop()
+        ids |= {label: int(math.copysign(number, ids[label])) for label in particles(channel)[-2:]}
     return ids

@@ -1,4 +1,4 @@
-r"""B → K(*) χχ through the light vector, and B → K(*) νν̄ of the Standard Model and of V.
+r"""B → K(*) χχ through mediators, and B → K(*) νν̄ of the Standard Model and of mediators.
 
 Both are decays of a virtual vector V* → pair, so the angular coefficients are those of B → K(*) ℓℓ with a
 lepton tensor that depends on the pair: in the frame of the pair, with n the direction of χ (of the neutrino),
@@ -11,51 +11,28 @@ neutrinos: A = 2, B = C = -2. A V of helicity 0 thus decays as 1 - β²c² or c�
 lepton's is in B → K(*) ℓℓ (of the neutrino in νν̄). The currents of χ and of massless neutrinos are
 conserved, so the longitudinal part of the propagator, eq. (7)'s C_P, does not contribute.
 
-Each V has its own χ: several V add incoherently in χχ. In νν̄ all V add to the Standard Model amplitude of
-ν_μ; ν_e and ν_τ are the Standard Model's.
+Each mediator has its own χ: several add incoherently in χχ. In νν̄ all add to the Standard Model amplitude of
+ν_μ; ν_e and ν_τ are the Standard Model's. What a mediator does is its ``dark_current`` with its ``dark`` pair, and its
+``neutrino_current``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..kinematics.phasespace import kallen, velocity
+from ..kinematics.phasespace import kallen
 from .amplitudes import StandardModel, standard_model
 from .channels import Channel
-from .models import LightVector, Model, Scheme
+from .mediators import Current, DarkPair, Mediator, PairTensor, Scheme
+from .models import Model
 from .parameters import load_parameters
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
-Coupling = complex | ComplexArray
-
-
-@dataclass(frozen=True)
-class PairTensor:
-    """Tensor of the pair that V decays to, times its velocity: parts along δ_ij, n_i n_j and ε_ijk n_k."""
-
-    isotropic: FloatArray
-    aligned: FloatArray
-    chiral: FloatArray
-
-
-def chi_tensor(vector: LightVector, q2: FloatArray) -> PairTensor:
-    """Tensor of χχ at q2 (GeV²), zero below threshold; without the coupling g_χ².
-
-    >>> tensor = chi_tensor(LightVector(mass=2.0, g_chi=1.0), np.array([1.0]))
-    >>> float(tensor.isotropic[0]), float(tensor.aligned[0])
-    (1.0, -1.0)
-    """
-    beta = velocity(q2, vector.m_chi)
-    none = np.zeros_like(beta)
-    if vector.chi == "scalar":
-        return PairTensor(none, beta**3 / 2, none)
-    return PairTensor(beta, -(beta**3), none)
 
 
 def neutrino_tensor(q2: FloatArray) -> PairTensor:
@@ -65,7 +42,7 @@ def neutrino_tensor(q2: FloatArray) -> PairTensor:
 
 
 def hadronic_amplitudes(
-    sm: StandardModel, q2: FloatArray, left: Coupling, right: Coupling, mass: ArrayLike | None = None
+    sm: StandardModel, q2: FloatArray, left: Current, right: Current, mass: ArrayLike | None = None
 ) -> dict[str, ComplexArray]:
     r"""√q² times the amplitudes of B → M V*, for couplings to the left- and right-handed b → s current.
 
@@ -104,8 +81,8 @@ def _lambda(sm: StandardModel, q2: FloatArray, mass: ArrayLike | None) -> FloatA
 def pair_coefficients(
     sm: StandardModel,
     q2: FloatArray,
-    left: Coupling,
-    right: Coupling,
+    left: Current,
+    right: Current,
     tensor: PairTensor,
     mass: ArrayLike | None = None,
 ) -> FloatArray:
@@ -150,12 +127,12 @@ def pair_coefficients(
 
 
 def chi_coefficients(channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int) -> FloatArray:
-    """J_i of B → K(*) χχ (see :func:`pair_coefficients`), summed over the light vectors; zero without any.
+    """J_i of B → K(*) χχ (see :func:`pair_coefficients`), summed over the mediators; zero without any.
 
     ``flavour`` -1 is the b-quark decay (B̄0, B-), +1 its conjugate with conjugated g_bs; the propagator's
     phase is a strong one and is never conjugated. The numerator of the line shape is √q² Γ_χχ(q²) by
     construction; ``width`` of the model changes the denominator only, but for ``narrow``
-    (:func:`chi_wave`). q2 in GeV², shape (n_q2,); result in
+    (``LightVector.dark_current``). q2 in GeV², shape (n_q2,); result in
     1/GeV, shape (n_coefficients, n_q2), or (n_coefficients, n_models, n_q2) for a sequence of models.
     InputError where g_χ is not known (above threshold).
     """
@@ -166,43 +143,24 @@ def chi_coefficients(channel: Channel, models: Model | Sequence[Model], q2: Arra
 def _chi(sm: StandardModel, model: Model, q2: FloatArray, flavour: int, mass: ArrayLike | None = None) -> FloatArray:
     shape = q2.shape if mass is None else np.broadcast_shapes(q2.shape, np.shape(mass))
     total = np.zeros((12 if sm.spin == 1 else 3, *shape))
-    for vector in model.light_vectors:
-        if (vector.g_bs == 0 and vector.g_bs_right == 0) or not _open(sm, vector, model.width):
+    for one in model.mediators.values():
+        if one.dark is None or not _open(sm, one, one.dark, model.width):
             continue
-        wave = chi_wave(vector, q2, model.width)
-        left, right = weak_couplings(vector, flavour)
-        total += pair_coefficients(sm, q2, left * wave, right * wave, chi_tensor(vector, q2), mass)
+        current = one.dark_current(q2, flavour, model.width)
+        if current is not None:
+            total += pair_coefficients(sm, q2, *current, one.dark.tensor(q2), mass)
     return total
 
 
-def chi_wave(vector: LightVector, q2: FloatArray, scheme: Scheme = "fixed") -> ComplexArray:
-    r"""g_χ times the propagator of V (GeV⁻²) at q2 (GeV²), which multiplies the amplitude of B → M V*.
-
-    In the narrow-width limit the line shape, :math:`|wave|^2\sqrt{q^2}\,\Gamma_{\chi\chi}(q^2)/(\pi g_\chi^2)`,
-    is δ(q² - m_V²) Γ_χχ/Γ_V. It is taken as a resonance with Γ/m = 1e-8 and the branching fraction of the true
-    V, so that rates are those of eq. (3) to 1e-8 and events have q² = m_V² to 1e-8, up to the tails.
-
-    >>> v = LightVector(mass=2.0, width=0.5)
-    >>> bool(abs(chi_wave(v, np.array([4.0])))[0] == v.chi_coupling / (v.mass * v.width))
-    True
-    """
-    if scheme != "narrow":
-        return np.asarray(vector.propagator(q2, scheme) * vector.chi_coupling)
-    width = vector.shape_width(scheme)
-    coupling = vector.chi_coupling * np.sqrt(width / vector.total_width)
-    return np.asarray(coupling / (q2 - vector.mass**2 + 1j * vector.mass * width))
-
-
-def _open(sm: StandardModel, vector: LightVector, scheme: Scheme) -> bool:
-    """Whether V can be produced: off shell always, a narrow one only if it is lighter, and decays to χχ."""
-    return scheme != "narrow" or 4 * vector.m_chi**2 < vector.mass**2 < sm.q2_max
+def _open(sm: StandardModel, mediator: Mediator, pair: DarkPair, scheme: Scheme) -> bool:
+    """Whether it can be produced: off shell always, a narrow one only if it is lighter, and decays to χχ."""
+    return scheme != "narrow" or pair.threshold < mediator.mass**2 < sm.q2_max
 
 
 def neutrino_coefficients(channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int) -> FloatArray:
     """J_i of B → K(*) νν̄, three flavours: the Standard Model's C_L, and V in ν_μ, coherently.
 
-    C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, of which V couples to half: L = g_ν ν̄_L γ
-    ν_L V shifts N C_L by g_bs g_ν / 2 times the propagator. Arguments and shapes as in
+    C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, and mediators shift N C_L. Arguments and shapes as in
     :func:`chi_coefficients`.
     """
     s, inside, sm = _grid(channel, q2)
@@ -217,13 +175,12 @@ def _neutrino(
     standard = (n.conjugate() if flavour > 0 else n) * load_parameters()["CL_sm"]
     tensor = neutrino_tensor(q2)
     two_flavours = 2 * pair_coefficients(sm, q2, standard, 0j, tensor, mass)
-    left: Coupling = np.full(len(q2), standard)
-    right: Coupling = np.zeros(len(q2), dtype=complex)
-    for vector in model.light_vectors:
-        if vector.g_nu_mu:
-            wave = vector.propagator(q2, model.width) * vector.g_nu_mu / 2
-            coupling = weak_couplings(vector, flavour)
-            left, right = left + coupling[0] * wave, right + coupling[1] * wave
+    left: Current = np.full(len(q2), standard)
+    right: Current = np.zeros(len(q2), dtype=complex)
+    for one in model.mediators.values():
+        current = one.neutrino_current(q2, flavour, model.width)
+        if current is not None:
+            left, right = left + current[0], right + current[1]
     return np.asarray(two_flavours + pair_coefficients(sm, q2, left, right, tensor, mass))
 
 
@@ -244,13 +201,6 @@ def wide_coefficients(channel: Channel, model: Model, q2: FloatArray, flavour: i
     True
     """
     return _INVISIBLE[channel.dynamics](standard_model(channel), model, q2, flavour, mass)
-
-
-def weak_couplings(vector: LightVector, flavour: int) -> tuple[complex, complex]:
-    """Couplings to the left- and right-handed b → s current, complex-conjugated for flavour +1 (B0, B+)."""
-    if flavour > 0:
-        return vector.g_bs.conjugate(), vector.g_bs_right.conjugate()
-    return vector.g_bs, vector.g_bs_right
 
 
 def _grid(channel: Channel, q2: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_], StandardModel]:
@@ -275,33 +225,31 @@ def _spread(
 def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatArray:
     """Sorted q2 (GeV²), ends included, between which B → K(*) χχ is smooth.
 
-    These are the thresholds of χχ, the line shapes of V and the endpoint.
+    These are the thresholds of χχ, the line shapes of mediators and the endpoint.
 
     Steps that grow by factors of two lead away from each, so that a rule on every interval integrates to
     1e-10 and a table puts its nodes where they are needed.
     """
     end = standard_model(channel).q2_max
-    vectors = [v for model in _sequence(models) for v in model.light_vectors]
-    marks = [
-        (v.mass**2, 0.25 * v.mass * v.shape_width(model.width))
-        for model in _sequence(models)
-        for v in model.light_vectors
-    ]
-    thresholds = sorted({4 * v.m_chi**2 for v in vectors if 4 * v.m_chi**2 < end}) or [0.0]
-    marks += [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
-    return _closing_in(marks, thresholds[0], end)
+    pairs = [one.dark for model in _sequence(models) for one in model.mediators.values() if one.dark is not None]
+    thresholds = sorted({pair.threshold for pair in pairs if pair.threshold < end}) or [0.0]
+    ends = [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
+    return _closing_in([*_marks(channel, models), *ends], thresholds[0], end)
 
 
 def neutrino_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatArray:
-    """As :func:`chi_breakpoints` for B → K(*) νν̄, where only a V with a coupling to ν_μ has a line shape."""
+    """As :func:`chi_breakpoints` for B → K(*) νν̄, where only what couples to ν_μ has a line shape."""
     end = standard_model(channel).q2_max
-    marks = [
-        (v.mass**2, 0.25 * v.mass * v.total_width)
+    return _closing_in([*_marks(channel, models), (0.0, 1e-6 * end), (end, 1e-6 * end)], 0.0, end)
+
+
+def _marks(channel: Channel, models: Model | Sequence[Model]) -> list[tuple[float, float]]:
+    return [
+        (mark.q2, mark.step)
         for model in _sequence(models)
-        for v in model.light_vectors
-        if v.g_nu_mu
+        for one in model.mediators.values()
+        for mark in one.marks(channel, model.width)
     ]
-    return _closing_in([*marks, (0.0, 1e-6 * end), (end, 1e-6 * end)], 0.0, end)
 
 
 def _sequence(models: Model | Sequence[Model]) -> Sequence[Model]:

@@ -374,9 +374,9 @@ class KpiDecay:
         points += [end - 0.5 * 2.0 ** -np.arange(0.0, 10.0) for end in ends] + [np.array([low, *ends])]
         if mass is None:
             points.append(ends[0] + 0.5 * 2.0 ** -np.arange(0.0, 10.0))
-        for vector in self.model.light_vectors:
-            reach = 0.25 * vector.mass * vector.shape_width(self.model.width) * 2.0 ** np.arange(0.0, 12.0)
-            points += [vector.mass**2 + reach, vector.mass**2 - reach, np.array([vector.mass**2])]
+        for one in self.model.mediators.values():
+            reach = 0.25 * one.mass * one.shape_width(self.model.width) * 2.0 ** np.arange(0.0, 12.0)
+            points += [one.mass**2 + reach, one.mass**2 - reach, np.array([one.mass**2])]
         together = np.unique(np.concatenate(points))
         together = together[(together >= low) & (together <= ends[-1])]
         keep = np.concatenate([[True], np.diff(together) > 1e-9 * np.maximum(together[1:], low)])

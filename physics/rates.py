@@ -17,8 +17,9 @@ from ..kinematics.base.errors import InputError
 from .amplitudes import standard_model
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .channels import Channel
-from .invisible import PairTensor, hadronic_amplitudes, pair_coefficients, weak_couplings
-from .models import LightVector, Model, invisible_width
+from .invisible import hadronic_amplitudes, pair_coefficients
+from .mediators import Mediator, PairTensor
+from .models import Model
 from .parameters import load_parameters
 
 FloatArray = NDArray[np.float64]
@@ -56,15 +57,15 @@ def narrow_branching_ratio(channel: Channel, model: Model) -> float:
     '6.78e-06'
     """
     total = 0.0
-    for v in model.light_vectors:
-        if v.mass <= 2 * v.m_chi:
+    for one in model.mediators.values():
+        if one.dark is None or one.mass <= 2 * one.dark.mass:
             continue
-        share = float(invisible_width(v.mass**2, v.chi_coupling, v.m_chi, v.chi)) / v.total_width
-        total += share * 0.5 * sum(two_body_rate(channel, v, flavour) for flavour in (-1, 1))
+        share = one.dark_width() / one.total_width
+        total += share * 0.5 * sum(two_body_rate(channel, one, flavour) for flavour in (-1, 1))
     return load_parameters()[f"tau_{channel.parent}"] * total
 
 
-def two_body_rate(channel: Channel, vector: LightVector, flavour: int = 1) -> float:
+def two_body_rate(channel: Channel, vector: Mediator, flavour: int = 1) -> float:
     r"""Γ(B → M V) for an on-shell V (GeV), summed over its helicities; zero above m_B - m_M.
 
     For a K it is eq. (3) without the lifetime, m_B³/(64 π m_V²) λ^{3/2} f_+² |g_bs|²; for a K* the sum over
@@ -75,15 +76,15 @@ def two_body_rate(channel: Channel, vector: LightVector, flavour: int = 1) -> fl
     if s[0] >= sm.q2_max:
         return 0.0
     one = np.ones(1)
-    left, right = weak_couplings(vector, flavour)
+    left, right = vector.weak_couplings(flavour)
     massless = pair_coefficients(sm, s, left, right, PairTensor(one, -one, 0 * one))
     return float(decay_rate(massless)[0] * 12 * np.pi**2 / s[0])
 
 
-def helicity_rates(channel: Channel, vector: LightVector, flavour: int = 1) -> dict[str, float]:
+def helicity_rates(channel: Channel, vector: Mediator, flavour: int = 1) -> dict[str, float]:
     """Γ(B → K* V) in GeV by the helicity of V ("+", "-", "0"): the parts of :func:`two_body_rate`."""
     sm = standard_model(channel)
-    amplitudes = hadronic_amplitudes(sm, np.array([vector.mass**2]), *weak_couplings(vector, flavour))
+    amplitudes = hadronic_amplitudes(sm, np.array([vector.mass**2]), *vector.weak_couplings(flavour))
     sizes = {name: float(np.abs(value[0]) ** 2) for name, value in amplitudes.items()}
     total = two_body_rate(channel, vector, flavour)
     return {name: total * size / sum(sizes.values()) for name, size in sizes.items()}

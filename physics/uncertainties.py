@@ -31,7 +31,7 @@ from ..kinematics.base.cache import cache_folder, write_atomically
 from . import amplitudes, angular
 from .bins import evaluate, observable_channels
 from .channels import Channel, get_channel
-from .models import Model
+from .models import COEFFICIENTS, Model
 from .modes import Transition
 from .observables import BinnedObservable
 from .parameters import SCALE, flavio_version, physics_fingerprint
@@ -102,12 +102,12 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
         **{name: draws.constant[:, side, i, None] for i, name in enumerate(amplitudes.CONSTANT)},
     }
     prefactors = draws.prefactors.T[:, :, None]
-    # eq. (9) divides by N: undo the central one, so that g_bs g_l stays what it is in every draw
-    heavy = amplitudes.new_physics(channel, Model(heavy=model.heavy), s, conjugate)
-    both = amplitudes.new_physics(channel, model, s, conjugate)
-    for name, value in both.items():
-        light = (value - heavy[name]) * (sm.prefactors[side] / prefactors[side])
-        wilson[name] = wilson.get(name, 0.0) + heavy[name] + light
+    # eq. (9) divides by N, here by that of each draw: g_bs g_l stays what it is
+    decay = amplitudes.decay_of(channel, conjugate)._replace(prefactor=prefactors[side])
+    wilson = {name: wilson.get(name, 0j) + np.zeros(s.shape, dtype=complex) for name in COEFFICIENTS.values()}
+    for part in model.new_physics.values():
+        for name, value in part.shifts(decay, s, model.width).items():
+            wilson[name] = wilson[name] + value
     extra = draws.extra[side] @ t
     spectator = sm.spectator_amplitudes(s, conjugate)[:, None] * np.ones((1, len(draws.m_b), 1))
     if channel.spin == 1:

@@ -1,18 +1,34 @@
-"""Velocities, and widths of the light vector into leptons; V -> chi chi, eq. (2), is in ``models.py``."""
+"""Widths of a vector of any mass into pairs: charged leptons, neutrinos, and dark particles, eq. (2)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..kinematics.base.arrays import FloatArray
 from ..kinematics.phasespace import velocity
-from .parameters import load_parameters
 
-if TYPE_CHECKING:
-    from .models import LightVector
+Chi = Literal["dirac", "scalar"]
+
+
+def invisible_width(q2: ArrayLike, g_chi: float, m_chi: float = 0.0, chi: Chi = "dirac") -> FloatArray:
+    r"""Width of V → χχ (GeV) for a V of mass √q² (q2 in GeV²): eq. (2) of arXiv:1704.06188 with m_χ.
+
+    .. math:: \Gamma = \frac{g_\chi^2}{12\pi}\sqrt{q^2}\,\beta\,\frac{3-\beta^2}{2}\ \text{(Dirac)},\qquad
+              \Gamma = \frac{g_\chi^2}{48\pi}\sqrt{q^2}\,\beta^3\ \text{(complex scalar)},\qquad
+              \beta = \sqrt{1-4m_\chi^2/q^2}
+
+    Eq. (2) is the massless Dirac case at q² = m_V²; zero below 4 m_χ².
+
+    >>> round(float(invisible_width(2.5**2, 1.0)), 6)
+    0.066315
+    """
+    beta = velocity(q2, m_chi)
+    shape = beta * (3.0 - beta**2) / 2.0 if chi == "dirac" else beta**3 / 4.0
+    root = np.sqrt(np.maximum(np.asarray(q2, dtype=float), 0.0))
+    return np.asarray(g_chi**2 / (12.0 * np.pi) * root * shape)
 
 
 def lepton_width(q2: ArrayLike, g_v: float, g_a: float, mass: float) -> FloatArray:
@@ -27,21 +43,6 @@ def lepton_width(q2: ArrayLike, g_v: float, g_a: float, mass: float) -> FloatArr
     beta = velocity(s, mass)
     factor = beta * (g_v**2 * (3 - beta**2) / 2 + g_a**2 * beta**2)
     return np.asarray(np.sqrt(np.maximum(s, 0)) / (12 * np.pi) * factor)
-
-
-def lepton_widths(vector: LightVector) -> dict[str, float]:
-    """Widths of an on-shell V (GeV) into the pairs of leptons that it can couple to: parts of its total width.
-
-    >>> from darkpenguin.physics.models import get_model
-    >>> round(lepton_widths(get_model("fig2").light_vectors[0])["mu mu"], 6)
-    0.00079
-    """
-    known, s = load_parameters(), vector.mass**2
-    return {
-        "mu mu": float(lepton_width(s, vector.g_mu_v, vector.g_mu_a, known["m_mu"])),
-        "e e": float(lepton_width(s, vector.g_e_v, vector.g_e_a, known["m_e"])),
-        "nu nu": float(neutrino_width(s, vector.g_nu_mu)),
-    }
 
 
 def neutrino_width(q2: ArrayLike, g_nu: float) -> FloatArray:

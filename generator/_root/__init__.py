@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .generator.run.generate import generate, run
     from .kinematics.base.errors import InputError
     from .physics.channels import CHANNELS, Channel, get_channel
-    from .physics.models import BENCHMARKS, Heavy, LightVector, Model, apply_settings, get_model
+    from .physics.light_vector import LightVector
+    from .physics.models import BENCHMARKS, Heavy, Model, apply_settings, get_model
     from .physics.predict import predict
 
 __version__ = "0.1.0"
@@ -31,7 +32,7 @@ _HOMES = {
     "EventSample": "generator.files.sample",
     "Heavy": "physics.models",
     "InputError": "kinematics.base.errors",
-    "LightVector": "physics.models",
+    "LightVector": "physics.light_vector",
     "Model": "physics.models",
     "RunCard": "generator.run.card",
     "apply_settings": "physics.models",

@@ -50,16 +50,7 @@ def list_models() -> None:
 def _describe(model: Model) -> str:
     """Return what a model adds to the Standard Model, in one line."""
     parts = [f"{name} = {value.real:g}" for name, value in model.heavy if value]
-    for vector in model.light_vectors:
-        couplings = {
-            "g_bs": vector.g_bs.real,
-            "g_mu_v": vector.g_mu_v,
-            "g_mu_a": vector.g_mu_a,
-            "g_chi": vector.chi_coupling if 2 * vector.m_chi < vector.mass else vector.g_chi,
-            "m_chi": vector.m_chi,
-        }
-        given = [f"{name} = {value:.3g}" for name, value in couplings.items() if value]
-        parts.append(f"V: m = {vector.mass:g} GeV, width = {vector.total_width:g} GeV, {', '.join(given)}")
+    parts += [mediator.description() for mediator in model.mediators.values()]
     return "; ".join(parts) or "nothing"
 
 

@@ -74,10 +74,10 @@ def draw_invisible(model: Model) -> Figure:
     """Draw the two spectra, F_L of the K*0, and R_K and R_K* of the same model.
 
     Raises:
-        InputError: a model without light vector, or one above threshold without g_χ.
+        InputError: a model in which nothing decays to χχ, or something above threshold without g_χ.
     """
-    if not model.light_vectors:
-        raise InputError(f"figure: {model.name} has no light vector; name a model that has, say belle2-2.1gev-mu")
+    if not any(mediator.dark for mediator in model.mediators.values()):
+        raise InputError(f"figure: nothing in {model.name} decays to chi chi; name another model, say belle2-2.1gev-mu")
     spectra = [invisible_spectrum(parent, hadron, model) for parent, hadron in HADRONS]
     figure: Figure
     with house_style() as plt:

@@ -33,7 +33,6 @@ def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: S
         The figure, one panel a hadron.
     """
     panels = list(hadrons) or list(dict.fromkeys(point.hadron for point in measured)) or ["K+", "K*0"]
-    vectors = [vector.mass**2 for vector in model.light_vectors]
     with house_style() as plt:
         figure, axes = plt.subplots(1, len(panels), figsize=(7.5 * len(panels), 6), squeeze=False)
         for axis, hadron in zip(axes[0], panels, strict=True):
@@ -49,9 +48,9 @@ def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: S
             points = [point for point in measured if point.hadron == hadron]
             if points:
                 _draw_points(axis, points)
-            for mass2 in vectors:
-                if mass2 < high:
-                    axis.axvline(mass2, color="0.6", linestyle=":", linewidth=1.2, label=r"$m_V^2$")
+            for one in model.mediators.values():
+                if one.mass**2 < high:
+                    axis.axvline(one.mass**2, color="0.6", linestyle=":", linewidth=1.2, label=f"$m_{one.symbol}^2$")
             axis.set_xlim(0, high)
             values = [
                 value for line in axis.lines[:2] for value in np.atleast_1d(line.get_ydata()) if np.isfinite(value)
@@ -117,7 +116,7 @@ def draw_predictions(
 def smooth_curve(
     observable: str, model: Model, window: tuple[float, float] | None = None, channel: str | None = None
 ) -> tuple[Array, Array]:
-    """Return q2 (GeV^2) and an observable for a line: even points, and more where V is, so that a narrow one shows.
+    """Return q2 (GeV^2) and an observable for a line: even points, and more about mediators, so that narrow ones show.
 
     >>> from darkpenguin.physics.models import apply_settings
     >>> narrow = apply_settings(get_model("fig2"), "light_vectors.0.relative_width=1e-4")
@@ -134,9 +133,9 @@ def smooth_curve(
 
 
 def _title(model: Model) -> str:
-    if len(model.light_vectors) == 1 and len(model.name) < 20:
-        vector = model.light_vectors[0]
-        return rf"{model.name}: $m_V = {vector.mass:g}$ GeV"
+    mediators = list(model.mediators.values())
+    if len(mediators) == 1 and len(model.name) < 20:
+        return rf"{model.name}: $m_{mediators[0].symbol} = {mediators[0].mass:g}$ GeV"
     return model.name
 
 

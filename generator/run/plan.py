@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,9 +14,8 @@ from ...kinematics.base.arrays import array_module
 from ...kinematics.base.checks import MAXIMUM_EVENTS
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
-from ...physics.models import Model, check_single_precision
+from ...physics.models import check_partial_widths, check_single_precision
 from ...physics.parameters import load_parameters
-from ...physics.widths import lepton_widths
 from ..files.columns import UNITS, ordered
 from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
 from ..sampler.backend import Backend, select_backend
@@ -180,7 +178,7 @@ def plan_run(card: RunCard) -> Plan:
     """
     backend = select_backend(device=card.device, precision=card.precision, threads=card.threads)
     stages = _make_stages(card)
-    _check_widths(card.model)
+    check_partial_widths(card.model)
     parts = []
     first = 0
     for channel in card.registry():
@@ -241,19 +239,6 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
 
         stages.append(EfficiencyStage.from_settings(card.efficiency, card.registry()))
     return tuple(stages)
-
-
-def _check_widths(model: Model) -> None:
-    """RuntimeWarning for a light vector whose decays into leptons alone are more than its total width."""
-    for number, vector in enumerate(model.light_vectors):
-        partial = sum(lepton_widths(vector).values())
-        if partial > vector.total_width:
-            warnings.warn(
-                f"light_vectors[{number}]: its couplings to leptons alone give a width of {partial:.3g} GeV, more than "
-                f"the total of {vector.total_width:.3g} GeV; rates at its peak are too large, raise the width",
-                RuntimeWarning,
-                stacklevel=3,
-            )
 
 
 def _draw(seed: int, stream: int, mean: float) -> int:

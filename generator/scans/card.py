@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ...kinematics.base.arrays import FloatArray
 from ...kinematics.base.checks import nearest, validate
 from ...kinematics.base.errors import InputError
-from ...physics.bins import LINEAR_KEYS
 from ...physics.experiment.datasets import DataSet, Theory, load_data
 from ...physics.experiment.likelihood import PAPER_GROUPS, check_groups
-from ...physics.models import Model, apply_settings, get_model
+from ...physics.models import Model, apply_settings, get_model, is_linear
 
 MAX_POINTS = 50_000_000
 """Largest grid: its χ² of three groups takes 1.2 GB."""
@@ -56,7 +55,7 @@ class Axis(BaseModel):
     @property
     def linear(self) -> bool:
         """Whether amplitudes are linear in the parameter: a coupling or a Wilson coefficient."""
-        return self.key.rsplit(".", 1)[-1] in LINEAR_KEYS
+        return is_linear(self.key)
 
 
 class Tie(BaseModel):
@@ -116,7 +115,7 @@ class ScanCard(BaseModel):
                 raise ValueError(f"ties: {tie.of} is not an axis; {nearest(tie.of, keys)}")
             apply_settings(base, [f"{tie.key}={tie.factor!r}"])
             source = self.axes[keys.index(tie.of)]
-            if source.linear and tie.key.rsplit(".", 1)[-1] not in LINEAR_KEYS:
+            if source.linear and not is_linear(tie.key):
                 raise ValueError(f"ties: {tie.key} cannot follow the coupling {tie.of}")
         if self.points > MAX_POINTS:
             raise ValueError(f"the grid has {self.points:,} points; at most {MAX_POINTS:,} fit")

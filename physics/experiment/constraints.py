@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..models import LightVector, Model
+from ..mediators import Decay, Mediator
+from ..models import Model
 from ..parameters import Parameters, load_parameters
 from .loops import f_a, f_v, k_f, k_f_large
 
@@ -85,28 +86,29 @@ def raises_a_mu(g_mu_v: float, g_mu_a: float) -> bool:
     return bool(5 * g_mu_a**2 < g_mu_v**2)
 
 
-def v_c10(vector: LightVector, parameters: Parameters | None = None) -> tuple[complex, complex]:
-    r"""Eq. (7): C_10 and C_P (1/GeV) from V in Bs -> mu mu.
+def exchange_c10(mediator: Mediator, parameters: Parameters | None = None) -> tuple[complex, complex]:
+    r"""C_10 - C_10' and C_P - C_P' (1/GeV) from a mediator in Bs -> mu mu, with its fixed width.
 
-    C_10 = (g_bs - g_bs') g_A / N / (m_Bs^2 - m_V^2 + i m_V Gamma), C_P = -2 m_mu / m_V^2 C_10, with N of
-    flavio (-8.2e-10 GeV^-2; the paper quotes -7.7e-10). ``pseudoscalar=False`` of the model sets C_P to zero,
-    and then the shift of the branching ratio has the wrong sign.
+    For V it is eq. (7): C_10 = (g_bs - g_bs') g_A / N / (m_Bs^2 - m_V^2 + i m_V Gamma),
+    C_P = -2 m_mu / m_V^2 C_10, with N of flavio (-8.2e-10 GeV^-2; the paper quotes -7.7e-10).
+    ``pseudoscalar=False`` of the model sets C_P to zero, and then the shift of the branching ratio has the wrong
+    sign. C_S of a mediator is not looked at.
 
     >>> from darkpenguin.physics.models import get_model
-    >>> c10, cp = v_c10(get_model("fig2").light_vectors[0])
+    >>> c10, cp = exchange_c10(get_model("fig2").light_vectors[0])
     >>> round(c10.real, 4), round(cp.real / c10.real, 4)
     (-0.0357, -0.0338)
     """
     known = parameters or load_parameters()
-    q2 = known["m_Bs"] ** 2
-    coupling = (vector.g_bs - vector.g_bs_right) * vector.g_mu_a / known.prefactor
-    c10 = coupling / (q2 - vector.mass**2 + 1j * vector.mass * vector.total_width)
-    cp = -2 * known["m_mu"] / vector.mass**2 * c10 if vector.pseudoscalar else 0j
-    return complex(c10), complex(cp)
+    m_b = known["m_b(4.8)"]
+    decay = Decay("mu", known["m_mu"], m_b, known.prefactor)
+    shifts = mediator.shifts(decay, np.array([known["m_Bs"] ** 2]))
+    c = {name: complex(np.ravel(shifts.get(name, 0j))[0]) for name in ("a", "ap", "p", "pp")}
+    return c["a"] - c["ap"], (c["p"] - c["pp"]) / m_b
 
 
 def bs_mumu_branching_ratio(model: Model, parameters: Parameters | None = None) -> float:
-    r"""Time-integrated BR(Bs -> mu mu) of a model: heavy C_10, C_P and C_S, and eq. (7) of each V.
+    r"""Time-integrated BR(Bs -> mu mu) of a model: heavy C_10, C_P and C_S, and eq. (7) of each mediator.
 
     P = 2 m_mu / m_Bs [C_10 - C_10'] + m_Bs m_b / (m_b + m_s) [C_P - C_P'] and S likewise (flavio's bll.py;
     arXiv:1204.1735 eq. (8) for the average over the mixing). For V, whose C_P comes from the divergence of
@@ -124,8 +126,8 @@ def bs_mumu_branching_ratio(model: Model, parameters: Parameters | None = None) 
     beta = np.sqrt(1 - 4 * m_mu**2 / m**2)
     p = 2 * m_mu / m * (known["C10_sm"] + heavy["C10"] - heavy["C10p"])
     p += m * quark * (heavy["CP"] - heavy["CPp"])
-    for vector in model.light_vectors:
-        c10, cp = v_c10(vector, known)
+    for mediator in model.mediators.values():
+        c10, cp = exchange_c10(mediator, known)
         p += 2 * m_mu / m * c10 + m * cp
     s = beta * m * quark * (heavy["CS"] - heavy["CSp"])
     size = abs(p) ** 2 + abs(s) ** 2
@@ -215,6 +217,7 @@ def trident_ratio(model: Model, parameters: Parameters | None = None) -> float:
     its coupling split in three). V is treated as heavy against the momentum transfer, which holds from about
     1 GeV on. Footnote 3 of the paper: g_muV = g_nu, g_muA = 0 gives g < 5e-3 at 2.5 GeV.
 
+    >>> from darkpenguin.physics.light_vector import LightVector
     >>> v = LightVector(mass=2.5, relative_width=0.2, g_mu_v=5e-3, g_nu_mu=5e-3)
     >>> round(trident_ratio(Model(name="footnote", light_vectors=(v,))), 2)
     1.45

@@ -21,10 +21,11 @@ from dataclasses import dataclass, field, replace
 
 from ...kinematics.base.errors import InputError
 from ..channels import get_channel
-from ..models import LightVector, Model, get_model, invisible_width
+from ..light_vector import LightVector
+from ..models import Model, get_model
 from ..parameters import load_parameters
 from ..rates import branching_ratio, narrow_branching_ratio
-from ..widths import lepton_widths
+from ..widths import invisible_width
 from .constraints import (
     bs_mixing_amplitude,
     bs_mumu_branching_ratio,
@@ -128,7 +129,7 @@ def _widths(request: _Request) -> list[Row]:
     for v in request.model.light_vectors:
         s, total = v.mass**2, v.total_width
         largest = float(invisible_width(s, math.sqrt(4 * math.pi), v.m_chi, v.chi))
-        visible = lepton_widths(v)
+        visible = v.partial_widths()
         chosen = 0.0 if v.g_chi is None else float(invisible_width(s, v.g_chi, v.m_chi, v.chi))
         # a width that follows from g_chi alone, as in the paper, leaves the leptons out on purpose
         free = v.width is None and v.relative_width is None

@@ -13,7 +13,8 @@ from darkpenguin.kinematics.phasespace import kallen
 from darkpenguin.physics import amplitudes
 from darkpenguin.physics.amplitudes import fit_piecewise, helicity_amplitudes, new_physics, standard_model
 from darkpenguin.physics.channels import CHANNELS, get_channel
-from darkpenguin.physics.models import Heavy, LightVector, Model, apply_settings, get_model
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import Heavy, Model, apply_settings, get_model
 
 VECTOR = LightVector(
     mass=2.2, relative_width=1e-3, g_bs=2e-9 + 1e-9j, g_bs_right=-1e-9 + 3e-9j, g_mu_v=0.1, g_mu_a=-0.3,

@@ -19,7 +19,8 @@ from darkpenguin.physics.angular import (
     quadrature,
 )
 from darkpenguin.physics.channels import CHANNELS, get_channel
-from darkpenguin.physics.models import BENCHMARKS, LightVector, Model, get_model
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import BENCHMARKS, Model, get_model
 
 CHARGED = [name for name, channel in CHANNELS.items() if channel.lepton]
 NARROW = Model(

@@ -16,14 +16,15 @@ from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.densities import DENSITIES
 from darkpenguin.physics.invisible import (
     PairTensor,
-    chi_tensor,
     hadronic_amplitudes,
     neutrino_tensor,
     pair_coefficients,
 )
-from darkpenguin.physics.models import LightVector, Model, apply_settings, get_model, invisible_width
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import Model, apply_settings, get_model
 from darkpenguin.physics.parameters import load_parameters
 from darkpenguin.physics.rates import branching_ratio
+from darkpenguin.physics.widths import invisible_width
 from scipy.stats import chi2
 
 COMPLEX = LightVector(mass=2.5, relative_width=0.2, g_bs=1e-8 + 3e-9j, g_bs_right=-4e-9 + 1e-9j, g_nu_mu=0.3, m_chi=0.5)
@@ -251,7 +252,7 @@ def test_the_width_scheme_is_in_the_denominator_only():
 
 def test_tensors_and_shapes():
     q2 = np.array([0.0, 1.0, 4.0])
-    tensor = chi_tensor(COMPLEX, q2)
+    tensor = COMPLEX.dark.tensor(q2)
     assert tensor.isotropic[0] == tensor.isotropic[1] == 0.0
     assert neutrino_tensor(q2).chiral.tolist() == [-2.0, -2.0, -2.0]
     j = angular_coefficients(get_channel("B0->K*0nunu"), get_model("sm"), [0.0, 30.0], 1)

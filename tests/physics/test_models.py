@@ -9,16 +9,9 @@ from darkpenguin.kinematics.base.checks import validate
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.angular import angular_coefficients
 from darkpenguin.physics.channels import get_channel
-from darkpenguin.physics.models import (
-    BENCHMARKS,
-    Heavy,
-    LightVector,
-    Model,
-    apply_settings,
-    check_on_shell,
-    get_model,
-    invisible_width,
-)
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import BENCHMARKS, Heavy, Model, apply_settings, check_on_shell, get_model
+from darkpenguin.physics.widths import invisible_width
 
 
 def test_benchmarks():

@@ -8,7 +8,8 @@ import pytest
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics import observables
 from darkpenguin.physics.channels import get_channel
-from darkpenguin.physics.models import LightVector, Model, apply_settings, get_model
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import Model, apply_settings, get_model
 from darkpenguin.physics.observables import OBSERVABLES, binned, curve, integrate
 from darkpenguin.physics.parameters import load_parameters
 

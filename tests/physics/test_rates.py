@@ -7,8 +7,8 @@ from darkpenguin.physics.amplitudes import standard_model
 from darkpenguin.physics.angular import angular_coefficients, decay_rate
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment.constraints import g_bs_bound, narrow_width_branching_ratio
-from darkpenguin.physics.invisible import chi_tensor
-from darkpenguin.physics.models import LightVector, Model, apply_settings, get_model, invisible_width
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import Model, apply_settings, get_model
 from darkpenguin.physics.parameters import load_parameters
 from darkpenguin.physics.rates import (
     branching_ratio,
@@ -17,6 +17,7 @@ from darkpenguin.physics.rates import (
     narrow_branching_ratio,
     two_body_rate,
 )
+from darkpenguin.physics.widths import invisible_width
 from scipy.integrate import quad
 
 CHANNELS = ("B+->K+chichi", "B0->K0chichi", "B0->K*0chichi", "B+->K*+chichi")
@@ -134,7 +135,7 @@ def test_outside_phase_space():
     assert branching_ratio(get_channel("B+->K+chichi"), heavy, (25.0, 30.0)) == 0.0
     with pytest.raises(InputError, match="q2_range"):
         branching_ratio(get_channel("B+->K+chichi"), heavy, (6.0, 5.0))
-    assert chi_tensor(heavy.light_vectors[0], np.array([1.0])).isotropic[0] == 1.0
+    assert heavy.light_vectors[0].dark.tensor(np.array([1.0])).isotropic[0] == 1.0
 
 
 # The paper's numbers

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from darkpenguin.kinematics.phasespace import velocity
 from darkpenguin.physics.experiment.darkmatter import sigma_v_fermion, sigma_v_scalar
-from darkpenguin.physics.models import invisible_width
-from darkpenguin.physics.widths import lepton_width, neutrino_width
+from darkpenguin.physics.widths import invisible_width, lepton_width, neutrino_width
 
 METRIC = np.diag([1.0, -1.0, -1.0, -1.0])
 PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])

@@ -6,15 +6,16 @@ from darkpenguin.physics.experiment.constraints import (
     bs_mixing_amplitude,
     bs_mumu_branching_ratio,
     delta_a_mu,
+    exchange_c10,
     narrow_width_branching_ratio,
     raises_a_mu,
     trident_ratio,
-    v_c10,
     z_chiral_shift,
     z_coupling_shift,
 )
 from darkpenguin.physics.experiment.datasets import LIMITS, load_data
-from darkpenguin.physics.models import Heavy, LightVector, Model, get_model
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import Heavy, Model, get_model
 from darkpenguin.physics.parameters import load_parameters
 from darkpenguin.physics.widths import lepton_width
 from scipy.constants import fine_structure
@@ -150,7 +151,7 @@ def test_v_in_bs_mumu_is_flavios_with_c_10_and_c_p():
     """Up to m_s / m_b in C_P, which eq. (7) neglects and we keep: P_V = C_10 (1 - m_Bs^2 / m_V^2)."""
     known = load_parameters()
     model = only(mass=3.0, g_bs=3e-8 + 1e-8j, g_mu_a=0.1)
-    c10, cp = v_c10(model.light_vectors[0])
+    c10, cp = exchange_c10(model.light_vectors[0])
     restored = cp * (known["m_b(4.8)"] + known["m_s(4.8)"]) / known["m_b(4.8)"]
     heavy = Model(heavy=Heavy(C10_mu=c10, CP_mu=restored))
     assert bs_mumu_branching_ratio(model) == pytest.approx(bs_mumu_branching_ratio(heavy), rel=1e-12, abs=0)

@@ -9,8 +9,8 @@ from darkpenguin.physics.experiment.darkmatter import (
     sigma_v_fermion,
     sigma_v_scalar,
 )
-from darkpenguin.physics.models import LightVector, invisible_width
-from darkpenguin.physics.widths import lepton_width
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.widths import invisible_width, lepton_width
 from scipy.constants import physical_constants, speed_of_light
 
 M_MU = 0.1056583755

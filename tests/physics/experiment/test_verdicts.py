@@ -11,7 +11,8 @@ from darkpenguin.generator.commands.constraints import constraints_command, mode
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment.verdicts import NAMES, constraints_table
-from darkpenguin.physics.models import LightVector, Model, get_model
+from darkpenguin.physics.light_vector import LightVector
+from darkpenguin.physics.models import Model, get_model
 from darkpenguin.physics.rates import branching_ratio
 from typer.testing import CliRunner
 

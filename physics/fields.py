@@ -1,0 +1,59 @@
+"""Types of the fields of models: numbers that are checked, complex numbers in all spellings."""
+
+from __future__ import annotations
+
+import cmath
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+LARGEST = 1e6
+"""Largest coupling, mass and width (GeV): beyond any sense, it keeps amplitudes finite in double precision."""
+
+
+class Frozen(BaseModel):
+    """Data that does not change: no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _not_a_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _to_complex(value: object) -> complex:
+    """A number, text such as "1e-9+2e-9j", or [re, im]; NaN and infinities are refused."""
+    _not_a_bool(value)
+    if isinstance(value, str):
+        try:
+            number = complex(value.replace(" ", "").replace("i", "j"))
+        except ValueError:
+            raise ValueError('a number, text such as "1e-9+2e-9j", or [re, im] is needed') from None
+    elif isinstance(value, (int, float, complex, np.number)):
+        number = complex(value)
+    elif isinstance(value, Sequence) and len(value) == 2:
+        if not all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in value):
+            raise ValueError("[re, im] needs two numbers")
+        number = complex(value[0], value[1])
+    else:
+        raise ValueError('a number, text such as "1e-9+2e-9j", or [re, im] is needed')
+    if not cmath.isfinite(number):
+        raise ValueError("a finite number is needed")
+    if abs(number) > LARGEST:
+        raise ValueError(f"should be at most {LARGEST:g} in size")
+    return number
+
+
+def _from_complex(value: complex) -> float | list[float]:
+    return [value.real, value.imag] if value.imag else value.real
+
+
+Number = Annotated[float, BeforeValidator(_not_a_bool), Field(le=LARGEST, allow_inf_nan=False)]
+Coupling = Annotated[Number, Field(ge=-LARGEST)]
+Complex = Annotated[complex, BeforeValidator(_to_complex), PlainSerializer(_from_complex, when_used="json")]
+Mass = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]

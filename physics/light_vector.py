@@ -1,0 +1,251 @@
+"""The light vector V of arXiv:1704.06188."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from ..kinematics.base.errors import InputError
+from .channels import Channel
+from .fields import Complex, Coupling, Mass, Number, Positive
+from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, Term
+from .parameters import load_parameters
+from .widths import Chi, invisible_width, lepton_width, neutrino_width
+
+
+class LightVector(Mediator):
+    r"""A neutral vector V of a few GeV, eq. (1) of arXiv:1704.06188.
+
+    .. math:: \mathcal{L} = [(g_{bs}\,\bar s_L\gamma_\nu b_L + g_{bs}'\,\bar s_R\gamma_\nu b_R + h.c.)
+              + \bar\ell\gamma_\nu(g_{\ell V} + g_{\ell A}\gamma_5)\ell + g_\chi\bar\chi\gamma_\nu\chi
+              + g_\nu\,\bar\nu_{\mu L}\gamma_\nu\nu_{\mu L}] V^\nu + \tfrac12 m_V^2 V_\nu V^\nu
+
+    The total width is given by one of ``width`` (GeV) and ``relative_width`` (Γ/m), or, with neither, follows
+    from ``g_chi`` and ``m_chi`` by eq. (2). A ``g_chi`` beside a width is the invisible part of that width,
+    which it must not exceed. ``pseudoscalar`` keeps C_P of eq. (7), that is, the longitudinal part of the
+    propagator.
+
+    >>> LightVector(mass=2.5, relative_width=0.2, g_bs=-1.5e-8, g_mu_v=0.1).total_width
+    0.5
+    """
+
+    symbol: ClassVar[str] = "V"
+
+    name: str = "V"
+    width: Positive | None = None
+    relative_width: Positive | None = None
+    g_bs: Complex = 0j
+    g_bs_right: Complex = 0j
+    g_mu_v: Coupling = 0.0
+    g_mu_a: Coupling = 0.0
+    g_e_v: Coupling = 0.0
+    g_e_a: Coupling = 0.0
+    g_nu_mu: Coupling = 0.0
+    g_chi: Annotated[Number, Field(gt=0)] | None = None
+    m_chi: Mass = 0.0
+    chi: Chi = "dirac"
+    pseudoscalar: bool = True
+
+    def check(self) -> None:
+        """ValueError if the width is not known, or known twice."""
+        if self.width is not None and self.relative_width is not None:
+            raise ValueError(
+                f"width = {self.width:g} GeV and relative_width = {self.relative_width:g} are both given; keep one"
+            )
+        if self.width is None and self.relative_width is None:
+            if self.g_chi is None:
+                raise ValueError("a width is needed: give width (GeV), relative_width (width/mass), or g_chi")
+            if 2.0 * self.m_chi >= self.mass:
+                raise ValueError(
+                    f"m_chi = {self.m_chi:g} GeV: V -> chi chi needs m_chi < {self.mass / 2:g} GeV, so g_chi "
+                    "does not give the width; add width or relative_width"
+                )
+        elif self.g_chi is not None:
+            invisible = float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
+            if invisible > self.total_width * (1.0 + 1e-9):
+                raise ValueError(
+                    f"g_chi = {self.g_chi:g} alone gives a width of {invisible:.6g} GeV (eq. 2), more than "
+                    f"the total of {self.total_width:.6g} GeV; lower g_chi, raise the width, or drop either"
+                )
+
+    def problem(self, scheme: Scheme) -> str | None:
+        """A running width is that of V → χχ, whose coupling has to be known."""
+        if scheme == "running" and self.g_chi is None and 2.0 * self.m_chi >= self.mass:
+            return (
+                f"m_chi = {self.m_chi:g} GeV is above m_V/2 = {self.mass / 2:g} GeV, so this needs g_chi; give g_chi, "
+                "or take width = fixed"
+            )
+        return None
+
+    @classmethod
+    def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
+        """``width``, ``relative_width`` or ``g_chi`` replaces the width that there was."""
+        if given & {"width", "relative_width", "g_chi"}:
+            fields.update(dict.fromkeys({"width", "relative_width"} - given))
+
+    @property
+    def total_width(self) -> float:
+        """Total width (GeV). From ``g_chi`` it is eq. (2): V → ℓℓ is neglected there, as in the paper."""
+        if self.width is not None:
+            return self.width
+        if self.relative_width is not None:
+            return self.relative_width * self.mass
+        assert self.g_chi is not None  # ``check`` has made sure
+        return float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
+
+    @property
+    def chi_coupling(self) -> float:
+        """g_χ: given, or else by eq. (2) from the total width, all of it V → χχ.
+
+        InputError where neither fixes it (m_χ above m_V/2).
+        """
+        if self.g_chi is not None:
+            return self.g_chi
+        if 2.0 * self.m_chi >= self.mass:
+            raise InputError(
+                f"light_vectors.m_chi = {self.m_chi:g} GeV: above m_V/2 = {self.mass / 2:g} GeV the total "
+                "width does not fix g_chi; give g_chi"
+            )
+        unit = float(invisible_width(self.mass**2, 1.0, self.m_chi, self.chi))
+        return float(np.sqrt(self.total_width / unit))
+
+    def partial_widths(self) -> dict[str, float]:
+        """Widths of an on-shell V (GeV) into the pairs of leptons that it can couple to: parts of its total width.
+
+        >>> vector = LightVector(mass=2.5, relative_width=0.2, g_mu_v=0.1, g_mu_a=-0.044)
+        >>> round(vector.partial_widths()["mu mu"], 6)
+        0.00079
+        """
+        known, s = load_parameters(), self.mass**2
+        return {
+            "mu mu": float(lepton_width(s, self.g_mu_v, self.g_mu_a, known["m_mu"])),
+            "e e": float(lepton_width(s, self.g_e_v, self.g_e_a, known["m_e"])),
+            "nu nu": float(neutrino_width(s, self.g_nu_mu)),
+        }
+
+    def imaginary_part(self, q2: Array, scheme: Scheme) -> Array | float:
+        r"""Imaginary part of the propagator's denominator (GeV²).
+
+        .. math:: m\Gamma\ \text{(fixed)},\qquad
+                  \sqrt{q^2}\,\Gamma_\chi(q^2) + m\,(\Gamma-\Gamma_\chi(m^2))\ \text{(running)}
+
+        with Γ_χ(q²) of eq. (2) for a V of mass √q². Where g_χ is not given, χχ is the whole width (no constant part).
+
+        >>> vector = LightVector(mass=2.0, width=0.5)
+        >>> complex(vector.propagator(4.0)), complex(vector.propagator(4.0, "running"))
+        (-1j, -1j)
+        """
+        fixed = self.mass * self.total_width
+        if scheme != "running":
+            return fixed
+        g_chi = self.chi_coupling
+        on_shell = float(invisible_width(self.mass**2, g_chi, self.m_chi, self.chi))
+        running = np.sqrt(q2) * invisible_width(q2, g_chi, self.m_chi, self.chi)
+        return np.asarray(running + (fixed - self.mass * on_shell))
+
+    @classmethod
+    def linear_fields(cls) -> frozenset[str]:
+        """Couplings to quarks and to charged leptons; amplitudes are linear in the product of one and one."""
+        return frozenset({"g_bs", "g_bs_right", "g_mu_v", "g_mu_a", "g_e_v", "g_e_a"})
+
+    def terms(self, decay: Decay) -> list[Term]:
+        r"""Eqs. (9) and (7) of arXiv:1704.06188, times N and without the propagator.
+
+        .. math:: C_{9,10}^V = \frac{g_{bs}\,g_{\ell V,A}/N}{q^2-m_V^2+i m_V\Gamma_V},\qquad
+                  C_P^V = -\frac{2m_\ell}{m_V^2}\,C_{10}^V,
+
+        the last for the longitudinal part :math:`q_\mu q_\nu/m_V^2` of the propagator. The timelike amplitude of V
+        exchange is thereby the axial one times exactly :math:`1-q^2/m_V^2`: the lepton side gives
+        :math:`q_\mu\bar\ell\gamma^\mu\gamma_5\ell = 2m_\ell\,\bar\ell\gamma_5\ell`, and A0 and f0 are defined by
+        the divergence of the same hadronic current, so no quark mass is neglected. A right-handed g_bs shifts
+        the primed coefficients.
+        """
+        found = []
+        for quark, prime in (("g_bs", ""), ("g_bs_right", "p")):
+            axial = {"a" + prime: 1.0}
+            if self.pseudoscalar:
+                axial["p" + prime] = -(decay.m_b * 2.0 * decay.m_lepton / self.mass**2)
+            found.append(Term("C9" + prime, (quark, f"g_{decay.lepton}_v"), {"v" + prime: 1.0}))
+            found.append(Term("C10" + prime, (quark, f"g_{decay.lepton}_a"), axial))
+        return found
+
+    def wave(self, decay: Decay, q2: Array, scheme: Scheme) -> Current:
+        """The propagator over N, so that N cancels in the amplitude."""
+        return np.asarray(self.propagator(q2, scheme) / decay.prefactor)
+
+    def couples(self, channel: Channel) -> bool:
+        """Whether V has a line shape in a channel: with a coupling to b → s, and one to the pair."""
+        if channel.lepton is not None:
+            return super().couples(channel)
+        return bool(self.g_bs or self.g_bs_right) and bool(channel.dynamics == "chi" or self.g_nu_mu)
+
+    def marks(self, channel: Channel, scheme: Scheme) -> list[Mark]:
+        """The pole and, of a running width, the threshold of χχ; in νν̄ only with a coupling to ν_μ.
+
+        In ℓℓ and χχ with any coupling, also zero, so that one set of nodes serves all couplings.
+        """
+        if channel.dynamics == "neutrino" and not self.g_nu_mu:
+            return []
+        width = self.shape_width(scheme) if channel.dynamics == "chi" else self.total_width
+        found = [Mark(self.mass**2, 0.25 * self.mass * width)]
+        if channel.dynamics == "charged" and scheme == "running" and self.m_chi > 0.0:
+            found.append(Mark(4.0 * self.m_chi**2, 0.001, 0.6))
+        return found
+
+    @property
+    def dark(self) -> DarkPair:
+        """χχ."""
+        return DarkPair(self.m_chi, self.chi)
+
+    def dark_width(self) -> float:
+        """Width of V → χχ (GeV), eq. (2)."""
+        return float(invisible_width(self.mass**2, self.chi_coupling, self.m_chi, self.chi))
+
+    def weak_couplings(self, flavour: int) -> tuple[complex, complex]:
+        """g_bs and g_bs', complex-conjugated for flavour +1 (B0, B+)."""
+        if flavour > 0:
+            return self.g_bs.conjugate(), self.g_bs_right.conjugate()
+        return self.g_bs, self.g_bs_right
+
+    def dark_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
+        r"""g_bs and g_bs' times g_χ times the propagator (GeV⁻²) at q2 (GeV²).
+
+        In the narrow-width limit the line shape, :math:`|wave|^2\sqrt{q^2}\,\Gamma_{\chi\chi}(q^2)/(\pi g_\chi^2)`,
+        is δ(q² - m_V²) Γ_χχ/Γ_V. It is taken as a resonance with Γ/m = 1e-8 and the branching fraction of the true
+        V, so that rates are those of eq. (3) to 1e-8 and events have q² = m_V² to 1e-8, up to the tails.
+
+        >>> v = LightVector(mass=2.0, width=0.5, g_bs=1.0)
+        >>> bool(abs(v.dark_current(np.array([4.0]), -1, "fixed")[0])[0] == v.chi_coupling / (v.mass * v.width))
+        True
+        """
+        if self.g_bs == 0 and self.g_bs_right == 0:
+            return None
+        if scheme == "narrow":
+            width = self.shape_width(scheme)
+            coupling = self.chi_coupling * np.sqrt(width / self.total_width)
+            wave = np.asarray(coupling / (q2 - self.mass**2 + 1j * self.mass * width))
+        else:
+            wave = np.asarray(self.propagator(q2, scheme) * self.chi_coupling)
+        left, right = self.weak_couplings(flavour)
+        return left * wave, right * wave
+
+    def neutrino_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
+        """V couples to half of ν̄ γ (1 - γ5) ν: L = g_ν ν̄_L γ ν_L V gives g_bs g_ν / 2 times the propagator."""
+        if not self.g_nu_mu:
+            return None
+        wave = self.propagator(q2, scheme) * self.g_nu_mu / 2
+        left, right = self.weak_couplings(flavour)
+        return left * wave, right * wave
+
+    def shown(self) -> Mapping[str, complex | None]:
+        """The couplings of the paper, and χ."""
+        return {
+            "g_bs": self.g_bs.real,
+            "g_mu_v": self.g_mu_v,
+            "g_mu_a": self.g_mu_a,
+            "g_chi": self.chi_coupling if 2 * self.m_chi < self.mass else self.g_chi,
+            "m_chi": self.m_chi,
+        }

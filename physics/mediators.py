@@ -1,0 +1,251 @@
+"""What new physics does to an amplitude, and what every mediator, a resonance in q2, has to say for itself.
+
+A mediator is one class, one entry of ``models.Model``. Amplitudes, bins, tables, constraints and fits walk the list
+``Model.mediators`` and know no kind. What is written for a new kind, on top of its fields:
+
+- ``total_width``, ``linear_fields``, ``terms``: enough where it acts in charged pairs;
+- ``wave`` if a unit coupling is something else than the propagator, ``imaginary_part`` if the width runs;
+- ``dark``, ``dark_current``, ``neutrino_current`` and ``weak_couplings`` if it makes invisible pairs;
+- ``partial_widths``, ``shown``, ``settle``, ``problem``: what is known and said of its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from ..kinematics.base.errors import InputError
+from ..kinematics.phasespace import velocity
+from .channels import Channel
+from .fields import LARGEST, Frozen, Positive
+from .widths import Chi
+
+Scheme = Literal["fixed", "running", "narrow"]
+Array = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+Current = complex | ComplexArray
+NARROW = 1e-8
+"""Γ/m of the line shape that stands for a delta function in the narrow-width limit."""
+NARROWEST = 1e-9
+"""Smallest Γ/m of a mediator: what double precision resolves in q2."""
+
+
+class Decay(NamedTuple):
+    """B → M ℓℓ as new physics sees it.
+
+    ``lepton`` with its mass (GeV), ``m_b`` at 4.8 GeV, ``prefactor`` N of eq. (9) of arXiv:1704.06188 (GeV⁻²; an
+    array where it is drawn), and whether this is the CP conjugate of the b-quark decay.
+    """
+
+    lepton: str
+    m_lepton: float
+    m_b: float
+    prefactor: Any = 1.0 + 0j
+    conjugate: bool = False
+
+
+class Term(NamedTuple):
+    """Shifts of effective Wilson coefficients that are linear in a product of couplings, per unit of it.
+
+    ``name`` of the term ("C9", "C10p") among those of its mediator; ``couplings`` the fields that are multiplied, of
+    which only the first may be complex; ``shifts`` the factor of ``wave`` in each coefficient: 7, 7p, v, vp, a, ap, s,
+    sp, p, pp (C7, C9, C10, m_b C_S, m_b C_P and the primed ones, as in flavio). ``weak``: the phase of the coupling
+    is a weak one and changes sign for the CP conjugate.
+    """
+
+    name: str
+    couplings: tuple[str, ...]
+    shifts: Mapping[str, float]
+    weak: bool = True
+
+
+class NewPhysics(Frozen):
+    """Anything that shifts the effective Wilson coefficients of b → s ℓℓ, linearly in couplings."""
+
+    @classmethod
+    @abstractmethod
+    def linear_fields(cls) -> frozenset[str]:
+        """Fields that amplitudes are linear in, at fixed values of the others."""
+
+    @abstractmethod
+    def terms(self, decay: Decay) -> Sequence[Term]:
+        """What a unit of each product of couplings does."""
+
+    @abstractmethod
+    def wave(self, decay: Decay, q2: Array, scheme: Scheme) -> Current | float:
+        """What all terms are multiplied with: a function of q2 (GeV²), never conjugated by itself."""
+
+    def shifts(self, decay: Decay, q2: Array, scheme: Scheme = "fixed") -> dict[str, Any]:
+        """Shifts of the effective coefficients by name, numbers or arrays over q2 (GeV²); none that are zero."""
+        found: dict[str, Any] = {}
+        wave: Any = None
+        for term in self.terms(decay):
+            first, *others = (getattr(self, field) for field in term.couplings)
+            if first == 0 or 0 in others:
+                continue
+            if wave is None:
+                wave = self.wave(decay, q2, scheme)
+            kernel = (first.conjugate() if decay.conjugate and term.weak else first) * wave
+            for name, factor in term.shifts.items():
+                shift = math.prod(others, start=factor) * kernel
+                found[name] = found[name] + shift if name in found else shift
+        return found
+
+
+class Mark(NamedTuple):
+    """A place in q2 (GeV²) that quadratures and tables close in on: by factors of two from ``reach`` to ``step``."""
+
+    q2: float
+    step: float
+    reach: float = math.inf
+
+
+class PairTensor(NamedTuple):
+    """Tensor of an invisible pair, times its velocity: parts along δ_ij, n_i n_j and ε_ijk n_k."""
+
+    isotropic: Array
+    aligned: Array
+    chiral: Array
+
+
+class DarkPair(NamedTuple):
+    """The pair χχ that a mediator decays to: mass of χ (GeV), and its kind."""
+
+    mass: float
+    kind: Chi = "dirac"
+
+    @property
+    def threshold(self) -> float:
+        """Smallest q2 (GeV²)."""
+        return 4 * self.mass**2
+
+    @property
+    def pdg(self) -> int:
+        """Monte Carlo number of χ: dark matter of spin 1/2 (52) or 0 (51)."""
+        return 51 if self.kind == "scalar" else 52
+
+    def tensor(self, q2: Array) -> PairTensor:
+        """Tensor of χχ at q2 (GeV²), zero below threshold; without the coupling g_χ².
+
+        >>> tensor = DarkPair(0.0).tensor(np.array([1.0]))
+        >>> float(tensor.isotropic[0]), float(tensor.aligned[0])
+        (1.0, -1.0)
+        """
+        beta = velocity(q2, self.mass)
+        none = np.zeros_like(beta)
+        if self.kind == "scalar":
+            return PairTensor(none, beta**3 / 2, none)
+        return PairTensor(beta, -(beta**3), none)
+
+
+class Mediator(NewPhysics):
+    """A resonance in q2. The module's text says what a new kind has to define."""
+
+    symbol: ClassVar[str] = "R"
+    """How it is written in formulas and legends."""
+
+    name: str = "R"
+    mass: Annotated[Positive, Field(ge=1 / LARGEST)]
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        self.check()
+        if self.total_width < NARROWEST * self.mass:
+            raise ValueError(
+                f"width = {self.total_width:.3g} GeV: double precision resolves no {self.symbol} narrower than "
+                f"{NARROWEST:g} of its mass, {NARROWEST * self.mass:.3g} GeV; give a larger width"
+            )
+        return self
+
+    def check(self) -> None:
+        """ValueError for fields that do not go together."""
+
+    def problem(self, scheme: Scheme) -> str | None:
+        """Why a form of the width cannot be had, as "field = value: reason; way out"; None if it can."""
+        return None
+
+    @classmethod
+    def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
+        """Take out of ``fields`` what those that were just given replace."""
+
+    @property
+    @abstractmethod
+    def total_width(self) -> float:
+        """Total width (GeV)."""
+
+    def shape_width(self, scheme: Scheme) -> float:
+        """Width of the line shape (GeV): the total width, or of a ``narrow`` mediator 1e-8 of its mass."""
+        return NARROW * self.mass if scheme == "narrow" else self.total_width
+
+    def partial_widths(self) -> dict[str, float]:
+        """Widths (GeV), on shell, into the pairs of leptons that it is known to couple to."""
+        return {}
+
+    def imaginary_part(self, q2: Array, scheme: Scheme) -> Array | float:
+        """Imaginary part of the propagator's denominator (GeV²)."""
+        return self.mass * self.total_width
+
+    def propagator(self, q2: npt.ArrayLike, scheme: Scheme = "fixed") -> ComplexArray:
+        r"""Breit-Wigner propagator (GeV⁻²) at q2 (GeV²), :math:`1/(q^2-m^2+i\,m\Gamma)` if the width is fixed.
+
+        The phase is a strong phase: never conjugated, also not for the conjugate decay. InputError for ``narrow``: what
+        interferes has a width.
+        """
+        if scheme == "narrow":
+            raise InputError(
+                f"width = narrow: {self.name} interferes with the Standard Model in this decay, which its width "
+                "shapes; take fixed or running (narrow is for B -> K(*) chi chi)"
+            )
+        s = np.asarray(q2, dtype=float)
+        return np.asarray(1.0 / (s - self.mass**2 + 1j * self.imaginary_part(s, scheme)), dtype=complex)
+
+    def wave(self, decay: Decay, q2: Array, scheme: Scheme) -> Current | float:
+        """The propagator."""
+        return self.propagator(q2, scheme)
+
+    def couples(self, channel: Channel) -> bool:
+        """Whether it has a line shape in a channel."""
+        if channel.lepton is None:
+            return False
+        terms = self.terms(Decay(channel.lepton, channel.lepton_mass(), 1.0))
+        return any(all(getattr(self, field) != 0 for field in term.couplings) for term in terms)
+
+    def marks(self, channel: Channel, scheme: Scheme) -> list[Mark]:
+        """Where the spectrum of a channel needs nodes: from a quarter of m Γ about the pole outwards."""
+        return [Mark(self.mass**2, 0.25 * self.mass * self.total_width)] if self.couples(channel) else []
+
+    @property
+    def dark(self) -> DarkPair | None:
+        """The dark pair that it decays to; χ of different mediators do not interfere."""
+        return None
+
+    def dark_width(self) -> float:
+        """Width, on shell, into the dark pair (GeV)."""
+        return 0.0
+
+    def weak_couplings(self, flavour: int) -> tuple[complex, complex]:
+        """Couplings to the left- and right-handed b → s current, complex-conjugated for flavour +1 (B0, B+)."""
+        return 0j, 0j
+
+    def dark_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
+        """Couplings times propagator times coupling to χ, left- and right-handed (GeV⁻²); None where that is zero."""
+        return None
+
+    def neutrino_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
+        """The same for ν_μ, in the normalisation of ν̄ γ (1 - γ5) ν, to which the Standard Model is added."""
+        return None
+
+    def shown(self) -> Mapping[str, complex | None]:
+        """Numbers to list, those that are not zero, beside mass and width."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.linear_fields()}
+
+    def description(self) -> str:
+        """What it is, in one line."""
+        given = [f"{name} = {value:.3g}" for name, value in self.shown().items() if value]
+        return f"{self.name}: m = {self.mass:g} GeV, width = {self.total_width:g} GeV, {', '.join(given)}"
