@@ -7,6 +7,9 @@ The language is Python's arithmetic, comparisons (chains too) and ``and``, ``or`
   ``pt(k)``, ``m(lp, lm)``, and ``angle dr`` between two; ``k_pt`` is short for ``pt(k)``;
 - functions: ``abs sqrt exp log log10 sin cos tan atan2 hypot min max``, and the number ``pi``.
 
+What is not a number passes nothing: a cut is false for an event if a column that it reads is NaN there, or a number
+that it compares, whatever stands around them (``not (x > 1)``, ``x != 1``, ``x > 1 or q2 > 0``).
+
 GeV and radians. A particle is whatever has momentum columns (``k_px``, ``k_py``, ``k_pz``) and a mass. Nothing else of
 Python is there: no attributes, no indices, no names from outside.
 """
@@ -40,6 +43,16 @@ class _Rows:
     def __init__(self, columns: Mapping[str, Any], masses: Mapping[str, float]) -> None:
         self.columns, self.masses = columns, masses
         self.known: dict[tuple[str, ...], Any] = {}
+        self.defined: Any = True
+        for column in columns.values():
+            self.number(column)
+
+    def number(self, value: Any) -> Any:
+        """The value itself; rows where it is NaN are marked as not defined."""
+        nan = np.isnan(value)
+        if nan.any():
+            self.defined = self.defined & ~nan
+        return value
 
     def once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
         if key not in self.known:
@@ -203,7 +216,8 @@ class Expression:
             for low in range(0, n, _BLOCK):
                 part = slice(low, low + _BLOCK)
                 rows = _Rows({name: _double(column[part]) for name, column in used.items()}, masses or {})
-                out[part] = self._value(rows)
+                value = self._value(rows)
+                out[part] = value & rows.defined if self.logical else value
         return out
 
 
@@ -366,7 +380,7 @@ class _Parser:
         """One comparison."""
         function, values = _COMPARISONS[kind], (self.number(left), self.number(right))
         direct = self.direction(function, left, right, False) or self.direction(function, right, left, True)
-        return direct or (lambda rows: function(values[0](rows), values[1](rows)))
+        return direct or (lambda rows: function(rows.number(values[0](rows)), rows.number(values[1](rows))))
 
     def direction(self, function: Callable[..., Any], tree: ast.expr, other: ast.expr, swapped: bool) -> _Value | None:
         """Comparison of a direction with a number, without the logarithm or arc tangent of every event; else None."""

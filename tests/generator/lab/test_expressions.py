@@ -141,3 +141,26 @@ def test_it_knows_what_it_reads():
 def test_refused(text, message):
     with pytest.raises(InputError, match=message):
         parse(text, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("cut", "passed"),
+    [
+        ("x > 1", [False, False, True]),
+        ("x != 1", [False, True, True]),
+        ("not (x > 1)", [False, True, False]),
+        ("~(x > 1)", [False, True, False]),
+        ("x > 1 or q2 > 0", [False, True, True]),
+        ("(x > 1) | (q2 > 0)", [False, True, True]),
+        ("not (x > 1 and q2 > 9)", [False, True, True]),
+        ("x ** 0 > 0", [False, True, True]),  # 1 for NaN too, in IEEE 754
+        ("max(x, q2) > 1", [False, True, True]),
+        ("not (sqrt(-x) > 1)", [False, True, False]),  # what is computed may be NaN too
+        ("log(x) / log(x) != 3", [False, False, True]),
+        ("not not eta(k) > 2", [False, True, True]),
+    ],
+)
+def test_what_is_not_a_number_passes_no_cut(cut, passed):
+    columns = {"x": np.array([np.nan, 0.0, 2.0]), "q2": np.full(3, 5.0)}
+    columns |= {"k_px": np.array([np.nan, 0.1, 0.1]), "k_py": np.zeros(3), "k_pz": np.ones(3)}
+    assert parse(cut, list(columns)).evaluate(columns, {"k": 0.5}).tolist() == passed
