@@ -10,14 +10,21 @@ from typing import Any
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
+from ..files.columns import axis_label
 from .binning import BinnedValue
 from .migration import Migration
 
 
-def histograms(rows: Sequence[BinnedValue]) -> dict[str, Any]:
+def _axis(edges: Sequence[float], variable: str) -> Any:
+    """Axis of a column, with its unit."""
+    return optional("hist", "a histogram").axis.Variable(list(edges), name=variable, label=axis_label(variable))
+
+
+def histograms(rows: Sequence[BinnedValue], variable: str = "q2") -> dict[str, Any]:
     """Histograms (``hist.Hist``, weighted) of binned values by ``channel/quantity``; gaps between bins stay empty.
 
-    A bin of a quantity that is not a yield holds its value, with the square of its error as the variance.
+    The axis is ``variable``, the column that was binned. A bin of a quantity that is not a yield holds its value, with
+    the square of its error as the variance.
 
     Raises:
         InputError: bins that overlap.
@@ -42,7 +49,7 @@ def histograms(rows: Sequence[BinnedValue]) -> dict[str, Any]:
                 )
         edges = sorted({edge for row in values for edge in (row.q2_min, row.q2_max)})
         made = hist.Hist(
-            hist.axis.Variable(edges, name="q2", label="q2 [GeV^2]"),
+            _axis(edges, variable),
             storage=hist.storage.Weight(),
             name=quantity,
             label=f"{channel} {quantity}",
@@ -53,8 +60,8 @@ def histograms(rows: Sequence[BinnedValue]) -> dict[str, Any]:
     return found
 
 
-def migration_histograms(found: Sequence[Migration]) -> dict[str, Any]:
-    """Histograms (``hist.Hist``, true by reconstructed q2) of migrations: counts, and normalised by true interval."""
+def migration_histograms(found: Sequence[Migration], variable: str = "q2_reco") -> dict[str, Any]:
+    """Histograms (``hist.Hist``, true q2 by ``variable``) of migrations: counts, and normalised by true interval."""
     hist = optional("hist", "a histogram")
     made = {}
     for migration in found:
@@ -62,10 +69,7 @@ def migration_histograms(found: Sequence[Migration]) -> dict[str, Any]:
             ("migration_counts", migration.counts, migration.variances),
             ("migration", migration.normalised, None),
         ):
-            axes = [
-                hist.axis.Variable(list(migration.edges), name=axis, label=f"{axis} [GeV^2]")
-                for axis in ("q2", "q2_reco")
-            ]
+            axes = [_axis(migration.edges, axis) for axis in ("q2", variable)]
             storage = hist.storage.Double() if variances is None else hist.storage.Weight()
             histogram = hist.Hist(*axes, storage=storage, name=name, label=f"{migration.channel} {name}")
             if variances is None:

@@ -55,14 +55,14 @@ def bin_command(
     binning = parse_bins(bins)
     if migration:
         found = migrations(file, binning, variable=variable or "q2_reco")
-        made = migration_histograms(found) if output is not None else {}
+        made = migration_histograms(found, variable or "q2_reco") if output is not None else {}
         header: tuple[str, ...] = ("channel", "true q2", "generated", "efficiency", "reconstructed q2", "probability")
         cells: list[tuple[str, ...]] = []
         for entry in found:
             cells += entry.table()
     else:
         rows = bin_file(file, binning, variable=variable or "q2", unfold=unfold)
-        made = histograms(rows) if output is not None else {}
+        made = histograms(rows, variable or "q2") if output is not None else {}
         header = ("channel", "quantity", "q2_min", "q2_max", "value", "error")
         cells = [
             (row.channel, row.quantity, f"{row.q2_min:g}", f"{row.q2_max:g}", f"{row.value:.8g}", f"{row.error:.3g}")

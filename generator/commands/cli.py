@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ...kinematics.base.errors import InputError
+from ..lab.table import with_parameters
 from .bins import bin_command, hepmc_command
 from .constraints import constraints_command
 from .figures import figure_command, scan_command
+from .stage_options import stage_parameters, stage_tables
 from .toys import sensitivity_command, toys_command
 
 if TYPE_CHECKING:
@@ -120,25 +122,6 @@ KpiOption = Annotated[
         "--kpi", metavar="NAME[,KEY=VALUE]", help="K*: narrow (default), pwave or, of l l, swave; swave,m_max=1.1."
     ),
 ]
-ResolutionOption = Annotated[
-    str | None, typer.Option("--resolution", help="Reconstruct as lhcb or belle2 would: q2_reco, m_b_reco ...")
-]
-SelectOption = Annotated[
-    list[str] | None,
-    typer.Option("--select", metavar="CUT", help="Cut such as 'pt(k) > 0.25', or lhcb, belle2; repeat for several."),
-]
-SelectionModeOption = Annotated[
-    str | None, typer.Option("--selection-mode", help="flag, reject or weight. Default: flag (a column accepted).")
-]
-EfficiencyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--efficiency", metavar="[KEY=]MAP", help="Efficiency map, for KEY = mu, e or a channel; repeat for several."
-    ),
-]
-EfficiencyModeOption = Annotated[
-    str | None, typer.Option("--efficiency-mode", help="flag, reject or weight. Default: flag (a column accepted).")
-]
 Q2Option = Annotated[
     list[str] | None,
     typer.Option("--q2", metavar="MIN,MAX", help="Range of q2 in GeV^2; repeat for several."),
@@ -155,6 +138,7 @@ SeedOption = Annotated[str | None, typer.Option("--seed", metavar="N", help="See
 
 @app.command()
 @_guarded
+@with_parameters(stage_parameters(), after="beam")
 def generate(
     card: CardArgument = None,
     card_option: CardOption = None,
@@ -175,11 +159,6 @@ def generate(
     ] = None,
     kpi: KpiOption = None,
     beam: BeamOption = None,
-    resolution: ResolutionOption = None,
-    select: SelectOption = None,
-    selection_mode: SelectionModeOption = None,
-    efficiency: EfficiencyOption = None,
-    efficiency_mode: EfficiencyModeOption = None,
     q2: Q2Option = None,
     veto: VetoOption = None,
     seed: SeedOption = None,
@@ -209,9 +188,9 @@ def generate(
         list[str] | None,
         typer.Option("--figure", help="Figure of R with the events (.png, .pdf); repeat for several."),
     ] = None,
+    **stages: Any,
 ) -> None:
     """Generate events into a ROOT or Parquet file, from a run card or from options."""
-    from ..lab.settings import merge_selection, merge_settings
     from ..run.card import make_card, read_card, settings_of
     from .generate import run_card
 
@@ -235,9 +214,6 @@ def generate(
         poisson=poisson,
         kpi=kpi,
         beam=beam,
-        resolution=resolution,
-        selection=merge_selection(base.get("selection"), select, selection_mode),
-        efficiency=merge_settings(base.get("efficiency"), efficiency, efficiency_mode),
         q2=q2,
         veto=veto,
         seed=seed,
@@ -251,6 +227,7 @@ def generate(
         overwrite=overwrite,
         check=check,
         figures=figure,
+        **stage_tables(base, stages),
     )
     if not run_card(checked):
         raise SystemExit(EXIT_FAILED)

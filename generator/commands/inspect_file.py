@@ -6,9 +6,20 @@ import json as json_module
 import os
 
 from ...kinematics.base.files import readable_size
-from ..files.columns import UNITS
+from ..files.columns import columns, makers
 from ..files.writers import EventFile
 from .console import show_table
+
+
+def _rows(file: EventFile) -> list[tuple[str, ...]]:
+    """A row a column: what the table says of it, or for a column of another version what the file says."""
+    known, units = columns(), file.provenance.get("units", {})
+    rows: list[tuple[str, ...]] = []
+    for name, dtype in file.schema.items():
+        column = known.get(name)
+        unit, meaning = (column.unit, column.meaning) if column is not None else (str(units.get(name, "")), "")
+        rows.append((name, str(dtype), unit, meaning, ", ".join(makers(name))))
+    return rows
 
 
 def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:
@@ -22,14 +33,13 @@ def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:
     if json:
         print(json_module.dumps(provenance, indent=2, sort_keys=True))
         return
-    units = provenance.get("units", {})
     size = readable_size(file.path.stat().st_size)
     print(f"{file.path}: {file.kind}, {file.rows:,} events, {size}")
     show_table(
         "columns",
-        ("column", "type", "unit or meaning"),
-        [(name, str(dtype), units.get(name, UNITS.get(name, ""))) for name, dtype in file.schema.items()],
-        left=3,
+        ("column", "type", "unit", "meaning", "made by"),
+        _rows(file),
+        left=5,
     )
     if not provenance:
         print("no provenance: not written by darkpenguin")

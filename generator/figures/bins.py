@@ -13,14 +13,23 @@ from ...physics.channels import CHANNELS
 from ...physics.predict import label_of
 from ..analysis.binning import BinnedValue
 from ..analysis.migration import Migration
+from ..files.columns import axis_label, columns
 from .style import PALETTE, Q2_LABEL, house_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LABELS = {"q2": Q2_LABEL, "q2_reco": Q2_LABEL.replace("q^2", r"q^2_\mathrm{rec}")}
 SHOWN = ("yield", "FL", "AFB", "S5", "P5p", "FS", "AS", "FH")
 """Quantities that have a panel, beside R, where a file has them."""
 _MARKERS = "os^Dv<>p"
+
+
+def _per_unit(variable: str) -> str:
+    """Label of a spectrum in a column."""
+    column = columns().get(variable)
+    unit = "" if column is None or column.unit == "1" else f" / {column.unit}"
+    return r"events / GeV$^2$" if variable in _LABELS else f"events{unit}"
 
 
 def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
@@ -63,8 +72,8 @@ def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
                     linestyle="none",
                     label=_label(name),
                 )
-            axis.set_xlabel(Q2_LABEL if variable == "q2" else Q2_LABEL.replace("q^2", r"q^2_\mathrm{rec}"))
-            axis.set_ylabel({"yield": r"events / GeV$^2$", "R": "R"}.get(panel) or label_of(panel))
+            axis.set_xlabel(_LABELS.get(variable) or axis_label(variable))
+            axis.set_ylabel({"yield": _per_unit(variable), "R": "R"}.get(panel) or label_of(panel))
             if panel == "yield":
                 axis.set_yscale("log")
             elif panel == "R":

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
+from ..sampler.calls import EFFICIENCY
 from .efficiency_files import digest, read_map
 from .efficiency_maps import EfficiencyMap, evaluate
 from .settings import EfficiencySettings
-
-if TYPE_CHECKING:
-    from .stages import Place
+from .stages import FilterStage, Option, Place, Request, keep
 
 
 @dataclass(frozen=True, eq=False)
-class EfficiencyStage:
+class EfficiencyStage(FilterStage):
     """The stage that applies the maps of a run."""
 
+    key = "efficiency"
+    reads = EfficiencySettings
+    options = (
+        Option(
+            "--efficiency",
+            "Efficiency map, for KEY = mu, e or a channel; repeat for several.",
+            "maps",
+            "[KEY=]MAP",
+            several=True,
+        ),
+        Option("--efficiency-mode", "flag, reject or weight. Default: flag (a column accepted).", "mode"),
+    )
+    calls = (EFFICIENCY,)
     settings: EfficiencySettings
     maps: Mapping[str, EfficiencyMap]
     digests: Mapping[str, str]
@@ -36,14 +48,10 @@ class EfficiencyStage:
             {source: digest(source) for source in read},
         )
 
-    def adds(self, channel: Channel) -> Mapping[str, str]:
-        """New columns: their types by name."""
-        return {"accepted": "i4"} if self.settings.mode == "flag" else {}
-
-    @property
-    def removes(self) -> bool:
-        """Whether events are left out."""
-        return self.settings.mode == "reject"
+    @classmethod
+    def prepared(cls, settings: EfficiencySettings, request: Request) -> EfficiencyStage:
+        """Stage of a run, its maps read and checked."""
+        return cls.from_settings(settings, request.registry())
 
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if the map of a channel reads columns that it does not have."""
@@ -56,9 +64,6 @@ class EfficiencyStage:
 
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Mark, leave out or weight the events of a chunk; InputError for a value that is no efficiency."""
-        from ..sampler.calls import EFFICIENCY
-        from .stages import keep
-
         found = dict(columns)
         efficiency = evaluate(self.maps[place.channel.name], columns, place.channel)
         if self.settings.mode == "weight":

@@ -33,35 +33,60 @@ import numpy as np
 from ...kinematics.base.arrays import Array, array_module, to_host
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
+from ..sampler.calls import RESOLUTION
+from ..sampler.columns import Column
+from .columns import momentum_rows
 from .settings import ResolutionSettings
+from .stages import Option, Place, Request, Stage
 
 if TYPE_CHECKING:
     from ...kinematics.beams import UpsilonBeam
-    from .stages import Place
 
-RECONSTRUCTED = ("q2_reco", "m_b_reco", "m_kpi_reco")
-"""Columns that are reconstructed: q2 (GeV²), the masses of the B and of the Kπ system (GeV)."""
+RECONSTRUCTED = (
+    Column("q2_reco", "GeV^2", "q2 of the reconstructed momenta"),
+    Column("m_b_reco", "GeV", "mass of the reconstructed B", has=lambda channel: channel.lepton is not None),
+    Column(
+        "m_kpi_reco",
+        "GeV",
+        "mass of the reconstructed K pi system",
+        has=lambda channel: bool(channel.transition.daughters),
+    ),
+)
+"""Columns that are reconstructed, whatever else is asked for."""
 _PIECE = 1 << 14  # events at a time: their momenta stay in the cache
 
 
+def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
+    """Names of the columns of the reconstructed momenta.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> reconstructed_momenta(get_channel("B+->K+mumu"))[:2]
+    ('k_reco_px', 'k_reco_py')
+    """
+    return tuple(f"{particle.label}_reco_{axis}" for particle in channel.visible for axis in ("px", "py", "pz"))
+
+
 @dataclass(frozen=True, eq=False)
-class ResolutionStage:
+class ResolutionStage(Stage):
     """The stage that reconstructs the events of a run."""
 
+    key = "resolution"
+    reads = ResolutionSettings
+    options = (Option("--resolution", "Reconstruct as lhcb or belle2 would: q2_reco, m_b_reco ..."),)
+    columns = (*RECONSTRUCTED, *momentum_rows(reconstructed_momenta))
+    calls = (RESOLUTION,)
     settings: ResolutionSettings
     beam: str | Mapping[str, Any] | None = None
 
-    def adds(self, channel: Channel) -> Mapping[str, str]:
-        """New columns of a channel."""
-        names = [name for name, has in zip(RECONSTRUCTED, _has(channel), strict=True) if has]
-        if self.settings.momenta:
-            names += reconstructed_momenta(channel)
-        return dict.fromkeys(names, "float")
+    @classmethod
+    def prepared(cls, settings: ResolutionSettings, request: Request) -> ResolutionStage:
+        """Stage of a run, behind its beam."""
+        return cls(settings, request.beam)
 
-    @property
-    def removes(self) -> bool:
-        """Whether events are left out: none are."""
-        return False
+    def makes(self, channel: Channel) -> tuple[Column, ...]:
+        """Reconstructed columns of a channel, momenta if they are asked for."""
+        found = tuple(column for column in RECONSTRUCTED if column.has(channel))
+        return (*found, *momentum_rows(reconstructed_momenta, (channel,))) if self.settings.momenta else found
 
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if momenta are needed that are not there, or an unseen pair does not come from the Υ(4S)."""
@@ -80,7 +105,7 @@ class ResolutionStage:
         n, precision = len(columns["q2"]), columns["q2"].dtype
         names = {"q2", *place.channel.angles, "m_kpi", "flavour", "event", *momentum_columns(place.channel)}
         host = {name: to_host(column) for name, column in columns.items() if name in names}
-        new = {name: np.full(n, np.nan, dtype=precision) for name in self.adds(place.channel)}
+        new = {column.name: np.empty(n, dtype=precision) for column in self.makes(place.channel)}
 
         def work(low: int, high: int) -> None:
             for first in range(low, high, _PIECE):
@@ -144,22 +169,3 @@ class ResolutionStage:
                 f"Upsilon(4S), and beam = {self.beam!r}; take beam = belle2"
             )
         return beam
-
-    def describe(self) -> Mapping[str, Any]:
-        """All numbers of the resolution."""
-        return {"resolution": self.settings.model_dump(mode="json")}
-
-
-def _has(channel: Channel) -> tuple[bool, ...]:
-    """Whether a channel has each of the columns that are reconstructed."""
-    return True, channel.lepton is not None, bool(channel.transition.daughters)
-
-
-def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
-    """Names of the columns of the reconstructed momenta.
-
-    >>> from darkpenguin.physics.channels import get_channel
-    >>> reconstructed_momenta(get_channel("B+->K+mumu"))[:2]
-    ('k_reco_px', 'k_reco_py')
-    """
-    return tuple(f"{particle.label}_reco_{axis}" for particle in channel.visible for axis in ("px", "py", "pz"))

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...kinematics.base.arrays import array_module
+from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from .expressions import Expression
 from .settings import PRESETS, SelectionSettings
-
-if TYPE_CHECKING:
-    from .stages import Place
+from .stages import FilterStage, Option, Place, keep
 
 
 @lru_cache(maxsize=32)
@@ -41,31 +40,31 @@ def combine(expressions: Sequence[Expression], columns: Mapping[str, Any], masse
     return passed
 
 
-@dataclass(frozen=True)
-class SelectionStage:
+@dataclass(frozen=True, eq=False)
+class SelectionStage(FilterStage):
     """The stage that applies the cuts of a run."""
 
+    key = "selection"
+    reads = SelectionSettings
+    options = (
+        Option("--select", "Cut such as 'pt(k) > 0.25', or lhcb, belle2; repeat for several.", "cuts", "CUT", True),
+        Option("--selection-mode", "flag, reject or weight. Default: flag (a column accepted).", "mode"),
+    )
     settings: SelectionSettings
-
-    def adds(self, channel: Channel) -> Mapping[str, str]:
-        """New columns: their types by name."""
-        return {"accepted": "i4"} if self.settings.mode == "flag" else {}
-
-    @property
-    def removes(self) -> bool:
-        """Whether events are left out."""
-        return self.settings.mode == "reject"
 
     def check(self, channel: Channel, columns: tuple[str, ...]) -> None:
         """Raise InputError if a cut cannot be evaluated on a channel with these columns."""
-        self.settings.expressions(channel, columns)
+        try:
+            self.settings.expressions(channel, columns)
+        except InputError as error:
+            hint = "cuts of one lepton or channel stand under its name"
+            raise InputError(f"{error} (in {channel.name}; {hint})") from None
 
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Mark, leave out or weight the events of a chunk."""
         from ...kinematics.base.arrays import to_host
         from ...kinematics.base.threads import split_work
         from ...physics.final_state import masses
-        from .stages import keep
 
         found, library = dict(columns), array_module(columns["q2"])
         expressions = _expressions(self.settings, place.channel, tuple(columns))

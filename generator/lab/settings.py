@@ -16,6 +16,32 @@ from ...physics.channels import CHANNELS, Channel
 from .expressions import Expression, parse
 
 
+class StageSettings(BaseModel):
+    """A stage's table in a run card."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def fit(self, channel: Channel) -> None:
+        """Raise InputError if the table has nothing for a channel."""
+
+    @property
+    def altered(self) -> str | None:
+        """What leaves events out or weights them, such as ``mode = 'reject'``; None if nothing does."""
+        return None
+
+
+class FilterSettings(StageSettings):
+    """A table that says what becomes of events that are not accepted."""
+
+    mode: Literal["flag", "reject", "weight"] = "flag"
+    """``flag``: a column ``accepted``; ``reject``: the others are left out; ``weight``: a factor of ``weight``."""
+
+    @property
+    def altered(self) -> str | None:
+        """The mode, if it is not ``flag``."""
+        return None if self.mode == "flag" else f"mode = {self.mode!r}"
+
+
 def _maps(value: Any) -> Any:
     """Accept one map where a table of them is meant; FILE or KEY=FILE in a list."""
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
@@ -39,20 +65,19 @@ def _maps(value: Any) -> Any:
     return tuple((str(key), str(source)) for key, source in value.items())
 
 
-class EfficiencySettings(BaseModel):
+class EfficiencySettings(FilterSettings):
     """Table ``efficiency`` of a run card.
 
     >>> EfficiencySettings(maps={"mu": "mu.toml", "e": 0.3}).maps
     (('mu', 'mu.toml'), ('e', '0.3'))
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     maps: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_maps)]
     """Files (or numbers) by channel, by lepton (``mu``, ``e``), or for ``all``; the first of these that fits counts."""
 
-    mode: Literal["flag", "reject", "weight"] = "flag"
-    """``flag``: a column ``accepted``; ``reject``: the others are left out; ``weight``: a factor of ``weight``."""
+    def fit(self, channel: Channel) -> None:
+        """Raise InputError if no map is named for a channel."""
+        self.source(channel)
 
     def source(self, channel: Channel) -> str:
         """File or number for a channel.
@@ -70,22 +95,6 @@ class EfficiencySettings(BaseModel):
             if key in maps:
                 return maps[key]
         raise InputError(f"efficiency.maps: none for {channel.name}; name one for it, for its lepton, or for all")
-
-
-def merge_settings(known: Any, maps: Sequence[str] | None, mode: str | None) -> dict[str, Any] | None:
-    """Table ``efficiency`` of a card with what the command line says on top; None if it says nothing.
-
-    >>> merge_settings({"maps": {"mu": "a.toml"}}, None, "weight")
-    {'maps': {'mu': 'a.toml'}, 'mode': 'weight'}
-    """
-    if not maps and mode is None:
-        return None
-    table = dict(known) if isinstance(known, Mapping) else {}
-    if maps:
-        table["maps"] = list(maps)
-    if mode is not None:
-        table["mode"] = mode
-    return table
 
 
 class Track(BaseModel):
@@ -122,14 +131,12 @@ class Electron(Track):
     """c: constant term of the photon's resolution."""
 
 
-class ResolutionSettings(BaseModel):
+class ResolutionSettings(StageSettings):
     """Table ``resolution`` of a run card: a preset, or the resolution of every kind of track.
 
     >>> ResolutionSettings.model_validate("lhcb").hadron.constant
     0.005
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str | None = None
     """Detector whose numbers are taken where nothing else is said."""
@@ -244,26 +251,23 @@ def _cuts(value: Any) -> Any:
     return tuple(table)
 
 
-class SelectionSettings(BaseModel):
+class SelectionSettings(FilterSettings):
     """Table ``selection`` of a run card; a cut or a list of them may stand in its place.
 
     >>> SelectionSettings.model_validate(["lhcb", "q2 < 6"]).cuts
     (('all', ('lhcb', 'q2 < 6')),)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     cuts: Annotated[tuple[tuple[str, tuple[str, ...]], ...], BeforeValidator(_cuts)]
     """Cuts or presets by ``all``, by lepton (``mu``, ``e``) or by channel; all that apply must hold."""
-
-    mode: Literal["flag", "reject", "weight"] = "flag"
-    """``flag``: a column ``accepted``; ``reject``: the others are left out; ``weight``: the others weigh nothing."""
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
         if isinstance(value, (str, list, tuple)):
             return {"cuts": value}
+        if isinstance(value, Mapping) and "mode" in value and "cuts" not in value:
+            raise InputError(f"selection.mode = {value['mode']!r}: nothing is selected; name a cut too, in cuts")
         return value
 
     def expressions(self, channel: Channel, columns: Sequence[str]) -> tuple[Expression, ...]:
@@ -300,21 +304,3 @@ def _preset(name: str, key: str, channel: Channel, columns: Sequence[str]) -> st
     if not all(f"{particle}_px" in columns for particle in particles):
         raise InputError(f"selection.cuts.{key} = {name!r}: needs momenta in the laboratory; name a beam")
     return PRESETS[name].cut(particles)
-
-
-def merge_selection(known: Any, cuts: Sequence[str] | None, mode: str | None) -> Any:
-    """Table ``selection`` of a card with what the command line says on top; None if it says nothing.
-
-    >>> merge_selection("lhcb", None, "reject")
-    {'cuts': 'lhcb', 'mode': 'reject'}
-    """
-    if not cuts and mode is None:
-        return None
-    table = dict(known) if isinstance(known, Mapping) else {} if known is None else {"cuts": known}
-    if cuts:
-        table["cuts"] = list(cuts)
-    if mode is not None:
-        table["mode"] = mode
-    if "cuts" not in table:
-        raise InputError(f"selection.mode = {mode!r}: nothing is selected; name a cut too")
-    return table

@@ -10,9 +10,18 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ...kinematics.base.checks import nearest, parse_count, parse_number, validate
 from ...kinematics.base.errors import InputError
@@ -20,11 +29,13 @@ from ...physics.channels import Channel, file_word, get_channel
 from ...physics.kpi import PRESETS, KpiDecay, KpiSystem, resolve_kpi
 from ...physics.models import Model, apply_settings, get_model
 from ..files.writers import file_format
-from ..lab.settings import EfficiencySettings, ResolutionSettings, SelectionSettings
+from ..lab import table
+from ..lab.settings import StageSettings
 from .q2 import Window, _vetoes, _windows, parse_range
 
 MAXIMUM_SEED = (1 << 64) - 1
 """Largest seed: the key of the random numbers has 64 bits."""
+Checked = TypeVar("Checked", bound=BaseModel)
 CARD_FOLDER = Path(__file__).parent / "cards"
 """Where the built-in cards are."""
 
@@ -56,6 +67,18 @@ def _channels(value: Any) -> Any:
     return tuple(names)
 
 
+def _checked(schema: type[Checked], data: Any, where: str = "") -> Checked:
+    """A card or a table of it; mistakes that our own checks have named with field and value are told as they are."""
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        causes = [item.get("ctx", {}).get("error") for item in error.errors(include_url=False)]
+        ours = [str(cause) for cause in causes if isinstance(cause, InputError)]
+        if ours:
+            raise InputError("; ".join(ours)) from None
+    return validate(schema, data, where)
+
+
 class RunCard(BaseModel):
     """Everything a run needs; frozen, and unknown keys are refused.
 
@@ -68,7 +91,8 @@ class RunCard(BaseModel):
         (1000, 'both')
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")  # the keys beside these are those of the stages
+    __pydantic_extra__: dict[str, SerializeAsAny[StageSettings] | None]
 
     channels: Annotated[tuple[str, ...], BeforeValidator(_channels)]
     """Names of the decay channels."""
@@ -96,15 +120,6 @@ class RunCard(BaseModel):
 
     beam: str | dict[str, Any] | None = None
     """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""
-
-    resolution: ResolutionSettings | None = None
-    """What a detector makes of the momenta: a preset (``lhcb``, ``belle2``) or a table; reconstructed columns."""
-
-    selection: SelectionSettings | None = None
-    """Cuts on the events, and what is done with those that fail."""
-
-    efficiency: EfficiencySettings | None = None
-    """Maps of the probability that an event is kept, and what is done with it."""
 
     q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
     """Ranges of q2 (GeV^2) to generate; empty for all of it."""
@@ -207,6 +222,13 @@ class RunCard(BaseModel):
                 changed = changed.model_copy(update={"name": ", ".join((model.name, *map(str, settings)))})
             model = changed
         data["model"] = model
+        for stage in table.STAGES:
+            value = data.get(stage.key)
+            data[stage.key] = None if value is None else _checked(stage.reads, value, stage.key)
+        known = card_keys()
+        for key in data:
+            if key not in known:
+                raise InputError(f"{key}: no such key in a run card; {nearest(key, known)}")
         return data
 
     @model_validator(mode="after")
@@ -222,9 +244,9 @@ class RunCard(BaseModel):
 
             for channel in self.registry():
                 masses(channel, self.model)
-        if self.efficiency is not None:
+        for settings in self.stages.values():
             for channel in self.registry():
-                self.efficiency.source(channel)
+                settings.fit(channel)
         if self.check and self.altered:
             raise InputError(
                 f"check: with {self.altered} a file no longer has the events that were generated, which is what is "
@@ -248,6 +270,13 @@ class RunCard(BaseModel):
                 )
         return self
 
+    @property
+    def stages(self) -> dict[str, StageSettings]:
+        """What the card says of each stage that it asks for, by key, along the way of an event."""
+        asked = self.__pydantic_extra__
+        found = {stage.key: asked.get(stage.key) for stage in table.STAGES}
+        return {key: settings for key, settings in found.items() if settings is not None}
+
     def registry(self) -> tuple[Channel, ...]:
         """Return the channels themselves."""
         return tuple(get_channel(name) for name in self.channels)
@@ -263,10 +292,7 @@ class RunCard(BaseModel):
     @property
     def altered(self) -> str | None:
         """What leaves events out or weights them, such as ``efficiency.mode = 'reject'``; None if nothing does."""
-        for name, stage in (("selection", self.selection), ("efficiency", self.efficiency)):
-            if stage is not None and stage.mode != "flag":
-                return f"{name}.mode = {stage.mode!r}"
-        return None
+        return next((f"{key}.{stage.altered}" for key, stage in self.stages.items() if stage.altered), None)
 
     def files(self) -> dict[str, tuple[str, ...]]:
         """Return the channels that go to each file.
@@ -288,6 +314,11 @@ class RunCard(BaseModel):
         return dumped
 
 
+def card_keys() -> tuple[str, ...]:
+    """Return all keys that a run card may have: its own, and one a stage."""
+    return (*RunCard.model_fields, "set", *(stage.key for stage in table.STAGES))
+
+
 def make_card(base: Mapping[str, Any] | None = None, **keywords: Any) -> RunCard:
     """Return a checked card from the keys of a card and keywords on top; keywords that are None do not count.
 
@@ -305,20 +336,13 @@ def make_card(base: Mapping[str, Any] | None = None, **keywords: Any) -> RunCard
     if "b_mesons" in given:
         data.pop("events", None)
     data.update(given)
-    known = [*RunCard.model_fields, "set"]
+    known = card_keys()
     for key in data:
         if key not in known:
             raise InputError(f"{key}: no such key in a run card; {nearest(key, known)}")
     if "channels" not in data:
         raise InputError("channels: missing; name one, for example B0->K*0mumu (`darkpenguin channels` lists them)")
-    try:
-        return RunCard.model_validate(data)
-    except ValidationError as error:
-        causes = [item.get("ctx", {}).get("error") for item in error.errors(include_url=False)]
-        ours = [str(cause) for cause in causes if isinstance(cause, InputError)]
-        if ours:  # these name their field and value already
-            raise InputError("; ".join(ours)) from None
-    return validate(RunCard, data)
+    return _checked(RunCard, data)
 
 
 def builtin_cards() -> dict[str, Path]:

@@ -18,6 +18,7 @@ import numpy as np
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.optional import optional
 from ..sampler.backend import Backend, CpuBackend
+from ..sampler.columns import OF_THE_RUN, SAMPLED
 
 if TYPE_CHECKING:
     from .card import RunCard
@@ -47,10 +48,9 @@ class Arrays:
     @classmethod
     def empty(cls, card: RunCard, part: Part, library: Any, n: int, added: Mapping[str, Any]) -> Arrays:
         """Arrays of ``n`` events; ``added`` has the types of the columns that stages add."""
-        kinds: dict[str, Any] = {"flavour": np.int32, "channel": np.int32, "event": np.uint64}
-        names = (*part.table.columns, "channel", "event", "weight")
+        names = (*part.table.columns, *OF_THE_RUN)
         return cls(
-            {name: library.empty(n, dtype=kinds.get(name, card.precision)) for name in names},
+            {name: library.empty(n, dtype=SAMPLED[name].dtype(card.precision)) for name in names},
             library.empty((len(part.momentum_names), n), dtype=card.precision),
             {name: library.empty(n, dtype=kind) for name, kind in added.items()},
         )

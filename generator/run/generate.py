@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ...kinematics.base.files import check_target, readable_size
 from ...physics.models import Model
 from ..files.sample import EventSample
 from ..files.writers import EventWriter, open_writer
+from ..lab.table import STAGES, with_parameters
 from .card import RunCard, make_card, read_card
 from .parts import Part
 from .plan import Plan, plan_run
@@ -48,6 +50,9 @@ class RunReport:
     seconds: float
 
 
+@with_parameters(
+    [Parameter(stage.key, Parameter.KEYWORD_ONLY, default=None, annotation=Any) for stage in STAGES], after="beam"
+)
 def generate(
     channels: str | Sequence[str] | RunCard,
     model: str | Model | Mapping[str, Any] = "sm",
@@ -60,9 +65,6 @@ def generate(
     convention: str = "lhcb",
     kpi: str | Mapping[str, Any] = "narrow",
     beam: str | Mapping[str, Any] | None = None,
-    resolution: str | Mapping[str, Any] | None = None,
-    selection: Any = None,
-    efficiency: Any = None,
     q2: Sequence[Any] = (),
     veto: Sequence[Any] = (),
     seed: int = 1,
@@ -70,6 +72,7 @@ def generate(
     device: str = "auto",
     precision: str = "float64",
     threads: int | None = None,
+    **stages: Any,
 ) -> EventSample:
     """Generate unweighted events in memory.
 
@@ -86,12 +89,6 @@ def generate(
             ``swave`` (the S wave too), or the fields of a :class:`~darkpenguin.physics.kpi.KpiSystem`.
         beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
             :func:`~darkpenguin.generator.lab.beams.resolve_beam`), for momenta in the laboratory.
-        resolution: what a detector makes of the momenta: ``lhcb``, ``belle2``, or the fields of a
-            :class:`~darkpenguin.generator.lab.settings.ResolutionSettings`.
-        selection: cuts such as ``["lhcb", "pt(k) > 0.25"]``, or a dictionary of them and the mode, see
-            :class:`~darkpenguin.generator.lab.settings.SelectionSettings`.
-        efficiency: maps of the probability that an event is kept and the mode: a dictionary, see
-            :class:`~darkpenguin.generator.lab.settings.EfficiencySettings`.
         q2: one range ``(min, max)`` or several (GeV^2); empty for all of it.
         veto: ranges of q2 to leave out, as pairs or as ``jpsi`` and ``psi2s``.
         seed: seed of the random numbers.
@@ -99,6 +96,12 @@ def generate(
         device: ``auto``, ``cpu`` or ``gpu``.
         precision: ``float64`` or ``float32``.
         threads: CPU threads; all of them when None.
+        stages: what becomes of the events, a keyword for each entry of
+            :data:`~darkpenguin.generator.lab.table.STAGES`. ``resolution``: what a detector makes of the momenta,
+            ``lhcb``, ``belle2``, or the fields of a :class:`~darkpenguin.generator.lab.settings.ResolutionSettings`.
+            ``selection``: cuts such as ``["lhcb", "pt(k) > 0.25"]``, or a dictionary of them and the mode, see
+            :class:`~darkpenguin.generator.lab.settings.SelectionSettings`. ``efficiency``: maps of the probability
+            that an event is kept and the mode, see :class:`~darkpenguin.generator.lab.settings.EfficiencySettings`.
 
     Returns:
         The sample, with NumPy columns from the CPU and CuPy columns from a GPU.
@@ -125,9 +128,6 @@ def generate(
             convention=convention,
             kpi=kpi,
             beam=beam,
-            resolution=resolution,
-            selection=selection,
-            efficiency=efficiency,
             q2=q2,
             veto=veto,
             seed=seed,
@@ -135,6 +135,7 @@ def generate(
             device=device,
             precision=precision,
             threads=threads,
+            **stages,
         )
     plan = plan_run(card)
     names = card.channels

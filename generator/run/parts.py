@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...physics.channels import Channel
-from ..files.columns import ordered
+from ...physics.final_state import momentum_columns
+from ..lab.columns import momentum_rows
+from ..sampler.columns import OF_THE_RUN, SAMPLED, Column
 from ..sampler.tables import Table
 
 if TYPE_CHECKING:
@@ -40,21 +42,19 @@ class Part:
     stages: tuple[Stage, ...] = ()
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that this channel has."""
-        return tuple(dict.fromkeys((*self.made, *(name for stage in self.stages for name in stage.adds(self.channel)))))
+    def columns(self) -> dict[str, Column]:
+        """Columns that this channel has, by name; those of its stages last."""
+        staged = {column.name: column for stage in self.stages for column in stage.makes(self.channel)}
+        return self.made | staged
 
     @property
     def momentum_names(self) -> tuple[str, ...]:
         """Names of the momentum columns that this channel has."""
-        if not self.momenta:
-            return ()
-        from ...physics.final_state import momentum_columns
-
-        return momentum_columns(self.channel)
+        return momentum_columns(self.channel) if self.momenta else ()
 
     @property
-    def made(self) -> tuple[str, ...]:
-        """Names of the columns that there are before any stage."""
-        extra = tuple(name for name in self.table.columns if name == "m_kpi") + self.momentum_names
-        return ordered(("q2", *self.channel.angles, "flavour", "channel", "event", "weight", *extra))
+    def made(self) -> dict[str, Column]:
+        """Columns that there are before any stage, by name."""
+        sampled = (name for name in SAMPLED if name in self.table.columns or name in OF_THE_RUN)
+        moved = momentum_rows(channels=(self.channel,)) if self.momenta else ()
+        return {name: SAMPLED[name] for name in sampled} | {column.name: column for column in moved}

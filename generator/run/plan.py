@@ -16,10 +16,12 @@ from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from ...physics.models import check_partial_widths, check_single_precision
 from ...physics.parameters import load_parameters
-from ..files.columns import UNITS, ordered
+from ..files.columns import ordered
 from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
+from ..lab import table
 from ..sampler.backend import Backend, select_backend
 from ..sampler.calls import RUN_YIELDS
+from ..sampler.columns import Column
 from ..sampler.tables import Table, channel_table
 from .card import RunCard
 from .chunks import chunk_size, collect, make_chunks
@@ -63,13 +65,12 @@ class Plan:
 
     def schema(self, channels: Sequence[str]) -> dict[str, np.dtype[Any]]:
         """Return the column types of a file with these channels: the union of their columns."""
-        names = ordered(tuple(dict.fromkeys(name for part in self._parts(channels) for name in part.columns)))
-        floating: np.dtype[Any] = np.dtype(self.card.precision)
-        integers = {"flavour": "i4", "channel": "i4", "event": "u8"}
-        for part in self._parts(channels):
-            for stage in part.stages:
-                integers |= {name: kind for name, kind in stage.adds(part.channel).items() if kind != "float"}
-        return {name: np.dtype(integers[name]) if name in integers else floating for name in names}
+        return {name: column.dtype(self.card.precision) for name, column in self._columns(channels).items()}
+
+    def _columns(self, channels: Sequence[str]) -> dict[str, Column]:
+        """Return the columns of a file with these channels, in its order."""
+        found = {name: column for part in self._parts(channels) for name, column in part.columns.items()}
+        return {name: found[name] for name in ordered(tuple(found))}
 
     def chunks(
         self,
@@ -153,7 +154,7 @@ class Plan:
                 name: {"value": parameters.entry(name).value, "unit": parameters.entry(name).unit}
                 for name in parameters
             },
-            "units": {name: UNITS.get(name, "GeV") for name in self.schema(channels)},
+            "units": {name: column.label for name, column in self._columns(channels).items()},
         }
 
     @property
@@ -184,9 +185,9 @@ def plan_run(card: RunCard) -> Plan:
     for channel in card.registry():
         if card.precision == "float32":
             check_single_precision(card.model, channel)
-        table = event_table(card, channel)
+        rows = event_table(card, channel)
         lifetime = load_parameters()[f"tau_{channel.parent}"]
-        rates = [float(rate) for rate in table.rates.values() if rate > 0.0]
+        rates = [float(rate) for rate in rows.rates.values() if rate > 0.0]
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
         share = 1.0 if card.flavour == "both" else 0.5
         mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching
@@ -201,11 +202,11 @@ def plan_run(card: RunCard) -> Plan:
                 f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected; raise it to "
                 f"{1 / (share * branching):.1e} or more, or draw the number with poisson"
             )
-        parts.append(Part(channel, table, mean, count, first, branching, card.beam is not None, stages))
-        known = parts[-1].made
+        parts.append(Part(channel, rows, mean, count, first, branching, card.beam is not None, stages))
+        known = tuple(parts[-1].made)
         for stage in stages:
             stage.check(channel, known)
-            known = (*known, *stage.adds(channel))
+            known = (*known, *(column.name for column in stage.makes(channel)))
         first += count
     start, stop = card.range if card.range is not None else (0, first)
     if stop > first:
@@ -225,20 +226,9 @@ def event_table(card: RunCard, channel: Channel) -> Table | KpiTable:
 
 def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     """Return what a card asks to be done to its events, in order: the files read and checked."""
-    stages: list[Stage] = []
-    if card.resolution is not None:
-        from ..lab.resolution import ResolutionStage
-
-        stages.append(ResolutionStage(card.resolution, card.beam))
-    if card.selection is not None:
-        from ..lab.selection import SelectionStage
-
-        stages.append(SelectionStage(card.selection))
-    if card.efficiency is not None:
-        from ..lab.efficiency import EfficiencyStage
-
-        stages.append(EfficiencyStage.from_settings(card.efficiency, card.registry()))
-    return tuple(stages)
+    table.check_calls()
+    asked = card.stages
+    return tuple(stage.prepared(asked[stage.key], card) for stage in table.STAGES if stage.key in asked)
 
 
 def _draw(seed: int, stream: int, mean: float) -> int:

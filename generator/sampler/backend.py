@@ -21,6 +21,7 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import install_command
 from ...kinematics.base.threads import available_threads, check_threads
+from .columns import SAMPLED
 from .rng import counter_words
 
 Precision = Literal["float64", "float32"]
@@ -195,7 +196,7 @@ def _on_device(table: SampledTable, precision: Precision, device: int) -> tuple[
 
 def _columns(table: SampledTable, precision: Precision, n: int, out: Mapping[str, Any] | None, library: Any) -> Columns:
     """New columns, or those of ``out`` in the table's order."""
-    types = {name: np.dtype(np.int32 if name == "flavour" else precision) for name in table.columns}
+    types = {name: SAMPLED[name].dtype(precision) for name in table.columns}
     if out is None:
         return {name: library.empty(n, dtype=dtype) for name, dtype in types.items()}
     for name, dtype in types.items():

@@ -115,7 +115,7 @@ def test_any_part_has_the_same_bits():
         whole = stage.apply(sample.columns, Place(channel, 3))
         for low, high in ((0, 1), (63, 200), (501, 1000)):
             part = stage.apply({n: column[low:high] for n, column in sample.columns.items()}, Place(channel, 3))
-            for column in stage.adds(channel):
+            for column in (made.name for made in stage.makes(channel)):
                 assert part[column].tobytes() == whole[column][low:high].tobytes()
 
 

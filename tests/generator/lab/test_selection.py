@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import vector
 from darkpenguin import InputError, generate, get_channel, make_card, read_events, run, validate_file
-from darkpenguin.generator.lab.settings import PRESETS, SelectionSettings, merge_selection
+from darkpenguin.generator.lab.selection import SelectionStage
+from darkpenguin.generator.lab.settings import PRESETS, SelectionSettings
 from darkpenguin.physics.final_state import masses, momentum_columns
 
 CHANNEL = "B0->K*0mumu"
@@ -123,9 +124,12 @@ def test_mistakes_are_named(selection, beam, message):
 
 
 def test_options_of_the_command_line():
-    assert merge_selection(None, ["lhcb"], "reject") == {"cuts": ["lhcb"], "mode": "reject"}
+    given = {"select": ["lhcb"], "selection_mode": "reject"}
+    assert SelectionStage.on_top(None, given) == {"cuts": ["lhcb"], "mode": "reject"}
+    assert SelectionStage.on_top({"cuts": "q2 > 1"}, {"selection_mode": None, "select": []}) is None
+    mode = SelectionStage.on_top(None, {"selection_mode": "reject"})
     with pytest.raises(InputError, match="name a cut too"):
-        merge_selection(None, None, "reject")
+        make_card(channels=CHANNEL, events=1, selection=mode)
     with pytest.raises(InputError, match="leave check out"):
         make_card(
             channels=CHANNEL, events=1, output="x.root", check=True, selection={"cuts": "q2 > 1", "mode": "weight"}
