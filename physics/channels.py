@@ -172,6 +172,8 @@ def combine(transitions: Sequence[Transition], pairs: Sequence[Pair]) -> dict[st
 
 CHANNELS: Mapping[str, Channel] = MappingProxyType(combine(TRANSITIONS, PAIRS))
 """All channels by name."""
+LEPTONS = tuple(pair.lepton for pair in PAIRS if pair.lepton is not None)
+"""Flavours of charged leptons."""
 
 
 def get_channel(name: str) -> Channel:

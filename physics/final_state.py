@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from ..kinematics.base.errors import InputError
 from .channels import Channel
 from .mediators import DarkPair
@@ -92,5 +90,5 @@ def pdg_ids(channel: Channel, flavour: int, model: Model | None = None) -> dict[
     found = {pair.pdg for pair in _dark_pairs(model)} if channel.dynamics == "chi" else set()
     if len(found) == 1:
         number = found.pop()
-        ids |= {label: int(math.copysign(number, ids[label])) for label in particles(channel)[-2:]}
+        ids |= {particle.label: number if particle.pdg > 0 else -number for particle in channel.pair.particles}
     return ids

@@ -1,10 +1,10 @@
 """Four-momenta of the final state, from the sampled angles: in the B frame, or in the laboratory behind a beam.
 
 Three-momenta are columns, ``k_px`` and so on; energies follow from them and the masses (`masses`), so the mass shell
-is exact. The particles are ``k``, ``pi`` (of a K*), ``lp`` and ``lm``, the positive and the negative lepton (or
-``chibar`` and ``chi``, ``nubar`` and ``nu``), and ``b`` for the B itself in the laboratory. The direction of the decay
-and the momentum of the B come from random words of the event's own (`sampler.calls`): the same in any
-partition, chunk or number of threads.
+is exact. The particles are those of the channel (``physics/modes.py``): ``b`` for the B itself in the laboratory, ``k``
+and ``pi`` (of a K*), ``lp`` and ``lm``, the positive and the negative lepton, and so on. The direction of the decay and
+the momentum of the B come from random words of the event's own (`sampler.calls`): the same in any partition, chunk or
+number of threads.
 """
 
 from __future__ import annotations

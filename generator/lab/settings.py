@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
-from ...physics.channels import CHANNELS, Channel
+from ...physics.channels import CHANNELS, LEPTONS, Channel
 from .expressions import Expression, parse
 
 
@@ -46,7 +46,7 @@ def _maps(value: Any) -> Any:
     """Accept one map where a table of them is meant; FILE or KEY=FILE in a list."""
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         value = [str(value)]
-    known = ["all", "mu", "e", *CHANNELS]
+    known = ["all", *LEPTONS, *CHANNELS]
     if isinstance(value, (list, tuple)):
         pairs = {}
         for item in value:
@@ -237,7 +237,7 @@ def _cuts(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         dumped = value and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in value)
         value = dict(value) if dumped else {"all": value}
-    known = ["all", "mu", "e", *CHANNELS]
+    known = ["all", *LEPTONS, *CHANNELS]
     if not isinstance(value, Mapping) or not value:
         raise InputError(f"selection.cuts = {value!r}: write a cut such as 'pt(k) > 0.25', a list or a table of them")
     table = []

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ...kinematics.base.checks import nearest, validate
 from ...kinematics.base.errors import InputError
-from ...physics.channels import get_channel
+from ...physics.channels import LEPTONS, get_channel
 from ..lab.efficiency_files import digest
 from .detector import ChannelDetector, channel_detector
 
@@ -116,10 +116,10 @@ class Dataset(BaseModel):
         changes: dict[str, dict[str, Any]] = {name: {} for name in self.channels}
         for field_name, table in detector:
             for key in table:
-                if key not in ("all", "mu", "e", *self.channels):
+                if key not in ("all", *LEPTONS, *self.channels):
                     raise InputError(
                         f"detector.{field_name}.{key}: no such channel or lepton here; "
-                        f"{nearest(key, ['all', 'mu', 'e', *self.channels])}"
+                        f"{nearest(key, ['all', *LEPTONS, *self.channels])}"
                     )
             for name in self.channels:
                 for key in (name, str(get_channel(name).lepton), "all"):
