@@ -6,16 +6,21 @@ Frozen and validated. A model is data only: what it does to an amplitude is said
 from __future__ import annotations
 
 import difflib
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from ..kinematics.base.checks import _model_at, nearest, parse_value, validate
+from ..kinematics.base.cards import cards_in
+from ..kinematics.base.checks import _model_at, known_keys, nearest, parse_value, validate
 from ..kinematics.base.errors import InputError
+from ..kinematics.base.files import read_toml
+from ..kinematics.base.sources import PACKAGE
 from ..kinematics.phasespace import kallen
 from .channels import Channel
 from .fields import Complex, Frozen
@@ -212,6 +217,108 @@ def get_model(name: str) -> Model:
         raise InputError(f"model = {name!r}: no such model; {hint}") from None
 
 
+RUN_CARDS = PACKAGE / "generator" / "run" / "cards"
+"""Built-in run cards, whose models can be named by the name of the card."""
+ModelLike = Model | str | os.PathLike[str] | Mapping[str, Any]
+"""What names a model wherever one is asked for, see `as_model`."""
+
+
+def as_model(source: ModelLike, set: str | Sequence[str] = ()) -> Model:
+    """The one model that is meant by a benchmark's name, a TOML file, a built-in card's name, fields, or a Model.
+
+    A TOML file (and a mapping) has the fields of a model, or it is any card that holds one: of a run or a scan its
+    ``model``, of toys or a sensitivity their ``truth``, with the changes that the card makes to it. Fields without a
+    name get that of their file, or ``own``.
+
+    Args:
+        source: what names the model.
+        set: changes of fields on top, see `apply_settings`; a changed model says so in its name.
+
+    Raises:
+        InputError: no such model (the nearest names are given), or fields that make none.
+
+    Example:
+        >>> as_model("fig2", set="light_vectors.0.mass=2.8").name
+        'fig2, light_vectors.0.mass=2.8'
+        >>> as_model({"heavy": {"C9_mu": -1.1}}).heavy == as_model("heavy-c9").heavy
+        True
+    """
+    settings = settings_of(set)
+    try:
+        model = _found(source)
+    except RecursionError:
+        raise InputError(f"model = {str(source)!r}: the file names itself as its model; name another") from None
+    changed = apply_settings(model, settings)
+    if settings and changed.name == model.name:
+        changed = changed.model_copy(update={"name": ", ".join((model.name, *settings))})
+    return changed
+
+
+def _found(source: ModelLike) -> Model:
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, Mapping):
+        return _held(source, "own", "model")
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError(f"model = {source!r}: a benchmark's name, a TOML file, a table of fields or a Model is needed")
+    name = str(source)
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]
+    path = cards_in(RUN_CARDS).get(name, Path(name))
+    if path.suffix != ".toml":
+        return get_model(name)  # an error with the nearest names
+    if not path.is_file():
+        raise InputError(f"model = {name!r}: no such file; benchmarks are {', '.join(BENCHMARKS)}")
+    try:
+        return _held(read_toml(path), path.stem, "model")
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _held(table: Mapping[str, Any], name: str, where: str) -> Model:
+    """The model in a table: its own fields, or those of the card that it is."""
+    holder = next((key for key in ("model", "truth") if key in table), None)
+    if holder is not None:
+        return as_model(table[holder], table.get("set", table.get("settings", ())))
+    if "channels" in table:  # a run without a model is one of the Standard Model
+        return as_model("sm", table.get("set", ()))
+    return validate(Model, {"name": name, **table}, where)
+
+
+def _benchmark_or_model(value: Any) -> Any:
+    return value if isinstance(value, str) and value in BENCHMARKS else as_model(value)
+
+
+ModelChoice = Annotated[str | Model, BeforeValidator(_benchmark_or_model)]
+"""A model in a card: a benchmark keeps its name there, everything else becomes the model itself."""
+
+
+def settings_of(value: Any) -> tuple[str, ...]:
+    """Changes of a model as KEY=VALUE texts, from one or a list of them; InputError for anything else.
+
+    >>> settings_of("light_vectors.0.mass=2.8")
+    ('light_vectors.0.mass=2.8',)
+    """
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"set = {value!r}: write KEY=VALUE or a list of such, say light_vectors.0.mass=2.8")
+    return tuple(texts)
+
+
+def merged_settings(keys: Mapping[str, Any], given: Mapping[str, Any], name: str = "set") -> dict[str, Any]:
+    """Keys of a card with others on top: changes of its model come after the card's own, another model drops those.
+
+    >>> merged_settings({"model": "fig2", "set": ["width=running"]}, {"set": "heavy.C9_mu=-1"})["set"]
+    ('width=running', 'heavy.C9_mu=-1')
+    """
+    known = () if "model" in given else settings_of(keys.get(name, ()))
+    found = {**keys, **given}
+    found[name] = (*known, *settings_of(given.get(name, ())))
+    if not found[name]:
+        del found[name]
+    return found
+
+
 def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
     """The model with fields changed by a ``key=value`` text or several, as of ``--set`` on the command line.
 
@@ -250,7 +357,7 @@ def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
 def _known_keys(path: Sequence[str]) -> list[str]:
     location: list[int | str] = [int(part) if part.isdecimal() else part for part in path]
     schema = _model_at(Model, [*location, ""])
-    return list(schema.model_fields) if schema is not None else []
+    return known_keys(schema) if schema is not None else []
 
 
 def _enter(target: Any, part: str, path: str) -> Any:

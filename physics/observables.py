@@ -29,7 +29,7 @@ from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .channels import CHANNELS, Channel, get_channel, lepton_pairs
 from .definitions import PREDICTED, Averages, of_sum
-from .models import Model, get_model
+from .models import Model, as_model
 from .parameters import load_parameters
 
 
@@ -206,8 +206,8 @@ Models = Model | str | Sequence[Model | str]
 
 def _resolve(models: Models) -> tuple[tuple[Model, ...], bool]:
     if isinstance(models, (Model, str)):
-        return (get_model(models) if isinstance(models, str) else models,), True
-    return tuple(get_model(m) if isinstance(m, str) else m for m in models), False
+        return (as_model(models),), True
+    return tuple(as_model(m) for m in models), False
 
 
 def as_channel(channel: Channel | str) -> Channel:
@@ -330,7 +330,7 @@ def integrate(channel: Channel, models: Sequence[Model], low: float, high: float
     InputError where nothing of the range is inside phase space.
 
     >>> from darkpenguin.physics.channels import get_channel
-    >>> integrate(get_channel("B+->K+mumu"), [get_model("sm")], 1.1, 6.0)[0].shape
+    >>> integrate(get_channel("B+->K+mumu"), [as_model("sm")], 1.1, 6.0)[0].shape
     (3, 1)
     """
     threshold, endpoint = channel.q2_limits()

@@ -9,8 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from ..kinematics.base.errors import InputError
+from ..kinematics.base.results import Rows
 from .channels import Channel, get_channel
-from .models import Model
+from .models import Model, ModelLike, as_model
 from .observables import OBSERVABLES, Observable, binned, curve, get_observable
 
 
@@ -24,27 +25,49 @@ class PredictedValue:
     value: float
 
 
+@dataclass(frozen=True, eq=False)
+class Predictions(Rows[PredictedValue]):
+    """Predicted values, observable by observable, and what they are of.
+
+    Attributes:
+        rows: the values.
+        observables: their names, in order.
+        model: that predicts them.
+        bins: edges of the bins of q2 (GeV^2); None for a curve.
+        q2: range of the curve, if one was asked for.
+        channel: of the observables that do not name one; their own default if None.
+    """
+
+    observables: tuple[str, ...]
+    model: Model
+    bins: tuple[float, ...] | None
+    q2: tuple[float, float] | None
+    channel: str | None
+
+
 def predict(
     observables: str | Sequence[str],
-    model: str | Model = "sm",
+    model: ModelLike = "sm",
     bins: Sequence[float] | None = None,
     q2: tuple[float, float] | None = None,
     points: int = 100,
     channel: str | None = None,
-) -> list[PredictedValue]:
+    set: str | Sequence[str] = (),
+) -> Predictions:
     """Predict observables in bins of q2, or along a curve.
 
     Args:
         observables: names such as ``R_K+``, ``R_K*0``, ``P5p``, ``AFB``, ``FL``, ``dBR``.
-        model: a benchmark's name or a model.
+        model: a benchmark's name, a TOML file, fields, or a `Model`.
         bins: edges of the bins (GeV^2), in increasing order; numerator and denominator are integrated first.
         q2: without ``bins``, the range of the curve (GeV^2), NaN where it reaches beyond phase space; all of phase
             space without it.
         points: points of the curve.
         channel: channel of the observables that do not name one; their own default without it.
+        set: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
 
     Returns:
-        One entry an observable and bin, observable by observable.
+        The values, one an observable and bin (or point), observable by observable.
 
     Raises:
         InputError: an unknown observable, model or channel, or bins or a range that are empty or
@@ -54,19 +77,23 @@ def predict(
         >>> [row] = predict("R_K+", model="sm", bins=[1.1, 6.0])
         >>> abs(row.value - 1) < 0.01
         True
+        >>> predict("P5p", "fig2", bins=[1.1, 2.5, 4.0, 6.0]).to_pandas().columns.to_list()
+        ['observable', 'q2_min', 'q2_max', 'value']
     """
     names = [observables] if isinstance(observables, str) else list(observables)
     rows = [get_observable(name) for name in names]
+    model = as_model(model, set)
     found: list[PredictedValue] = []
     if bins is not None:
         pairs = _pairs(bins)
+        edges = (pairs[0][0], *(high for _, high in pairs))
         for row in rows:
             values = binned(row, model, pairs, _channel_for(row, channel))
             found += [
                 PredictedValue(row.name, low, high, float(value))
                 for (low, high), value in zip(pairs, values, strict=True)
             ]
-        return found
+        return Predictions(tuple(found), tuple(names), model, edges, None, channel)
     for row in rows:
         threshold, endpoint = channel_of(row.name, channel).q2_limits()
         low, high = q2 if q2 is not None else (threshold, endpoint)
@@ -81,7 +108,7 @@ def predict(
             PredictedValue(row.name, float(place), float(place), float(value))
             for place, value in zip(places, values, strict=True)
         ]
-    return found
+    return Predictions(tuple(found), tuple(names), model, None, q2, channel)
 
 
 def label_of(observable: str) -> str:

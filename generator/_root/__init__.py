@@ -12,64 +12,123 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .generator.analysis.binning import bin_file as bin
+    from .generator.analysis.histograms import histograms, write_histograms
+    from .generator.analysis.migration import migrations
     from .generator.analysis.validate import validate_file
+    from .generator.analysis.validate import validate_file as validate
+    from .generator.figures.figure import figure
+    from .generator.files.hepmc import write_hepmc
     from .generator.files.sample import EventSample, read_events
     from .generator.files.writers import open_writer
     from .generator.run.card import RunCard, make_card, read_card
     from .generator.run.generate import generate, run
+    from .generator.scans.card import ScanCard
+    from .generator.scans.files import write_scan
+    from .generator.scans.scan import scan
+    from .generator.toys.datasets import Dataset, dataset_names, get_dataset
+    from .generator.toys.files import read_toys, toys
+    from .generator.toys.limits import limit
+    from .generator.toys.run import ToysCard, events_of_toy
+    from .generator.toys.sensitivity import SensitivityCard, sensitivity
     from .kinematics.base.errors import InputError
     from .physics.channels import CHANNELS, Channel, get_channel
+    from .physics.experiment.verdicts import constraints_table as constraints
     from .physics.light_vector import LightVector
-    from .physics.models import BENCHMARKS, Heavy, Model, apply_settings, get_model
+    from .physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, get_model
     from .physics.predict import predict
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_HOMES = {  # module, and the name there if it is another one
     "BENCHMARKS": "physics.models",
     "CHANNELS": "physics.channels",
     "Channel": "physics.channels",
+    "Dataset": "generator.toys.datasets",
     "EventSample": "generator.files.sample",
     "Heavy": "physics.models",
     "InputError": "kinematics.base.errors",
     "LightVector": "physics.light_vector",
     "Model": "physics.models",
     "RunCard": "generator.run.card",
+    "ScanCard": "generator.scans.card",
+    "SensitivityCard": "generator.toys.sensitivity",
+    "ToysCard": "generator.toys.run",
     "apply_settings": "physics.models",
+    "as_model": "physics.models",
+    "bin": "generator.analysis.binning:bin_file",
+    "constraints": "physics.experiment.verdicts:constraints_table",
+    "dataset_names": "generator.toys.datasets",
+    "events_of_toy": "generator.toys.run",
+    "figure": "generator.figures.figure",
     "generate": "generator.run.generate",
     "get_channel": "physics.channels",
+    "get_dataset": "generator.toys.datasets",
     "get_model": "physics.models",
+    "histograms": "generator.analysis.histograms",
+    "limit": "generator.toys.limits",
     "make_card": "generator.run.card",
+    "migrations": "generator.analysis.migration",
     "open_writer": "generator.files.writers",
     "predict": "physics.predict",
     "read_card": "generator.run.card",
     "read_events": "generator.files.sample",
+    "read_toys": "generator.toys.files",
     "run": "generator.run.generate",
+    "scan": "generator.scans.scan",
+    "sensitivity": "generator.toys.sensitivity",
+    "toys": "generator.toys.files",
+    "validate": "generator.analysis.validate:validate_file",
     "validate_file": "generator.analysis.validate",
+    "write_hepmc": "generator.files.hepmc",
+    "write_histograms": "generator.analysis.histograms",
+    "write_scan": "generator.scans.files",
 }
 
 __all__ = [
     "BENCHMARKS",
     "CHANNELS",
     "Channel",
+    "Dataset",
     "EventSample",
     "Heavy",
     "InputError",
     "LightVector",
     "Model",
     "RunCard",
+    "ScanCard",
+    "SensitivityCard",
+    "ToysCard",
     "__version__",
     "apply_settings",
+    "as_model",
+    "bin",
+    "constraints",
+    "dataset_names",
+    "events_of_toy",
+    "figure",
     "generate",
     "get_channel",
+    "get_dataset",
     "get_model",
+    "histograms",
+    "limit",
     "make_card",
+    "migrations",
     "open_writer",
     "predict",
     "read_card",
     "read_events",
+    "read_toys",
     "run",
+    "scan",
+    "sensitivity",
+    "toys",
+    "validate",
     "validate_file",
+    "write_hepmc",
+    "write_histograms",
+    "write_scan",
 ]
 
 
@@ -80,7 +139,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f".{home}", __name__), name)
+    module, _, other = home.partition(":")
+    value = getattr(import_module(f".{module}", __name__), other or name)
     globals()[name] = value
     return value
 

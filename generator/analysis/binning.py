@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Rows
 from ...physics.channels import Channel
 from ..files.source import EventSource
 
@@ -73,6 +75,36 @@ class BinnedValue:
     error: float
 
 
+@dataclass(frozen=True, eq=False)
+class BinnedValues(Rows[BinnedValue]):
+    """A file in bins of ``variable``: its yields, R and angular observables, channel by channel."""
+
+    file: Path
+    variable: str
+    unfold: bool
+
+
+BinsLike = str | Binning | Sequence[float] | Sequence[tuple[float, float]]
+"""What names bins: a published binning, its name, edges (as text or numbers), or pairs of edges."""
+
+
+def as_binning(bins: BinsLike) -> Binning:
+    """Binning that is meant by a name, by edges, by pairs of edges, or by a binning.
+
+    >>> as_binning([1.1, 2.0, 6.0]).modes["all"] == as_binning([(1.1, 2.0), (2.0, 6.0)]).modes["all"]
+    True
+    """
+    if isinstance(bins, Binning):
+        return bins
+    if isinstance(bins, str):
+        return parse_bins(bins)
+    try:
+        pairs = tuple((float(low), float(high)) for low, high in bins)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return parse_bins(",".join(str(edge) for edge in bins) if isinstance(bins, Sequence) else str(bins))
+    return Binning("own", "user's pairs", "", {"all": pairs})
+
+
 def parse_bins(text: str) -> Binning:
     """Binning from the name of a published one, or from edges such as "1.1,2,3"; InputError for anything else.
 
@@ -93,11 +125,11 @@ def parse_bins(text: str) -> Binning:
 
 def bin_file(
     path: str | os.PathLike[str],
-    bins: Binning | Sequence[tuple[float, float]],
+    bins: BinsLike = "lhcb",
     *,
     variable: str = "q2",
     unfold: bool = False,
-) -> list[BinnedValue]:
+) -> BinnedValues:
     r"""Yields, R and angular observables of a file's events, bin by bin; the file is read in chunks.
 
     Events that a column ``accepted`` excludes do not count, and a column ``weight`` does. ``yield`` is the sum of
@@ -107,27 +139,35 @@ def bin_file(
 
     Args:
         path: a file that darkpenguin wrote.
-        bins: pairs of edges, low <= x < high, for every channel; or a published binning.
+        bins: name of a published binning (``lhcb``, ``lhcb-ratios``, ``cms``, ``atlas``, ``belle2`` ...), edges
+            (numbers, or text such as ``1.1,2,6``), or pairs of edges, low <= x < high, for every channel.
         variable: column to bin, ``q2`` or what a detector makes of it (``q2_reco``).
         unfold: divide by the efficiency that the file was made with.
 
     Raises:
         InputError: a file that cannot be read, or that has another convention than LHCb's.
+
+    Example:
+        >>> import tempfile
+        >>> from darkpenguin.generator.run.generate import run
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = run(["B+->K+mumu", "B+->K+ee"], events=1000, output=f"{folder}/x.root")
+        ...     found = bin_file(report.files[0], [1.1, 6.0])
+        >>> [row.quantity for row in found]
+        ['yield', 'AFB', 'FH', 'yield', 'AFB', 'FH', 'R_K+']
     """
     from ...physics.channels import lepton_pairs
     from ...physics.densities import DENSITIES
     from .bin_sums import BinSums, angular_observables, sum_bins
 
+    binning = as_binning(bins)
     source = EventSource(path, unfold)
     source.need(variable)
-    chosen = {
-        index: bins.bins(channel) if isinstance(bins, Binning) else tuple(bins)
-        for index, channel in source.channels.items()
-    }
-    if isinstance(bins, Binning) and not any(chosen.values()):
+    chosen = {index: binning.bins(channel) for index, channel in source.channels.items()}
+    if not any(chosen.values()):
         raise InputError(
-            f"bins = {bins.name!r}: no bins for {', '.join(c.name for c in source.channels.values())}; "
-            f"it has {', '.join(bins.modes)}"
+            f"bins = {binning.name!r}: no bins for {', '.join(c.name for c in source.channels.values())}; "
+            f"it has {', '.join(binning.modes)}"
         )
     kinds = {index: source.kind(index) for index in source.channels}
     sums = {index: BinSums.zeros(len(chosen[index]), len(DENSITIES[kinds[index]].coefficients)) for index in chosen}
@@ -160,7 +200,7 @@ def bin_file(
                 ratio, name = scale * n_mu / n_e, muons.ratio
                 error = ratio * math.hypot(error_mu / n_mu, error_e / n_e)
                 found.append(BinnedValue(name, name, low, high, ratio, error))
-    return found
+    return BinnedValues(tuple(found), Path(path), variable, unfold)
 
 
 def _yield(sums: BinSums, row: int) -> tuple[float, float]:

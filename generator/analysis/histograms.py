@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
 from ..files.columns import axis_label
 from .binning import BinnedValue
-from .migration import Migration
+from .migration import Migration, Migrations
 
 
 def _axis(edges: Sequence[float], variable: str) -> Any:
@@ -81,11 +81,20 @@ def migration_histograms(found: Sequence[Migration], variable: str = "q2_reco") 
     return made
 
 
-def write_histograms(path: str | os.PathLike[str], found: Mapping[str, Any], overwrite: bool = False) -> Path:
-    """Write histograms to a ROOT file, a folder a channel; the file appears whole or not at all.
+def write_histograms(
+    path: str | os.PathLike[str], found: Sequence[BinnedValue] | Migrations, overwrite: bool = False
+) -> Path:
+    """Write binned values or migrations to a ROOT file, a folder a channel; the file appears whole or not at all.
 
     Raises:
         InputError: a name that does not end in .root, or a file that exists or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> rows = [BinnedValue("R_K+", "R_K+", 1.1, 6.0, 0.98, 0.03)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_histograms(f"{folder}/h.root", rows).name
+        'h.root'
     """
     import uproot
 
@@ -95,8 +104,12 @@ def write_histograms(path: str | os.PathLike[str], found: Mapping[str, Any], ove
     if Path(path).suffix.lower() != ".root":
         raise InputError(f"output = {str(path)!r}: histograms go to a .root file")
     target = check_target(path, overwrite=overwrite)
+    if isinstance(found, Migrations):
+        made = migration_histograms(found, found.variable)
+    else:
+        made = histograms(found, getattr(found, "variable", "q2"))
     with WholeFile(target, overwrite) as temporary, uproot.recreate(temporary) as file:
-        for name, histogram in found.items():
+        for name, histogram in made.items():
             channel, quantity = name.rsplit("/", 1)
             file[f"{file_word(channel)}/{file_word(quantity)}"] = histogram
     return target

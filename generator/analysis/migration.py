@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Rows
 from ..files.source import EventSource
-from .binning import Binning
+from .binning import BinsLike, as_binning
 
 Array = NDArray[np.float64]
 
@@ -74,20 +75,61 @@ class Migration:
         return np.asarray((np.asarray(truth, dtype=np.float64) * self.efficiency) @ self.normalised)
 
 
-def migrations(
-    path: str | os.PathLike[str], bins: Binning | Sequence[tuple[float, float]], *, variable: str = "q2_reco"
-) -> list[Migration]:
+@dataclass(frozen=True, eq=False)
+class Migrations(Rows[Migration]):
+    """Migration of q2 in a file, channel by channel."""
+
+    file: Path
+    variable: str
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a dictionary for every channel and pair of intervals: generated, efficiency, probability."""
+        found = []
+        for one in self.rows:
+            ends = (0.0, *one.edges, np.inf)
+            for i, j in np.ndindex(one.counts.shape):
+                found.append(
+                    {
+                        "channel": one.channel,
+                        "q2_min": ends[i],
+                        "q2_max": ends[i + 1],
+                        "generated": one.generated[i],
+                        "efficiency": one.efficiency[i],
+                        f"{self.variable}_min": ends[j],
+                        f"{self.variable}_max": ends[j + 1],
+                        "probability": one.normalised[i, j],
+                    }
+                )
+        return found
+
+
+def migrations(path: str | os.PathLike[str], bins: BinsLike = "lhcb", *, variable: str = "q2_reco") -> Migrations:
     """Migration of q2 in a file that has a reconstructed one, channel by channel.
+
+    Args:
+        path: a file that darkpenguin wrote.
+        bins: of both, as in `bin_file`.
+        variable: column of the reconstructed q2.
 
     Raises:
         InputError: a file that cannot be read, or without the column ``variable``.
+
+    Example:
+        >>> import tempfile
+        >>> from darkpenguin.generator.run.generate import run
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run("B+->K+ee", events=1000, beam="rest", resolution="lhcb", output=f"{folder}/x.root").seconds > 0
+        ...     [found] = migrations(f"{folder}/x.root", [1.1, 6.0])
+        True
+        >>> bool(found.normalised[1, 1] > 0.5)
+        True
     """
+    binning = as_binning(bins)
     source = EventSource(path, convention=False)
     source.need(variable)
     found: dict[int, Migration] = {}
     for index, channel in source.channels.items():
-        chosen = bins.bins(channel) if isinstance(bins, Binning) else tuple(bins)
-        edges = np.unique(np.array(chosen).ravel())
+        edges = np.unique(np.array(binning.bins(channel)).ravel())
         n = len(edges) + 1
         if n > 2:
             found[index] = Migration(
@@ -108,4 +150,4 @@ def migrations(
         known.generated[:] += np.bincount(true, before, n)
         known.counts[:] += np.bincount(cell, weights[kept], n * n).reshape(n, n)
         known.variances[:] += np.bincount(cell, weights[kept] ** 2, n * n).reshape(n, n)
-    return list(found.values())
+    return Migrations(tuple(found.values()), Path(path), variable)

@@ -20,6 +20,7 @@ import numpy as np
 
 from ...kinematics.base.arrays import to_host
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Result, record
 from ...kinematics.base.threads import available_threads, check_threads
 from ...physics.angular import Convention, breakpoints, event_density
 from ...physics.channels import KPI_COEFFICIENTS, Channel, get_channel
@@ -66,6 +67,7 @@ class Test:
     measured: float
     error: float
     p_value: float
+    derived = ("pull",)
 
     @property
     def pull(self) -> float:
@@ -78,7 +80,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class ChannelVerdict:
+class ChannelVerdict(Result):
     """All tests of one channel of a file.
 
     Attributes:
@@ -96,6 +98,8 @@ class ChannelVerdict:
     problems: tuple[str, ...]
     expectation: Expectation
     sums: Array
+    derived = ("p_value",)
+    left_out = ("expectation", "sums")
 
     @property
     def p_value(self) -> float:
@@ -106,7 +110,7 @@ class ChannelVerdict:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Result):
     """Whether a file agrees with its prediction.
 
     Attributes:
@@ -120,6 +124,7 @@ class Verdict:
     channels: tuple[ChannelVerdict, ...]
     problems: tuple[str, ...]
     false_alarm: float
+    derived = ("p_value", "passed")
 
     @property
     def p_value(self) -> float:
@@ -132,6 +137,10 @@ class Verdict:
     def passed(self) -> bool:
         """Whether the p-value is above the false-alarm rate."""
         return self.p_value >= self.false_alarm
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return every test of every channel as a dictionary."""
+        return [{"channel": item.channel, **record(test)} for item in self.channels for test in item.tests]
 
 
 class Accumulator:
@@ -417,7 +426,17 @@ def validate_file(
 
     Raises:
         InputError: no such file, or no provenance in it to compare with.
+
+    Example:
+        >>> import tempfile
+        >>> from darkpenguin.generator.run.generate import run
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     verdict = validate_file(run("B+->K+mumu", events=1000, output=f"{folder}/x.root").files[0])
+        >>> verdict.passed
+        True
     """
+    if not 0.0 < false_alarm < 1.0:
+        raise InputError(f"false-alarm = {false_alarm:g}: allowed are probabilities between 0 and 1, such as 1e-6")
     file = EventFile(path)
     card = card_of(file)
     if card.altered:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ...kinematics.base.errors import InputError
+from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 
 
 def bin_command(
@@ -17,15 +18,18 @@ def bin_command(
     bins: Annotated[
         str,
         typer.Option(
-            "--bins", "--binning", metavar="NAME|EDGES", help="lhcb, lhcb-ratios, cms, atlas, belle2 ... or edges."
+            "--bins",
+            "--binning",
+            metavar="NAME|EDGES",
+            help="Take the bins lhcb, lhcb-ratios, cms, atlas, belle2 ..., or these edges in GeV^2.",
         ),
     ] = "lhcb",
-    format: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
+    format: Annotated[str, typer.Option("--format", help="Print a table or csv.")] = "table",
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="X.root", help="Write histograms into a ROOT file too.")
     ] = None,
     variable: Annotated[
-        str | None, typer.Option("--variable", help="Column to bin. Default: q2; with --migration, q2_reco.")
+        str | None, typer.Option("--variable", help="Bin this column. Default: q2; with --migration, q2_reco.")
     ] = None,
     unfold: Annotated[
         bool, typer.Option("--unfold", help="Divide by the efficiency that the file was made with.")
@@ -33,15 +37,13 @@ def bin_command(
     migration: Annotated[
         bool, typer.Option("--migration", help="Instead: the migration from the true q2 to the reconstructed one.")
     ] = False,
-    figure: Annotated[
-        list[str] | None, typer.Option("--figure", help="Draw what is printed (.png, .pdf); repeatable.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    figure: FigureOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Bin a file in q2: yields, R, angular observables by the method of moments, with errors; or migration."""
-    from ...kinematics.base.files import check_figure, check_target
-    from ..analysis.binning import bin_file, parse_bins
-    from ..analysis.histograms import histograms, migration_histograms, write_histograms
+    from ...kinematics.base.files import check_target
+    from ..analysis.binning import bin_file
+    from ..analysis.histograms import write_histograms
     from ..analysis.migration import migrations
 
     if format not in ("table", "csv"):
@@ -50,33 +52,23 @@ def bin_command(
         raise InputError("unfold: a migration is of the events as they are; leave it out")
     if output is not None:
         check_target(output, overwrite=overwrite)
-    for path in figure or ():
-        check_figure(path, overwrite)
-    binning = parse_bins(bins)
+    check_figures(figure, overwrite)
+    found: Any
     if migration:
-        found = migrations(file, binning, variable=variable or "q2_reco")
-        made = migration_histograms(found, variable or "q2_reco") if output is not None else {}
+        found = migrations(file, bins, variable=variable or "q2_reco")
         header: tuple[str, ...] = ("channel", "true q2", "generated", "efficiency", "reconstructed q2", "probability")
-        cells: list[tuple[str, ...]] = []
-        for entry in found:
-            cells += entry.table()
+        cells = [cell for entry in found for cell in entry.table()]
     else:
-        rows = bin_file(file, binning, variable=variable or "q2", unfold=unfold)
-        made = histograms(rows, variable or "q2") if output is not None else {}
+        found = bin_file(file, bins, variable=variable or "q2", unfold=unfold)
         header = ("channel", "quantity", "q2_min", "q2_max", "value", "error")
         cells = [
             (row.channel, row.quantity, f"{row.q2_min:g}", f"{row.q2_max:g}", f"{row.value:.8g}", f"{row.error:.3g}")
-            for row in rows
+            for row in found
         ]
     _print(file, header, cells, format)
     if output is not None:
-        write_histograms(output, made, overwrite)
-    if figure:
-        from ..figures.bins import draw_bins, draw_migrations
-        from ..figures.style import save_figure
-
-        drawn = draw_migrations(found) if migration else draw_bins(rows, variable or "q2")
-        save_figure(drawn, figure, overwrite)
+        write_histograms(output, found, overwrite)
+    write_figures(found, figure, overwrite)
 
 
 def _print(title: str, header: Sequence[str], cells: Sequence[Sequence[str]], format: str) -> None:

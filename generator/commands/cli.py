@@ -11,29 +11,44 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from ...kinematics.base.errors import InputError
-from ..lab.table import with_parameters
 from .bins import bin_command, hepmc_command
 from .constraints import constraints_command
+from .drawing import FigureOption, OverwriteOption
 from .figures import figure_command, scan_command
-from .stage_options import stage_parameters, stage_tables
+from .options import MODEL, RUN, SET, takes
 from .toys import sensitivity_command, toys_command
 
-if TYPE_CHECKING:
-    from ...physics.models import Model
+LOOK: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
+"""How all commands look and fail: plainly."""
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(TyperGroup):
+    """The commands; ``generate`` gets the options of the stages once it is called: they are heavy to import."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Name and command that the words on the command line ask for, and what is left of them."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, (_whole_generate() if name == "generate" else command), rest
+
 
 app = typer.Typer(
     name="darkpenguin",
+    cls=Commands,
     help="Generate B -> K(*) l l with a light vector resonance, exactly, and check what was generated.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
+    **LOOK,
 )
 EXIT_FAILED = 1
 """Exit code when a file does not agree with the prediction."""
@@ -95,175 +110,77 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 CardArgument = Annotated[
     str | None, typer.Argument(metavar="[CARD]", help="Run card: a TOML file or a built-in card's name.")
 ]
-CardOption = Annotated[str | None, typer.Option("--card", help="The same as the argument CARD.")]
-ChannelOption = Annotated[
-    list[str] | None,
-    typer.Option("--channel", help="Decay channel, such as 'B0->K*0mumu'; repeat for several."),
-]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Benchmark's name; see `darkpenguin models`.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the model: light_vectors.0.mass=2.8."),
-]
-FlavourOption = Annotated[
-    str | None,
-    typer.Option("--flavour", help="both, b (B0, B+) or bbar. Default: both, in the ratio of their rates."),
-]
-ConventionOption = Annotated[
-    str | None, typer.Option("--convention", help="Convention of the angles: lhcb or theory. Default: lhcb.")
-]
-BeamOption = Annotated[
-    str | None,
-    typer.Option("--beam", help="Add momenta in the laboratory: rest, belle2, lhcb-13tev (7, 8, 13.6) ..."),
-]
-KpiOption = Annotated[
-    str | None,
-    typer.Option(
-        "--kpi", metavar="NAME[,KEY=VALUE]", help="K*: narrow (default), pwave or, of l l, swave; swave,m_max=1.1."
-    ),
-]
-Q2Option = Annotated[
-    list[str] | None,
-    typer.Option("--q2", metavar="MIN,MAX", help="Range of q2 in GeV^2; repeat for several."),
-]
-VetoOption = Annotated[
-    list[str] | None,
-    typer.Option("--veto", metavar="MIN,MAX", help="Range of q2 to leave out, or jpsi, or psi2s; repeat for several."),
-]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu. Default: auto.")]
-PrecisionOption = Annotated[str | None, typer.Option("--precision", help="float64 or float32. Default: float64.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: all.")]
-SeedOption = Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of the random numbers. Default: 1.")]
+CardOption = Annotated[str | None, typer.Option("--card", help="Name the card here instead of as CARD.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Use this many CPU threads. Default: all.")]
+ExampleOption = Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")]
 
 
-@app.command()
-@_guarded
-@with_parameters(stage_parameters(), after="beam")
-def generate(
-    card: CardArgument = None,
-    card_option: CardOption = None,
-    channel: ChannelOption = None,
-    model: ModelOption = None,
-    settings: SetOption = None,
-    flavour: FlavourOption = None,
-    convention: ConventionOption = None,
-    events: Annotated[
-        str | None, typer.Option("--events", metavar="N", help="Events of each channel; 1e6 will do.")
-    ] = None,
-    b_mesons: Annotated[
-        str | None,
-        typer.Option("--b-mesons", metavar="N", help="Instead of --events: B mesons of each charge, times the BR."),
-    ] = None,
-    poisson: Annotated[
-        bool | None, typer.Option("--poisson", help="Draw the number of events from a Poisson distribution.")
-    ] = None,
-    kpi: KpiOption = None,
-    beam: BeamOption = None,
-    q2: Q2Option = None,
-    veto: VetoOption = None,
-    seed: SeedOption = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            metavar="START:STOP",
-            help="Make these events of the run only, the same as in the whole.",
-        ),
-    ] = None,
-    device: DeviceOption = None,
-    precision: PrecisionOption = None,
-    threads: ThreadsOption = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", help="File: .root or .parquet; {channel} in its name makes a file a channel."),
-    ] = None,
-    format: Annotated[str | None, typer.Option("--format", help="ttree, rntuple or parquet.")] = None,
-    compression: Annotated[str | None, typer.Option("--compression", help="none, lz4 or zstd. Default: lz4.")] = None,
-    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace existing files.")] = None,
-    check: Annotated[
-        bool | None,
-        typer.Option("--check", help="Validate the files once they are written; exit 1 on failure."),
-    ] = None,
-    figure: Annotated[
-        list[str] | None,
-        typer.Option("--figure", help="Figure of R with the events (.png, .pdf); repeat for several."),
-    ] = None,
-    **stages: Any,
+def _generate(
+    card: CardArgument = None, card_option: CardOption = None, example: ExampleOption = False, **keys: Any
 ) -> None:
     """Generate events into a ROOT or Parquet file, from a run card or from options."""
-    from ..run.card import make_card, read_card, settings_of
+    from ..run.card import RunCard, read_card
     from .generate import run_card
+    from .stage_options import stage_tables
 
+    if example:
+        print(RunCard.example(), end="")
+        return
     if card is not None and card_option is not None:
         raise InputError(f"--card = {card_option!r}: a card was named already, {card!r}; give one of the two")
     name = card if card is not None else card_option
-    base = read_card(name) if name is not None else {}
-    base.setdefault("output", "events.root")
-    known = settings_of(base.pop("set", ()))
-    if model is None:  # changes of the card's own model stay, those on the command line come on top
-        settings = [*known, *(settings or ())]
-    checked = make_card(
-        base,
-        channels=channel,
-        model=model,
-        set=settings or None,
-        flavour=flavour,
-        convention=convention,
-        events=events,
-        b_mesons=b_mesons,
-        poisson=poisson,
-        kpi=kpi,
-        beam=beam,
-        q2=q2,
-        veto=veto,
-        seed=seed,
-        range=part,
-        device=device,
-        precision=precision,
-        threads=threads,
-        output=output,
-        format=format,
-        compression=compression,
-        overwrite=overwrite,
-        check=check,
-        figures=figure,
-        **stage_tables(base, stages),
-    )
-    if not run_card(checked):
+    base = {"output": "events.root", **(read_card(name) if name is not None else {})}
+    own = {row.key: keys[row.key] for row in RUN}
+    if not run_card(RunCard.make(base, **own, **stage_tables(base, keys))):
         raise SystemExit(EXIT_FAILED)
+
+
+app.command("generate")(_guarded(takes(*RUN)(_generate)))
+
+
+def _whole_generate() -> Any:
+    """The command ``generate`` with the options of the stages, behind that of the beam."""
+    from .stage_options import stage_parameters
+
+    behind = [row.key for row in RUN].index("beam") + 1
+    alone = typer.Typer(**LOOK)
+    command = takes(*RUN[:behind], *stage_parameters(), *RUN[behind:])(_generate)
+    alone.command("generate", context_settings=HELP)(_guarded(command))
+    return typer.main.get_command(alone)
 
 
 @app.command()
 @_guarded
+@takes(MODEL, SET)
 def predict(
-    observables: Annotated[list[str], typer.Argument(metavar="OBSERVABLE...", help="Such as R_K+ R_K*0 P5p AFB FL.")],
-    model: ModelOption = "sm",
-    settings: SetOption = None,
+    observables: Annotated[
+        list[str], typer.Argument(metavar="OBSERVABLE...", help="Observables such as R_K+ R_K*0 P5p AFB FL.")
+    ],
     channel: Annotated[
         str | None,
-        typer.Option("--channel", help="Channel of the observables that do not name one. Default: B0->K*0mumu."),
+        typer.Option("--channel", help="Take this channel for observables that do not name one. Default: B0->K*0mumu."),
     ] = None,
     bins: Annotated[
-        str | None, typer.Option("--bins", metavar="EDGE,EDGE,...", help="Edges of bins of q2 in GeV^2.")
+        str | None,
+        typer.Option("--bins", metavar="EDGE,EDGE,...", help="Integrate over bins of q2 with these edges in GeV^2."),
     ] = None,
     q2: Annotated[
         str | None,
-        typer.Option("--q2", metavar="MIN,MAX", help="Without --bins: range of the curve, in GeV^2."),
+        typer.Option("--q2", metavar="MIN,MAX", help="Without --bins, draw a curve over this range in GeV^2."),
     ] = None,
-    points: Annotated[int, typer.Option("--points", min=2, max=1_000_000, help="Points of the curve.")] = 100,
-    format: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
-    figure: Annotated[
-        list[str] | None,
-        typer.Option("--figure", help="Draw it, SM beside the model (.png, .pdf); repeatable."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing figures.")] = False,
+    points: Annotated[
+        int, typer.Option("--points", min=2, max=1_000_000, help="Compute this many points of the curve.")
+    ] = 100,
+    format: Annotated[str, typer.Option("--format", help="Print a table or csv.")] = "table",
+    figure: FigureOption = None,
+    overwrite: OverwriteOption = False,
+    **keys: Any,
 ) -> None:
     """Predict observables in bins of q2, or as curves: a table, CSV or a figure."""
     from .listing import predict_observables
 
-    predict_observables(
-        observables, _model(model, settings), channel, bins, q2, points, format, figure or [], overwrite
-    )
+    model, settings = keys["model"], keys["set"] or ()
+    predict_observables(observables, model, settings, channel, bins, q2, points, format, figure or (), overwrite)
 
 
 @app.command()
@@ -277,9 +194,12 @@ def channels() -> None:
 
 @app.command()
 @_guarded
+@takes(SET)
 def models(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Show every field of this one.")] = None,
-    settings: SetOption = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Show every field of this benchmark, TOML file or card.")
+    ] = None,
+    **keys: Any,
 ) -> None:
     """List the benchmark models, or show one."""
     from .listing import list_models, show_model
@@ -287,7 +207,9 @@ def models(
     if model is None:
         list_models()
     else:
-        show_model(_model(model, settings))
+        from ...physics.models import as_model
+
+        show_model(as_model(model, keys["set"] or ()))
 
 
 @app.command()
@@ -306,19 +228,18 @@ def inspect(
 @_guarded
 def validate(
     file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
-    figure: Annotated[
-        list[str] | None,
-        typer.Option("--figure", help="Figure of pulls and spectra (.png, .pdf); repeatable."),
-    ] = None,
-    false_alarm: Annotated[float, typer.Option("--false-alarm", help="Probability that a correct file fails.")] = 1e-6,
+    figure: FigureOption = None,
+    false_alarm: Annotated[
+        float, typer.Option("--false-alarm", help="Let a correct file fail with this probability.")
+    ] = 1e-6,
     every: Annotated[bool, typer.Option("--all", help="List every test, not only the largest pulls.")] = False,
+    overwrite: OverwriteOption = False,
     threads: ThreadsOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing figures.")] = False,
 ) -> None:
     """Compare a file with the prediction: every angular moment, the q2 spectrum, the flavours. Exit 1 on failure."""
     from .generate import validate_and_show
 
-    if not validate_and_show(file, figure or [], false_alarm, every, threads, overwrite):
+    if not validate_and_show(file, figure or (), false_alarm, every, threads, overwrite):
         raise SystemExit(EXIT_FAILED)
 
 
@@ -326,7 +247,7 @@ def validate(
 @_guarded
 def init(
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="Run card to write.")] = "run.toml",
-    card: Annotated[str, typer.Option("--card", help="Built-in card to start from.")] = "example",
+    card: Annotated[str, typer.Option("--card", help="Start from this built-in card.")] = "example",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a run card with comments, to be changed."""
@@ -338,9 +259,9 @@ def init(
 @app.command()
 @_guarded
 def selftest(
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or gpu: where to generate.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="float64 or float32.")] = "float64",
-    events: Annotated[str, typer.Option("--events", metavar="N", help="Events to generate.")] = "1e6",
+    device: Annotated[str, typer.Option("--device", help="Generate on auto, cpu or gpu.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="Compute in float64 or float32.")] = "float64",
+    events: Annotated[str, typer.Option("--events", metavar="N", help="Generate this many events.")] = "1e6",
     threads: ThreadsOption = None,
 ) -> None:
     """Generate, validate and time events on this machine; with a GPU, compare it with the CPU event by event."""
@@ -369,9 +290,3 @@ def _options(
 
         print(f"darkpenguin {__version__}")
         raise SystemExit(0)
-
-
-def _model(name: str | None, settings: list[str] | None) -> Model:
-    from ...physics.models import apply_settings, get_model
-
-    return apply_settings(get_model(name or "sm"), settings or [])

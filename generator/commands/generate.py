@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import check_figure
 from ..files.writers import EventFile
 from ..run.card import RunCard
 from ..run.generate import RunReport, check_files, check_space, execute
 from ..run.plan import plan_run
 from .console import note, progress_bar, show_table, waiting
+from .drawing import check_figures, write_figures
 
 if TYPE_CHECKING:
     from ..analysis.validate import Verdict
@@ -38,13 +37,7 @@ def run_card(card: RunCard) -> bool:
     for verdict in verdicts:
         _show_verdict_line(verdict)
     if card.figures:
-        from ..analysis.ratios import measured_ratios
-        from ..figures.predictions import draw_ratios
-        from ..figures.style import save_figure
-
-        figure = draw_ratios(card.model, measured_ratios(report.files))
-        save_figure(figure, card.figures, overwrite=card.overwrite)
-        print(f"figure: {', '.join(card.figures)}")
+        print(f"figure: {', '.join(write_figures(report, card.figures, card.overwrite))}")
     return all(verdict.passed for verdict in verdicts)
 
 
@@ -100,10 +93,7 @@ def validate_and_show(
     """Compare a file with the prediction and show the tests; whether it passed."""
     from ..analysis.validate import validate_file
 
-    if not 0.0 < false_alarm < 1.0:
-        raise InputError(f"false-alarm = {false_alarm:g}: allowed are probabilities between 0 and 1, such as 1e-6")
-    for figure in figures:
-        check_figure(figure, overwrite)
+    check_figures(figures, overwrite)
     began = time.perf_counter()
     with progress_bar("validating", EventFile(path).rows) as progress:
         verdict = validate_file(path, false_alarm, progress, threads)
@@ -132,9 +122,5 @@ def validate_and_show(
     _show_verdict_line(verdict)
     note(f"{time.perf_counter() - began:.2f} s")
     if figures and verdict.channels:
-        from ..figures.style import save_figure
-        from ..figures.verdict import draw_verdict
-
-        save_figure(draw_verdict(verdict), figures, overwrite=overwrite)
-        print(f"figure: {', '.join(figures)}")
+        print(f"figure: {', '.join(write_figures(verdict, figures, overwrite))}")
     return verdict.passed

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from ...kinematics.base.checks import parse_number
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import WholeFile, check_figure, check_target
+from ...kinematics.base.files import WholeFile, check_target
 from ...physics.channels import CHANNELS
 from ...physics.models import BENCHMARKS, Model
 from ...physics.modes import Transition
 from ..run.card import builtin_cards, read_card
 from ..run.q2 import parse_window
 from .console import note, show_table
+from .drawing import check_figures, write_figures
 
 
 def list_channels() -> None:
@@ -91,7 +92,8 @@ def write_card(path: str, card: str, overwrite: bool) -> None:
 
 def predict_observables(
     observables: Sequence[str],
-    model: Model,
+    model: str | None,
+    settings: Sequence[str],
     channel: str | None,
     bins: str | None,
     q2: str | None,
@@ -105,13 +107,12 @@ def predict_observables(
 
     if format not in ("table", "csv"):
         raise InputError(f"format = {format!r}: allowed are table, csv")
-    for figure in figures:
-        check_figure(figure, overwrite)
+    check_figures(figures, overwrite)
     if bins is not None and q2 is not None:
         raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
     edges = None if bins is None else [parse_number(part, "bins") for part in bins.split(",")]
     window = None if q2 is None else parse_window(q2, "q2")
-    rows = predict(observables, model=model, bins=edges, q2=window, points=points, channel=channel)
+    rows = predict(observables, model or "sm", edges, window, points, channel, settings)
     if edges is not None:
         header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
         cells: list[tuple[str, ...]] = [
@@ -125,10 +126,6 @@ def predict_observables(
         for line in cells:
             print(",".join(line))
     else:
-        show_table(model.name, header, cells)
-    if figures:
-        from ..figures.predictions import draw_predictions
-        from ..figures.style import save_figure
-
-        save_figure(draw_predictions(observables, model, edges, window, channel), figures, overwrite=overwrite)
-        note(f"figure: {', '.join(figures)}")
+        show_table(rows.model.name, header, cells)
+    if names := write_figures(rows, figures, overwrite):
+        note(f"figure: {', '.join(names)}")

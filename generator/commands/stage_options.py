@@ -19,7 +19,7 @@ def stage_parameters() -> list[Parameter]:
 
 def _parameter(option: Option) -> Parameter:
     kind: Any = list[str] | None if option.several else str | None
-    shown = typer.Option(option.flag, metavar=option.metavar, help=option.help)
+    shown = typer.Option(option.flag, metavar=option.metavar or "TEXT", help=option.help)
     return Parameter(option.name, Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Annotated[kind, shown])
 
 

@@ -22,7 +22,7 @@ from ...physics.angular import angular_coefficients, breakpoints
 from ...physics.bins import evaluate, observable_channels
 from ...physics.channels import get_channel
 from ...physics.experiment.datasets import Data, load_data
-from ...physics.models import Model, get_model
+from ...physics.models import Model, ModelLike, as_model
 from ...physics.observables import BinnedObservable
 from ...physics.uncertainties import theory_error
 from .style import Q2_LABEL, _save, _targets, house_style
@@ -86,7 +86,7 @@ class Point:
 def figure_1_curve(panel: Panel, model: Model, points: int = 300) -> Curve:
     """Curve of one panel: denser at low q2 and where a vector resonates.
 
-    >>> curve = figure_1_curve(PANELS[0], get_model("sm"), points=10)
+    >>> curve = figure_1_curve(PANELS[0], as_model("sm"), points=10)
     >>> bool(abs(curve.value[curve.q2 > 1] - 1).max() < 0.01)
     True
     """
@@ -154,7 +154,7 @@ _MARKERS: Mapping[str, str] = {"LHCb": "o", "CMS": "s", "ATLAS": "^", "Belle": "
 def model_label(model: Model) -> str:
     """How a model is called in a legend.
 
-    >>> model_label(get_model("fig1-2.5gev"))
+    >>> model_label(as_model("fig1-2.5gev"))
     '$m_V = 2.5$ GeV, $g_{bs} = -1.75 \\\\times 10^{-8}$'
     """
     if model.light_vectors:
@@ -246,21 +246,29 @@ def _draw_measured(axis: Axes, points: Sequence[Point]) -> None:
     axis.legend([h for h, _ in shown], [label for _, label in shown], loc="upper right", fontsize=13, ncols=2)
 
 
-def make_figure_1(
+def figure_1(
     data: Data,
-    folder: str | os.PathLike[str],
-    models: Sequence[str] = FIGURE_1_MODELS,
+    models: Sequence[ModelLike] = FIGURE_1_MODELS,
+    folder: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-) -> list[Path]:
-    """Write figure 1 as PNG and PDF and its numbers as CSV; InputError if a file exists."""
+    set: str | Sequence[str] = (),
+) -> tuple[Figure, list[Path]]:
+    """Draw figure 1; in a folder, write it as PNG and PDF and its numbers as CSV. Returns figure and files.
+
+    Raises:
+        InputError: no such data or model, more models than can be told apart, or a file that exists.
+    """
     known = load_data(data)
-    chosen = [get_model(name) for name in models]
+    chosen = [as_model(model, set) for model in models]
     if len(chosen) > len(_STYLES):
         raise InputError(f"model: {len(chosen)} given; at most {len(_STYLES)} can be told apart")
-    paths = _targets(folder, f"figure-1-{known.name}", (".png", ".pdf", ".csv", "-points.csv"), overwrite)
+    endings = (".png", ".pdf", ".csv", "-points.csv")
+    paths = [] if folder is None else _targets(folder, f"figure-1-{known.name}", endings, overwrite)
     curves = [figure_1_curve(panel, model) for panel in PANELS for model in chosen]
     points = [point for panel in PANELS for point in figure_1_points(panel, known)]
-    write_text(paths[2], curves_csv(curves))
-    write_text(paths[3], points_csv(points))
-    _save(lambda: draw_figure_1(curves, points, f"{known.name} data"), paths[:2])
-    return paths
+    figure = draw_figure_1(curves, points, f"{known.name} data")
+    if paths:
+        write_text(paths[2], curves_csv(curves))
+        write_text(paths[3], points_csv(points))
+        _save(lambda: figure, paths[:2])
+    return figure, paths

@@ -16,6 +16,7 @@ from ...kinematics.base.files import write_text
 from ...physics.experiment.constraints import delta_a_mu
 from ...physics.experiment.datasets import Theory, load_data
 from ...physics.experiment.likelihood import get_group
+from ...physics.models import ModelLike
 from ..scans.card import Axis, ScanCard, Tie
 from ..scans.files import regions_csv
 from ..scans.scan import BETTER, ScanResult, polygons, scan
@@ -36,7 +37,7 @@ def figure_2_cards(
     settings: Sequence[str] = (),
     theory: Theory | None = None,
     points: int = 400,
-    model: str = "fig2",
+    model: ModelLike = "fig2",
 ) -> tuple[ScanCard, ScanCard]:
     """The two planes of figure 2: (g_μV, g_μA) at g_bs = -1.5e-8, and (g_μV, g_bs) at g_μA = -0.44 g_μV.
 
@@ -81,7 +82,12 @@ class Plane:
 
 def figure_2_plane(card: ScanCard, device: str = "auto") -> Plane:
     """Scan a plane and find its regions and constraints."""
-    result = scan(card, device)
+    return plane_of(scan(card, device))
+
+
+def plane_of(result: ScanResult) -> Plane:
+    """Regions and constraints in the plane of a scan of two axes."""
+    card = result.card
     moving = moving_parameters(card)
     shift = np.zeros(card.shape)
     for i, vector in enumerate(card.base_model().light_vectors):
@@ -282,16 +288,16 @@ def planes_csv(planes: Sequence[Plane]) -> str:
     )
 
 
-def make_figure_2(
+def figure_2(
     data: str,
-    folder: str | os.PathLike[str],
     cards: Sequence[ScanCard] | None = None,
+    folder: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     device: str = "auto",
-) -> list[Path]:
-    """Write figure 2, or the same for any planes, as PNG and PDF and its polygons as CSV.
+) -> tuple[Figure, list[Path]]:
+    """Draw figure 2, or the same for any planes; in a folder, write it as PNG and PDF and its polygons as CSV.
 
-    The files of another plane are named after its axes: ``plane-2017-mass-g_bs.png``.
+    The files of another plane are named after its axes: ``plane-2017-mass-g_bs.png``. Returns figure and files.
     """
     name = load_data(data).name
     chosen = cards or figure_2_cards(data)
@@ -301,11 +307,13 @@ def make_figure_2(
     stem = f"figure-2-{name}"
     if len(chosen) == 1:
         stem = f"plane-{name}-" + "-".join(axis.key.rsplit(".", 1)[-1] for axis in chosen[0].axes)
-    paths = _targets(folder, stem, (".png", ".pdf", ".csv"), overwrite)
+    paths = [] if folder is None else _targets(folder, stem, (".png", ".pdf", ".csv"), overwrite)
     planes = [figure_2_plane(card, device) for card in chosen]
-    write_text(paths[2], planes_csv(planes))
-    _save(lambda: draw_figure_2(planes), paths[:2])
-    return paths
+    figure = draw_figure_2(planes)
+    if paths:
+        write_text(paths[2], planes_csv(planes))
+        _save(lambda: figure, paths[:2])
+    return figure, paths
 
 
 def custom_plane(
@@ -315,7 +323,7 @@ def custom_plane(
     settings: Sequence[str],
     theory: Theory | None,
     points: int,
-    model: str = "fig2",
+    model: ModelLike = "fig2",
     ties: Sequence[str] = (),
 ) -> ScanCard:
     """Plane from two texts "KEY,MIN,MAX"; ties are texts "KEY=FACTOR*KEY".

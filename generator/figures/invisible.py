@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import check_target
 from ...physics.angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from ...physics.channels import Channel, get_channel
 from ...physics.models import Model, get_model
 from ...physics.observables import curve
 from ...physics.parameters import load_parameters
 from ...physics.rates import branching_ratio, longitudinal_fraction
-from .style import PALETTE, Q2_LABEL, house_style, save_figure
+from .style import PALETTE, Q2_LABEL, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,12 +176,3 @@ def _draw_r(axis: Axes, model: Model) -> None:
     axis.set_xlabel(Q2_LABEL)
     axis.set_ylabel("$R$")
     axis.legend(loc="best", frameon=False, ncols=2)
-
-
-def write_invisible_figure(model: Model, paths: Sequence[str | os.PathLike[str]], overwrite: bool = False) -> None:
-    """Draw the figure into files (.png, .pdf), each whole or not at all; InputError before any work."""
-    for path in paths:
-        check_target(path, overwrite=overwrite)
-        if os.path.splitext(path)[1].lower() not in (".png", ".pdf"):
-            raise InputError(f"figure = {str(path)!r}: a figure is a .png or a .pdf")
-    save_figure(draw_invisible(model), paths, overwrite=True)

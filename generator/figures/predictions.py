@@ -12,7 +12,7 @@ from ...physics.channels import CHANNELS
 from ...physics.expectation import Array
 from ...physics.models import Model, get_model
 from ...physics.observables import OBSERVABLES, curve
-from ...physics.predict import channel_of, label_of, predict
+from ...physics.predict import Predictions, channel_of, label_of, predict
 from ..analysis.ratios import MeasuredRatio
 from .style import PALETTE, Q2_LABEL, _as_figure, house_style
 
@@ -81,14 +81,9 @@ def _draw_points(axis: Axes, points: Sequence[MeasuredRatio]) -> None:
     )
 
 
-def draw_predictions(
-    observables: Sequence[str],
-    model: Model,
-    edges: Sequence[float] | None,
-    window: tuple[float, float] | None,
-    channel: str | None,
-) -> Figure:
+def draw_predictions(found: Predictions) -> Figure:
     """Draw observables against q2, the model beside the Standard Model: curves, and bins where edges are given."""
+    observables, model, edges, window, channel = found.observables, found.model, found.bins, found.q2, found.channel
     n_columns = min(3, len(observables))
     n_rows = -(-len(observables) // n_columns)
     with house_style() as plt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +149,9 @@ def pulls(card: ToysCard, columns: Columns) -> dict[str, Array]:
     return found
 
 
-def _true_coupling(truth: Model, fit_model: str, units: Mapping[str, float]) -> float | None:
+def _true_coupling(truth: Model, fit_model: str | Model, units: Mapping[str, float]) -> float | None:
     """Value of a fitted coupling in the true model; None if the true model is not one of the fit's."""
-    from ...physics.models import get_model
+    from ...physics.models import as_model
     from ..toys.couplings import model_at
 
     path, unit = next(iter(units.items()))
@@ -162,7 +162,7 @@ def _true_coupling(truth: Model, fit_model: str, units: Mapping[str, float]) -> 
             return None
         target = target[int(part)] if index else getattr(target, part)
     value = complex(target).real / unit
-    fitted = model_at(get_model(fit_model), {"x": dict(units)}, [value])
+    fitted = model_at(as_model(fit_model), {"x": dict(units)}, [value])
     same = fitted.model_dump(exclude={"name"}) == truth.model_dump(exclude={"name"})
     return value if same else None
 
@@ -235,12 +235,14 @@ def draw_tests(card: ToysCard, columns: Columns) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def figure_words(card: ToysCard) -> list[str]:
-    """Last parts of the names of the figures of a run, in their order."""
+DRAW: Mapping[str, Callable[[ToysCard, Columns], Figure]] = {
+    "bands": draw_bands,
+    "pulls": draw_pulls,
+    "tests": draw_tests,
+}
+"""What draws toys, by the last part of a figure's name."""
+
+
+def words(card: ToysCard) -> list[str]:
+    """Last parts of the names of the figures that a card's toys have, in their order."""
     return [*(["bands", "pulls"] if estimated(card) else []), *(["tests"] if len(card.hypotheses) > 1 else [])]
-
-
-def figures(card: ToysCard, columns: Columns) -> Sequence[tuple[str, Figure]]:
-    """All figures of a run of toys, with the last part of their names."""
-    draw = {"bands": draw_bands, "pulls": draw_pulls, "tests": draw_tests}
-    return [(word, draw[word](card, columns)) for word in figure_words(card)]

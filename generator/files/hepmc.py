@@ -81,6 +81,14 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
 
     Raises:
         InputError: no momenta in the file, an output of another name, a file that exists, or pyhepmc is missing.
+
+    Example:
+        >>> import tempfile
+        >>> from darkpenguin.generator.run.generate import run
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [file] = run("B+->K+mumu", events=10, beam="rest", output=f"{folder}/x.root").files
+        ...     write_hepmc(file, f"{folder}/x.hepmc").written
+        10
     """
     from ...kinematics.base.files import WholeFile, check_target
     from ...physics.final_state import momentum_columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from ...physics.final_state import AXES, masses
 from ...physics.models import Model
 from ..lab.momenta import momenta
 from .columns import Columns, ordered
-from .writers import EventFile
+from .writers import EventFile, open_writer
 
 if TYPE_CHECKING:
     import awkward
@@ -29,6 +30,13 @@ def read_events(path: str | os.PathLike[str]) -> EventSample:
 
     Raises:
         InputError: the file is missing, of another kind, or has no ``events``.
+
+    Example:
+        >>> import tempfile
+        >>> one = EventSample({"q2": np.array([1.0])}, {"seed": 7})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     read_events(one.write(f"{folder}/x.parquet")).provenance["seed"]
+        7
     """
     file = EventFile(path)
     parts = list(file.chunks())
@@ -195,6 +203,31 @@ class EventSample:
                     raise InputError(f"column {name!r}: not in every sample, and integers have no NaN")
             columns[name] = library.concatenate(parts)
         return cls(columns, _joined([sample.provenance for sample in samples]))
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        format: str | None = None,
+        compression: str = "lz4",
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the events into a file (.root, .parquet) that says how they were made; whole or not at all.
+
+        Raises:
+            InputError: an ending that names no format, or a file that exists or cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> one = EventSample({"q2": np.array([1.0])})
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     len(read_events(one.write(f"{folder}/x.root")))
+            1
+        """
+        columns = self.to_numpy()
+        schema = {name: array.dtype for name, array in columns.items()}
+        with open_writer(path, schema, dict(self.provenance), format, compression, overwrite) as writer:
+            writer.extend(columns)
+        return writer.path
 
     def to_numpy(self) -> dict[str, np.ndarray[Any, Any]]:
         """Return the columns as NumPy arrays (copied from the device if they are there)."""

@@ -20,6 +20,7 @@ from ...kinematics.base.arrays import to_host
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target
 from .columns import ordered
+from .provenance import parse_provenance
 
 TREE = "events"
 """Name of the tree, RNTuple or table."""
@@ -254,6 +255,7 @@ def open_writer(
 
     Example:
         >>> import tempfile
+        >>> from darkpenguin.generator.files.sample import read_events
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with open_writer(f"{folder}/x.root", {"q2": np.dtype("f8")}, {"seed": 7}) as writer:
         ...         writer.extend({"q2": np.array([1.0, 2.0])})
@@ -320,7 +322,7 @@ class EventFile:
         self.rows = int(self._tree.num_entries)
         empty = self._tree.arrays(entry_stop=0, library="np")
         self.schema = {name: np.asarray(empty[name]).dtype for name in self._tree.keys()}  # noqa: SIM118
-        self.provenance = _parse(str(file[PROVENANCE])) if PROVENANCE in file else {}
+        self.provenance = parse_provenance(str(file[PROVENANCE]), self.path) if PROVENANCE in file else {}
 
     def _open_parquet(self) -> None:
         import pyarrow.parquet
@@ -330,7 +332,7 @@ class EventFile:
         self.rows = int(self._parquet.metadata.num_rows)
         schema = self._parquet.schema_arrow
         self.schema = {field.name: np.dtype(field.type.to_pandas_dtype()) for field in schema}
-        self.provenance = _parse(((schema.metadata or {}).get(PARQUET_KEY) or b"{}").decode())
+        self.provenance = parse_provenance(((schema.metadata or {}).get(PARQUET_KEY) or b"{}").decode(), self.path)
 
     def chunks(self, rows: int = ROWS_PER_EXTEND) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
         """Iterate over the events in pieces of ``rows`` at most, in the order of the file."""
@@ -351,12 +353,3 @@ class EventFile:
             stop = min(start + rows, self.rows)
             arrays = self._tree.arrays(entry_start=start, entry_stop=stop, library="np")
             yield {name: np.asarray(arrays[name]) for name in self.schema}
-
-
-def _parse(text: str) -> dict[str, Any]:
-    """Return a provenance from its JSON; one that is not JSON is kept as text."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return {"text": text}
-    return value if isinstance(value, dict) else {"text": text}

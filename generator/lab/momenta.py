@@ -9,7 +9,7 @@ number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kinematics.base.arrays import array_module
+from ...kinematics.base.threads import split_work
 from ...kinematics.beams import HistogramBeam, ProtonBeam, UpsilonBeam
 from ...kinematics.frames import convention_signs
 from ...physics.channels import Channel
@@ -73,8 +74,6 @@ def momenta(
     >>> abs(float(p["k_pz"][0] + p["lp_pz"][0] + p["lm_pz"][0])) < 1e-14
     True
     """
-    from ...kinematics.base.threads import split_work
-
     moving = beam is not None or at_rest
     source = beam_of(beam) if beam is not None else None
     (k0, k1), stream = counter_words(seed, channel.index, start, start + len(columns["q2"]))
@@ -92,47 +91,37 @@ def momenta(
         out = xp.empty((len(names), len(flavour)), dtype=precision)
     parents = _parents(source, mass["b"])
     numbers = np.array(list(mass.values()))
-    if xp is not np:
+    where = (channel.spin, start, stream, k0, k1)
+    if xp is np:
+        _loop(where, data, flavour, m_kpi, (signs, numbers, moving, *parents), out, threads)
+    else:
         from .momenta_gpu import launch
 
         kind, *arrays = parents
-        launch(
-            channel.spin,
-            start,
-            stream,
-            k0,
-            k1,
-            *data,
-            flavour,
-            m_kpi,
-            xp.asarray(signs),
-            xp.asarray(numbers),
-            moving,
-            kind,
-            *map(xp.asarray, arrays),
-            out,
-        )
-        return dict(zip(names, out, strict=True))
+        constants = (xp.asarray(signs), xp.asarray(numbers), moving, kind, *map(xp.asarray, arrays))
+        launch(*where, *data, flavour, m_kpi, *constants, out)
+    return dict(zip(names, out, strict=True))
+
+
+def _loop(
+    where: tuple[Any, ...],
+    data: Sequence[Any],
+    flavour: Any,
+    m_kpi: Any,
+    constants: tuple[Any, ...],
+    out: Array,
+    threads: int | None,
+) -> None:
+    """Fill ``out`` in parts, one a thread."""
+    spin, start, *key = where
 
     def work(low: int, high: int) -> None:
         part = slice(low, high)
-        LOOPS[channel.spin](
-            start + low,
-            stream,
-            k0,
-            k1,
-            *(column[part] for column in data),
-            flavour[part],
-            m_kpi[part] if len(m_kpi) > 1 else m_kpi,
-            signs,
-            numbers,
-            moving,
-            *parents,
-            out[:, part],
-        )
+        mass = m_kpi[part] if len(m_kpi) > 1 else m_kpi
+        columns = (column[part] for column in data)
+        LOOPS[spin](start + low, *key, *columns, flavour[part], mass, *constants, out[:, part])
 
     split_work(work, len(flavour), threads if len(flavour) > 10_000 else 1)
-    return dict(zip(names, out, strict=True))
 
 
 @lru_cache(maxsize=8)

@@ -5,29 +5,19 @@ A card is a TOML file (or a built-in one, by name), or the same keys as keywords
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
+from ...kinematics.base.cards import Card, CardSource, cards_in, read_keys
 from ...kinematics.base.checks import nearest, parse_count, parse_number, validate
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel, file_word, get_channel
 from ...physics.kpi import PRESETS, KpiDecay, KpiSystem, resolve_kpi
-from ...physics.models import Model, apply_settings, get_model
+from ...physics.models import RUN_CARDS, Model, as_model, merged_settings
 from ..files.writers import file_format
 from ..lab import table
 from ..lab.settings import StageSettings
@@ -35,25 +25,6 @@ from .q2 import Window, _vetoes, _windows, parse_range
 
 MAXIMUM_SEED = (1 << 64) - 1
 """Largest seed: the key of the random numbers has 64 bits."""
-Checked = TypeVar("Checked", bound=BaseModel)
-CARD_FOLDER = Path(__file__).parent / "cards"
-"""Where the built-in cards are."""
-
-
-def settings_of(value: Any) -> tuple[str, ...]:
-    """Return the changes of a model as KEY=VALUE texts, from one or a list of them.
-
-    Raises:
-        InputError: something else.
-
-    Example:
-        >>> settings_of("light_vectors.0.mass=2.8")
-        ('light_vectors.0.mass=2.8',)
-    """
-    texts = (value,) if isinstance(value, str) else value
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"set = {value!r}: write KEY=VALUE or a list of such, say light_vectors.0.mass=2.8")
-    return tuple(texts)
 
 
 def _channels(value: Any) -> Any:
@@ -67,19 +38,7 @@ def _channels(value: Any) -> Any:
     return tuple(names)
 
 
-def _checked(schema: type[Checked], data: Any, where: str = "") -> Checked:
-    """A card or a table of it; mistakes that our own checks have named with field and value are told as they are."""
-    try:
-        return schema.model_validate(data)
-    except ValidationError as error:
-        causes = [item.get("ctx", {}).get("error") for item in error.errors(include_url=False)]
-        ours = [str(cause) for cause in causes if isinstance(cause, InputError)]
-        if ours:
-            raise InputError("; ".join(ours)) from None
-    return validate(schema, data, where)
-
-
-class RunCard(BaseModel):
+class RunCard(Card):
     """Everything a run needs; frozen, and unknown keys are refused.
 
     Raises:
@@ -91,10 +50,13 @@ class RunCard(BaseModel):
         (1000, 'both')
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")  # the keys beside these are those of the stages
+    model_config = ConfigDict(extra="allow", allow_inf_nan=True)  # the keys beside these are those of the stages
     __pydantic_extra__: dict[str, SerializeAsAny[StageSettings] | None]
 
-    channels: Annotated[tuple[str, ...], BeforeValidator(_channels)]
+    folder: ClassVar[Path] = RUN_CARDS
+    also: ClassVar[tuple[str, ...]] = ("set", *(stage.key for stage in table.STAGES))
+
+    channels: Annotated[tuple[str, ...], BeforeValidator(_channels)] = ()
     """Names of the decay channels."""
 
     model: Model
@@ -206,25 +168,14 @@ class RunCard(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _resolve_model(cls, data: Any) -> Any:
-        """Turn a benchmark's name and the changes in ``set`` into the model itself."""
+        """Turn whatever names the model, and the changes in ``set``, into the model itself."""
         if not isinstance(data, Mapping):
             return data
         data = dict(data)
-        model = data.get("model", "sm")
-        settings = settings_of(data.pop("set", ()))
-        if isinstance(model, str):
-            model = get_model(model)
-        elif isinstance(model, Mapping):
-            model = validate(Model, model, "model")
-        if settings:
-            changed = apply_settings(model, list(settings))
-            if changed.name == model.name:  # a changed benchmark does not go by the benchmark's name
-                changed = changed.model_copy(update={"name": ", ".join((model.name, *map(str, settings)))})
-            model = changed
-        data["model"] = model
+        data["model"] = as_model(data.get("model", "sm"), data.pop("set", ()))
         for stage in table.STAGES:
             value = data.get(stage.key)
-            data[stage.key] = None if value is None else _checked(stage.reads, value, stage.key)
+            data[stage.key] = None if value is None else validate(stage.reads, value, stage.key)
         known = card_keys()
         for key in data:
             if key not in known:
@@ -233,6 +184,8 @@ class RunCard(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunCard:
+        if not self.channels:
+            raise InputError("channels: missing; name one, for example B0->K*0mumu (`darkpenguin channels` lists them)")
         if self.events is not None and self.b_mesons is not None:
             raise InputError(f"events = {self.events} and b_mesons = {self.b_mesons:g}: give one of the two")
         if self.events is None and self.b_mesons is None:
@@ -277,6 +230,14 @@ class RunCard(BaseModel):
         found = {stage.key: asked.get(stage.key) for stage in table.STAGES}
         return {key: settings for key, settings in found.items() if settings is not None}
 
+    @classmethod
+    def merged(cls, keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of a card with others on top: one number of events replaces the other."""
+        for one, other in (("events", "b_mesons"), ("b_mesons", "events")):
+            if one in given:
+                keys = {key: value for key, value in keys.items() if key != other}
+        return merged_settings(keys, given)
+
     def registry(self) -> tuple[Channel, ...]:
         """Return the channels themselves."""
         return tuple(get_channel(name) for name in self.channels)
@@ -319,7 +280,7 @@ def card_keys() -> tuple[str, ...]:
     return (*RunCard.model_fields, "set", *(stage.key for stage in table.STAGES))
 
 
-def make_card(base: Mapping[str, Any] | None = None, **keywords: Any) -> RunCard:
+def make_card(base: CardSource | RunCard = None, **keywords: Any) -> RunCard:
     """Return a checked card from the keys of a card and keywords on top; keywords that are None do not count.
 
     Raises:
@@ -329,20 +290,7 @@ def make_card(base: Mapping[str, Any] | None = None, **keywords: Any) -> RunCard
         >>> make_card({"channels": ["B+->K+mumu"], "model": "sm"}, events=10).events
         10
     """
-    data = dict(base or {})
-    given = {key: value for key, value in keywords.items() if value is not None}
-    if "events" in given:
-        data.pop("b_mesons", None)
-    if "b_mesons" in given:
-        data.pop("events", None)
-    data.update(given)
-    known = card_keys()
-    for key in data:
-        if key not in known:
-            raise InputError(f"{key}: no such key in a run card; {nearest(key, known)}")
-    if "channels" not in data:
-        raise InputError("channels: missing; name one, for example B0->K*0mumu (`darkpenguin channels` lists them)")
-    return _checked(RunCard, data)
+    return RunCard.make(base, **keywords)
 
 
 def builtin_cards() -> dict[str, Path]:
@@ -351,7 +299,7 @@ def builtin_cards() -> dict[str, Path]:
     >>> "demo" in builtin_cards()
     True
     """
-    return {path.stem: path for path in sorted(CARD_FOLDER.glob("*.toml"))}
+    return cards_in(RUN_CARDS)
 
 
 def read_card(name: str | os.PathLike[str]) -> dict[str, Any]:
@@ -364,15 +312,4 @@ def read_card(name: str | os.PathLike[str]) -> dict[str, Any]:
         >>> read_card("demo")["model"]
         'fig1-2.5gev'
     """
-    cards = builtin_cards()
-    path = cards.get(str(name), Path(name))
-    if not path.is_file():
-        near = difflib.get_close_matches(str(name), cards, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"built-in cards are {', '.join(cards)}"
-        raise InputError(f"card = {str(name)!r}: no such file and no such built-in card; {hint}")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"card = {str(name)!r}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise InputError(f"card = {str(name)!r}: {error.strerror}") from None
+    return read_keys(name, RUN_CARDS)

@@ -11,20 +11,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...kinematics.base.arrays import array_module
+from ...kinematics.base.cards import shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import check_target, readable_size
-from ...physics.models import Model
+from ...kinematics.base.results import Result, json_types
+from ...physics.channels import CHANNELS
+from ...physics.models import ModelLike
 from ..files.sample import EventSample
 from ..files.writers import EventWriter, open_writer
-from ..lab.table import STAGES, with_parameters
-from .card import RunCard, make_card, read_card
+from .card import RunCard
 from .parts import Part
 from .plan import Plan, plan_run
 
@@ -41,7 +42,7 @@ class PartReport:
 
 
 @dataclass(frozen=True)
-class RunReport:
+class RunReport(Result):
     """What a run made: its files, one entry a channel, seconds in all and how it was made."""
 
     plan: Plan
@@ -49,59 +50,58 @@ class RunReport:
     parts: tuple[PartReport, ...]
     seconds: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return files, channels and seconds in JSON types, with the card."""
+        found = {"files": self.files, "channels": self.records(), "seconds": self.seconds, "card": self.plan.card}
+        return {key: json_types(value) for key, value in found.items()}
 
-@with_parameters(
-    [Parameter(stage.key, Parameter.KEYWORD_ONLY, default=None, annotation=Any) for stage in STAGES], after="beam"
-)
+    def records(self) -> list[dict[str, Any]]:
+        """Return a dictionary for every channel."""
+        return [
+            {
+                "channel": entry.part.channel.name,
+                "events": entry.events,
+                "written": entry.written,
+                "branching_fraction": entry.part.branching,
+                "seconds": entry.seconds,
+                "file": str(entry.file),
+            }
+            for entry in self.parts
+        ]
+
+
+RunSource = str | os.PathLike[str] | Sequence[str] | Mapping[str, Any] | RunCard | None
+"""What a run is named by: a channel or several, a TOML file, a built-in card's name, a dictionary, a `RunCard`."""
+
+
+@shows_keys(RunCard)
 def generate(
-    channels: str | Sequence[str] | RunCard,
-    model: str | Model | Mapping[str, Any] = "sm",
+    channels: RunSource = None,
+    model: ModelLike | None = None,
     events: float | str | None = None,
-    *,
-    b_mesons: float | None = None,
-    poisson: bool = False,
-    set: str | Sequence[str] = (),
-    flavour: str = "both",
-    convention: str = "lhcb",
-    kpi: str | Mapping[str, Any] = "narrow",
-    beam: str | Mapping[str, Any] | None = None,
-    q2: Sequence[Any] = (),
-    veto: Sequence[Any] = (),
-    seed: int = 1,
-    range: tuple[int, int] | str | None = None,
-    device: str = "auto",
-    precision: str = "float64",
-    threads: int | None = None,
-    **stages: Any,
+    **keys: Any,
 ) -> EventSample:
     """Generate unweighted events in memory.
 
     Args:
-        channels: name of a channel, several names, or a whole run card (the other arguments then do not count).
-        model: a benchmark's name, a :class:`~darkpenguin.Model`, or its fields.
+        channels: name of a channel or several names, with ``keys`` for the rest; or a whole run card: a TOML file, a
+            built-in card's name, a dictionary, or a `RunCard`.
+        model: a benchmark's name, a TOML file, fields, or a `Model`; the card's own, or ``sm``, without it.
         events: events of each channel.
-        b_mesons: instead of ``events``: B mesons of each charge, conjugates included.
-        poisson: draw the number of events from a Poisson distribution.
-        set: change of the model, such as ``light_vectors.0.mass=2.8``, or several.
-        flavour: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates.
-        convention: of the angles, ``lhcb`` or ``theory``.
-        kpi: the Kpi pair: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``), of l l also
-            ``swave`` (the S wave too), or the fields of a :class:`~darkpenguin.physics.kpi.KpiSystem`.
-        beam: where the B comes from (``rest``, ``belle2``, ``lhcb-13tev`` ..., or a table, see
-            :func:`~darkpenguin.generator.lab.beams.resolve_beam`), for momenta in the laboratory.
-        q2: one range ``(min, max)`` or several (GeV^2); empty for all of it.
-        veto: ranges of q2 to leave out, as pairs or as ``jpsi`` and ``psi2s``.
-        seed: seed of the random numbers.
-        range: first event of a part of the run and the first after it.
-        device: ``auto``, ``cpu`` or ``gpu``.
-        precision: ``float64`` or ``float32``.
-        threads: CPU threads; all of them when None.
-        stages: what becomes of the events, a keyword for each entry of
-            :data:`~darkpenguin.generator.lab.table.STAGES`. ``resolution``: what a detector makes of the momenta,
-            ``lhcb``, ``belle2``, or the fields of a :class:`~darkpenguin.generator.lab.settings.ResolutionSettings`.
-            ``selection``: cuts such as ``["lhcb", "pt(k) > 0.25"]``, or a dictionary of them and the mode, see
-            :class:`~darkpenguin.generator.lab.settings.SelectionSettings`. ``efficiency``: maps of the probability
-            that an event is kept and the mode, see :class:`~darkpenguin.generator.lab.settings.EfficiencySettings`.
+        **keys: other keys of a run card, on top of those of the card:
+
+            - ``set``: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
+            - ``b_mesons``: instead of ``events``, B mesons of each charge, conjugates included; ``poisson``: draw the
+              number from a Poisson distribution.
+            - ``flavour``: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates; ``convention`` of the
+              angles, ``lhcb`` or ``theory``.
+            - ``kpi``: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``), of l l also ``swave``
+              (the S wave too), or the fields of a `~darkpenguin.physics.kpi.KpiSystem`.
+            - ``beam``: where the B comes from, for momenta in the laboratory; and a key for each of the stages in
+              `~darkpenguin.generator.lab.table.STAGES`: ``resolution``, ``selection``, ``efficiency`` ...
+            - ``q2``: one range ``(min, max)`` or several (GeV^2); ``veto``: ranges to leave out, ``jpsi``, ``psi2s``.
+            - ``seed``; ``range``: first event of a part of the run and the first after it.
+            - ``device``: ``auto``, ``cpu`` or ``gpu``; ``precision``: ``float64`` or ``float32``; ``threads``.
 
     Returns:
         The sample, with NumPy columns from the CPU and CuPy columns from a GPU.
@@ -114,29 +114,7 @@ def generate(
         >>> len(sample), sample.names
         (1000, ('q2', 'cos_theta_k', 'cos_theta_l', 'phi', 'flavour', 'channel', 'event', 'weight'))
     """
-    if isinstance(channels, RunCard):
-        card = channels
-    else:
-        card = make_card(
-            channels=channels,
-            model=model,
-            set=set,
-            events=events,
-            b_mesons=b_mesons,
-            poisson=poisson,
-            flavour=flavour,
-            convention=convention,
-            kpi=kpi,
-            beam=beam,
-            q2=q2,
-            veto=veto,
-            seed=seed,
-            range=range,
-            device=device,
-            precision=precision,
-            threads=threads,
-            **stages,
-        )
+    card = card_of(channels, {"model": model, "events": events, **keys})
     plan = plan_run(card)
     names = card.channels
     _check_memory(plan.rows(names) * plan.row_bytes(names))
@@ -154,29 +132,41 @@ def generate(
     return EventSample(columns, provenance)
 
 
-def run(card: RunCard | str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> RunReport:
+def card_of(channels: Any, keys: Mapping[str, Any]) -> RunCard:
+    """The card that is meant by a channel or several, or by a card, with keys on top.
+
+    >>> card_of("B0->K*0mumu", {"events": 10}) == card_of({"channels": ["B0->K*0mumu"], "events": 10}, {})
+    True
+    """
+    named = isinstance(channels, str) and ("->" in channels or channels in CHANNELS)
+    if named or (isinstance(channels, Sequence) and not isinstance(channels, str)):
+        return RunCard.make(None, **{"channels": channels, **keys})
+    return RunCard.make(channels, **keys)
+
+
+@shows_keys(RunCard)
+def run(card: RunSource = None, progress: Callable[[int], None] | None = None, **keys: Any) -> RunReport:
     """Generate events into the files that a card names; each appears whole or not at all.
 
     Args:
-        card: a checked card, the path of one, or the name of a built-in one.
+        card: a TOML file, a built-in card's name, a dictionary, a `RunCard`, or channels as in `generate`.
         progress: called with the number of events after each chunk.
+        **keys: keys of a run card on top, see `generate`; ``output`` names the file (``{channel}`` in its name makes a
+            file a channel), ``format``, ``compression`` and ``overwrite`` say how it is written.
 
     Raises:
         InputError: a card that cannot be used; see also :func:`~darkpenguin.generator.files.writers.open_writer`.
 
     Example:
         >>> import tempfile
-        >>> from darkpenguin.generator.run.card import make_card
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     card = make_card(channels="B+->K+mumu", events=100, output=f"{folder}/x.root")
-        ...     report = run(card)
+        ...     report = run("B+->K+mumu", events=100, output=f"{folder}/x.root")
         >>> report.parts[0].events
         100
     """
-    if not isinstance(card, RunCard):
-        card = make_card(read_card(card))
-    check_files(card)
-    return execute(plan_run(card), progress)
+    checked = card_of(card, keys)
+    check_files(checked)
+    return execute(plan_run(checked), progress)
 
 
 def check_files(card: RunCard) -> None:

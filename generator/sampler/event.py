@@ -251,40 +251,11 @@ def kpi_event(
     P wave, S wave and interference are added up with the line shapes of the mass row; then as `vector_event`, with
     an odd part in cos K and, given cos K, interference in every term of the other angles.
     """
-    (
-        pa_s,
-        pa_c,
-        pb_s,
-        pb_c,
-        j3,
-        j4,
-        j5,
-        j6s,
-        j6c,
-        j7,
-        j8,
-        j9,
-        sa,
-        sb,
-        s6,
-        ra,
-        rb,
-        r6,
-        r4,
-        r5,
-        r7,
-        r8,
-        ia,
-        ib,
-        i6,
-        i4,
-        i5,
-        i7,
-        i8,
-        node,
-        left,
-        right,
-    ) = row
+    pa_s, pa_c, pb_s, pb_c, j3, j4, j5, j6s, j6c, j7, j8, j9 = row[:12]
+    sa, sb, s6 = row[12:15]
+    ra, rb, r6, r4, r5, r7, r8 = row[15:22]
+    ia, ib, i6, i4, i5, i7, i8 = row[22:29]
+    node, left, right = row[29:]
     centre, m_left, m_right, q0_below, q0_above, inverse_below, inverse_above, p, s, re, im, m_b = mass
     one, zero = real(1), real(0)
 

@@ -342,27 +342,7 @@ def kpi_table(
     ends = (decay.m_parent - masses) ** 2
     for edge in ranges.ravel():  # exactly, where a mass node stands for an edge
         ends = np.where(np.abs(ends - edge) < 1e-12, edge, ends)
-    found = []
-    rows = 0
-    for sign in signs:
-        for k, mass in enumerate(masses):
-            selected = _below(ranges, ends[k])
-            if not len(selected):
-                continue
-
-            def function(q2: Array, sign: int = sign, mass: float = mass) -> Array:
-                return decay.parts(q2, mass, sign, convention)
-
-            nodes = place_nodes(
-                function, decay.breakpoints(mass), selected, _P_RATE + _S_RATE, (q2_min, ends[k]), 0.3 * tolerance
-            )
-            found.append((k, sign, *nodes))
-            rows += len(nodes[0])
-            if rows > MAX_ROWS:
-                raise InputError(
-                    f"kpi: more than {MAX_ROWS} nodes; a light vector as narrow as this, where the end of phase "
-                    "space moves through it, takes a narrower window (m_min, m_max) or kpi = 'narrow'"
-                )
+    found = _rows(decay, convention, ranges, masses, ends, signs, 0.3 * tolerance)
     if not found:
         raise InputError("q2: the selected ranges lie beyond phase space in the window of m_Kpi")
     shape_masses, shapes = _shape_nodes(decay, masses, 0.2 * tolerance)
@@ -384,6 +364,40 @@ def kpi_table(
     if not table.total_rate > 0:
         raise InputError("q2: the model has no decays in the selected ranges")
     return table
+
+
+def _rows(
+    decay: KpiDecay,
+    convention: Convention,
+    ranges: Array,
+    masses: Array,
+    ends: Array,
+    signs: Sequence[int],
+    tolerance: float,
+) -> list[tuple[Any, ...]]:
+    """Nodes of q2 at every mass node and flavour: number of the mass node, flavour, and what `place_nodes` returns."""
+    found: list[tuple[Any, ...]] = []
+    q2_min = decay.q2_limits(decay.system.window[0])[0]
+    rows = 0
+    for sign in signs:
+        for k, mass in enumerate(masses):
+            selected = _below(ranges, ends[k])
+            if not len(selected):
+                continue
+
+            def function(q2: Array, sign: int = sign, mass: float = mass) -> Array:
+                return decay.parts(q2, mass, sign, convention)
+
+            end = (q2_min, ends[k])
+            nodes = place_nodes(function, decay.breakpoints(mass), selected, _P_RATE + _S_RATE, end, tolerance)
+            found.append((k, sign, *nodes))
+            rows += len(nodes[0])
+            if rows > MAX_ROWS:
+                raise InputError(
+                    f"kpi: more than {MAX_ROWS} nodes; a light vector as narrow as this, where the end of phase "
+                    "space moves through it, takes a narrower window (m_min, m_max) or kpi = 'narrow'"
+                )
+    return found
 
 
 def _q0_choices(ranges: Array, upper: float, lower: float) -> list[float]:

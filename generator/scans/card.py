@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ...kinematics.base.arrays import FloatArray
-from ...kinematics.base.checks import nearest, validate
+from ...kinematics.base.cards import Card
+from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...physics.experiment.datasets import DataSet, Theory, load_data
 from ...physics.experiment.likelihood import PAPER_GROUPS, check_groups
-from ...physics.models import Model, apply_settings, get_model, is_linear
+from ...physics.models import Model, ModelChoice, apply_settings, as_model, is_linear, merged_settings
 
 MAX_POINTS = 50_000_000
 """Largest grid: its χ² of three groups takes 1.2 GB."""
@@ -68,7 +68,7 @@ class Tie(BaseModel):
     factor: float
 
 
-class ScanCard(BaseModel):
+class ScanCard(Card):
     """What to scan: a base model, axes, ties between parameters, data and groups of measurements.
 
     >>> card = ScanCard(axes=[{"key": "light_vectors.0.g_mu_v", "min": -0.1, "max": 0.1}])
@@ -76,16 +76,27 @@ class ScanCard(BaseModel):
     ('current', ('R_K', 'R_K*', 'P5p'), 'correlated')
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(populate_by_name=True)
+
+    folder: ClassVar[Path] = Path(__file__).parent / "cards"
+    also: ClassVar[tuple[str, ...]] = ("set",)
 
     name: Annotated[str, Field(pattern=r"^[\w.+-]+$")] = "scan"
-    model: str | Model = "fig2"
-    settings: tuple[str, ...] = ()
+    model: ModelChoice = "fig2"
+    settings: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("settings", "set"))] = ()
     axes: Annotated[tuple[Axis, ...], Field(min_length=1)]
     ties: tuple[Tie, ...] = ()
     data: str = "current"
     groups: tuple[str, ...] = PAPER_GROUPS
     theory: Theory | None = None
+
+    @classmethod
+    def merged(cls, keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of a card with others on top; ``set`` is another word for ``settings``."""
+        known, new = (
+            {("settings" if key == "set" else key): value for key, value in part.items()} for part in (keys, given)
+        )
+        return merged_settings(known, new, "settings")
 
     @field_validator("data")
     @classmethod
@@ -143,8 +154,7 @@ class ScanCard(BaseModel):
 
     def base_model(self) -> Model:
         """The model that the axes start from."""
-        model = get_model(self.model) if isinstance(self.model, str) else self.model
-        return apply_settings(model, self.settings)
+        return apply_settings(as_model(self.model), self.settings)
 
     def values_at(self, point: Mapping[str, float]) -> dict[str, float]:
         """All parameters that move, ties included, for one value on each axis."""
@@ -184,10 +194,4 @@ def read_point(card: ScanCard, texts: Sequence[str]) -> dict[str, float]:
 
 def read_scan_card(path: str | os.PathLike[str]) -> ScanCard:
     """Scan card from a TOML file; InputError names the key, the value and what is allowed."""
-    try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"card = {str(path)!r}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"card = {str(path)!r}: not TOML: {error}") from None
-    return validate(ScanCard, data)
+    return ScanCard.make(path)

@@ -28,8 +28,18 @@ def write_scan(
     """Write a scan: grid, profiles, pulls, regions in the plane of any two axes as CSV; a summary as JSON.
 
     Pulls are those of the Standard Model, of the best fit and of the point ``at``, whose missing axes are
-    those of the best fit. Files are named after the card; each is written whole or not at all. Raises
-    InputError if one exists, or for a point off the axes.
+    those of the best fit. Files are named after the card; each is written whole or not at all.
+
+    Raises:
+        InputError: a file exists, or a point off the axes.
+
+    Example:
+        >>> import tempfile
+        >>> from darkpenguin.generator.scans.scan import scan
+        >>> axis = {"key": "heavy.C9_mu", "min": -2.0, "max": 0.0, "points": 3}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in write_scan(scan(model="sm", axes=[axis], theory="none"), folder)]
+        ['scan-grid.csv', 'scan-profiles.csv', 'scan-pulls.csv', 'scan-summary.json']
     """
     card = result.card
     paths = check_outputs(card, folder, overwrite)

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from ...kinematics.base.arrays import FloatArray, array_library
+from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Result
 from ...physics.bins import BinPredictor, build_predictor
 from ...physics.experiment.datasets import Data, Theory, load_data
 from ...physics.experiment.likelihood import Likelihood, build_likelihood
@@ -60,7 +62,7 @@ class BestFit:
 
 
 @dataclass(frozen=True, eq=False)
-class ScanResult:
+class ScanResult(Result):
     """χ² on a grid: ``chi2[group]`` has the shape of the card's axes, ``standard[group]`` is the SM's.
 
     The methods take ``group``: a name, or None for the sum of all groups.
@@ -70,6 +72,14 @@ class ScanResult:
     likelihood: Likelihood
     chi2: Mapping[str, FloatArray]
     standard: Mapping[str, float]
+    left_out = ("likelihood",)
+
+    def records(self) -> dict[str, FloatArray]:
+        """Return the grid, a row a point: the axes, χ² of each group, their sum."""
+        places = np.meshgrid(*(axis.values for axis in self.card.axes), indexing="ij")
+        found = {axis.key: place.ravel() for axis, place in zip(self.card.axes, places, strict=True)}
+        found |= {f"chi2 {name}": value.ravel() for name, value in self.chi2.items()}
+        return {**found, "chi2 all": self.total().ravel()}
 
     def total(self, group: str | None = None) -> FloatArray:
         """χ² of a group, or the sum of all."""
@@ -263,23 +273,44 @@ def model_pulls(likelihood: Likelihood, model: Model) -> list[Pull]:
     return found
 
 
+@shows_keys(ScanCard)
 def scan(
-    card: ScanCard,
+    card: CardSource | ScanCard = None,
     device: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[int], None] | None = None,
+    **keys: Any,
 ) -> ScanResult:
     """χ² of every group at every point of the card's grid.
 
-    ``checkpoint`` is a file in which a long scan keeps what it has, from time to time and when interrupted.
-    The same card continues from it, another card ignores it, and it is removed at the end. ``progress`` is
-    told how many points have been done since it was last told, those of the checkpoint included.
+    Args:
+        card: a TOML file, a built-in card's name, a dictionary, or a `ScanCard`.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        checkpoint: file in which a long scan keeps what it has, from time to time and when interrupted. The same card
+            continues from it, another card ignores it, and it is removed at the end.
+        progress: told how many points have been done since it was last told, those of the checkpoint included.
+        **keys: keys of a `ScanCard`, on top of those of the card; ``set`` changes the model.
 
-    >>> card = ScanCard(data="2017", theory="none", axes=[
-    ...     {"key": "light_vectors.0.g_mu_v", "min": 0.0, "max": 0.2, "points": 3}])
-    >>> scan(card).chi2["R_K"].round(1)
-    array([4.2, 0.9, 0. ])
+    Raises:
+        InputError: a card that cannot be used.
+
+    Example:
+        >>> result = scan(data="2017", theory="none", axes=[
+        ...     {"key": "light_vectors.0.g_mu_v", "min": 0.0, "max": 0.2, "points": 3}])
+        >>> result.chi2["R_K"].round(1)
+        array([4.2, 0.9, 0. ])
+        >>> result.to_pandas().shape
+        (3, 5)
     """
+    return _scanned(ScanCard.make(card, **keys), device, checkpoint, progress)
+
+
+def _scanned(
+    card: ScanCard,
+    device: str,
+    checkpoint: str | os.PathLike[str] | None,
+    progress: Callable[[int], None] | None,
+) -> ScanResult:
     xp = array_library(device)
     likelihood = scan_likelihood(card.data, card.groups, card.theory_errors)
     standard_predictions = build_predictor(likelihood.observables, Model())()

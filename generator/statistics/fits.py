@@ -347,40 +347,42 @@ def fit_counts(
     first = xp.asarray(first, dtype=dtype, device=counts.device)
     if first.ndim != 2 or first.shape[1] != p or first.shape[0] == 0:
         raise InputError(f"starts has shape {first.shape}: needs (starts, {p})")
-    target = _Poisson(model, counts)
-    parts: list[tuple[Any, ...]] = []
-    for begin in range(0, n, chunk):
-        end = min(begin + chunk, n)
-        data = (counts[begin:end, :], auxiliary[begin:end, :])
-        m = end - begin
-        if p + k == 0:
-            empty = xp.zeros((m, 0), dtype=dtype, device=counts.device)
-            f = target.value(data[0][:, :1], data)  # no parameter: only the number of rows of x is used
-            none = xp.zeros((m,), dtype=xp.int32, device=counts.device)
-            status = xp.where(xp.isfinite(f), none, xp.full_like(none, NOT_FINITE))
-            parts.append((empty, xp.zeros((m, 0, 0), dtype=dtype, device=counts.device), f, status, none))
-            continue
-        best: tuple[Any, ...] | None = None
-        for s in range(first.shape[0] if p else 1):
-            row = xp.broadcast_to(first[s : s + 1, :], (m, p)) if p else data[1][:, :0]
-            start = xp.concat([row, data[1]], axis=1)
-            values, hessian, f, status, tried = minimise(
-                target.objective,
-                target.value,
-                data,
-                start,
-                tolerance=tolerance,
-                max_iterations=max_iterations,
-            )
-            covariance, status = invert(hessian, status)
-            found = (values, covariance, f, status, tried)
-            best = found if best is None else _better(xp, best, found)
-        assert best is not None
-        parts.append(best)
-    if not parts:
+    if n == 0:
         raise InputError("counts has no toys: needs at least one row")
+    target = _Poisson(model, counts)
+    limits = {"tolerance": tolerance, "max_iterations": max_iterations}
+    parts = []
+    for begin in range(0, n, chunk):
+        rows = slice(begin, min(begin + chunk, n))
+        data = (counts[rows, :], auxiliary[rows, :])
+        parts.append(_fit_chunk(target, data, first, limits) if p + k else _deviance(target, data))
     values, covariance, f, status, tried = (xp.concat([part[i] for part in parts], axis=0) for i in range(5))
     return FitResult(values, covariance, 2.0 * f, status, tried, names)
+
+
+def _deviance(target: _Poisson, data: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The fit of a model without parameters: its deviance alone."""
+    xp, counts = target.xp, data[0]
+    m, like = counts.shape[0], {"dtype": counts.dtype, "device": counts.device}
+    f = target.value(counts[:, :1], data)  # no parameter: only the number of rows of x is used
+    none = xp.zeros((m,), dtype=xp.int32, device=counts.device)
+    status = xp.where(xp.isfinite(f), none, xp.full_like(none, NOT_FINITE))
+    return xp.zeros((m, 0), **like), xp.zeros((m, 0, 0), **like), f, status, none
+
+
+def _fit_chunk(target: _Poisson, data: tuple[Any, ...], starts: Any, limits: dict[str, Any]) -> tuple[Any, ...]:
+    """The best fit of every toy over all starts of the couplings."""
+    xp, p, auxiliary = target.xp, target.p, data[1]
+    best: tuple[Any, ...] | None = None
+    for s in range(starts.shape[0] if p else 1):
+        row = xp.broadcast_to(starts[s : s + 1, :], (auxiliary.shape[0], p)) if p else auxiliary[:, :0]
+        start = xp.concat([row, auxiliary], axis=1)
+        values, hessian, f, status, tried = minimise(target.objective, target.value, data, start, **limits)
+        covariance, status = invert(hessian, status)
+        found = (values, covariance, f, status, tried)
+        best = found if best is None else _better(xp, best, found)
+    assert best is not None
+    return best
 
 
 def _better(xp: Any, old: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -203,6 +203,9 @@ def get_dataset(name: str | Dataset) -> Dataset:
     A file has the keys of :class:`Dataset`, as an entry of ``datasets.yml`` does; it is called after itself if it
     does not say.
 
+    >>> get_dataset("lhcb-run12").luminosity
+    9.0
+
     Raises:
         InputError: no such data set, with the nearest names, or a mistake in the file.
     """

@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target
+from ...kinematics.base.results import Result
+from ..files.provenance import parse_provenance
 from .run import Columns, ToyRun, ToysCard, plan_toys
 
 TREE = "toys"
@@ -55,7 +58,7 @@ def write_toys(path: str | os.PathLike[str], columns: Columns, provenance: Mappi
             pa.parquet.write_table(table, temporary, compression="zstd")
 
 
-def read_toys(path: str | os.PathLike[str]) -> tuple[Columns, dict[str, Any]]:
+def read_ntuple(path: str | os.PathLike[str]) -> tuple[Columns, dict[str, Any]]:
     """Columns and provenance of a toy ntuple.
 
     Raises:
@@ -70,7 +73,7 @@ def read_toys(path: str | os.PathLike[str]) -> tuple[Columns, dict[str, Any]]:
 
             with uproot.open(source) as file:
                 tree = file[TREE]
-                return dict(tree.arrays(library="np")), json.loads(str(file[PROVENANCE]))
+                return dict(tree.arrays(library="np")), parse_provenance(str(file[PROVENANCE]), path)
         import pyarrow.parquet
 
         table = pyarrow.parquet.read_table(source)
@@ -79,7 +82,7 @@ def read_toys(path: str | os.PathLike[str]) -> tuple[Columns, dict[str, Any]]:
             column = table.column(name).combine_chunks()
             size = getattr(column.type, "list_size", None)
             columns[name] = np.asarray(column) if size is None else np.asarray(column.flatten()).reshape(-1, size)
-        return columns, json.loads((table.schema.metadata or {})[PARQUET_KEY])
+        return columns, parse_provenance((table.schema.metadata or {})[PARQUET_KEY].decode(), path)
     except InputError:
         raise
     except Exception as error:
@@ -93,35 +96,123 @@ def _kind(path: Path) -> str:
     return kinds[path.suffix.lower()]
 
 
-@dataclass(frozen=True)
-class ToyReport:
-    """What a run did: toys in the file, how many were made now, and whether it was interrupted."""
+@dataclass(frozen=True, eq=False)
+class Toys(Result):
+    """Toys: a column each, one row a toy; a column with one value a bin of q2 has two dimensions.
 
-    path: Path
-    toys: int
-    made: int
-    interrupted: bool
-    failures: Mapping[str, int]
+    Attributes:
+        card: what was asked for.
+        columns: the ntuple.
+        provenance: how they were made.
+        path: file that they are in; None for toys in memory.
+        made: how many of them were made now.
+        interrupted: whether Ctrl-C came before all of them were made.
+    """
+
+    card: ToysCard
+    columns: Columns
+    provenance: Mapping[str, Any]
+    path: Path | None = None
+    made: int = 0
+    interrupted: bool = False
+    left_out = ("provenance",)
+
+    @property
+    def toys(self) -> int:
+        """Number of toys."""
+        return len(self.columns["toy"])
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Number of toys (or bins of toys) with a status other than zero, by status column."""
+        return count_failures(self.columns)
+
+    def records(self) -> dict[str, Any]:
+        """Return the columns; one with a value a bin becomes as many, ``P5p_0``, ``P5p_1`` ..."""
+        found: dict[str, Any] = {}
+        for name, values in self.columns.items():
+            if values.ndim == 1:
+                found[name] = values
+            else:
+                found |= {f"{name}_{b}": values[:, b] for b in range(values.shape[1])}
+        return found
 
 
-def run_toys(
-    card: ToysCard,
-    path: str | os.PathLike[str],
+def read_toys(path: str | os.PathLike[str]) -> Toys:
+    """Toys of a file that `toys` wrote.
+
+    Raises:
+        InputError: no such file, or not a toy ntuple.
+
+    Example:
+        >>> import tempfile
+        >>> card = {"hypotheses": ["sm"], "observables": ["R_K+"], "fit": {}, "toys": 10}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     read_toys(toys(card, f"{folder}/toys.root").path).toys
+        10
+    """
+    columns, provenance = read_ntuple(path)
+    if not isinstance(provenance.get("card"), Mapping):
+        raise InputError(f"file = {str(path)!r}: no card of toys in its provenance")
+    return Toys(ToysCard.make(provenance["card"]), columns, provenance, Path(path))
+
+
+@shows_keys(ToysCard)
+def toys(
+    card: CardSource | ToysCard = None,
+    output: str | os.PathLike[str] | None = None,
     *,
     overwrite: bool = False,
     threads: int | None = None,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
-) -> ToyReport:
-    """Make the toys of a card into a file, or those that it lacks.
+    **keys: Any,
+) -> Toys:
+    """Make the toys of a card in memory, or into a file, or those that the file lacks.
 
     An existing file of the same card is extended (``toys`` 10000 after 1000 makes 9000), after a check that
     this machine still makes its first toys as they are there. One of another card is replaced only with
-    ``overwrite``. On Ctrl-C the finished toys are written and the report says so.
+    ``overwrite``. On Ctrl-C the finished toys are written and the result says so.
+
+    Args:
+        card: a TOML file, a built-in card's name, a dictionary, or a `ToysCard`; its defaults without one.
+        output: file to write, .root or .parquet; none if None.
+        overwrite: whether a file with toys of another card may be replaced.
+        threads: CPU threads; all of them when None.
+        device: where event toys are made: ``cpu``, ``gpu`` or ``auto``.
+        progress: called with the number of toys after each portion.
+        **keys: keys of a `ToysCard`, on top of those of the card; ``set`` changes the model that is true.
 
     Raises:
         InputError: a card or file that cannot be used.
+
+    Example:
+        >>> found = toys(truth="heavy-c9", hypotheses=["sm", "heavy-c9"], observables=["R_K+"], fit={}, toys=100)
+        >>> found.to_pandas()["q_1"].median() < 0    # heavy-c9 is preferred where it is true
+        True
     """
+    chosen = ToysCard.make(card, **keys)
+    if output is None:
+        run = plan_toys(chosen, device)
+        pieces = []
+        for start in range(0, chosen.toys, CHUNK):
+            stop = min(start + CHUNK, chosen.toys)
+            pieces.append(run.rows(start, stop, threads))
+            if progress:
+                progress(stop - start)
+        columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        return Toys(chosen, columns, {**run.provenance(), "toys": chosen.toys}, made=chosen.toys)
+    return _into_file(chosen, output, overwrite, threads, device, progress)
+
+
+def _into_file(
+    card: ToysCard,
+    path: str | os.PathLike[str],
+    overwrite: bool,
+    threads: int | None,
+    device: str,
+    progress: Callable[[int], None] | None,
+) -> Toys:
     target = Path(path)
     _kind(target)
     check_target(target, overwrite=True)
@@ -154,11 +245,11 @@ def run_toys(
     if not columns:
         parts.discard()
         raise KeyboardInterrupt
+    provenance = {**run.provenance(), "toys": len(columns["toy"])}
     if made or known is None:
-        toys = len(columns["toy"])
-        write_toys(target, columns, {**run.provenance(), "toys": toys})
+        write_toys(target, columns, provenance)
     parts.discard()
-    return ToyReport(target, len(columns["toy"]), made, interrupted, count_failures(columns))
+    return Toys(card, columns, provenance, target, made, interrupted)
 
 
 def count_failures(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, int]:
@@ -169,7 +260,7 @@ def count_failures(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, int]:
 def _existing(target: Path, run: ToyRun, overwrite: bool) -> Columns | None:
     """Columns of the file if it belongs to the card; None to start afresh."""
     try:
-        columns, provenance = read_toys(target)
+        columns, provenance = read_ntuple(target)
     except InputError:
         if overwrite:
             return None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...kinematics.base.errors import InputError
-from ...physics.models import Model, apply_settings, get_model
+from ...physics.models import Model, ModelChoice, apply_settings, as_model, settings_of
 from .experiment import Array
 
 
@@ -26,14 +28,20 @@ class Hypothesis(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
-    model: str = "sm"
+    model: ModelChoice = "sm"
     settings: tuple[str, ...] = Field(default=(), alias="set")
     scan: Mapping[str, tuple[float, float, int]] = Field(default_factory=dict)
     label: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """A model alone is meant where nothing else is said."""
+        return {"model": value} if isinstance(value, (str, os.PathLike, Model)) else value
+
     def base(self) -> Model:
         """The model before anything floats."""
-        return apply_settings(get_model(self.model), self.settings)
+        return apply_settings(as_model(self.model), self.settings)
 
     def models(self) -> tuple[Model, ...]:
         """All points of the family, in the order of ``grid``."""
@@ -63,5 +71,21 @@ class Hypothesis(BaseModel):
         """Short name for tables and legends."""
         if self.label:
             return self.label
+        name = self.model if isinstance(self.model, str) else self.model.name
         extra = ", ".join((*self.settings, *(f"{path} free" for path in self.scan)))
-        return f"{self.model} ({extra})" if extra else self.model
+        return f"{name} ({extra})" if extra else name
+
+
+def with_settings(data: Any, default: Hypothesis) -> Any:
+    """The keys of a card whose ``set`` changes the model that is true, resolved.
+
+    >>> with_settings({"truth": "fig2", "set": "light_vectors.0.mass=2.8"}, Hypothesis())["truth"].title
+    'fig2 (light_vectors.0.mass=2.8)'
+    """
+    if not isinstance(data, Mapping) or "set" not in data:
+        return data
+    truth = Hypothesis.model_validate(data.get("truth", default.model_copy(update={"label": ""})))
+    settings = (*truth.settings, *settings_of(data["set"]))
+    changed = truth.model_copy(update={"settings": settings})
+    changed.base()  # its error names the key
+    return {**{key: value for key, value in data.items() if key != "set"}, "truth": changed}

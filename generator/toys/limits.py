@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
-from ...physics.models import Model
+from ...kinematics.base.results import Result, json_types
+from ...physics.models import Model, ModelLike, as_model
 from ..statistics.fits import CONVERGED, fit_counts
 from ..statistics.hypotheses import Limit, upper_limit
 from .couplings import count_model
-from .experiment import Experiment, systematics_of
+from .datasets import Dataset, get_dataset
+from .experiment import Experiment, make_experiment, systematics_of
 
 Array = npt.NDArray[np.float64]
 STEPS = 13
@@ -20,7 +24,7 @@ STEPS = 13
 
 
 @dataclass(frozen=True, eq=False)
-class ExpectedLimit:
+class ExpectedLimit(Result):
     """Expected upper limit on a coupling in units of its path's unit, if it is zero.
 
     Attributes:
@@ -36,6 +40,22 @@ class ExpectedLimit:
     level: float
     asymptotic: Limit
     toys: Limit | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the limits, in units of the field that ``path`` names, and CL_s along the coupling."""
+        return {
+            "path": self.path,
+            "unit": self.unit,
+            "level": self.level,
+            "asymptotic": self.asymptotic.value * self.unit,
+            "toys": None if self.toys is None else self.toys.value * self.unit,
+            "points": json_types(self.records()),
+        }
+
+    def records(self) -> dict[str, Any]:
+        """Return CL_s along the coupling."""
+        found = {self.path: self.asymptotic.grid * self.unit, "asymptotic": self.asymptotic.points}
+        return found if self.toys is None else {**found, "toys": self.toys.points}
 
     def sentence(self) -> str:
         """The limit in one sentence."""
@@ -106,4 +126,53 @@ def expected_limit(
         level,
         upper_limit(counts, asimov[0], None, grid, level=level),
         upper_limit(counts, asimov[0], None, grid, level=level, toys=toys, seed=seed) if toys else None,
+    )
+
+
+def limit(
+    path: str,
+    unit: float,
+    model: ModelLike = "fig1-2.5gev",
+    *,
+    set: str | Sequence[str] = (),
+    dataset: str | Dataset = "lhcb-run12",
+    luminosity: float | None = None,
+    observables: Sequence[str] = ("R_K+", "R_K*0"),
+    bins: Sequence[float] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0),
+    theory: bool = True,
+    level: float = 0.95,
+    toys: int = 0,
+    seed: int = 1,
+) -> ExpectedLimit:
+    """Expected CL_s upper limit on a coupling of a model if it is zero, from the counts of a data set.
+
+    Args:
+        path: of the coupling, such as ``light_vectors.0.g_bs``; amplitudes must be linear in it.
+        unit: value of the coupling that counts as one; its sign is that of the limit.
+        model: whose masses, widths and other couplings hold: a benchmark's name, a TOML file, fields, or a `Model`.
+        set: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
+        dataset: data set that gives the yields, a name or a `Dataset`.
+        luminosity: in the data set's unit; its own if None.
+        observables: ratios and rates whose counts enter; angular observables have none.
+        bins: edges of q2 (GeV^2).
+        theory: whether theory is uncertain.
+        level: of confidence.
+        toys: of each hypothesis at each of ``STEPS`` couplings; asymptotic only for 0.
+        seed: of the toys.
+
+    Raises:
+        InputError: any of these that cannot be used, or a coupling that the counts do not feel.
+
+    Example:
+        >>> found = limit("light_vectors.0.g_bs", -1e-8, "fig1-2.5gev", observables=["R_K+"], theory=False)
+        >>> -5e-8 < found.to_dict()["asymptotic"] < -5e-10
+        True
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level = {level:g}: needs a probability between 0 and 1, such as 0.95")
+    data = get_dataset(dataset)
+    data = data if luminosity is None else data.scaled(luminosity)
+    experiment = make_experiment(data, bins, observables, theory=theory)
+    return expected_limit(
+        experiment, as_model(model, set), path, unit, theory=theory, level=level, toys=toys, seed=seed
     )

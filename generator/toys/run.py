@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator, model_validator
 
-from ...kinematics.base.checks import validate
+from ...kinematics.base.cards import Card, CardSource
+from ...kinematics.base.checks import parse_count
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import read_toml
 from ...kinematics.base.threads import available_threads
 from ...physics.channels import file_word, get_channel
-from ...physics.models import get_model
+from ...physics.models import ModelChoice, as_model, get_model
 from ...physics.moments import functions
-from ..files.provenance import package_versions
+from ..files.provenance import PROVENANCE_VERSION, package_versions
 from ..files.sample import EventSample
 from ..sampler.backend import CpuBackend, select_backend
 from ..sampler.calls import TOY_SHARES, TOY_THINNING
@@ -53,7 +53,7 @@ from .experiment import (
     systematics_of,
 )
 from .family import Family
-from .hypothesis import Hypothesis
+from .hypothesis import Hypothesis, with_settings
 from .moments import event_moments, stack_columns, toy_columns
 from .yields import generated_events, predict_channel
 
@@ -63,7 +63,7 @@ _PORTION = 1 << 14
 """Events made at a time where a binned toy is made again."""
 
 
-class ToysCard(BaseModel):
+class ToysCard(Card):
     """What toys to make and what to measure in them; the defaults inject a V of 2.5 GeV.
 
     Attributes:
@@ -88,10 +88,12 @@ class ToysCard(BaseModel):
         resolution_error: relative error of the q2 resolution.
         toys: number of toys.
         seed: of the random numbers.
+        set: changes of the model that is true, on top of its own; no field, but a key.
         sample: number of the set: different sets are independent under one seed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    folder: ClassVar[Path] = Path(__file__).parent / "cards"
+    also: ClassVar[tuple[str, ...]] = ("set",)
 
     truth: Hypothesis = Hypothesis(model="fig1-2.5gev")
     hypotheses: tuple[Hypothesis, ...] = (
@@ -108,7 +110,7 @@ class ToysCard(BaseModel):
     depth: Literal["binned", "events"] = "binned"
     likelihood: bool = False
     fit: Mapping[str, Mapping[str, float]] = {"C9": {"heavy.C9_mu": 1.0}}
-    fit_model: str = "sm"
+    fit_model: ModelChoice = "sm"
     fit_starts: tuple[tuple[float, ...], ...] = ()
     systematics: Systematic = "measured"
     theory: bool = True
@@ -119,6 +121,16 @@ class ToysCard(BaseModel):
     seed: int = Field(default=1, ge=0, lt=1 << 64)
     sample: int = Field(default=0, ge=0, lt=1 << 19)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _set(cls, data: Any) -> Any:
+        return with_settings(data, cls.model_fields["truth"].default)
+
+    @field_validator("toys", mode="before")
+    @classmethod
+    def _toys(cls, value: Any) -> Any:
+        return parse_count(value, "toys")
+
     def key(self) -> str:
         """Hash of everything a row depends on: two runs with one key have the same toys."""
         data = self.model_dump(mode="json", exclude={"toys"}) | {"files": self.detector.digests()}
@@ -127,7 +139,7 @@ class ToysCard(BaseModel):
 
 def read_toys_card(path: str | Path) -> ToysCard:
     """Card from a TOML file; InputError names the key, the value and what is allowed."""
-    return validate(ToysCard, read_toml(path))
+    return ToysCard.make(path)
 
 
 def hadron_word(hadron: str) -> str:
@@ -392,6 +404,7 @@ class ToyRun:
     def provenance(self) -> dict[str, Any]:
         """How the toys were made, in JSON types: enough to make them again."""
         return {
+            "provenance_version": PROVENANCE_VERSION,
             "what": "toys",
             "card": self.card.model_dump(mode="json", by_alias=True),
             "key": self.card.key(),
@@ -454,18 +467,33 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     if card.fit:
         systematics = systematics_of(experiment, card.theory, card.normalisation, card.resolution_error)
         starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
-        couplings = count_model(get_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
+        couplings = count_model(as_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
     return ToyRun(card, experiment, together.point(0), families, couplings, chosen)
 
 
-def events_of_toy(run: ToyRun, toy: int) -> EventSample:
+def events_of_toy(run: ToyRun | ToysCard | CardSource, toy: int) -> EventSample:
     """One toy as events, by its number; background is not generated.
 
     Of an event toy these are its own events: behind a detector all that were generated, with the reconstructed q2 and
     ``accepted``. Of a binned toy they are signal events with its counts in every bin and channel (a binomial share of
     the counts where there is background); its moments were drawn without events, so those of the events differ from
     them by their statistical error.
+
+    Args:
+        run: a card of toys as in `toys`, or what `plan_toys` made of one.
+        toy: number of the toy, from 0.
+
+    Raises:
+        InputError: a card that cannot be used, or a negative number.
+
+    Example:
+        >>> sample = events_of_toy({"truth": "heavy-c9", "hypotheses": ["sm"], "observables": ["R_K+"], "fit": {}}, 3)
+        >>> sample.names[:2]
+        ('q2', 'cos_theta_k')
     """
+    if toy < 0:
+        raise InputError(f"events-of = {toy}: toys are numbered from 0")
+    run = run if isinstance(run, ToyRun) else plan_toys(ToysCard.make(run))
     card, experiment = run.card, run.experiment
     backend = CpuBackend("float64", available_threads())
     parts: dict[str, list[npt.NDArray[Any]]] = {}

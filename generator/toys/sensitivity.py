@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from ...kinematics.base.checks import validate
+from ...kinematics.base.cards import Card, CardSource, shows_keys
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import read_toml
+from ...kinematics.base.results import Result, json_types
 from ...physics.models import Model
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .datasets import DatasetChoice, DetectorTable, get_dataset
 from .experiment import Data, Expected, Experiment, Statistic, Systematic, Term, make_experiment
 from .family import Family
-from .hypothesis import Hypothesis
+from .hypothesis import Hypothesis, with_settings
 from .limits import ExpectedLimit, expected_limit
 
 Array = npt.NDArray[np.float64]
@@ -32,7 +32,30 @@ COMBINED = "combined"
 """Name of the sum of all observables of a card."""
 
 
-class SensitivityCard(BaseModel):
+def _versus(value: Any) -> Any:
+    """Path and range of a text PATH,LOW,HIGH,N."""
+    if not isinstance(value, str):
+        return value
+    path, *numbers = value.split(",")
+    try:
+        low, high, n = numbers
+        return {path.strip(): (float(low), float(high), int(n))}
+    except ValueError:
+        raise InputError(f"versus = {value!r}: write PATH,LOW,HIGH,N, as light_vectors.0.mass,1.5,3,16") from None
+
+
+def _limit(value: Any) -> Any:
+    """Path and unit of a text PATH=UNIT."""
+    if not isinstance(value, str):
+        return value
+    path, _, unit = value.partition("=")
+    try:
+        return {path.strip(): float(unit)}
+    except ValueError:
+        raise InputError(f"limit = {value!r}: write PATH=UNIT, as light_vectors.0.g_bs=-1e-8") from None
+
+
+class SensitivityCard(Card):
     """What to separate from what, and how. Its defaults ask: V at 2.5 GeV or C9 = -1.1?
 
     Attributes:
@@ -61,7 +84,8 @@ class SensitivityCard(BaseModel):
         seed: of the random numbers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    folder: ClassVar[Path] = Path(__file__).parent / "sensitivity_cards"
+    also: ClassVar[tuple[str, ...]] = ("set",)
 
     truth: Hypothesis = Hypothesis(model="fig1-2.5gev", label="V, 2.5 GeV")
     null: Hypothesis = Hypothesis(model="heavy-c9", label="C9 = -1.1")
@@ -74,8 +98,8 @@ class SensitivityCard(BaseModel):
     curve: tuple[float, float] | None = None
     target: float = Field(default=5.0, gt=0)
     toys: int = Field(default=2000, ge=0, le=10_000_000)
-    versus: Mapping[str, tuple[float, float, int]] = Field(default_factory=dict, max_length=1)
-    limit: Mapping[str, float] = Field(default_factory=dict)
+    versus: Annotated[Mapping[str, tuple[float, float, int]], BeforeValidator(_versus), Field(max_length=1)] = {}
+    limit: Annotated[Mapping[str, float], BeforeValidator(_limit)] = {}
     systematics: Systematic = "measured"
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
@@ -83,10 +107,15 @@ class SensitivityCard(BaseModel):
     resolution_error: float = Field(default=0.0, ge=0)
     seed: int = Field(default=1, ge=0, lt=1 << 64)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _set(cls, data: Any) -> Any:
+        return with_settings(data, cls.model_fields["truth"].default)
+
 
 def read_sensitivity_card(path: str | Path) -> SensitivityCard:
     """Card from a TOML file; InputError names the key, the value and what is allowed."""
-    return validate(SensitivityCard, read_toml(path))
+    return SensitivityCard.make(path)
 
 
 @dataclass(frozen=True)
@@ -146,7 +175,7 @@ class Versus:
 
 
 @dataclass(frozen=True, eq=False)
-class Sensitivity:
+class Sensitivity(Result):
     """Answer to a card.
 
     Attributes:
@@ -195,56 +224,57 @@ class Sensitivity:
             parts.append(f"all observables together {self.required[COMBINED]:.3g} {self.unit}")
         return f"{card.target:g} sigma between {pair}: " + ", ".join(parts)
 
-    def to_json(self) -> str:
-        """Everything but the toys' distributions, for other programs."""
-        return json.dumps(
-            {
-                "card": self.card.model_dump(mode="json"),
-                "unit": self.unit,
-                "answer": self.answer(),
-                "required": {k: v if math.isfinite(v) else None for k, v in self.required.items()},
-                "luminosities": self.luminosities.tolist(),
-                "curves": {k: v.tolist() for k, v in self.curves.items()},
-                "toys": [
-                    {
-                        "observable": t.observable,
-                        "luminosity": t.luminosity,
-                        "asimov": t.asimov,
-                        "median_q": t.median_q,
-                        "p_value": t.direct.value,
-                        "p_value_error": t.direct.error,
-                        "tail": t.tail,
-                        "gaussian": t.gaussian,
-                        "significance": t.significance,
-                        "method": t.method,
-                        "toys": t.direct.toys,
-                        "failures": t.failures,
-                    }
-                    for t in self.toys
-                ],
-                "limits": [
-                    {
-                        "path": x.path,
-                        "level": x.level,
-                        "asymptotic": x.asymptotic.value * x.unit,
-                        "toys": None if x.toys is None else x.toys.value * x.unit,
-                    }
-                    for x in self.limits
-                ],
-                "versus": None
-                if self.versus is None
-                else {
-                    "path": self.versus.path,
-                    "values": self.versus.values.tolist(),
-                    "required": {
-                        k: [x if math.isfinite(x) else None for x in v.tolist()]
-                        for k, v in self.versus.required.items()
-                    },
-                    "significance": {k: v.tolist() for k, v in self.versus.at_own.items()},
-                },
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the toys' distributions in JSON types."""
+        found = {
+            "card": self.card,
+            "unit": self.unit,
+            "answer": self.answer(),
+            "required": self.required,
+            "luminosities": self.luminosities,
+            "curves": self.curves,
+            "toys": [
+                {
+                    "observable": t.observable,
+                    "luminosity": t.luminosity,
+                    "asimov": t.asimov,
+                    "median_q": t.median_q,
+                    "p_value": t.direct.value,
+                    "p_value_error": t.direct.error,
+                    "tail": t.tail,
+                    "gaussian": t.gaussian,
+                    "significance": t.significance,
+                    "method": t.method,
+                    "toys": t.direct.toys,
+                    "failures": t.failures,
+                }
+                for t in self.toys
+            ],
+            "limits": [
+                {key: value for key, value in limit.to_dict().items() if key in ("path", "level", "asymptotic", "toys")}
+                for limit in self.limits
+            ],
+            "versus": None
+            if self.versus is None
+            else {
+                "path": self.versus.path,
+                "values": self.versus.values,
+                "required": self.versus.required,
+                "significance": self.versus.at_own,
             },
-            indent=1,
-        )
+        }
+        return {key: json_types(value) for key, value in found.items()}
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a dictionary for every observable: the luminosity it needs, and what toys say at theirs."""
+        rows = []
+        for name, required in self.required.items():
+            row: dict[str, Any] = {"observable": name, "required": required}
+            for t in self.toys:
+                if t.observable == name:
+                    row |= {f"asimov at {t.luminosity:g}": t.asimov, f"toys at {t.luminosity:g}": t.significance}
+            rows.append(row)
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,8 +344,13 @@ def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
     return [_Question(experiment, p, floating or f, null) for p, f in zip(points, same, strict=True)]
 
 
+@shows_keys(SensitivityCard)
 def sensitivity(
-    card: SensitivityCard, *, progress: Callable[[int], None] | None = None, threads: int | None = None
+    card: CardSource | SensitivityCard = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+    threads: int | None = None,
+    **keys: Any,
 ) -> Sensitivity:
     """Answer a card: asymptotic curves, the luminosity for the target, and toys that check them.
 
@@ -323,10 +358,24 @@ def sensitivity(
     limit of large counts for simple hypotheses. With a family as alternative it ignores the look-elsewhere
     effect, which the toys contain: they fit the same families to toys of the null.
 
-    >>> answer = sensitivity(SensitivityCard(observables=("R_K+",), toys=0))
-    >>> 1 < answer.required["R_K+"] < 1000
-    True
+    Args:
+        card: a TOML file, a built-in card's name, a dictionary, or a `SensitivityCard`; its defaults without one.
+        progress: called with the number of toys after each luminosity.
+        threads: CPU threads; all of them when None.
+        **keys: keys of a `SensitivityCard`, on top of those of the card; ``set`` changes the model that is true.
+
+    Raises:
+        InputError: a card that cannot be used.
+
+    Example:
+        >>> answer = sensitivity(observables=["R_K+"], toys=0)
+        >>> 1 < answer.required["R_K+"] < 1000
+        True
     """
+    return _answer(SensitivityCard.make(card, **keys), progress, threads)
+
+
+def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threads: int | None) -> Sensitivity:
     if card.truth.scan:
         raise InputError("truth.scan: the truth is one model; let the alternative float instead, or use versus")
     dataset = get_dataset(card.dataset)

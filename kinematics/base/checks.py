@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from .errors import InputError
 
@@ -68,19 +70,34 @@ def _path(where: str, location: Iterable[int | str]) -> str:
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
-    """Schema that the last part of an error's location is a field of."""
+    """Schema that the last part of an error's location is a field of; keys of a table of schemas are passed over."""
     current: type[BaseModel] | None = model
     named = False  # whether the next part is a key of the user's own in a table, not a field
     for part in location[:-1]:
-        if current is None:
-            return None
-        if named or isinstance(part, int):
+        if named or isinstance(part, int) or current is None:
             named = False
             continue
-        field = current.model_fields.get(str(part))
-        current = next(iter(_schemas(field.annotation)), None) if field is not None else None
-        named = field is not None and get_origin(field.annotation) in (Mapping, dict)
+        field = _field(current, part)
+        if field is not None:
+            current = next(iter(_schemas(field.annotation)), None)
+            named = get_origin(field.annotation) in (Mapping, dict)
     return current
+
+
+def _field(model: type[BaseModel], key: int | str) -> FieldInfo | None:
+    """Field of a schema by its name or by the key that a card has for it."""
+    named = model.model_fields.get(str(key))
+    return named or next((field for field in model.model_fields.values() if field.alias == key), None)
+
+
+def known_keys(model: type[BaseModel]) -> list[str]:
+    """Keys that a table of this schema may have, by the names that a card has for them.
+
+    >>> from darkpenguin.physics.models import Heavy
+    >>> known_keys(Heavy)[:2]
+    ['C7', 'C7p']
+    """
+    return [field.alias or name for name, field in model.model_fields.items()] + list(getattr(model, "also", ()))
 
 
 def _schemas(annotation: object) -> list[type[BaseModel]]:
@@ -102,6 +119,7 @@ def validate(schema: type[ModelType], data: object, where: str = "") -> ModelTyp
 
     ``where`` is put before the names of fields, say ``"models[2]"``.
 
+    >>> from darkpenguin.physics.models import Heavy
     >>> validate(Heavy, {"C9_mu": "-1.1"}).C9_mu
     (-1.1+0j)
     >>> validate(Heavy, {"C9mu": -1.1}, "heavy")
@@ -112,23 +130,29 @@ def validate(schema: type[ModelType], data: object, where: str = "") -> ModelTyp
     try:
         return schema.model_validate(data)
     except ValidationError as error:
-        lines: list[str] = []
-        for problem in error.errors(include_url=False):
-            location, message = problem["loc"], problem["msg"]
-            path = _path(where, location)
-            if problem["type"] == "extra_forbidden":
-                inner = _model_at(schema, location)
-                keys = list(inner.model_fields) if inner is not None else []
-                lines.append(f"{path}: no such key; {nearest(str(location[-1]), keys)}")
-            elif problem["type"] == "missing":
-                lines.append(f"{path}: this key is needed")
-            elif problem["type"] == "value_error" and isinstance(problem["input"], (Mapping, BaseModel)):
-                lines.append(f"{path}: {message.removeprefix('Value error, ')}")
-            else:
-                start = f"{path} = {_shown(problem['input'])}: "  # an InputError from within may say it already
-                reason = message.removeprefix("Value error, ").removeprefix("Input ").removeprefix(start)
-                lines.append(f"{start}{reason}")
-        raise InputError("; ".join(lines)) from None
+        lines = [_explained(schema, problem, where) for problem in error.errors(include_url=False)]
+        raise InputError("; ".join(dict.fromkeys(lines))) from None
+
+
+def _explained(schema: type[BaseModel], problem: ErrorDetails, where: str) -> str:
+    """One mistake in words: field, value, what is allowed."""
+    location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
+    path = _path(where, location)
+    if isinstance(problem.get("ctx", {}).get("error"), InputError):  # it names its field and value already
+        outer, last = _path(where, location[:-1]), str(location[-1]) if location else ""
+        known = tuple(start + end for start in (outer, path) if start != "input" for end in (".", "[", " ", ":"))
+        if (not where and len(location) < 2) or message.startswith(known):
+            return message
+        named = last and message.startswith((f"{last} = ", f"{last}.", f"{last}:"))
+        return f"{outer}.{message}" if named and outer != "input" else f"{path}: {message}"
+    if problem["type"] == "extra_forbidden":
+        inner = _model_at(schema, location)
+        return f"{path}: no such key; {nearest(str(location[-1]), known_keys(inner) if inner is not None else [])}"
+    if problem["type"] == "missing":
+        return f"{path}: this key is needed"
+    if problem["type"] == "value_error" and isinstance(problem["input"], (Mapping, BaseModel)):
+        return f"{path}: {message}"
+    return f"{path} = {_shown(problem['input'])}: {message.removeprefix('Input ')}"
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

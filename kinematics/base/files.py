@@ -189,11 +189,11 @@ def write_text(path: Path, text: str | Iterable[str]) -> None:
         stream.writelines([text] if isinstance(text, str) else text)
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Keys of a TOML file; InputError if it cannot be read."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"card = {str(path)!r}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise InputError(f"card = {str(path)!r}: cannot be read ({error.strerror or error})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"card = {str(path)!r}: not TOML: {error}") from None

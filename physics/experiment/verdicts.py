@@ -16,13 +16,15 @@ the experiment, and no limit is public as numbers. Real emission of V in Z decay
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Rows, json_types
 from ..channels import get_channel
 from ..light_vector import LightVector
-from ..models import Model, get_model
+from ..models import Model, ModelLike, as_model, get_model
 from ..parameters import load_parameters
 from ..rates import branching_ratio, narrow_branching_ratio
 from ..widths import invisible_width
@@ -76,6 +78,7 @@ class Row:
     vector: str | None = None
     note: str = ""
     details: Mapping[str, float] = field(default_factory=dict)
+    derived = ("ratio",)
 
     def __post_init__(self) -> None:
         for number in (self.prediction, self.limit, self.pull, *self.details.values()):
@@ -100,27 +103,52 @@ class _Request:
     m_dm: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class Constraints(Rows[Row]):
+    """The constraints on a model: one row each, in the order of the paper's equations."""
+
+    model: Model
+    data: DataSet
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rows, the model, and the name of the data set."""
+        return {"rows": json_types(self.rows), "model": json_types(self.model), "data": self.data.name}
+
+
 def constraints_table(
-    model: Model, data: Data = "current", limit: float | None = None, m_dm: float | None = None
-) -> list[Row]:
+    model: ModelLike = "fig2",
+    data: Data = "current",
+    limit: float | None = None,
+    dm_mass: float | None = None,
+    set: str | Sequence[str] = (),
+) -> Constraints:
     """All constraints on a model, in the order of the paper's equations.
 
-    ``data`` is a data set: its name, the path of a file, or the data set itself; "2017" is what the paper used.
-    ``limit`` replaces the experimental limit on BR(B -> K chi chi)
-    that eqs. (3) and (4) are held against. ``m_dm`` (GeV) is the mass of chi in eqs. (11) and (12); by
-    default that of the model if it can annihilate to muons, else m_V / 4 as an illustration.
+    Every constraint has a row in every model; those about V alone have one for each V, and an empty one without.
 
-    Every constraint has a row in every model; those about V alone have one for each V, and an empty one
-    without.
+    Args:
+        model: a benchmark's name, a TOML file, fields, or a `Model`.
+        data: a data set: its name (``current``, ``2017``, which is what the paper used), a file, or the set itself.
+        limit: replaces the experimental limit on BR(B -> K chi chi) that eqs. (3) and (4) are held against.
+        dm_mass: mass of chi (GeV) in eqs. (11) and (12); by default that of the model if it can annihilate to muons,
+            else m_V / 4 as an illustration.
+        set: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
 
-    >>> from darkpenguin.physics.models import get_model
-    >>> [row.name for row in constraints_table(get_model("fig2")) if row.passes][:3]
-    ['width', 'br_bplus_kplus_chi_chi', 'br_b0_k0_chi_chi']
+    Raises:
+        InputError: any of these that cannot be used.
+
+    Example:
+        >>> [row.name for row in constraints_table("fig2") if row.passes][:3]
+        ['width', 'br_bplus_kplus_chi_chi', 'br_b0_k0_chi_chi']
     """
-    request = _Request(model, load_data(data), limit, m_dm)
+    if limit is not None and not 0 < limit < 1:
+        raise InputError(f"limit = {limit:g}: a branching ratio between 0 and 1 is needed")
+    chosen, known = as_model(model, set), load_data(data)
+    request = _Request(chosen, known, limit, dm_mass)
     rows = [row for make in _ROWS for row in make(request)]
     missing = [row for row in _NO_VECTOR if row.name not in {row.name for row in rows}]
-    return sorted([*rows, *missing], key=lambda row: NAMES.index(row.name))
+    ordered = sorted([*rows, *missing], key=lambda row: NAMES.index(row.name))
+    return Constraints(tuple(ordered), chosen, known)
 
 
 def _widths(request: _Request) -> list[Row]:

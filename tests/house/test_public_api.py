@@ -1,37 +1,90 @@
-"""The public names, frozen: adding one is a decision, removing one breaks somebody."""
+"""The public names and their parameters, frozen: adding one is a decision, removing one breaks somebody."""
+
+import inspect
 
 import darkpenguin
+import pytest
 
-NAMES = {
+RUN_KEYS = (
+    "set channels model events b_mesons poisson flavour convention kpi beam resolution selection efficiency q2 veto "
+    "seed range device precision threads output format compression overwrite check figures"
+)
+SCAN_KEYS = "set name model settings axes ties data groups theory"
+TOY_KEYS = (
+    "set truth hypotheses dataset detector luminosity observables bins depth likelihood fit fit_model fit_starts "
+    "systematics theory efficiency_error normalisation resolution_error toys seed sample"
+)
+SENSITIVITY_KEYS = (
+    "set truth null alternative dataset detector observables bins luminosities curve target toys versus limit "
+    "systematics theory efficiency_error normalisation resolution_error seed"
+)
+FUNCTIONS = {
+    "apply_settings": "model settings",
+    "as_model": "source set",
+    "bin": "path bins variable unfold",
+    "constraints": "model data limit dm_mass set",
+    "dataset_names": "",
+    "events_of_toy": "run toy",
+    "figure": "what view output overwrite options",
+    "generate": f"channels model events {RUN_KEYS.replace('channels model events ', '')}",
+    "get_channel": "name",
+    "get_dataset": "name",
+    "get_model": "name",
+    "histograms": "rows",
+    "limit": "path unit model set dataset luminosity observables bins theory level toys seed",
+    "make_card": "base keywords",
+    "migrations": "path bins variable",
+    "open_writer": "path schema provenance format compression overwrite",
+    "predict": "observables model bins q2 points channel set",
+    "read_card": "name",
+    "read_events": "path",
+    "read_toys": "path",
+    "run": f"card progress {RUN_KEYS}",
+    "scan": f"card device checkpoint progress {SCAN_KEYS}",
+    "sensitivity": f"card progress threads {SENSITIVITY_KEYS}",
+    "toys": f"card output overwrite threads device progress {TOY_KEYS}",
+    "validate": "path false_alarm progress threads",
+    "validate_file": "path false_alarm progress threads",
+    "write_hepmc": "path output overwrite",
+    "write_histograms": "path found overwrite",
+    "write_scan": "result folder overwrite at",
+}
+"""Functions and the names of their parameters, in order."""
+OTHERS = {
     "BENCHMARKS",
     "CHANNELS",
     "Channel",
+    "Dataset",
     "EventSample",
     "Heavy",
     "InputError",
     "LightVector",
     "Model",
     "RunCard",
+    "ScanCard",
+    "SensitivityCard",
+    "ToysCard",
     "__version__",
-    "apply_settings",
-    "generate",
-    "get_channel",
-    "get_model",
-    "make_card",
-    "open_writer",
-    "predict",
-    "read_card",
-    "read_events",
-    "run",
-    "validate_file",
 }
 
 
 def test_the_names_are_these():
-    assert set(darkpenguin.__all__) == NAMES
-    assert set(dir(darkpenguin)) >= NAMES
+    assert set(darkpenguin.__all__) == OTHERS | set(FUNCTIONS)
+    assert set(dir(darkpenguin)) >= OTHERS | set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_the_parameters_are_these(name):
+    assert " ".join(inspect.signature(getattr(darkpenguin, name)).parameters) == FUNCTIONS[name]
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_what_is_public_has_an_example_and_says_what_it_refuses(name):
+    text = inspect.getdoc(getattr(darkpenguin, name)) or ""
+    assert ">>>" in text
+    assert "InputError" in text or name in ("dataset_names", "histograms")
 
 
 def test_every_name_can_be_used():
-    for name in NAMES:
+    for name in OTHERS:
         assert getattr(darkpenguin, name) is not None

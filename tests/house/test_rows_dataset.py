@@ -121,9 +121,9 @@ def test_yields_are_one_file(yields, tmp_path):
     assert "20 toys" in made
     from darkpenguin.generator.toys.files import read_toys
 
-    columns, provenance = read_toys(tmp_path / "toys.parquet")
-    assert len(columns["toy"]) == 20
-    assert provenance["dataset"]["name"] == "toy"
+    toys = read_toys(tmp_path / "toys.parquet")
+    assert toys.toys == 20
+    assert toys.provenance["dataset"]["name"] == "toy"
     asked = ("sensitivity", card, "--dataset", yields, "--toys", 0, "--json")
     answer = json.loads(run(*asked))
     assert answer["card"]["dataset"]["luminosity"] == 10.0

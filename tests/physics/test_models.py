@@ -10,7 +10,7 @@ from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.angular import angular_coefficients
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.light_vector import LightVector
-from darkpenguin.physics.models import BENCHMARKS, Heavy, Model, apply_settings, check_on_shell, get_model
+from darkpenguin.physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, check_on_shell, get_model
 from darkpenguin.physics.widths import invisible_width
 
 
@@ -247,3 +247,81 @@ def test_the_largest_numbers_are_finite_physics(name):
         model = Model(light_vectors=(vector,), heavy=dict.fromkeys(Heavy.model_fields, 1e6))
         q2 = np.linspace(*channel.q2_limits(), 50)[1:-1]
         assert np.isfinite(angular_coefficients(channel, model, q2)).all()
+
+
+TWO = """
+name = "two"
+[[light_vectors]]
+mass = 2.5
+relative_width = 0.2
+g_bs = -1.5e-8
+[[light_vectors]]
+name = "W"
+mass = 1.5
+width = 0.1
+"""
+
+
+@pytest.fixture
+def two(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(TWO)
+    return path
+
+
+def test_whatever_names_a_model_gives_the_same_one(two):
+    model = as_model(two)
+    assert model.name == "two"
+    assert len(model.light_vectors) == 2
+    assert as_model(str(two)) == as_model(model) == as_model(model.model_dump()) == model
+    assert as_model("fig2") is BENCHMARKS["fig2"]
+    assert as_model("belle2") == BENCHMARKS["belle2-2.1gev"]  # of the built-in run card
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        'channels = ["B+->K+chichi"]\nevents = 10\nmodel = "fig2"\nset = ["light_vectors.0.mass=2.8"]\n',
+        'model = "fig2"\nsettings = ["light_vectors.0.mass=2.8"]\n[[axes]]\nkey = "heavy.C9_mu"\nmin = 0\nmax = 1\n',
+        'toys = 10\n[truth]\nmodel = "fig2"\nset = ["light_vectors.0.mass=2.8"]\n',
+    ],
+    ids=["run", "scan", "toys"],
+)
+def test_a_card_that_holds_a_model_names_it(tmp_path, card):
+    path = tmp_path / "card.toml"
+    path.write_text(card)
+    assert as_model(path, "light_vectors.0.g_mu_v=0.2").light_vectors[0].mass == 2.8
+    assert as_model(path, "light_vectors.0.mass=2.6").light_vectors[0].mass == 2.6
+    assert "2.8" in as_model(path).name
+
+
+def test_fields_without_a_name_do_not_go_by_another_models(tmp_path):
+    fields = {"heavy": {"C9_mu": -1.1}}
+    assert as_model(fields).name == "own"
+    path = tmp_path / "mine.toml"
+    path.write_text("[heavy]\nC9_mu = -1.1\n")
+    assert as_model(path) == as_model({**fields, "name": "mine"})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[heavy]\nC9mu = -1\n", "bad.toml: model.heavy.C9mu: no such key; did you mean C9_mu"),
+        ("light_vector = []\n", "did you mean light_vectors"),
+        ('model = "fig3"\n', "did you mean fig2"),
+        ('model = "bad.toml"\n', "names itself"),
+        ("heavy = [", "not TOML"),
+    ],
+)
+def test_a_file_that_makes_no_model_is_refused_in_one_line(tmp_path, monkeypatch, text, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        as_model("bad.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_names_no_model():
+    for source, words in (("fig3", "did you mean fig2"), ("no.toml", "no such file"), (3, "a benchmark's name")):
+        with pytest.raises(InputError, match=words):
+            as_model(source)

@@ -7,7 +7,7 @@ import pytest
 from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.figures.toys import pull_table, pulls
 from darkpenguin.generator.files.sample import read_events
-from darkpenguin.generator.toys.files import read_toys
+from darkpenguin.generator.toys.files import read_ntuple
 from darkpenguin.generator.toys.run import ToysCard, plan_toys
 from typer.testing import CliRunner
 
@@ -40,7 +40,7 @@ def test_toys_command_makes_a_file_and_figures(invoke, tmp_path):
         assert (tmp_path / f"f-{word}.pdf").stat().st_size > 3_000
     result = invoke("toys", "card.toml", "--output", "t.root", "--toys", "6e1")
     assert "60 toys, 20 of them made now" in result.output
-    assert len(read_toys("t.root")[0]["toy"]) == 60
+    assert len(read_ntuple("t.root")[0]["toy"]) == 60
 
 
 def test_a_toy_as_events(invoke):
@@ -50,7 +50,7 @@ def test_a_toy_as_events(invoke):
     sample = read_events("e.root")
     muons = np.asarray(sample["channel"]) == 1
     counts = np.histogram(np.asarray(sample["q2"])[muons], [1.1, 3.0, 6.0])[0]
-    np.testing.assert_array_equal(counts, read_toys("t.root")[0]["n_Bp_Kpmumu"][3])
+    np.testing.assert_array_equal(counts, read_ntuple("t.root")[0]["n_Bp_Kpmumu"][3])
 
 
 def test_sensitivity_command_answers(invoke, tmp_path):

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from darkpenguin.generator.figures.figure import figure
 from darkpenguin.generator.figures.invisible import (
     draw_invisible,
     invisible_spectrum,
     mean_longitudinal_fraction,
-    write_invisible_figure,
 )
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
+from darkpenguin.physics.experiment.verdicts import constraints_table
 from darkpenguin.physics.models import apply_settings, get_model
 from darkpenguin.physics.observables import curve
 from darkpenguin.physics.rates import branching_ratio, longitudinal_fraction
@@ -54,14 +55,14 @@ def test_what_the_point_of_belle_ii_does_to_r_k():
 
 
 def test_files_whole_or_not_at_all(tmp_path):
-    write_invisible_figure(BELLE, [tmp_path / "f.png"])
+    figure(BELLE, "invisible", [tmp_path / "f.png"])
     assert (tmp_path / "f.png").stat().st_size > 50_000
     with pytest.raises(InputError, match="overwrite"):
-        write_invisible_figure(BELLE, [tmp_path / "f.png"])
+        figure(BELLE, "invisible", [tmp_path / "f.png"])
     with pytest.raises(InputError, match=r"\.png or a \.pdf"):
-        write_invisible_figure(BELLE, [tmp_path / "f.svg"])
+        figure(BELLE, "invisible", [tmp_path / "f.svg"])
     with pytest.raises(InputError, match="no light vector"):
-        write_invisible_figure(get_model("sm"), [tmp_path / "g.png"])
+        figure(constraints_table("sm"), None, [tmp_path / "g.png"])
     with pytest.raises(InputError, match="give g_chi"):
         draw_invisible(apply_settings(BELLE, ["light_vectors.0.m_chi=1.5"]))
     assert [path.name for path in tmp_path.iterdir()] == ["f.png"]

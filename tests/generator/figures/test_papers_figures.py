@@ -8,14 +8,14 @@ import pytest
 import typer
 from darkpenguin.generator.commands.figures import figure_command, scan_command
 from darkpenguin.generator.figures import figure_1 as figures
-from darkpenguin.generator.figures.figure_1 import PANELS, figure_1_curve, figure_1_points, make_figure_1
+from darkpenguin.generator.figures.figure_1 import PANELS, figure_1, figure_1_curve, figure_1_points
 from darkpenguin.generator.figures.figure_2 import (
     custom_plane,
     draw_figure_2,
+    figure_2,
     figure_2_cards,
     figure_2_plane,
     invisible_excess,
-    make_figure_2,
 )
 from darkpenguin.generator.scans.card import ScanCard
 from darkpenguin.kinematics.base.errors import InputError
@@ -52,7 +52,7 @@ def test_points_of_both_sets():
 
 
 def test_figure_1_files(tmp_path):
-    paths = make_figure_1("2017", tmp_path, ("sm", "fig1-2.8gev"))
+    paths = figure_1("2017", ("sm", "fig1-2.8gev"), tmp_path)[1]
     assert [p.name for p in paths] == [
         "figure-1-2017.png",
         "figure-1-2017.pdf",
@@ -67,7 +67,7 @@ def test_figure_1_files(tmp_path):
         (panel.observable, model) for panel in PANELS for model in ("sm", "fig1-2.8gev")
     }
     with pytest.raises(InputError, match="--overwrite"):
-        make_figure_1("2017", tmp_path)
+        figure_1("2017", folder=tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_all_three_regions_meet_the_band(planes):
 
 def test_figure_2_files_and_legend(tmp_path, planes):
     cards = figure_2_cards("current", points=25)
-    paths = make_figure_2("current", tmp_path, cards)
+    paths = figure_2("current", cards, tmp_path)[1]
     text = paths[2].read_text()
     assert text.startswith("panel,x axis,y axis,region,polygon,ring,x,y\n")
     assert "P5p better than SM by 4" in text
@@ -148,7 +148,7 @@ def test_another_plane():
     with pytest.raises(InputError, match="write KEY,MIN,MAX"):
         custom_plane("light_vectors.0.mass", "light_vectors.0.g_bs,-3e-8,0", "2017", [], None, 10)
     with pytest.raises(InputError, match="a plane has two"):
-        make_figure_2("2017", ".", [ScanCard(axes=[{"key": "light_vectors.0.g_bs", "min": 0, "max": 1}])])
+        figure_2("2017", [ScanCard(axes=[{"key": "light_vectors.0.g_bs", "min": 0, "max": 1}])], ".")
 
 
 def test_settings_reach_the_planes():
@@ -183,7 +183,7 @@ def test_commands(tmp_path):
 
 def test_too_many_models_cannot_be_told_apart(tmp_path):
     with pytest.raises(InputError, match="at most"):
-        make_figure_1("2017", tmp_path, ["sm"] * (len(figures._STYLES) + 1))
+        figure_1("2017", ["sm"] * (len(figures._STYLES) + 1))
 
 
 def test_gallery_is_complete_and_small():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import uproot
 from darkpenguin.generator.toys import files as toy_files
-from darkpenguin.generator.toys.files import read_toys, run_toys
+from darkpenguin.generator.toys.files import read_ntuple, toys
 from darkpenguin.generator.toys.hypothesis import Hypothesis
 from darkpenguin.generator.toys.run import ToysCard
 from darkpenguin.kinematics.base.errors import InputError
@@ -31,8 +31,8 @@ def small_chunks(monkeypatch):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("toys") / "whole.root"
-    run_toys(with_toys(130), path)
-    return read_toys(path)[0]
+    toys(with_toys(130), path)
+    return read_ntuple(path)[0]
 
 
 def assert_same(one, two):
@@ -44,24 +44,24 @@ def assert_same(one, two):
 @pytest.mark.parametrize("suffix", [".root", ".parquet"])
 def test_extension_adds_what_is_missing(tmp_path, whole, suffix):
     path = tmp_path / f"toys{suffix}"
-    first = run_toys(with_toys(50), path)
+    first = toys(with_toys(50), path)
     assert (first.toys, first.made, first.interrupted) == (50, 50, False)
-    report = run_toys(with_toys(130), path)
+    report = toys(with_toys(130), path)
     assert (report.toys, report.made) == (130, 80)
-    columns, provenance = read_toys(path)
+    columns, provenance = read_ntuple(path)
     assert_same(columns, whole)
     assert provenance["toys"] == 130
     assert provenance["card"]["truth"]["model"] == "fig1-2.5gev"
     assert provenance["versions"]["numpy"]
     # fewer than there are: nothing happens
-    assert run_toys(with_toys(10), path).made == 0
-    assert len(read_toys(path)[0]["toy"]) == 130
+    assert toys(with_toys(10), path).made == 0
+    assert len(read_ntuple(path)[0]["toy"]) == 130
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_other_tools_read_the_file(tmp_path):
     path = tmp_path / "toys.root"
-    run_toys(CARD, path)
+    toys(CARD, path)
     with uproot.open(path) as file:
         tree = file["toys"]
         assert tree.num_entries == 50
@@ -77,11 +77,11 @@ def test_interruption_keeps_the_finished_toys(tmp_path, whole):
         if len(seen) == 3:
             raise KeyboardInterrupt
 
-    report = run_toys(with_toys(130), path, progress=stop_after_three)
+    report = toys(with_toys(130), path, progress=stop_after_three)
     assert report.interrupted
     assert report.toys == 60
-    assert run_toys(with_toys(130), path).made == 70
-    assert_same(read_toys(path)[0], whole)
+    assert toys(with_toys(130), path).made == 70
+    assert_same(read_ntuple(path)[0], whole)
 
 
 def test_a_killed_run_is_taken_up(tmp_path, whole):
@@ -91,10 +91,10 @@ def test_a_killed_run_is_taken_up(tmp_path, whole):
         raise SystemExit(143)
 
     with pytest.raises(SystemExit):
-        run_toys(with_toys(130), path, progress=die)
+        toys(with_toys(130), path, progress=die)
     assert not path.exists()
-    assert run_toys(with_toys(130), path).made == 110
-    assert_same(read_toys(path)[0], whole)
+    assert toys(with_toys(130), path).made == 110
+    assert_same(read_ntuple(path)[0], whole)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -105,35 +105,35 @@ def test_parts_of_another_card_are_not_taken_up(tmp_path):
         raise SystemExit(143)
 
     with pytest.raises(SystemExit):
-        run_toys(with_toys(130).model_copy(update={"seed": 9}), path, progress=die)
-    assert run_toys(CARD, path).made == 50
+        toys(with_toys(130).model_copy(update={"seed": 9}), path, progress=die)
+    assert toys(CARD, path).made == 50
 
 
 def test_a_file_of_another_card_is_refused(tmp_path):
     path = tmp_path / "toys.root"
-    run_toys(CARD, path)
+    toys(CARD, path)
     other = CARD.model_copy(update={"seed": 2})
     with pytest.raises(InputError, match="another card"):
-        run_toys(other, path)
-    assert run_toys(other, path, overwrite=True).made == 50
+        toys(other, path)
+    assert toys(other, path, overwrite=True).made == 50
 
 
 def test_a_file_whose_toys_come_out_differently_is_refused(tmp_path):
     path = tmp_path / "toys.parquet"
-    run_toys(CARD, path)
-    columns, provenance = read_toys(path)
+    toys(CARD, path)
+    columns, provenance = read_ntuple(path)
     columns["R_Kp"] = columns["R_Kp"] * 1.001
     toy_files.write_toys(path, columns, provenance)
     with pytest.raises(InputError, match="come out differently"):
-        run_toys(with_toys(100), path)
+        toys(with_toys(100), path)
 
 
 def test_failures_are_counted(tmp_path):
     """A tiny luminosity: empty bins appear in the status column, and every toy is in the file."""
     path = tmp_path / "toys.root"
     tiny = CARD.model_copy(update={"luminosity": 0.01, "theory": False, "observables": ("R_K+",)})
-    report = run_toys(tiny, path)
-    columns, _ = read_toys(path)
+    report = toys(tiny, path)
+    columns, _ = read_ntuple(path)
     assert report.toys == 50 == len(columns["toy"])
     assert report.failures["R_Kp_status"] == np.sum(columns["R_Kp_status"] != 0) > 0
     assert not np.isnan(columns["R_Kp"]).any()
@@ -141,13 +141,13 @@ def test_failures_are_counted(tmp_path):
 
 def test_bad_targets(tmp_path):
     with pytest.raises(InputError, match="names no format"):
-        run_toys(CARD, tmp_path / "toys.csv")
+        toys(CARD, tmp_path / "toys.csv")
     with pytest.raises(InputError, match="no folder"):
-        run_toys(CARD, tmp_path / "missing" / "toys.root")
+        toys(CARD, tmp_path / "missing" / "toys.root")
     with pytest.raises(InputError, match="no such file"):
-        read_toys(tmp_path / "none.root")
+        read_ntuple(tmp_path / "none.root")
     bad = tmp_path / "bad.root"
     bad.write_bytes(b"not a file")
     with pytest.raises(InputError, match="not a readable"):
-        run_toys(CARD, bad)
-    assert run_toys(CARD, bad, overwrite=True).toys == 50
+        toys(CARD, bad)
+    assert toys(CARD, bad, overwrite=True).toys == 50

@@ -138,7 +138,7 @@ def test_versus_a_mass_of_the_truth(tmp_path):
     own = np.interp(300.0, result.luminosities, result.curves["R_K+"])
     assert result.versus.at_own["R_K+"][1] == pytest.approx(own, rel=1e-2)
     assert len(versus_rows(result)) == 3
-    assert json.loads(result.to_json())["versus"]["path"] == "light_vectors.0.mass"
+    assert result.to_dict()["versus"]["path"] == "light_vectors.0.mass"
     from darkpenguin.generator.figures.style import save_figure
 
     save_figure(draw_versus(result), [tmp_path / "v.png"])
@@ -178,7 +178,7 @@ def test_results_do_not_depend_on_threads():
 
 
 def test_json_table_and_figures(answer, tmp_path):
-    loaded = json.loads(answer.to_json())
+    loaded = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
     assert loaded["card"]["dataset"] == "lhcb-upgrade2"
     assert loaded["required"]["R_K+"] == pytest.approx(answer.required["R_K+"])
     assert [row[0] for row in summary_rows(answer)] == ["R_K+", "R_K*0", COMBINED]

@@ -1,0 +1,7 @@
+"""Run the command line as ``python -m darkpenguin``."""
+
+from __future__ import annotations
+
+from .generator.commands.cli import main
+
+main()

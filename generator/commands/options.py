@@ -1,0 +1,117 @@
+"""Options of the command line that are keys of a card: each a row, from which a command gets its parameters."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import typer
+
+
+class Option(NamedTuple):
+    """One option: the key of the card that it sets, its flags, what it is, and the type of its value."""
+
+    key: str
+    flags: tuple[str, ...]
+    help: str
+    kind: Any = str
+    metavar: str | None = None
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """The parameter of a command that the option becomes; None unless it is given."""
+        words = {str: "TEXT", int: "N", float: "NUMBER", list[str]: "TEXT", list[float]: "NUMBER", bool: None}
+        option = typer.Option(None, *self.flags, metavar=self.metavar or words[self.kind], help=self.help)
+        return inspect.Parameter(self.key, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=self.kind | None)
+
+
+def takes(*rows: Option | inspect.Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command that has ``**keys``: it takes these options, and gets their values by key.
+
+    >>> @takes(Option("seed", ("--seed",), "Seed of the random numbers."))
+    ... def command(card: str = "demo", **keys: Any) -> None: ...
+    >>> list(inspect.signature(command).parameters)
+    ['card', 'seed']
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def taking(*args: Any, **keys: Any) -> None:
+            command(*args, **keys)
+
+        own = inspect.signature(command, eval_str=True)
+        shown = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        for row in rows:
+            parameter = row.parameter if isinstance(row, Option) else row
+            shown.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+        taking.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
+        return taking
+
+    return decorated
+
+
+MODEL = Option(
+    "model",
+    ("--model",),
+    "Name the model: a benchmark (`darkpenguin models` lists them), a TOML file of its fields, or a card that has one.",
+    metavar="NAME|FILE",
+)
+SET = Option(
+    "set", ("--set",), "Change a field of the model, as light_vectors.0.mass=2.8; repeatable.", list[str], "KEY=VALUE"
+)
+SEED = Option("seed", ("--seed",), "Set the seed of the random numbers. Default: 1.", metavar="N")
+THREADS = Option("threads", ("--threads",), "Use this many CPU threads. Default: all.", int)
+
+RUN = (
+    Option("channels", ("--channel",), "Name a decay channel, such as 'B0->K*0mumu'; repeatable.", list[str]),
+    MODEL,
+    SET,
+    Option("flavour", ("--flavour",), "Make both, b (B0, B+) or bbar. Default: both, in the ratio of their rates."),
+    Option("convention", ("--convention",), "Follow the convention lhcb or theory for the angles. Default: lhcb."),
+    Option("events", ("--events",), "Make this many events of each channel; 1e6 will do.", metavar="N"),
+    Option(
+        "b_mesons",
+        ("--b-mesons",),
+        "Instead of --events, say how many B mesons of each charge there are; their branching fractions do the rest.",
+        metavar="N",
+    ),
+    Option("poisson", ("--poisson",), "Draw the number of events from a Poisson distribution.", bool),
+    Option(
+        "kpi",
+        ("--kpi",),
+        "Take the K* as narrow (default), pwave or, beside l l, swave; keys may follow, as in swave,m_max=1.1.",
+        metavar="NAME[,KEY=VALUE]",
+    ),
+    Option(
+        "beam",
+        ("--beam",),
+        "Add momenta in the laboratory, behind the beam rest, belle2, lhcb-13tev (7, 8, 13.6) ...",
+    ),
+    Option("q2", ("--q2",), "Generate this range of q2 in GeV^2 only; repeatable.", list[str], "MIN,MAX"),
+    Option(
+        "veto", ("--veto",), "Leave out this range of q2 in GeV^2, or jpsi, or psi2s; repeatable.", list[str], "MIN,MAX"
+    ),
+    SEED,
+    Option(
+        "range",
+        ("--range",),
+        "Make these events of the run only, the same as in the whole.",
+        metavar="START:STOP",
+    ),
+    Option("device", ("--device",), "Generate on auto, cpu or gpu. Default: auto."),
+    Option("precision", ("--precision",), "Compute in float64 or float32. Default: float64."),
+    THREADS,
+    Option(
+        "output",
+        ("--output", "-o"),
+        "Write this file, .root or .parquet; {channel} in its name makes a file a channel. Default: events.root.",
+    ),
+    Option("format", ("--format",), "Write a ttree, rntuple or parquet. Default: as the file's ending says."),
+    Option("compression", ("--compression",), "Compress with none, lz4 or zstd. Default: lz4."),
+    Option("overwrite", ("--overwrite",), "Replace existing files.", bool),
+    Option("check", ("--check",), "Validate the files once they are written; the exit code is 1 on failure.", bool),
+    Option("figures", ("--figure",), "Draw R with the events into this file (.png, .pdf); repeatable.", list[str]),
+)
+"""Every key of a run card but those of the stages, whose options the table of stages has."""

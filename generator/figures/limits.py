@@ -1,0 +1,33 @@
+"""The figure of an expected limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..toys.limits import ExpectedLimit
+from .figure_2 import axis_label
+from .style import PALETTE, _as_figure, house_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_limit(found: ExpectedLimit) -> Figure:
+    """Draw CL_s along a coupling, asymptotically and from toys, with the level that a limit needs."""
+    with house_style() as plt:
+        figure, axis = plt.subplots(figsize=(8.5, 6.4))
+        kinds = (("asymptotic", found.asymptotic, "-"), ("toys", found.toys, "o"))
+        for colour, (label, limit, style) in zip(PALETTE, kinds, strict=False):
+            if limit is not None:
+                value = limit.value * found.unit
+                axis.plot(limit.grid * found.unit, limit.points, style, color=colour, label=f"{label}: {value:.3g}")
+                if np.isfinite(value):
+                    axis.axvline(value, color=colour, linestyle=":", linewidth=1.2)
+        axis.axhline(1 - found.level, color="0.4", linewidth=1)
+        axis.set_yscale("log")
+        axis.set_xlabel(axis_label(found.path))
+        axis.set_ylabel(r"expected $\mathrm{CL}_s$")
+        axis.legend(title=f"{100 * found.level:g} % CL")
+    return _as_figure(figure)
