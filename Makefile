@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test lint bench gallery clean
+.PHONY: help demo test test-slow lint bench gallery clean
 
 help:            ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 ROOMS := $(shell find generator kinematics physics -type d -not -name __pycache__)
 
@@ -22,11 +22,15 @@ ROOMS := $(shell find generator kinematics physics -type d -not -name __pycache_
 demo: .venv/installed   ## generate, validate and plot the demonstration sample in outputs/
 	$(BIN)/darkpenguin generate demo --overwrite
 
-test: .venv/tested      ## run the whole test suite, docstring examples included
-	$(BIN)/python -m pytest tests --doctest-modules --pyargs darkpenguin -n $(JOBS)
+test: .venv/tested      ## run the tests and the docstring examples: minutes
+	$(BIN)/python -m pytest tests --doctest-modules --pyargs darkpenguin -m 'not slow' -n $(JOBS)
+
+test-slow: .venv/tested ## run the large statistical closures: up to half an hour
+	$(BIN)/python -m pytest tests -m slow
 
 lint: .venv/tested      ## ruff, mypy --strict, import contract
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -49,4 +53,4 @@ gallery: .venv/installed ## every figure of outputs/README.md
 	$(BIN)/darkpenguin sensitivity --figure outputs/sensitivity.png --overwrite
 
 clean:           ## remove the environment and build products
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-* build *.egg-info

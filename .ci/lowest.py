@@ -5,10 +5,7 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-for requirement in [
-    *project["dependencies"],
-    *project["optional-dependencies"]["formats"],
-    *project["optional-dependencies"]["test"],
-]:
-    if found := re.match(r"([\w-]+)(?:\[.*\])?>=([\w.]+)", requirement):
-        print("{}=={}".format(*found.groups()))
+extras = project["optional-dependencies"]
+for line in [*project["dependencies"], *extras["formats"], *extras["test"]]:
+    if lowest := re.match(r"([\w-]+)(?:\[.*\])?>=([\w.]+)", line):
+        print("{}=={}".format(*lowest.groups()))

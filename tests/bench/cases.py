@@ -147,6 +147,90 @@ def predictions(size: int) -> Work:
     return work
 
 
+YIELDS = ("generator.toys.yields", "generator.yields")
+DRAWS = ("generator.statistics.draws", "generator.toys")
+
+
+def _bins() -> tuple[Any, Any]:
+    """40 bins of q2 in four channels, with LHCb's yields."""
+    channels = ["B+->K+mumu", "B+->K+ee", "B0->K*0mumu", "B0->K*0ee"]
+    edges = [1.1 + 0.49 * i for i in range(11)]
+    return find("get_dataset", "generator.toys.datasets", YIELDS[1])("lhcb-run12"), find("make_bins", *YIELDS)(
+        channels, edges
+    )
+
+
+def binned_toys(size: int) -> Work:
+    """Binned toys with likelihood ratios of four hypotheses."""
+    from darkpenguin import get_model
+
+    ratio = find("likelihood_ratio", "generator.statistics.hypotheses", "generator.hypotheses")
+    draw = find("draw_poisson", *DRAWS)
+    models = [get_model(name) for name in ("sm", "heavy-c9", "heavy-c9-c10", "fig1-2.5gev")]
+    signal, background = find("expected_counts", *YIELDS)(models, *_bins())
+
+    def work() -> int:
+        return len(ratio(draw(signal[0] + background, seed=1, start=0, stop=size), signal + background))
+
+    work()
+    return work
+
+
+def profiled_toys(size: int) -> Work:
+    """Binned toys with a coupling and nuisance parameters fitted."""
+    from darkpenguin import get_model
+
+    systematics = find("Systematics", "generator.toys.systematics", YIELDS[1])(theory=True)
+    count_model = find("count_model", "generator.toys.couplings", YIELDS[1])
+    model = count_model(get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, *_bins(), systematics)
+    fit = find("fit_counts", "generator.statistics.fits", "generator.fits")
+    toys = find("binned_toys", *DRAWS)(model, [-1.75], seed=1, stop=size)
+
+    def work() -> int:
+        fit(model, toys.counts, toys.auxiliary)
+        return size
+
+    return work
+
+
+def event_toys(size: int) -> Work:
+    """Toys of 5,000 events each with moments in three bins."""
+    from darkpenguin import get_channel, get_model
+
+    channel = get_channel("B0->K*0mumu")
+    table = find("channel_table", "generator.sampler.tables", "generator.tables")(
+        channel, get_model("fig1-2.5gev"), q2_ranges=[(1.1, 6.0)]
+    )
+    moments = find("event_moments", "generator.toys.moments", "generator.event_toys")
+    stream = find("stream_word", *DRAWS)(0, find("EVENTS", *DRAWS), channel.index)
+
+    def work(toys: int = size) -> int:
+        moments(table, [5_000] * toys, [1.1, 2.5, 4.0, 6.0], seed=1, stream=stream)
+        return toys
+
+    work(1)
+    return work
+
+
+def plane(size: int) -> Work:
+    """A plane of ``size`` points of couplings on the data of 2017."""
+    card = find("ScanCard", "generator.scans.card", "generator.scans")
+    scan = find("scan", "generator.scans.scan", "generator.scans")
+    points = max(2, round(size**0.5))
+
+    def checked(points: int) -> Any:
+        ends = {"light_vectors.0.g_mu_v": (0.0, 0.2), "light_vectors.0.g_bs": (-3e-8, 0.0)}
+        axes = [{"key": key, "min": low, "max": high, "points": points} for key, (low, high) in ends.items()]
+        return card(data="2017", axes=axes)
+
+    def work() -> int:
+        scan(checked(points))
+        return points**2
+
+    scan(checked(2))
+    return work
+
+
 class Case(NamedTuple):
     """A row: what is measured, in which unit, at which size."""
 
@@ -177,6 +261,10 @@ CASES: dict[str, Case] = {
     ),
     "kpi-table": Case(kpi_table, "table of m_Kpi with S wave", "1/s", 1),
     "predict": Case(predictions, "R_K*0 and P5' in 5 bins of one model", "1/s", 1),
+    "binned-toys": Case(binned_toys, "toys of 40 bins, ratios of 4 hypotheses", "1/s", 100_000),
+    "profiled-toys": Case(profiled_toys, "toys of 40 bins, a coupling and 5 nuisances fitted", "1/s", 10_000),
+    "event-toys": Case(event_toys, "toys of 5,000 events with moments", "1/s", 1_000),
+    "plane": Case(plane, "points of a plane of two couplings", "1/s", 160_000),
 }
 """All cases by name; the first column of the report."""
 

@@ -9,7 +9,7 @@ SHOW = "import logging; root = logging.getLogger(); print(root.level, len(root.h
 
 def python(script, **environment):
     done = subprocess.run(
-        [sys.executable, *script], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+        [sys.executable, *script], env={**os.environ, **environment}, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return done

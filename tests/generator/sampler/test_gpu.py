@@ -60,7 +60,7 @@ def assemble(ptx, capability, folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     report = result.stdout + result.stderr
     assert result.returncode == 0, report

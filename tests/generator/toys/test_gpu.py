@@ -65,7 +65,7 @@ def simulated(tmp_path_factory):
         }
     np.savez(folder / "inputs.npz", **inputs)
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
-    subprocess.run([sys.executable, "-c", SIMULATION, folder], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", SIMULATION, folder], env=environment, check=True, timeout=600)
     return tables, np.load(folder / "outputs.npz")
 
 

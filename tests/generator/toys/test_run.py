@@ -1,20 +1,16 @@
-"""Runs of toys: columns, agreement of the two depths, injected physics found again, a toy again as events, speed."""
-
-import time
+"""Runs of toys: columns, agreement of the two depths, injected physics found again, a toy again as events."""
 
 import numpy as np
 import pytest
-from darkpenguin.generator.sampler.tables import channel_table
-from darkpenguin.generator.statistics.draws import EVENTS, binned_toys, draw_poisson, stream_word
+from darkpenguin.generator.statistics.draws import binned_toys
 from darkpenguin.generator.statistics.fits import fit_counts
-from darkpenguin.generator.statistics.hypotheses import likelihood_ratio, profile_ratio, scan_maximum, wilks_p_value
+from darkpenguin.generator.statistics.hypotheses import profile_ratio, scan_maximum, wilks_p_value
 from darkpenguin.generator.toys.couplings import count_model
 from darkpenguin.generator.toys.datasets import get_dataset
 from darkpenguin.generator.toys.hypothesis import Hypothesis
-from darkpenguin.generator.toys.moments import event_moments
 from darkpenguin.generator.toys.run import ToysCard, events_of_toy, plan_toys, read_toys_card
 from darkpenguin.generator.toys.systematics import Systematics
-from darkpenguin.generator.toys.yields import expected_counts, make_bins
+from darkpenguin.generator.toys.yields import make_bins
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.models import get_model
@@ -181,52 +177,13 @@ def test_wilks_on_physics_and_where_it_fails():
     assert stats.kstest(wilks_p_value(wrong.q, 1), "uniform").pvalue < 1e-6
 
 
-def best_time(work, repeats=2):
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def test_speed_of_binned_toys():
-    """100,000 toys of 40 bins with likelihood ratios of four hypotheses: under 10 s on two cores."""
-    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS, np.linspace(1.1, 6.0, 11))
-    names = ("sm", "heavy-c9", "heavy-c9-c10", "fig1-2.5gev")
-    signal, background = expected_counts([get_model(name) for name in names], data, bins)
-    assert signal.shape == (4, 40)
-
-    def work():
-        counts = draw_poisson(signal[0] + background, seed=1, start=0, stop=100_000)
-        q = likelihood_ratio(counts, signal + background)
-        assert q.shape == (100_000, 4)
-
-    assert best_time(work) < 10
-
-
-def test_speed_of_profiled_couplings():
-    """10,000 toys with a coupling and nuisance parameters profiled: under 60 s on two cores."""
+def test_ten_thousand_profiled_toys_all_converge():
     data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS, np.linspace(1.1, 6.0, 11))
     model = count_model(
         get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, data, bins, Systematics(theory=True)
     )
     toys = binned_toys(model, [-1.75], seed=1, stop=10_000)
-    start = time.perf_counter()
     assert fit_counts(model, toys.counts, toys.auxiliary).failures == 0
-    assert time.perf_counter() - start < 60
-
-
-def test_speed_of_event_toys():
-    """10,000 event toys of 5,000 events with moments: under 10 s on two cores."""
-    channel = get_channel("B0->K*0mumu")
-    table = channel_table(channel, get_model("fig1-2.5gev"), q2_ranges=[(1.1, 6.0)])
-    stream, edges = stream_word(0, EVENTS, channel.index), [1.1, 2.5, 4.0, 6.0]
-    event_moments(table, [1], edges, seed=1, stream=stream)  # compiles
-    start = time.perf_counter()
-    found = event_moments(table, np.full(10_000, 5_000), edges, seed=1, stream=stream)
-    assert time.perf_counter() - start < 10
-    assert found.counts.sum() == 50_000_000
 
 
 def test_cards(tmp_path):

@@ -65,7 +65,7 @@ class MiniPackage:
         program = PROGRAM.format(folder=str(self.folder), dtype=dtype)
         environment = {**os.environ, "DARKPENGUIN_CACHE": str(self.cache), **environment}
         result = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=300
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=600
         )
         return result.stdout.strip()
 
@@ -180,6 +180,6 @@ def test_other_packages_extend_numba_for_others_only():
         "print(total(awkward.Array([[1], [2, 3]])), 'vector' in sys.modules)\n"
     )
     darkpenguin.generate("B0->K*0mumu", events=10)  # in the cache from now on
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["2", "True"]
