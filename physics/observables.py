@@ -27,6 +27,7 @@ import numpy.typing as npt
 from ..kinematics.base.errors import InputError
 from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
+from .binning import read_pairs
 from .channels import CHANNELS, Channel, get_channel, lepton_pairs
 from .definitions import PREDICTED, Averages, of_sum
 from .models import Model, as_model
@@ -279,7 +280,7 @@ def binned(
 ) -> Array:
     """An observable in bins of q2: shape (n_bins,), or (n_models, n_bins) for a sequence of models.
 
-    ``bins`` are pairs (q2_min, q2_max) in GeV². Parts of a bin outside phase space count as zero rate; a bin
+    ``bins`` are pairs (q2_min, q2_max), or edges, in GeV². Parts of a bin outside phase space count as zero rate; a bin
     wholly outside is an InputError. Angular coefficients are integrated first; ``dBR`` is the mean over
     the bin. Relative accuracy about 1e-9.
 
@@ -289,7 +290,7 @@ def binned(
     """
     row = get_observable(observable) if isinstance(observable, str) else observable
     resolved, single = _resolve(models)
-    pairs = check_bins(bins)
+    pairs = read_pairs(bins)
     channels = _channels(row, channel)
     columns = []
     for low, high in pairs:
@@ -343,24 +344,6 @@ def integrate(channel: Channel, models: Sequence[Model], low: float, high: float
     nodes, weights = quadrature(breakpoints(channel, models), start, stop)
     b, conjugate = (angular_coefficients(channel, models, nodes, flavour) @ weights for flavour in (-1, +1))
     return b, conjugate
-
-
-def check_bins(bins: Sequence[tuple[float, float]] | npt.ArrayLike) -> list[tuple[float, float]]:
-    """Bins as pairs of finite numbers in increasing order; InputError otherwise.
-
-    >>> check_bins([(1.1, 6)])
-    [(1.1, 6.0)]
-    """
-    try:
-        pairs = np.asarray(bins, dtype=float).reshape(-1, 2)
-    except (TypeError, ValueError):
-        raise InputError(f"bins = {bins!r}: pairs (q2_min, q2_max) are needed") from None
-    if pairs.size == 0:
-        raise InputError("bins: none given")
-    for low, high in pairs:
-        if not (np.isfinite(low) and np.isfinite(high) and 0.0 <= low < high):
-            raise InputError(f"bins: {low:g} to {high:g} GeV^2 is no range; 0 <= q2_min < q2_max is needed")
-    return [(float(low), float(high)) for low, high in pairs]
 
 
 def _divide(values: Sequence[Array]) -> Array:

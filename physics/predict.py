@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.results import Rows
+from .binning import Binning, BinsLike, parse_bins
 from .channels import Channel, get_channel
 from .models import Model, ModelLike, as_model
 from .observables import OBSERVABLES, Observable, binned, curve, get_observable
@@ -33,14 +33,14 @@ class Predictions(Rows[PredictedValue]):
         rows: the values.
         observables: their names, in order.
         model: that predicts them.
-        bins: edges of the bins of q2 (GeV^2); None for a curve.
+        bins: of q2; None for a curve.
         q2: range of the curve, if one was asked for.
         channel: of the observables that do not name one; their own default if None.
     """
 
     observables: tuple[str, ...]
     model: Model
-    bins: tuple[float, ...] | None
+    bins: Binning | None
     q2: tuple[float, float] | None
     channel: str | None
 
@@ -48,7 +48,7 @@ class Predictions(Rows[PredictedValue]):
 def predict(
     observables: str | Sequence[str],
     model: ModelLike = "sm",
-    bins: Sequence[float] | None = None,
+    bins: BinsLike | None = None,
     q2: tuple[float, float] | None = None,
     points: int = 100,
     channel: str | None = None,
@@ -59,7 +59,8 @@ def predict(
     Args:
         observables: names such as ``R_K+``, ``R_K*0``, ``P5p``, ``AFB``, ``FL``, ``dBR``.
         model: a benchmark's name, a TOML file, fields, or a `Model`.
-        bins: edges of the bins (GeV^2), in increasing order; numerator and denominator are integrated first.
+        bins: rising edges (GeV^2), pairs such as [[1.1, 6], [14.3, 19]], or the name of a published binning;
+            numerator and denominator are integrated first.
         q2: without ``bins``, the range of the curve (GeV^2), NaN where it reaches beyond phase space; all of phase
             space without it.
         points: points of the curve.
@@ -85,15 +86,17 @@ def predict(
     model = as_model(model, set)
     found: list[PredictedValue] = []
     if bins is not None:
-        pairs = _pairs(bins)
-        edges = (pairs[0][0], *(high for _, high in pairs))
+        binning = parse_bins(bins)
         for row in rows:
+            pairs = binning.bins(channel_of(row.name, channel))
+            if not pairs:
+                raise InputError(f"bins = {binning.name!r}: no bins for {row.name}; it has {', '.join(binning.modes)}")
             values = binned(row, model, pairs, _channel_for(row, channel))
             found += [
                 PredictedValue(row.name, low, high, float(value))
                 for (low, high), value in zip(pairs, values, strict=True)
             ]
-        return Predictions(tuple(found), tuple(names), model, edges, None, channel)
+        return Predictions(tuple(found), tuple(names), model, binning, None, channel)
     for row in rows:
         threshold, endpoint = channel_of(row.name, channel).q2_limits()
         low, high = q2 if q2 is not None else (threshold, endpoint)
@@ -118,20 +121,6 @@ def label_of(observable: str) -> str:
     "$P_5'$"
     """
     return f"${get_observable(observable).latex}$"
-
-
-def _pairs(edges: Sequence[float]) -> list[tuple[float, float]]:
-    """Return bins from their edges."""
-    try:
-        values = [float(edge) for edge in edges]
-    except (TypeError, ValueError):
-        raise InputError(f"bins = {edges!r}: a sequence of numbers is needed, for example [1.1, 6]") from None
-    if len(values) < 2:
-        raise InputError(f"bins = {values}: two edges at least, for example 1.1,6")
-    for low, high in pairwise(values):
-        if not (np.isfinite(low) and np.isfinite(high) and 0 <= low < high):
-            raise InputError(f"bins = {','.join(f'{value:g}' for value in values)}: edges must increase, from 0 up")
-    return list(pairwise(values))
 
 
 def _channel_for(row: Observable, channel: str | None) -> str | None:

@@ -6,61 +6,25 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import yaml
+from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows
-from ...physics.channels import Channel
+from ...physics.binning import Bins, BinsLike, parse_bins
+from ...physics.channels import lepton_pairs
 from ..files.source import EventSource
 
 if TYPE_CHECKING:
     from .bin_sums import BinSums
 
-Bins = tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class Binning:
-    """Bins of q2 (GeV^2) by mode (``parent->hadron``, or ``all``), what they are of, and where they were published."""
-
-    name: str
-    of: str
-    source: str
-    modes: Mapping[str, Bins]
-
-    def bins(self, channel: Channel) -> Bins:
-        """Bins for a channel; none if the analysis does not have its mode.
-
-        >>> binnings()["atlas"].bins(get_channel("B0->K*0mumu"))[0]
-        (0.04, 2.0)
-        """
-        return self.modes.get(channel.transition.name, self.modes.get("all", ()))
-
-
-@cache
-def binnings() -> dict[str, Binning]:
-    """Published binnings by name, from ``binnings.yml``.
-
-    >>> list(binnings())[:3]
-    ['lhcb', 'lhcb-wide', 'lhcb-ratios']
-    """
-    table = yaml.safe_load(files(__package__).joinpath("binnings.yml").read_text(encoding="utf-8"))
-    return {
-        name: Binning(
-            name,
-            entry["of"],
-            entry["source"],
-            {mode: tuple((float(low), float(high)) for low, high in bins) for mode, bins in entry["modes"].items()},
-        )
-        for name, entry in table.items()
-    }
+FloatArray = NDArray[np.float64]
+RATIO_BINS = (0.1, 1.1, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 11.0, 13.0, 15.0, 17.0, 19.0)
+"""Edges of the bins of q2 (GeV^2) in which R of generated events is drawn."""
 
 
 @dataclass(frozen=True)
@@ -82,45 +46,6 @@ class BinnedValues(Rows[BinnedValue]):
     file: Path
     variable: str
     unfold: bool
-
-
-BinsLike = str | Binning | Sequence[float] | Sequence[tuple[float, float]]
-"""What names bins: a published binning, its name, edges (as text or numbers), or pairs of edges."""
-
-
-def as_binning(bins: BinsLike) -> Binning:
-    """Binning that is meant by a name, by edges, by pairs of edges, or by a binning.
-
-    >>> as_binning([1.1, 2.0, 6.0]).modes["all"] == as_binning([(1.1, 2.0), (2.0, 6.0)]).modes["all"]
-    True
-    """
-    if isinstance(bins, Binning):
-        return bins
-    if isinstance(bins, str):
-        return parse_bins(bins)
-    try:
-        pairs = tuple((float(low), float(high)) for low, high in bins)  # type: ignore[misc]
-    except (TypeError, ValueError):
-        return parse_bins(",".join(str(edge) for edge in bins) if isinstance(bins, Sequence) else str(bins))
-    return Binning("own", "user's pairs", "", {"all": pairs})
-
-
-def parse_bins(text: str) -> Binning:
-    """Binning from the name of a published one, or from edges such as "1.1,2,3"; InputError for anything else.
-
-    >>> parse_bins("1.1,2,3").modes["all"]
-    ((1.1, 2.0), (2.0, 3.0))
-    """
-    known = binnings()
-    if text in known:
-        return known[text]
-    try:
-        edges = [float(part) for part in text.split(",")]
-    except ValueError:
-        edges = []
-    if len(edges) < 2 or not all(math.isfinite(x) and x >= 0 for x in edges) or not np.all(np.diff(edges) > 0):
-        raise InputError(f"bins = {text!r}: rising edges in GeV^2 such as 1.1,2,3, or one of {', '.join(known)}")
-    return Binning(text, "user's edges", "", {"all": tuple(pairwise(edges))})
 
 
 def bin_file(
@@ -156,11 +81,10 @@ def bin_file(
         >>> [row.quantity for row in found]
         ['yield', 'AFB', 'FH', 'yield', 'AFB', 'FH', 'R_K+']
     """
-    from ...physics.channels import lepton_pairs
     from ...physics.densities import DENSITIES
     from .bin_sums import BinSums, angular_observables, sum_bins
 
-    binning = as_binning(bins)
+    binning = parse_bins(bins)
     source = EventSource(path, unfold)
     source.need(variable)
     chosen = {index: binning.bins(channel) for index, channel in source.channels.items()}
@@ -190,18 +114,65 @@ def bin_file(
                 for name, value, error in zip(moments.names, moments.values, moments.errors, strict=True)
                 if math.isfinite(value) and math.isfinite(error)
             ]
-    numbers = {channel.name: index for index, channel in source.channels.items()}
-    for muons, electrons in lepton_pairs(list(numbers)):
-        mu, e = numbers[muons.name], numbers[electrons.name]
-        scale = source.mesons(e) / source.mesons(mu) if source.mesons(mu) else 0.0
-        for row, (low, high) in enumerate(chosen[mu]):
-            (n_mu, error_mu), (n_e, error_e) = _yield(sums[mu], row), _yield(sums[e], row)
-            if n_mu > 0.0 and n_e > 0.0:
-                ratio, name = scale * n_mu / n_e, muons.ratio
-                error = ratio * math.hypot(error_mu / n_mu, error_e / n_e)
-                found.append(BinnedValue(name, name, low, high, ratio, error))
-    return BinnedValues(tuple(found), Path(path), variable, unfold)
+    yields = {
+        channel.name: Yields(sums[index].weights, sums[index].squares, source.mesons(index), chosen[index])
+        for index, channel in source.channels.items()
+    }
+    return BinnedValues((*found, *ratios(yields)), Path(path), variable, unfold)
 
 
 def _yield(sums: BinSums, row: int) -> tuple[float, float]:
     return float(sums.weights[row]), math.sqrt(float(sums.squares[row]))
+
+
+@dataclass(frozen=True, eq=False)
+class Yields:
+    """Sums of weights and of squared weights of a channel in bins, and the B mesons that its events stand for."""
+
+    weights: FloatArray
+    squares: FloatArray
+    mesons: float
+    bins: Bins
+
+
+def ratios(yields: Mapping[str, Yields]) -> list[BinnedValue]:
+    """R of every hadron with muons and electrons: yields, each over its B mesons, in bins that have both.
+
+    >>> one = np.ones(1)
+    >>> pair = {"B+->K+mumu": Yields(80 * one, 80 * one, 2.0, ((1, 6),)), "B+->K+ee": Yields(one, one, 0.02, ((1, 6),))}
+    >>> [(row.quantity, round(row.value, 12)) for row in ratios(pair)]
+    [('R_K+', 0.8)]
+    """
+    found = []
+    for muons, electrons in lepton_pairs(list(yields)):
+        mu, e = yields[muons.name], yields[electrons.name]
+        scale = e.mesons / mu.mesons if mu.mesons else 0.0
+        for row, (low, high) in enumerate(mu.bins):
+            n_mu, n_e = float(mu.weights[row]), float(e.weights[row])
+            if n_mu > 0.0 and n_e > 0.0:
+                value = scale * n_mu / n_e
+                error = value * math.hypot(math.sqrt(mu.squares[row]) / n_mu, math.sqrt(e.squares[row]) / n_e)
+                found.append(BinnedValue(muons.ratio, muons.ratio, low, high, value, error))
+    return found
+
+
+def generated_ratios(paths: Sequence[str | os.PathLike[str]], edges: Sequence[float] = RATIO_BINS) -> list[BinnedValue]:
+    """R of all events of a run's files together, accepted or not and without weights: what was generated.
+
+    Raises:
+        InputError: a file that cannot be read, or no channel with both lepton flavours.
+    """
+    counts: dict[str, FloatArray] = {}
+    mesons: dict[str, float] = {}
+    for path in paths:
+        source = EventSource(path, convention=False)
+        for index, channel in source.channels.items():
+            mesons[channel.name] = mesons.get(channel.name, 0.0) + source.mesons(index)
+            counts.setdefault(channel.name, np.zeros(len(edges) - 1))
+        for index, columns, _ in source.events():
+            counts[source.channels[index].name] += np.histogram(columns["q2"], bins=np.asarray(edges))[0]
+    bins = tuple(pairwise(edges))
+    if not lepton_pairs(counts):
+        names = [str(path) for path in paths]
+        raise InputError(f"files = {names}: R needs a channel with muons and the same with electrons")
+    return ratios({name: Yields(n, n, mesons[name], bins) for name, n in counts.items()})

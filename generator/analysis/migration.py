@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows
+from ...physics.binning import BinsLike, parse_bins
 from ..files.source import EventSource
-from .binning import BinsLike, as_binning
 
 Array = NDArray[np.float64]
 
@@ -124,7 +124,7 @@ def migrations(path: str | os.PathLike[str], bins: BinsLike = "lhcb", *, variabl
         >>> bool(found.normalised[1, 1] > 0.5)
         True
     """
-    binning = as_binning(bins)
+    binning = parse_bins(bins)
     source = EventSource(path, convention=False)
     source.need(variable)
     found: dict[int, Migration] = {}

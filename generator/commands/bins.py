@@ -21,7 +21,7 @@ def bin_command(
             "--bins",
             "--binning",
             metavar="NAME|EDGES",
-            help="Take the bins lhcb, lhcb-ratios, cms, atlas, belle2 ..., or these edges in GeV^2.",
+            help="Take the bins lhcb, lhcb-ratios, cms, atlas, belle2 ..., or these edges (or pairs) in GeV^2.",
         ),
     ] = "lhcb",
     format: Annotated[str, typer.Option("--format", help="Print a table or csv.")] = "table",

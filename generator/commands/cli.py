@@ -162,7 +162,7 @@ def predict(
     ] = None,
     bins: Annotated[
         str | None,
-        typer.Option("--bins", metavar="EDGE,EDGE,...", help="Integrate over bins of q2 with these edges in GeV^2."),
+        typer.Option("--bins", metavar="NAME|EDGES", help="Integrate over bins of q2: lhcb, cms ..., edges or pairs."),
     ] = None,
     q2: Annotated[
         str | None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...kinematics.base.checks import parse_number
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target
 from ...physics.channels import CHANNELS
@@ -110,10 +109,9 @@ def predict_observables(
     check_figures(figures, overwrite)
     if bins is not None and q2 is not None:
         raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
-    edges = None if bins is None else [parse_number(part, "bins") for part in bins.split(",")]
     window = None if q2 is None else parse_window(q2, "q2")
-    rows = predict(observables, model or "sm", edges, window, points, channel, settings)
-    if edges is not None:
+    rows = predict(observables, model or "sm", bins, window, points, channel, settings)
+    if bins is not None:
         header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
         cells: list[tuple[str, ...]] = [
             (row.observable, f"{row.q2_min:.12g}", f"{row.q2_max:.12g}", f"{row.value:.10g}") for row in rows

@@ -15,9 +15,8 @@ from ...physics.experiment.datasets import Theory
 from ...physics.experiment.verdicts import Constraints
 from ...physics.models import Model, ModelLike
 from ...physics.predict import Predictions
-from ..analysis.binning import BinnedValues
+from ..analysis.binning import BinnedValues, generated_ratios
 from ..analysis.migration import Migrations
-from ..analysis.ratios import measured_ratios
 from ..analysis.validate import Verdict
 from ..files.sample import EventSample
 from ..run.generate import RunReport
@@ -79,7 +78,7 @@ VIEWS: Mapping[type, Callable[[Any], Views]] = MappingProxyType(
         Migrations: lambda found: {"": partial(draw_migrations, found)},
         Model: _model,
         Predictions: lambda found: {"": partial(draw_predictions, found)},
-        RunReport: lambda found: {"": lambda: draw_ratios(found.plan.card.model, measured_ratios(found.files))},
+        RunReport: lambda found: {"": lambda: draw_ratios(found.plan.card.model, generated_ratios(found.files))},
         ScanResult: lambda found: {"": partial(draw_scan, found)},
         Sensitivity: _sensitivity,
         Toys: _toys,

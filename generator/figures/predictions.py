@@ -13,7 +13,7 @@ from ...physics.expectation import Array
 from ...physics.models import Model, get_model
 from ...physics.observables import OBSERVABLES, curve
 from ...physics.predict import Predictions, channel_of, label_of, predict
-from ..analysis.ratios import MeasuredRatio
+from ..analysis.binning import BinnedValue
 from .style import PALETTE, Q2_LABEL, _as_figure, house_style
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: Sequence[str] = ()) -> Figure:
+def draw_ratios(model: Model, measured: Sequence[BinnedValue] = (), hadrons: Sequence[str] = ()) -> Figure:
     """Draw R of muons over electrons against q2: the model beside the Standard Model, with measured points on top.
 
     Args:
@@ -32,7 +32,8 @@ def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: S
     Returns:
         The figure, one panel a hadron.
     """
-    panels = list(hadrons) or list(dict.fromkeys(point.hadron for point in measured)) or ["K+", "K*0"]
+    known = dict.fromkeys(point.quantity.removeprefix("R_") for point in measured)
+    panels = list(hadrons) or list(known) or ["K+", "K*0"]
     with house_style() as plt:
         figure, axes = plt.subplots(1, len(panels), figsize=(7.5 * len(panels), 6), squeeze=False)
         for axis, hadron in zip(axes[0], panels, strict=True):
@@ -45,7 +46,7 @@ def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: S
                 strict=False,
             ):
                 axis.plot(*smooth_curve(name, shown, (0.06, high)), style, color=colour, label=title)
-            points = [point for point in measured if point.hadron == hadron]
+            points = [point for point in measured if point.quantity == name]
             if points:
                 _draw_points(axis, points)
             for one in model.mediators.values():
@@ -64,7 +65,7 @@ def draw_ratios(model: Model, measured: Sequence[MeasuredRatio] = (), hadrons: S
     return _as_figure(figure)
 
 
-def _draw_points(axis: Axes, points: Sequence[MeasuredRatio]) -> None:
+def _draw_points(axis: Axes, points: Sequence[BinnedValue]) -> None:
     centre = np.array([0.5 * (point.q2_min + point.q2_max) for point in points])
     half = np.array([0.5 * (point.q2_max - point.q2_min) for point in points])
     axis.errorbar(
@@ -82,8 +83,8 @@ def _draw_points(axis: Axes, points: Sequence[MeasuredRatio]) -> None:
 
 
 def draw_predictions(found: Predictions) -> Figure:
-    """Draw observables against q2, the model beside the Standard Model: curves, and bins where edges are given."""
-    observables, model, edges, window, channel = found.observables, found.model, found.bins, found.q2, found.channel
+    """Draw observables against q2, the model beside the Standard Model: curves, and the bins that are given."""
+    observables, model, bins, window, channel = found.observables, found.model, found.bins, found.q2, found.channel
     n_columns = min(3, len(observables))
     n_rows = -(-len(observables) // n_columns)
     with house_style() as plt:
@@ -95,11 +96,12 @@ def draw_predictions(found: Predictions) -> Figure:
             if model.name != "sm":
                 shown.append((_title(model), model, "-"))
             for colour, (title, which, style) in zip(PALETTE, shown, strict=False):
-                limits = window if edges is None else (max(min(edges), 0.05), max(edges))
+                rows = () if bins is None else predict([name], which, bins, channel=channel).rows
+                edges = [edge for row in rows for edge in (row.q2_min, row.q2_max)]
+                limits = (max(min(edges), 0.05), max(edges)) if edges else window
                 axis.plot(*smooth_curve(name, which, limits, channel), style, color=colour, label=title)
-                if edges is not None:
-                    for row in predict([name], model=which, bins=edges, channel=channel):
-                        axis.plot([row.q2_min, row.q2_max], [row.value] * 2, color=colour, linewidth=3, alpha=0.5)
+                for row in rows:
+                    axis.plot([row.q2_min, row.q2_max], [row.value] * 2, color=colour, linewidth=3, alpha=0.5)
             axis.set_xlabel(Q2_LABEL)
             axis.set_ylabel(label_of(name))
             if OBSERVABLES[name].denominator is None:

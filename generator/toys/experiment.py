@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
+from ...physics.binning import edges_of
 from ...physics.channels import CHANNELS, get_channel
 from ...physics.models import Model
 from ...physics.moments import Moments, follows_from, observables
@@ -466,7 +467,7 @@ def make_experiment(
 
     Args:
         dataset: yields and detector.
-        edges: of the bins of q2 (GeV²).
+        edges: of the bins of q2 (GeV²), or pairs without gaps.
         names: of the observables.
         theory: whether form factors and charm are uncertain.
         efficiency_error: relative, of electrons over muons; the data set's if None.
@@ -489,10 +490,8 @@ def make_experiment(
         name, others = dependent
         raise InputError(f"observables: {name} follows from {', '.join(others)}; leave one of them out")
     error = dataset.efficiency_error if efficiency_error is None else efficiency_error
-    bare = Experiment(dataset, tuple(float(e) for e in edges), terms, error)
+    bare = Experiment(dataset, edges_of(edges), terms, error)
     windows = bare.windows
-    if not windows or any(not 0 <= low < high for low, high in windows):
-        raise InputError(f"bins = {list(edges)}: needs at least two edges of q2 (GeV^2) in increasing order")
     for name in bare.channels:
         dataset.channel(name)
         low, high = get_channel(name).q2_limits()

@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ...kinematics.base.cards import Card, CardSource
 from ...kinematics.base.checks import parse_count
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.threads import available_threads
+from ...physics.binning import edges_of
 from ...physics.channels import file_word, get_channel
 from ...physics.models import ModelChoice, as_model, get_model
 from ...physics.moments import functions
@@ -106,7 +107,7 @@ class ToysCard(Card):
     detector: DetectorTable = DetectorTable()
     luminosity: float | None = Field(default=None, gt=0)
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
-    bins: tuple[float, ...] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
+    bins: Annotated[tuple[float, ...], BeforeValidator(edges_of)] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
     depth: Literal["binned", "events"] = "binned"
     likelihood: bool = False
     fit: Mapping[str, Mapping[str, float]] = {"C9": {"heavy.C9_mu": 1.0}}

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from ...kinematics.base.cards import Card, CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result, json_types
+from ...physics.binning import edges_of
 from ...physics.models import Model
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .datasets import DatasetChoice, DetectorTable, get_dataset
@@ -93,7 +94,7 @@ class SensitivityCard(Card):
     dataset: DatasetChoice = "lhcb-upgrade2"
     detector: DetectorTable = DetectorTable()
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
-    bins: tuple[float, ...] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
+    bins: Annotated[tuple[float, ...], BeforeValidator(edges_of)] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
     luminosities: tuple[float, ...] = ()
     curve: tuple[float, float] | None = None
     target: float = Field(default=5.0, gt=0)

@@ -7,17 +7,16 @@ sums over both flavours, in LHCb's convention where angles matter.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
 from ...physics.angular import angular_coefficients, breakpoints, decay_rate, event_signs, quadrature
+from ...physics.binning import BinsLike, read_pairs
 from ...physics.channels import Channel, get_channel
 from ...physics.models import Model, get_model
 from ...physics.moments import expected_moments
@@ -41,17 +40,13 @@ class Bin:
         return f"{self.channel} {self.low:g}-{self.high:g}"
 
 
-def make_bins(channels: Sequence[str], edges: Sequence[float]) -> tuple[Bin, ...]:
-    """Bins of several channels with the same edges, channel by channel; InputError for edges out of order.
+def make_bins(channels: Sequence[str], edges: BinsLike) -> tuple[Bin, ...]:
+    """Bins of several channels with the same edges or pairs, channel by channel; InputError for what is neither.
 
     >>> [b.label for b in make_bins(["B+->K+mumu"], [1.1, 2, 6])]
     ['B+->K+mumu 1.1-2', 'B+->K+mumu 2-6']
     """
-    values = [float(edge) for edge in edges]
-    ordered = all(math.isfinite(v) and v >= 0 for v in values) and all(np.diff(values) > 0)
-    if len(values) < 2 or not ordered:
-        raise InputError(f"bins = {list(edges)}: needs at least two edges of q2 (GeV^2) in increasing order")
-    return tuple(Bin(name, low, high) for name in channels for low, high in pairwise(values))
+    return tuple(Bin(name, low, high) for name in channels for low, high in read_pairs(edges))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ import pytest
 import uproot
 from darkpenguin import InputError, get_channel, get_model, make_card, read_events, run
 from darkpenguin.generator.analysis.bin_sums import BinSums, angular_observables, sum_bins
-from darkpenguin.generator.analysis.binning import BinnedValue, bin_file, binnings, parse_bins
+from darkpenguin.generator.analysis.binning import BinnedValue, bin_file, generated_ratios
 from darkpenguin.generator.files.writers import open_writer
-from darkpenguin.physics.channels import CHANNELS
+from darkpenguin.physics.binning import binnings, parse_bins
 from darkpenguin.physics.densities import VECTOR
 from darkpenguin.physics.moments import coefficients_from_moments
 from darkpenguin.physics.observables import binned
@@ -161,22 +161,6 @@ def test_coefficients_come_from_the_gram_matrix():
     np.testing.assert_allclose(found, j / (np.array(VECTOR.rate) @ j), rtol=0, atol=1e-10)
 
 
-def test_published_binnings():
-    known = binnings()
-    assert known["lhcb"].bins(get_channel("B0->K*0mumu"))[0] == (0.1, 0.98)
-    assert known["lhcb-ratios"].bins(get_channel("B+->K+ee")) == ((0.1, 1.1), (1.1, 6.0))
-    assert known["atlas"].bins(get_channel("B+->K+ee")) == ()
-    assert {"lhcb", "cms", "atlas", "belle", "belle2"} <= set(known)
-    modes = {f"{channel.parent}->{channel.hadron}" for channel in CHANNELS.values()} | {"all"}
-    for binning in known.values():
-        assert binning.source
-        assert set(binning.modes) <= modes
-        for bins in binning.modes.values():
-            edges = np.ravel(bins)
-            assert (np.diff(edges) >= 0).all()
-            assert all(low < high for low, high in bins)
-
-
 def test_a_published_binning_gives_each_mode_its_own_bins(sample):
     rows = [row for row in bin_file(sample, binnings()["lhcb"]) if row.quantity == "yield" and row.value > 0]
     assert {(r.q2_min, r.q2_max) for r in rows if r.channel == "B0->K*0ee"} == set(BINS)
@@ -233,10 +217,18 @@ def test_the_command(sample, tmp_path):
     assert CliRunner().invoke(app, ["bin", str(sample), "--format", "xml"]).exit_code == 2
 
 
+def test_r_of_generated_events_is_r_of_the_file(sample):
+    """Without efficiency and weights every event counts as one: the same numbers, of one file and of its two copies."""
+    edges = [1.1, 2.5, 6.0]
+    binned = [row for row in bin_file(sample, edges) if row.quantity.startswith("R_")]
+    assert generated_ratios([sample], edges) == binned
+    assert len(binned) == 4
+    twice = generated_ratios([sample, sample], edges)
+    assert [row.value for row in twice] == pytest.approx([row.value for row in binned])
+    assert [row.error for row in twice] == pytest.approx([row.error / np.sqrt(2) for row in binned])
+
+
 def test_mistakes_are_named(sample, tmp_path):
-    for text in ("1", "2,1", "a,b", "1,nan", "belle9"):
-        with pytest.raises(InputError, match="rising edges"):
-            parse_bins(text)
     run(make_card(channels="B0->K*0mumu", events=10, convention="theory", output=str(tmp_path / "t.root")))
     with pytest.raises(InputError, match="theory convention"):
         bin_file(tmp_path / "t.root", BINS)

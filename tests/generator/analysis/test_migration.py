@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import uproot
 from darkpenguin import InputError, generate
-from darkpenguin.generator.analysis.binning import bin_file, parse_bins
+from darkpenguin.generator.analysis.binning import bin_file
 from darkpenguin.generator.analysis.migration import migrations
 from darkpenguin.generator.files.writers import open_writer
+from darkpenguin.physics.binning import parse_bins
 
 BINS = ((1.1, 2.5), (2.5, 4.0), (4.0, 6.0), (7.0, 8.0))
 

@@ -131,7 +131,7 @@ def test_nuisances_have_names_and_signs():
 def test_refusals():
     with pytest.raises(InputError, match="did you mean lhcb-run12"):
         get_dataset("lhcb-run1")
-    with pytest.raises(InputError, match="increasing"):
+    with pytest.raises(InputError, match="rising edges"):
         make_bins(CHANNELS, [6.0, 1.1])
     with pytest.raises(InputError, match="no channel"):
         expected_counts([SM], get_dataset("lhcb-run12"), [Bin("B0->K0mumu", 1.0, 6.0)])
