@@ -185,7 +185,7 @@ def test_histograms_in_memory_and_in_a_root_file(sample, tmp_path):
     expected = [row for row in rows if row.channel == "B0->K*0mumu" and row.quantity == "yield"]
     assert yields.values().tolist() == [expected[0].value, 0.0, expected[1].value]
     assert yields.variances()[2] == pytest.approx(expected[1].error ** 2)
-    target = write_histograms(tmp_path / "h.root", made)
+    target = write_histograms(tmp_path / "h.root", rows)
     with uproot.open(target) as file:
         back = file["B0_Kst0mumu/P5p"]
         p5 = [row for row in rows if row.channel == "B0->K*0mumu" and row.quantity == "P5p"]
@@ -194,9 +194,9 @@ def test_histograms_in_memory_and_in_a_root_file(sample, tmp_path):
         assert back.axis().edges().tolist() == [1.1, 2.5, 4.0, 6.0]
         assert "R_Kst0/R_Kst0" in file
     with pytest.raises(InputError, match="exists"):
-        write_histograms(target, made)
+        write_histograms(target, rows)
     with pytest.raises(InputError, match=r"\.root file"):
-        write_histograms(tmp_path / "h.csv", made)
+        write_histograms(tmp_path / "h.csv", rows)
     with pytest.raises(InputError, match="overlap"):
         histograms([BinnedValue("x", "y", 1.0, 3.0, 0.0, 0.0), BinnedValue("x", "y", 2.0, 4.0, 0.0, 0.0)])
 
