@@ -21,7 +21,8 @@ from .test_house import TOP, modules
 
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTION = {  # where it is not the package's name
-    "PIL": "pillow", "boost_histogram": "hist", "numba_cuda": "numba-cuda", "uhi": "hist", "yaml": "pyyaml",
+    "PIL": "pillow", "boost_histogram": "hist", "numba_cuda": "numba-cuda", "pydantic_core": "pydantic", "uhi": "hist",
+    "yaml": "pyyaml",
 }  # fmt: skip
 
 

@@ -51,10 +51,9 @@ class MiniPackage:
 
     def __init__(self, folder):
         self.folder, self.cache = folder, folder / "cache"
-        for room in ("generator/room", "kinematics/base", "physics"):
+        for room in ("generator/room", "kinematics", "physics"):
             (folder / "mini" / room).mkdir(parents=True)
-        for name in ("__init__.py", "jit.py", "cache.py", "sources.py"):
-            shutil.copy(Path(jit.__file__).parent / name, folder / "mini/kinematics/base" / name)
+        shutil.copytree(Path(jit.__file__).parent, folder / "mini/kinematics/base")
         (folder / "mini/generator/loop.py").write_text(KERNEL)
         self.formula(1)
 
