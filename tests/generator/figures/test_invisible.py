@@ -61,7 +61,7 @@ def test_files_whole_or_not_at_all(tmp_path):
         figure(BELLE, "invisible", [tmp_path / "f.png"])
     with pytest.raises(InputError, match=r"\.png or a \.pdf"):
         figure(BELLE, "invisible", [tmp_path / "f.svg"])
-    with pytest.raises(InputError, match="no light vector"):
+    with pytest.raises(InputError, match="nothing in sm decays to chi chi"):
         figure(constraints_table("sm"), None, [tmp_path / "g.png"])
     with pytest.raises(InputError, match="give g_chi"):
         draw_invisible(apply_settings(BELLE, ["light_vectors.0.m_chi=1.5"]))
