@@ -13,11 +13,12 @@ import numpy as np
 from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import write_text
+from ...physics.axes import Axis, Tie, read_axis, read_tie, tied
 from ...physics.experiment.constraints import delta_a_mu
 from ...physics.experiment.datasets import Theory, load_data
 from ...physics.experiment.likelihood import get_group
 from ...physics.models import ModelLike
-from ..scans.card import Axis, ScanCard, Tie
+from ..scans.card import ScanCard
 from ..scans.files import regions_csv
 from ..scans.scan import BETTER, ScanResult, polygons, scan
 from .figure_1 import FloatArray, Polygons
@@ -105,7 +106,7 @@ def moving_parameters(card: ScanCard) -> dict[str, FloatArray]:
     """Every axis and tied parameter as an array of the shape of the grid."""
     grids = np.meshgrid(*(axis.values for axis in card.axes), indexing="ij")
     found = {axis.key: np.asarray(grid) for axis, grid in zip(card.axes, grids, strict=True)}
-    return {**found, **{tie.key: tie.factor * found[tie.of] for tie in card.ties}}
+    return tied(found, card.ties)
 
 
 def invisible_excess(card: ScanCard) -> FloatArray:
@@ -334,31 +335,13 @@ def custom_plane(
     >>> card.shape, card.ties[0].factor
     ((10, 10), -0.44)
     """
-    axes = []
-    for name, text in (("x", x), ("y", y)):
-        parts = [part.strip() for part in text.split(",")]
-        try:
-            key, low, high = parts[0], float(parts[1]), float(parts[2])
-        except (IndexError, ValueError):
-            raise InputError(f"{name} = {text!r}: write KEY,MIN,MAX, say light_vectors.0.mass,2,3") from None
-        axes.append({"key": key, "min": low, "max": high, "points": points})
     card = {
         "name": "plane",
         "model": model,
         "settings": tuple(settings),
         "data": data,
         "theory": theory,
-        "axes": axes,
-        "ties": [_tie(text) for text in ties],
+        "axes": (read_axis(x, "x", points), read_axis(y, "y", points)),
+        "ties": tuple(read_tie(text) for text in ties),
     }
     return validate(ScanCard, card)
-
-
-def _tie(text: str) -> dict[str, Any]:
-    key, _, right = text.partition("=")
-    factor, _, of = right.partition("*")
-    try:
-        return {"key": key.strip(), "of": of.strip(), "factor": float(factor)}
-    except ValueError:
-        example = "light_vectors.0.g_mu_a=-0.44*light_vectors.0.g_mu_v"
-        raise InputError(f"tie = {text!r}: write KEY=FACTOR*KEY, say {example}") from None

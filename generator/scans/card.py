@@ -6,66 +6,20 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-import numpy as np
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
-from ...kinematics.base.arrays import FloatArray
 from ...kinematics.base.cards import Card
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
+from ...physics.axes import Axis, Tie, moved, read_value, tied
 from ...physics.experiment.datasets import DataSet, Theory, load_data
 from ...physics.experiment.likelihood import PAPER_GROUPS, check_groups
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, is_linear, merged_settings
 
 MAX_POINTS = 50_000_000
 """Largest grid: its χ² of three groups takes 1.2 GB."""
-
-
-class Axis(BaseModel):
-    """One axis of a grid: a parameter's path, its range and number of points, linear or logarithmic.
-
-    >>> Axis(key="light_vectors.0.g_mu_v", min=0.0, max=0.1, points=3).values.tolist()
-    [0.0, 0.05, 0.1]
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    key: str
-    min: float
-    max: float
-    points: Annotated[int, Field(ge=1, le=100_000)] = 100
-    scale: Literal["linear", "log"] = "linear"
-
-    @model_validator(mode="after")
-    def _range(self) -> Axis:
-        if self.points > 1 and not self.min < self.max:
-            raise ValueError(f"min = {self.min:g} must be below max = {self.max:g}")
-        if self.scale == "log" and self.min <= 0.0:
-            raise ValueError(f"min = {self.min:g}: a logarithmic axis needs a positive range")
-        return self
-
-    @property
-    def values(self) -> FloatArray:
-        """Values on the axis."""
-        make = np.geomspace if self.scale == "log" else np.linspace
-        return np.asarray(make(self.min, self.max, self.points))
-
-    @property
-    def linear(self) -> bool:
-        """Whether amplitudes are linear in the parameter: a coupling or a Wilson coefficient."""
-        return is_linear(self.key)
-
-
-class Tie(BaseModel):
-    """A parameter that follows another: ``key`` = ``factor`` × ``of``, say g_mu_a = -0.44 g_mu_v."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    key: str
-    of: str
-    factor: float
 
 
 class ScanCard(Card):
@@ -120,11 +74,11 @@ class ScanCard(Card):
         base = self.base_model()
         for axis in self.axes:
             for edge in (axis.min, axis.max):
-                apply_settings(base, [f"{axis.key}={edge!r}"])
+                moved(base, {axis.key: edge})
         for tie in self.ties:
             if tie.of not in keys:
                 raise ValueError(f"ties: {tie.of} is not an axis; {nearest(tie.of, keys)}")
-            apply_settings(base, [f"{tie.key}={tie.factor!r}"])
+            moved(base, {tie.key: tie.factor})
             source = self.axes[keys.index(tie.of)]
             if source.linear and not is_linear(tie.key):
                 raise ValueError(f"ties: {tie.key} cannot follow the coupling {tie.of}")
@@ -158,7 +112,7 @@ class ScanCard(Card):
 
     def values_at(self, point: Mapping[str, float]) -> dict[str, float]:
         """All parameters that move, ties included, for one value on each axis."""
-        return {**point, **{tie.key: tie.factor * point[tie.of] for tie in self.ties}}
+        return tied(point, self.ties)
 
     def model_at(self, point: Mapping[str, float]) -> Model:
         """The model at one value of each axis.
@@ -167,8 +121,7 @@ class ScanCard(Card):
         >>> card.model_at({"light_vectors.0.mass": 2.8}).light_vectors[0].mass
         2.8
         """
-        moved = [f"{key}={float(value)!r}" for key, value in self.values_at(point).items()]
-        return apply_settings(self.base_model(), moved)
+        return moved(self.base_model(), self.values_at(point))
 
 
 def read_point(card: ScanCard, texts: Sequence[str]) -> dict[str, float]:
@@ -181,13 +134,10 @@ def read_point(card: ScanCard, texts: Sequence[str]) -> dict[str, float]:
     keys = [axis.key for axis in card.axes]
     point: dict[str, float] = {}
     for text in texts:
-        key, _, value = (part.strip() for part in text.partition("="))
+        key = text.partition("=")[0].strip()
         if key not in keys:
             raise InputError(f"at = {text!r}: not scanned; {nearest(key, keys)}")
-        try:
-            point[key] = float(value)
-        except ValueError:
-            raise InputError(f"at = {text!r}: write KEY=VALUE with a number, say {key}=2.5") from None
+        point[key] = read_value(text, "at", f"{key}=2.5")[1]
     card.model_at({**{axis.key: axis.min for axis in card.axes}, **point})
     return point
 

@@ -21,12 +21,13 @@ from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result
+from ...physics.axes import Axis, moved, tied
 from ...physics.bins import BinPredictor, build_predictor
 from ...physics.experiment.datasets import Data, Theory, load_data
 from ...physics.experiment.likelihood import Likelihood, build_likelihood
-from ...physics.models import Model, apply_settings
+from ...physics.models import Model
 from ...physics.uncertainties import theory_covariance
-from .card import Axis, ScanCard
+from .card import ScanCard
 from .checkpoint import _Checkpoint
 
 BETTER = "better than SM by 4"
@@ -356,13 +357,10 @@ def _linear_scan(
     """
     values = [axis.values for axis in axes]
     keys = [axis.key for axis in axes]
-    moving = [tie for tie in card.ties if tie.of in keys]
-    settings = dict(fixed) | {tie.key: tie.factor * fixed[tie.of] for tie in card.ties if tie.of in fixed}
-    model = apply_settings(card.base_model(), [f"{key}={float(value)!r}" for key, value in settings.items()])
+    model = moved(card.base_model(), tied(fixed, card.ties))
 
     def points(index: Sequence[Any]) -> dict[str, Any]:
-        found = {key: xp.asarray(v[i]) for key, v, i in zip(keys, values, index, strict=True)}
-        return found | {tie.key: tie.factor * found[tie.of] for tie in moving}
+        return tied({key: xp.asarray(v[i]) for key, v, i in zip(keys, values, index, strict=True)}, card.ties)
 
     def evaluate(start: int, stop: int) -> FloatArray:
         index = np.unravel_index(np.arange(start, stop), [axis.points for axis in axes]) if axes else ()
@@ -372,6 +370,5 @@ def _linear_scan(
 
     # the largest of each coupling: the predictor needs to know which are there, and their scale
     largest = {key: np.array([v[np.argmax(np.abs(v))]]) for key, v in zip(keys, values, strict=True)}
-    largest |= {tie.key: tie.factor * largest[tie.of] for tie in moving}
-    predictor: BinPredictor = build_predictor(likelihood.observables, model, largest)
+    predictor: BinPredictor = build_predictor(likelihood.observables, model, tied(largest, card.ties))
     return evaluate

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
-from ...physics.models import Model, apply_settings
+from ...physics.axes import moved
+from ...physics.models import Model
 from ..statistics.counts import CountModel, monomial_values, monomials, probe_points, quadratic
 from .datasets import Dataset
 from .experiment import ANGULAR_CHANNEL, Array, Data, Expected, Experiment, Statistic
@@ -109,7 +110,8 @@ class Couplings:
 
 def couplings_of(hypothesis: Hypothesis, experiment: Experiment) -> Couplings | None:
     """Predictions of a family as quadratics; None if they are none: a mass or a width floats."""
-    low, high = (np.array([limits[i] for limits in hypothesis.scan.values()]) for i in (0, 1))
+    axes = hypothesis.axes
+    low, high = np.array([axis.min for axis in axes]), np.array([axis.max for axis in axes])
     if np.any(high <= low):
         return None
     d = len(low)
@@ -117,12 +119,8 @@ def couplings_of(hypothesis: Hypothesis, experiment: Experiment) -> Couplings | 
     points = np.concatenate([probe_points(d), check])
     values = 0.5 * (low + high) + 0.5 * (high - low) * points
     base = hypothesis.base()
-    paths = list(hypothesis.scan)
     try:
-        models = [
-            apply_settings(base, [f"{path}={v!r}" for path, v in zip(paths, row, strict=True)])
-            for row in values.tolist()
-        ]
+        models = [moved(base, dict(zip(hypothesis.scan, row, strict=True))) for row in values.tolist()]
     except InputError:  # a sum of two couplings may lie outside what a model allows
         return None
     found = experiment.expect(models)
@@ -159,7 +157,7 @@ def model_at(base: Model, directions: Directions, values: Sequence[float]) -> Mo
     for (_, units), value in zip(directions.items(), values, strict=True):
         for path, unit in units.items():
             totals[path] = totals.get(path, 0.0) + value * unit
-    return apply_settings(base, [f"{path}={value!r}" for path, value in totals.items()])
+    return moved(base, totals)
 
 
 def count_model(

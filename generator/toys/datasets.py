@@ -168,14 +168,14 @@ class Dataset(BaseModel):
         return self.model_copy(update={"luminosity": luminosity, "channels": channels, "precision": precision})
 
 
+_SUFFIXES = (".toml", ".yml", ".yaml")
+
+
 def _own(value: Any) -> Any:
-    """A table, or a file with one, is a data set of one's own; a name stays one if there is such a data set."""
+    """A table, or a file with one, is a data set of one's own; a name stays a name."""
     if isinstance(value, Mapping):
         return validate(Dataset, value)
-    if isinstance(value, str):
-        found = get_dataset(value)
-        return value if value in dataset_names() else found
-    return value
+    return get_dataset(value) if isinstance(value, str) and Path(value).suffix in _SUFFIXES else value
 
 
 DatasetChoice = Annotated[str | Dataset, BeforeValidator(_own)]
@@ -212,7 +212,7 @@ def get_dataset(name: str | Dataset) -> Dataset:
     if isinstance(name, Dataset):
         return name
     path = Path(name).expanduser()
-    if path.suffix in (".toml", ".yml", ".yaml"):
+    if path.suffix in _SUFFIXES:
         return validate(Dataset, {"name": path.stem, **_read(path)}, path.stem)
     found = _presets().get(name)
     if found is None:

@@ -105,10 +105,10 @@ class Family:
         if index not in self.cells:
             place = np.unravel_index(index, self.hypothesis.shape)
             scan = {}
-            for (path, (low, high, n)), i in zip(self.hypothesis.scan.items(), place, strict=True):
-                values = np.linspace(low, high, n)
-                left, right = values[max(int(i) - 1, 0)], values[min(int(i) + 1, n - 1)]
-                scan[path] = (float(left), float(right), ZOOM if right > left else 1)
+            for axis, i in zip(self.hypothesis.axes, place, strict=True):
+                values = axis.values
+                left, right = values[max(int(i) - 1, 0)], values[min(int(i) + 1, axis.points - 1)]
+                scan[axis.key] = (float(left), float(right), ZOOM if right > left else 1)
             finer = self.hypothesis.model_copy(update={"scan": scan})
             self.cells[index] = finer, self.experiment.expect(finer.models())
         return self.cells[index]
@@ -163,17 +163,17 @@ class Family:
     @staticmethod
     def _values(hypothesis: Hypothesis, position: Array) -> Array:
         columns = [
-            low + (high - low) / max(n - 1, 1) * position[:, k]
-            for k, (low, high, n) in enumerate(hypothesis.scan.values())
+            axis.min + (axis.max - axis.min) / max(axis.points - 1, 1) * position[:, k]
+            for k, axis in enumerate(hypothesis.axes)
         ]
         return np.stack(columns, axis=1)
 
     def _nearest(self, values: Array) -> npt.NDArray[np.int64]:
         """Index of the grid point next to some values."""
         places = []
-        for k, (low, high, n) in enumerate(self.hypothesis.scan.values()):
-            step = (high - low) / max(n - 1, 1) or 1.0
-            places.append(np.clip(np.rint((values[:, k] - low) / step), 0, n - 1).astype(np.int64))
+        for k, axis in enumerate(self.hypothesis.axes):
+            step = (axis.max - axis.min) / max(axis.points - 1, 1) or 1.0
+            places.append(np.clip(np.rint((values[:, k] - axis.min) / step), 0, axis.points - 1).astype(np.int64))
         return np.asarray(np.ravel_multi_index(tuple(places), self.hypothesis.shape), dtype=np.int64)
 
 

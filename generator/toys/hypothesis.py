@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ...kinematics.base.errors import InputError
+from ...kinematics.base.checks import validate
+from ...physics.axes import Axis, grid, moved
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, settings_of
 from .experiment import Array
 
@@ -46,20 +45,19 @@ class Hypothesis(BaseModel):
     def models(self) -> tuple[Model, ...]:
         """All points of the family, in the order of ``grid``."""
         base = self.base()
+        return tuple(moved(base, dict(zip(self.scan, point, strict=True))) for point in self.grid().tolist())
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What floats; InputError for a range or a number of points that cannot be."""
         return tuple(
-            apply_settings(base, [f"{path}={value!r}" for path, value in zip(self.scan, point, strict=True)])
-            for point in self.grid().tolist()
+            validate(Axis, {"key": path, "min": low, "max": high, "points": n}, f"scan.{path}")
+            for path, (low, high, n) in self.scan.items()
         )
 
     def grid(self) -> Array:
         """Values along the scan, shape (points, paths): one row without paths if nothing floats."""
-        axes = []
-        for path, (low, high, n) in self.scan.items():
-            if not (n >= 1 and low <= high and n * 1.0 <= 100_000):
-                raise InputError(f"scan {path} = {low:g}, {high:g}, {n}: needs low <= high and 1 to 100000 points")
-            axes.append(np.linspace(low, high, n))
-        points = list(itertools.product(*axes))
-        return np.array(points, dtype=float).reshape(len(points), len(axes))
+        return grid(self.axes)
 
     @property
     def shape(self) -> tuple[int, ...]:

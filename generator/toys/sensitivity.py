@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from ...kinematics.base.cards import Card, CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result, json_types
+from ...physics.axes import read_axis, read_value
 from ...physics.binning import edges_of
 from ...physics.models import Model
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
@@ -34,26 +35,16 @@ COMBINED = "combined"
 
 
 def _versus(value: Any) -> Any:
-    """Path and range of a text PATH,LOW,HIGH,N."""
+    """An axis may be written KEY,MIN,MAX,POINTS."""
     if not isinstance(value, str):
         return value
-    path, *numbers = value.split(",")
-    try:
-        low, high, n = numbers
-        return {path.strip(): (float(low), float(high), int(n))}
-    except ValueError:
-        raise InputError(f"versus = {value!r}: write PATH,LOW,HIGH,N, as light_vectors.0.mass,1.5,3,16") from None
+    axis = read_axis(value, "versus")
+    return {axis.key: (axis.min, axis.max, axis.points)}
 
 
 def _limit(value: Any) -> Any:
-    """Path and unit of a text PATH=UNIT."""
-    if not isinstance(value, str):
-        return value
-    path, _, unit = value.partition("=")
-    try:
-        return {path.strip(): float(unit)}
-    except ValueError:
-        raise InputError(f"limit = {value!r}: write PATH=UNIT, as light_vectors.0.g_bs=-1e-8") from None
+    """A coupling and its unit may be written KEY=VALUE."""
+    return dict([read_value(value, "limit", "light_vectors.0.g_bs=-1e-8")]) if isinstance(value, str) else value
 
 
 class SensitivityCard(Card):

@@ -10,11 +10,12 @@ import numpy as np
 import pandas
 import pytest
 from darkpenguin.generator.scans import scan as scans
-from darkpenguin.generator.scans.card import Axis, ScanCard, read_point, read_scan_card
+from darkpenguin.generator.scans.card import ScanCard, read_point, read_scan_card
 from darkpenguin.generator.scans.files import write_scan
 from darkpenguin.generator.scans.scan import model_pulls, polygons, scan, scan_likelihood
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.angular import angular_coefficients
+from darkpenguin.physics.axes import Axis
 from darkpenguin.physics.bins import evaluate, observable_channels
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment.constraints import delta_a_mu
