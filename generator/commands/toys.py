@@ -66,13 +66,13 @@ SENSITIVITY = (
         "versus",
         ("--versus",),
         "Vary a mass, width or coupling of the true model: light_vectors.0.mass,1.5,3,16.",
-        metavar="PATH,LOW,HIGH,N",
+        metavar="KEY,MIN,MAX,POINTS",
     ),
     Option(
         "limit",
         ("--limit",),
         "Find the expected CL_s limit on a coupling of the true model from the counts: light_vectors.0.g_bs=-1e-8.",
-        metavar="PATH=UNIT",
+        metavar="KEY=VALUE",
     ),
     SEED,
 )
