@@ -51,7 +51,7 @@ def write_atomically(path: Path, content: bytes) -> bool:
     (True, b'x')
     """
     try:
-        with WholeFile(path) as temporary:
+        with WholeFile(path, sync=False) as temporary:
             temporary.write_bytes(content)
     except InputError:
         return False

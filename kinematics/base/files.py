@@ -28,6 +28,8 @@ class WholeFile:
     Args:
         path: file to write.
         overwrite: whether a file of that name may be replaced, also one that appears meanwhile.
+        sync: wait until the content is on the disk, so that a power cut leaves no empty file. What can be made again
+            and is checked when it is read need not.
 
     Raises:
         InputError: the file cannot be written, the disk is full, or the name is taken.
@@ -41,8 +43,9 @@ class WholeFile:
         ['a.txt']
     """
 
-    def __init__(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool = True, sync: bool = True) -> None:
         self.path = Path(path)
+        self.sync = sync
         self.overwrite = overwrite
         self.target = Path(os.path.realpath(path))
         self.temporary = self.target.with_name(_temporary_name(self.target.name))
@@ -59,13 +62,15 @@ class WholeFile:
     def commit(self) -> None:
         """Give the finished file its name; whatever fails, nothing stays behind."""
         try:
-            _sync(self.temporary)
+            if self.sync:
+                _sync(self.temporary)
             if self.overwrite:
                 os.replace(self.temporary, self.target)
             else:
                 self._name_if_free()
-            with suppress(OSError):  # a folder cannot be opened everywhere
-                _sync(self.target.parent)
+            if self.sync:
+                with suppress(OSError):  # a folder cannot be opened everywhere
+                    _sync(self.target.parent)
         except OSError as error:
             raise self._refused(error) from error
         finally:
