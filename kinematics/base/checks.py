@@ -10,7 +10,6 @@ from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from .errors import InputError
 
@@ -134,7 +133,7 @@ def validate(schema: type[ModelType], data: object, where: str = "") -> ModelTyp
         raise InputError("; ".join(dict.fromkeys(lines))) from None
 
 
-def _explained(schema: type[BaseModel], problem: ErrorDetails, where: str) -> str:
+def _explained(schema: type[BaseModel], problem: Mapping[str, Any], where: str) -> str:
     """One mistake in words: field, value, what is allowed."""
     location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
     path = _path(where, location)
@@ -142,7 +141,7 @@ def _explained(schema: type[BaseModel], problem: ErrorDetails, where: str) -> st
         outer, last = _path(where, location[:-1]), str(location[-1]) if location else ""
         known = tuple(start + end for start in (outer, path) if start != "input" for end in (".", "[", " ", ":"))
         if (not where and len(location) < 2) or message.startswith(known):
-            return message
+            return str(message)
         named = last and message.startswith((f"{last} = ", f"{last}.", f"{last}:"))
         return f"{outer}.{message}" if named and outer != "input" else f"{path}: {message}"
     if problem["type"] == "extra_forbidden":
