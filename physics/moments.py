@@ -148,7 +148,10 @@ def _evaluate(rows: Sequence[Observable], s: npt.NDArray[Any], kind: str) -> npt
     """Values (..., rows) from S_i (..., coefficients)."""
     density = DENSITIES[kind]
     averages = Averages(MEASURED[kind](lambda name: s[..., density.coefficients.index(name)]), density.spin)
-    return np.stack([np.broadcast_to(row.formula(averages), s.shape[:-1]) for row in rows], axis=-1)
+    values = np.empty((*s.shape[:-1], len(rows)), dtype=s.dtype)  # of no rows too: toys of ratios alone
+    for k, row in enumerate(rows):
+        values[..., k] = row.formula(averages)
+    return values
 
 
 def _slopes(rows: Sequence[Observable], s: Array, kind: str) -> Array:
