@@ -12,7 +12,7 @@ from ..kinematics.base.results import Rows
 from .binning import Binning, BinsLike, parse_bins
 from .channels import Channel, get_channel
 from .models import Model, ModelLike, as_model
-from .observables import OBSERVABLES, Observable, binned, curve, get_observable
+from .observables import Observable, binned, curve, get_observable
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,3 @@ def channel_of(observable: str, channel: str | None = None) -> Channel:
     """
     row = get_observable(observable)
     return get_channel(_channel_for(row, channel) or row.channel)
-
-
-def observable_names() -> tuple[str, ...]:
-    """Return the names of all observables.
-
-    >>> "R_K*0" in observable_names()
-    True
-    """
-    return tuple(OBSERVABLES)

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from .generator.scans.card import ScanCard
     from .generator.scans.files import write_scan
     from .generator.scans.scan import scan
+    from .generator.statistics import hypotheses as statistics
+    from .generator.statistics.counts import CountModel
+    from .generator.statistics.draws import binned_toys
+    from .generator.statistics.fits import fit_counts
+    from .generator.toys import bridges
+    from .generator.toys.couplings import counts_of as count_model
     from .generator.toys.datasets import Dataset, dataset_names, get_dataset
     from .generator.toys.files import read_toys, toys
     from .generator.toys.limits import limit
@@ -40,10 +46,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {  # module, and the name there if it is another one
+_HOMES = {  # module, and the name there if it is another one; a colon alone stands for the module itself
     "BENCHMARKS": "physics.models",
     "CHANNELS": "physics.channels",
     "Channel": "physics.channels",
+    "CountModel": "generator.statistics.counts",
     "Dataset": "generator.toys.datasets",
     "EventSample": "generator.files.sample",
     "Heavy": "physics.models",
@@ -57,10 +64,14 @@ _HOMES = {  # module, and the name there if it is another one
     "apply_settings": "physics.models",
     "as_model": "physics.models",
     "bin": "generator.analysis.binning:bin_file",
+    "binned_toys": "generator.statistics.draws",
+    "bridges": "generator.toys.bridges:",
     "constraints": "physics.experiment.verdicts:constraints_table",
+    "count_model": "generator.toys.couplings:counts_of",
     "dataset_names": "generator.toys.datasets",
     "events_of_toy": "generator.toys.run",
     "figure": "generator.figures.figure",
+    "fit_counts": "generator.statistics.fits",
     "generate": "generator.run.generate",
     "get_channel": "physics.channels",
     "get_dataset": "generator.toys.datasets",
@@ -77,6 +88,7 @@ _HOMES = {  # module, and the name there if it is another one
     "run": "generator.run.generate",
     "scan": "generator.scans.scan",
     "sensitivity": "generator.toys.sensitivity",
+    "statistics": "generator.statistics.hypotheses:",
     "toys": "generator.toys.files",
     "validate": "generator.analysis.validate:validate_file",
     "validate_file": "generator.analysis.validate",
@@ -89,6 +101,7 @@ __all__ = [
     "BENCHMARKS",
     "CHANNELS",
     "Channel",
+    "CountModel",
     "Dataset",
     "EventSample",
     "Heavy",
@@ -103,10 +116,14 @@ __all__ = [
     "apply_settings",
     "as_model",
     "bin",
+    "binned_toys",
+    "bridges",
     "constraints",
+    "count_model",
     "dataset_names",
     "events_of_toy",
     "figure",
+    "fit_counts",
     "generate",
     "get_channel",
     "get_dataset",
@@ -123,6 +140,7 @@ __all__ = [
     "run",
     "scan",
     "sensitivity",
+    "statistics",
     "toys",
     "validate",
     "validate_file",
@@ -139,8 +157,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    module, _, other = home.partition(":")
-    value = getattr(import_module(f".{module}", __name__), other or name)
+    place, colon, other = home.partition(":")
+    module = import_module(f".{place}", __name__)
+    value = module if colon and not other else getattr(module, other or name)
     globals()[name] = value
     return value
 

@@ -25,12 +25,16 @@ class EfficiencyStage(FilterStage):
     options = (
         Option(
             "--efficiency",
-            "Efficiency map, for KEY = mu, e or a channel; repeat for several.",
+            "Apply an efficiency map, to all or to KEY: mu, e or a channel; repeatable.",
             "maps",
             "[KEY=]MAP",
             several=True,
         ),
-        Option("--efficiency-mode", "flag, reject or weight. Default: flag (a column accepted).", "mode"),
+        Option(
+            "--efficiency-mode",
+            "Flag (column accepted, the default), reject or weight events that fail.",
+            "mode",
+        ),
     )
     calls = (EFFICIENCY,)
     settings: EfficiencySettings

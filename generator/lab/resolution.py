@@ -72,7 +72,7 @@ class ResolutionStage(Stage):
 
     key = "resolution"
     reads = ResolutionSettings
-    options = (Option("--resolution", "Reconstruct as lhcb or belle2 would: q2_reco, m_b_reco ..."),)
+    options = (Option("--resolution", "Reconstruct as lhcb or belle2 would, with columns q2_reco, m_b_reco ..."),)
     columns = (*RECONSTRUCTED, *momentum_rows(reconstructed_momenta))
     calls = (RESOLUTION,)
     settings: ResolutionSettings

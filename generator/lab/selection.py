@@ -47,8 +47,12 @@ class SelectionStage(FilterStage):
     key = "selection"
     reads = SelectionSettings
     options = (
-        Option("--select", "Cut such as 'pt(k) > 0.25', or lhcb, belle2; repeat for several.", "cuts", "CUT", True),
-        Option("--selection-mode", "flag, reject or weight. Default: flag (a column accepted).", "mode"),
+        Option("--select", "Cut, as in 'pt(k) > 0.25', or lhcb, or belle2; repeatable.", "cuts", "CUT", True),
+        Option(
+            "--selection-mode",
+            "Flag (column accepted, the default), reject or weight events that fail.",
+            "mode",
+        ),
     )
     settings: SelectionSettings
 

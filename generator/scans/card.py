@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -140,8 +139,3 @@ def read_point(card: ScanCard, texts: Sequence[str]) -> dict[str, float]:
         point[key] = read_value(text, "at", f"{key}=2.5")[1]
     card.model_at({**{axis.key: axis.min for axis in card.axes}, **point})
     return point
-
-
-def read_scan_card(path: str | os.PathLike[str]) -> ScanCard:
-    """Scan card from a TOML file; InputError names the key, the value and what is allowed."""
-    return ScanCard.make(path)

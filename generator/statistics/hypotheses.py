@@ -294,6 +294,14 @@ def scan_maximum(models: Sequence[CountModel], counts: Any, auxiliary: Any = Non
     ``null`` are couplings of the null hypothesis (zero for those not named); it is the same for all models,
     as no mass enters without a coupling. The distribution of ``maximum`` in toys of the null gives the global
     p-value, look-elsewhere effect included.
+
+    Raises:
+        InputError: no model.
+
+    Example:
+        >>> models = [CountModel([[10.0, x, 0.0], [20.0, 5.0 - x, 0.0]], ("g",)) for x in (1.0, 4.0)]
+        >>> scan_maximum(models, np.array([[15.0, 20.0]])).best.tolist()
+        [1]
     """
     if not models:
         raise InputError("models: a scan needs at least one point")
@@ -314,7 +322,12 @@ def scan_maximum(models: Sequence[CountModel], counts: Any, auxiliary: Any = Non
 
 
 def upcrossings(scan: Scan, level: float) -> float:
-    """Mean number of times the scan rises through ``level``: the input of ``global_p_value``."""
+    """Mean number of times the scan rises through ``level``: the input of ``global_p_value``.
+
+    >>> none = np.zeros(1, dtype=np.int64)
+    >>> upcrossings(Scan(np.array([[0.1, 2.0, 0.3, 1.5]]), none, np.zeros(1), np.zeros((1, 1)), none), 1.0)
+    2.0
+    """
     q = np.nan_to_num(scan.q, nan=0.0)
     return float(np.mean(np.sum((q[:, :-1] < level) & (q[:, 1:] >= level), axis=1)))
 
@@ -391,6 +404,11 @@ def upper_limit(
     Asymptotic for ``toys`` = 0, else from that many toys of each hypothesis at every point of ``grid``,
     nuisance parameters at their profiled values. The limit is where CL_s crosses 1 - ``level``, interpolated
     linearly in ln CL_s; infinite if it does not.
+
+    Example:
+        >>> model = CountModel([[100.0, 10.0, 0.0]], ("s",), starts=[[0.5]])
+        >>> 1.5 < upper_limit(model, [100.0], None, np.linspace(0.5, 4.0, 8)).value < 2.5
+        True
     """
     name = model.parameters[0]
     n = np.atleast_2d(np.asarray(counts, dtype=float))
@@ -457,6 +475,15 @@ def feldman_cousins(
     -2 ln L(g)/L(best allowed g), its ``level`` quantile; points whose observed ratio does not exceed it are
     in. Nuisance parameters are at their profiled values in the toys (the profile construction), and a failed
     fit counts as accepted, which can only widen the interval. The ends are grid points.
+
+    Raises:
+        InputError: more than one free coupling, or a grid without an accepted point.
+
+    Example:
+        >>> model = CountModel([[3.0, 1.0, 0.0]], ("s",), starts=[[1.0]])    # 3 events of background
+        >>> found = feldman_cousins(model, [3.0], None, np.linspace(0.0, 8.0, 17), toys=500, seed=1)
+        >>> found.low, 3.5 <= found.high <= 5.0
+        (0.0, True)
     """
     name = model.parameters[0]
     n = np.atleast_2d(np.asarray(counts, dtype=float))

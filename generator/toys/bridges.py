@@ -13,7 +13,8 @@ from ...kinematics.base.errors import InputError
 from ...physics.angular import decay_rate, event_density
 from ...physics.channels import Channel
 from ...physics.densities import DENSITIES
-from ...physics.models import Model
+from ...physics.models import Model, ModelLike, as_model
+from ...physics.observables import as_channel
 from ..sampler.tables import density_of
 from ..statistics.counts import CountModel, monomial_values, probe_points, quadratic
 from .couplings import Directions, model_at
@@ -134,8 +135,8 @@ class UnbinnedCost:
 
 
 def unbinned_cost(
-    channel: Channel,
-    base: Model,
+    channel: Channel | str,
+    base: ModelLike,
     directions: Directions,
     events: Mapping[str, npt.ArrayLike],
     q2_range: tuple[float, float],
@@ -145,8 +146,8 @@ def unbinned_cost(
     """Cost function of one channel's events for couplings along ``directions`` (see ``yields.Directions``).
 
     Args:
-        channel: decay channel.
-        base: model whose masses and widths it has.
+        channel: decay channel, or its name.
+        base: model whose masses and widths it has: a benchmark's name, a TOML file, fields, or a `Model`.
         directions: free couplings.
         events: columns q2, the angles and ``flavour``, in LHCb's convention.
         q2_range: range of q2 (GeV²) that the events were selected in.
@@ -154,7 +155,15 @@ def unbinned_cost(
 
     Raises:
         InputError: events outside the range.
+
+    Example:
+        >>> from darkpenguin.generator.run.generate import generate
+        >>> events = generate("B0->K*0mumu", "heavy-c9", events=2000, q2=[(1.1, 6.0)], seed=1)
+        >>> cost = unbinned_cost("B0->K*0mumu", "sm", {"C9": {"heavy.C9_mu": 1.0}}, events, (1.1, 6.0))
+        >>> cost.names, cost(-1.1) < cost(1.1)
+        (('C9',), True)
     """
+    channel, base = as_channel(channel), as_model(base)
     from .yields import integrated_coefficients
 
     q2 = np.asarray(events["q2"], dtype=float)

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
 from ...physics.axes import moved
-from ...physics.models import Model
+from ...physics.models import Model, ModelLike, as_model
 from ..statistics.counts import CountModel, monomial_values, monomials, probe_points, quadratic
-from .datasets import Dataset
+from .datasets import Dataset, get_dataset
 from .experiment import ANGULAR_CHANNEL, Array, Data, Expected, Experiment, Statistic
 from .hypothesis import Hypothesis
 from .systematics import Systematics, nuisances
-from .yields import Bin, expected_counts
+from .yields import Bin, expected_counts, make_bins
 
 _NEWTON = 25
 """Most Newton steps of a toy."""
@@ -227,3 +227,47 @@ def default_starts(signal: Array, p: int) -> Array:
             row[i] = turn + sign * max(step, 0.5 * abs(turn))
             rows.append(row)
     return np.unique(np.stack(rows), axis=0)
+
+
+def counts_of(
+    free: Directions,
+    model: ModelLike = "sm",
+    *,
+    set: str | Sequence[str] = (),
+    dataset: str | Dataset = "lhcb-run12",
+    luminosity: float | None = None,
+    channels: Sequence[str] | None = None,
+    bins: Sequence[float] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0),
+    theory: bool = True,
+    efficiency_error: float | None = None,
+    normalisation: float = 0.0,
+    resolution_error: float = 0.0,
+) -> CountModel:
+    """Expected counts of a data set in bins of q2 as a function of couplings: what fits, limits and tests start from.
+
+    Args:
+        free: couplings: name -> {field of the model: its value for the coupling at one}, such as
+            ``{"g": {"light_vectors.0.g_bs": -1e-8}}``; amplitudes must be linear in them. None if empty.
+        model: whose masses, widths and other couplings hold: a benchmark's name, a TOML file, fields, or a `Model`.
+        set: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
+        dataset: data set that gives the yields, a name, a file or a `Dataset`.
+        luminosity: in the data set's unit; its own if None.
+        channels: of the data set; all that it has if None.
+        bins: edges of q2 (GeV^2).
+        theory: whether theory is uncertain.
+        efficiency_error: of electrons over muons; the data set's if None.
+        normalisation: relative error on all channels of a hadron together.
+        resolution_error: relative error of the q2 resolution.
+
+    Raises:
+        InputError: any of these that cannot be used, or couplings in which the rates are not quadratic.
+
+    Example:
+        >>> found = counts_of({"C9": {"heavy.C9_mu": 1.0}}, channels=["B+->K+mumu"], bins=[1.1, 6.0], theory=False)
+        >>> found.parameters, found.expected([0.0]).round(6).tolist()
+        (('C9',), [3850.0])
+    """
+    data = get_dataset(dataset)
+    data = data if luminosity is None else data.scaled(luminosity)
+    systematics = Systematics(theory, 6, efficiency_error, normalisation, resolution_error)
+    return count_model(as_model(model, set), free, data, make_bins(channels or tuple(data.channels), bins), systematics)

@@ -138,11 +138,6 @@ class ToysCard(Card):
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def read_toys_card(path: str | Path) -> ToysCard:
-    """Card from a TOML file; InputError names the key, the value and what is allowed."""
-    return ToysCard.make(path)
-
-
 def hadron_word(hadron: str) -> str:
     """Name of a hadron in the columns.
 
@@ -227,6 +222,8 @@ class ToyRun:
 
     def _expected_errors(self, data: Data) -> dict[str, Array]:
         """Errors of angular observables: of the truth, with the counts of each toy, theory included."""
+        if not self.experiment.angular:
+            return {}
         mean = self.truth.mean
         found = self.experiment.angular_observables(mean, np.ones(mean.shape[:2]), self.truth.covariance)
         out = {}

@@ -105,11 +105,6 @@ class SensitivityCard(Card):
         return with_settings(data, cls.model_fields["truth"].default)
 
 
-def read_sensitivity_card(path: str | Path) -> SensitivityCard:
-    """Card from a TOML file; InputError names the key, the value and what is allowed."""
-    return SensitivityCard.make(path)
-
-
 @dataclass(frozen=True)
 class ToyPoint:
     """Toys at one luminosity: significance of the median toy of the truth against the null.

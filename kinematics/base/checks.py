@@ -135,7 +135,8 @@ def validate(schema: type[ModelType], data: object, where: str = "") -> ModelTyp
 
 def _explained(schema: type[BaseModel], problem: Mapping[str, Any], where: str) -> str:
     """One mistake in words: field, value, what is allowed."""
-    location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
+    location: tuple[int | str, ...] = problem["loc"]
+    message: str = problem["msg"].removeprefix("Value error, ")
     path = _path(where, location)
     if isinstance(problem.get("ctx", {}).get("error"), InputError):  # it names its field and value already
         outer, last = _path(where, location[:-1]), str(location[-1]) if location else ""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 import pytest
 from darkpenguin.generator.scans import scan as scans
-from darkpenguin.generator.scans.card import ScanCard, read_point, read_scan_card
+from darkpenguin.generator.scans.card import ScanCard, read_point
 from darkpenguin.generator.scans.files import write_scan
 from darkpenguin.generator.scans.scan import model_pulls, polygons, scan, scan_likelihood
 from darkpenguin.kinematics.base.errors import InputError
@@ -172,7 +172,7 @@ def test_card_mistakes_are_named(tmp_path):
         path = tmp_path / "card.toml"
         path.write_text(text)
         with pytest.raises(InputError, match=match):
-            read_scan_card(path)
+            ScanCard.make(path)
 
     axis = '[[axes]]\nkey = "light_vectors.0.g_mu_v"\nmin = 0\nmax = 1\n'
     refused("groups = [", "not TOML")
@@ -188,7 +188,7 @@ def test_card_mistakes_are_named(tmp_path):
     refused(huge + huge.replace("g_mu_v", "g_mu_a"), "at most")
     refused('[[axes]]\nkey = "light_vectors.0.mass"\nmin = -1\nmax = 3\n', "mass")
     with pytest.raises(InputError, match="cannot be read"):
-        read_scan_card(tmp_path / "nothing.toml")
+        ScanCard.make(tmp_path / "nothing.toml")
 
 
 def test_files_of_a_scan(tmp_path):
@@ -282,7 +282,7 @@ def test_a_killed_scan_goes_on_from_its_last_checkpoint(tmp_path):
         "def tell(points):\n"
         "    done.append(points)\n"
         "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "scan.scan(card.read_scan_card('card.toml'), checkpoint='partial.npz', progress=tell)"
+        "scan.scan(card.ScanCard.make('card.toml'), checkpoint='partial.npz', progress=tell)"
     )
     axes = "".join(
         f'[[axes]]\nkey = "{key}"\nmin = {low}\nmax = {high}\npoints = 5\n'
@@ -291,7 +291,7 @@ def test_a_killed_scan_goes_on_from_its_last_checkpoint(tmp_path):
     (tmp_path / "card.toml").write_text(axes)
     killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert killed.returncode == -9
-    card, told = read_scan_card(tmp_path / "card.toml"), []
+    card, told = ScanCard.make(tmp_path / "card.toml"), []
     result = scan(card, checkpoint=tmp_path / "partial.npz", progress=told.append)
     assert told in ([10, 5, 5, 5], [15, 5, 5])
     assert np.array_equal(result.total(), scan(card).total())

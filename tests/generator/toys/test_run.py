@@ -8,7 +8,7 @@ from darkpenguin.generator.statistics.hypotheses import profile_ratio, scan_maxi
 from darkpenguin.generator.toys.couplings import count_model
 from darkpenguin.generator.toys.datasets import get_dataset
 from darkpenguin.generator.toys.hypothesis import Hypothesis
-from darkpenguin.generator.toys.run import ToysCard, events_of_toy, plan_toys, read_toys_card
+from darkpenguin.generator.toys.run import ToysCard, events_of_toy, plan_toys
 from darkpenguin.generator.toys.systematics import Systematics
 from darkpenguin.generator.toys.yields import make_bins
 from darkpenguin.kinematics.base.errors import InputError
@@ -192,7 +192,7 @@ def test_cards(tmp_path):
         'toys = 10\ndataset = "belle2-50"\n[truth]\nmodel = "fig2"\n'
         'set = ["light_vectors.0.mass=2.8"]\n[fit.g]\n"light_vectors.0.g_bs" = 1e-8\n'
     )
-    card = read_toys_card(path)
+    card = ToysCard.make(path)
     assert card.truth.base().light_vectors[0].mass == 2.8
     assert card.key() == card.model_copy(update={"toys": 500}).key()
     assert card.key() != card.model_copy(update={"seed": 2}).key()

@@ -12,7 +12,6 @@ from darkpenguin.generator.toys.sensitivity import (
     COMBINED,
     SensitivityCard,
     marks,
-    read_sensitivity_card,
     sensitivity,
     summary_rows,
     versus_rows,
@@ -148,7 +147,7 @@ def test_versus_a_mass_of_the_truth(tmp_path):
 
 def read_card(folder, text):
     (folder / "card.toml").write_text(text)
-    return read_sensitivity_card(folder / "card.toml")
+    return SensitivityCard.make(folder / "card.toml")
 
 
 def test_a_detector_costs_sensitivity():
@@ -195,17 +194,17 @@ def test_cards(tmp_path):
         'observables = ["R_K+"]\ntoys = 0\n[truth]\nmodel = "fig2"\n'
         '[null]\nmodel = "heavy-c9"\nscan = { "heavy.C9_mu" = [-2, 0, 21] }\n'
     )
-    card = read_sensitivity_card(path)
+    card = SensitivityCard.make(path)
     assert card.truth.model == "fig2"
     assert card.null.scan["heavy.C9_mu"] == (-2.0, 0.0, 21)
     path.write_text("luminosity = 3\n")
     with pytest.raises(InputError, match="luminosities"):
-        read_sensitivity_card(path)
+        SensitivityCard.make(path)
     path.write_text("a = = b")
     with pytest.raises(InputError, match="not TOML"):
-        read_sensitivity_card(path)
+        SensitivityCard.make(path)
     with pytest.raises(InputError, match="cannot be read"):
-        read_sensitivity_card(tmp_path / "missing.toml")
+        SensitivityCard.make(tmp_path / "missing.toml")
     with pytest.raises(InputError, match="the truth is one model"):
         sensitivity(SensitivityCard(truth=Hypothesis(model="sm", scan={"heavy.C9_mu": (0.0, 1.0, 2)})))
     with pytest.raises(InputError, match="curve"):
