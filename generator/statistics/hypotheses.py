@@ -349,7 +349,12 @@ def global_p_value(q: npt.ArrayLike, level: float, mean_upcrossings: float, degr
 
 
 def bounded_ratio(model: CountModel, counts: Any, auxiliary: Any, value: float, low: float, high: float) -> Array:
-    """-2 ln L(value)/L(best in [low, high]) of a model of one coupling; NaN where a fit failed."""
+    """-2 ln L(value)/L(best in [low, high]) of a model of one coupling; NaN where a fit failed.
+
+    >>> model = CountModel([[10.0, 5.0, 0.0]], ("g",))
+    >>> bounded_ratio(model, np.array([[15.0]]), None, 1.0, 0.0, np.inf).round(6).tolist()
+    [0.0]
+    """
     if len(model.parameters) != 1:
         raise InputError(f"{len(model.parameters)} couplings are free: needs one; fix the others")
     name = model.parameters[0]
@@ -372,6 +377,10 @@ def limit_ratio(model: CountModel, counts: Any, auxiliary: Any, value: float) ->
     .. math:: \tilde q = D(g) - D(\max(\hat g, 0))\ \text{for}\ \hat g \le g,\qquad 0\ \text{otherwise}
 
     where D is the deviance with nuisance parameters profiled.
+
+    >>> model = CountModel([[10.0, 5.0, 0.0]], ("g",))
+    >>> limit_ratio(model, np.array([[15.0], [20.0]]), None, 1.5).round(4).tolist()    # 2 (17.5 - 15 - 15 ln(17.5/15))
+    [0.3755, 0.0]
     """
     name = model.parameters[0]
     n = np.asarray(counts, dtype=float)

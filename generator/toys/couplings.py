@@ -150,7 +150,7 @@ a vector, but not both of the latter. ``{"C9": {"heavy.C9_mu": 1}}``, ``{"C": {"
 def model_at(base: Model, directions: Directions, values: Sequence[float]) -> Model:
     """The base model with every path of ``directions`` set to the sum of couplings times their units.
 
-    >>> model_at(get_model("sm"), {"C": {"heavy.C9_mu": 1.0, "heavy.C10_mu": -1.0}}, [0.5]).heavy.C10_mu
+    >>> model_at(as_model("sm"), {"C": {"heavy.C9_mu": 1.0, "heavy.C10_mu": -1.0}}, [0.5]).heavy.C10_mu
     (-0.5+0j)
     """
     totals: dict[str, float] = {}
@@ -177,7 +177,7 @@ def count_model(
         InputError: directions along which rates are not quadratic (a product of two of them, or a mass).
 
     Example:
-        >>> model = count_model(get_model("sm"), {"C9": {"heavy.C9_mu": 1.0}}, get_dataset("lhcb-run12"),
+        >>> model = count_model(as_model("sm"), {"C9": {"heavy.C9_mu": 1.0}}, get_dataset("lhcb-run12"),
         ...                     make_bins(["B+->K+mumu"], [1.1, 6.0]), Systematics(efficiency=0.0))
         >>> model.expected([0.0]).round(6).tolist()
         [3850.0]

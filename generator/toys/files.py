@@ -188,7 +188,7 @@ def toys(
 
     Example:
         >>> found = toys(truth="heavy-c9", hypotheses=["sm", "heavy-c9"], observables=["R_K+"], fit={}, toys=100)
-        >>> found.to_pandas()["q_1"].median() < 0    # heavy-c9 is preferred where it is true
+        >>> bool(found.to_pandas()["q_1"].median() < 0)    # heavy-c9 is preferred where it is true
         True
     """
     chosen = ToysCard.make(card, **keys)

@@ -67,8 +67,8 @@ def test_views_of_a_result_have_names(tmp_path):
         assert dp.figure(toys, view).axes
     with pytest.raises(dp.InputError, match="did you mean pulls"):
         dp.figure(toys, "pull")
-    with pytest.raises(dp.InputError, match="nothing draws int"):
-        dp.figure([3][0:1][0].real.__class__)
+    with pytest.raises(dp.InputError, match="nothing draws str"):
+        dp.figure("x.root")
     with pytest.raises(dp.InputError, match="figures 1 and 2"):
         dp.figure(3)
     with pytest.raises(dp.InputError, match="options of figures 1 and 2"):
