@@ -222,8 +222,6 @@ class ToyRun:
 
     def _expected_errors(self, data: Data) -> dict[str, Array]:
         """Errors of angular observables: of the truth, with the counts of each toy, theory included."""
-        if not self.experiment.angular:
-            return {}
         mean = self.truth.mean
         found = self.experiment.angular_observables(mean, np.ones(mean.shape[:2]), self.truth.covariance)
         out = {}
