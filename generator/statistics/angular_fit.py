@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...kinematics.base.arrays import array_module
-from .fits import FitResult, invert, minimise
+from .fits import FitResult, invert
+from .minimise import minimise
 
 LIKELIHOOD_OBSERVABLES = ("FL", "S3", "S4", "S5", "AFB", "S7", "S8", "S9")
 """Parameters of the angular fit of B → V ℓℓ."""

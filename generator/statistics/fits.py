@@ -7,23 +7,15 @@ others are fitted with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
 from .counts import CountModel
+from .minimise import CONVERGED, NOT_A_MINIMUM, NOT_FINITE, minimise
 
-CONVERGED, ITERATION_LIMIT, NOT_FINITE, NOT_A_MINIMUM = 0, 1, 2, 3
-"""Status of a fit. A fit that fails keeps its last values and its status: it is counted, never dropped."""
 STATUS_NAMES = ("converged", "iteration limit", "not finite", "not a minimum")
-#: value, gradient and Hessian of half the deviance, and the diagonal of the expected information, at x
-Objective = Callable[[Any, Any], tuple[Any, Any, Any, Any]]
-#: value of half the deviance only
-Value = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,90 +56,6 @@ class FitResult:
         """Values and errors of one parameter."""
         i = self.names.index(name)
         return self.values[:, i], self.errors[:, i]
-
-
-def _finite_or(xp: Any, array: Any, fallback: float) -> Any:
-    return xp.where(xp.isfinite(array), array, xp.asarray(fallback, dtype=array.dtype, device=array.device))
-
-
-@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # steps too far are refused by their value
-def minimise(
-    objective: Objective,
-    value: Value,
-    data: tuple[Any, ...],
-    start: Any,
-    *,
-    tolerance: float = 1e-10,
-    max_iterations: int = 100,
-) -> tuple[Any, Any, Any, Any, Any]:
-    r"""Minimise one function a row with Levenberg-damped Newton steps.
-
-    A step solves :math:`(H + \lambda D)\,\delta = -g`, D the diagonal of the expected information; λ falls by
-    10 when the function falls and rises by 10 when it does not, so a Hessian that is not positive only costs
-    steps. Converged: :math:`g^T D^{-1} g` below ``tolerance``, in units of half the deviance.
-
-    Args:
-        objective: (x, data) -> value, gradient (n, p), Hessian (n, p, p), diagonal D (n, p).
-        value: (x, data) -> value alone, infinite where the function is not defined.
-        data: arrays with one row a fit.
-        start: starting values, shape (n, p).
-        tolerance: see above.
-        max_iterations: steps tried before a fit is given up with status 1.
-
-    Returns:
-        values, Hessian, function, status, iterations.
-    """
-    xp = array_module(start)
-    n, p = start.shape
-    device = start.device
-    order = xp.arange(n, device=device)
-    x, rows = start, data
-    f = value(x, rows)
-    damping = xp.full((n,), 1e-3, dtype=start.dtype, device=device)
-    tried = xp.zeros((n,), dtype=xp.int32, device=device)
-    finished: list[tuple[Any, ...]] = []
-    for _ in range(max_iterations + 1):
-        _, gradient, hessian, diagonal = objective(x, rows)
-        largest = xp.max(diagonal, axis=1, keepdims=True)
-        floor = xp.where(largest > 0, largest * 1e-14, xp.ones_like(largest))
-        diagonal = xp.where(diagonal > floor, diagonal, floor)
-        decrement = xp.sum(gradient * gradient / diagonal, axis=1)
-        bad = ~xp.isfinite(decrement) | ~xp.isfinite(f)
-        done = bad | (decrement < tolerance) | (tried >= max_iterations)
-        n_done = int(xp.sum(xp.astype(done, xp.int64)))
-        if n_done == done.shape[0] or 2 * n_done > done.shape[0] or n_done > 512:
-            out, stay = xp.nonzero(done)[0], xp.nonzero(~done)[0]
-            status = xp.full_like(tried, ITERATION_LIMIT)
-            status = xp.where(decrement < tolerance, xp.full_like(tried, CONVERGED), status)
-            status = xp.where(bad, xp.full_like(tried, NOT_FINITE), status)
-            take = [x, hessian, f, status, tried, order]
-            finished.append(tuple(xp.take(array, out, axis=0) for array in take))
-            if n_done == done.shape[0]:
-                break
-            x, f, damping, tried, order, gradient, hessian, diagonal, done = (
-                xp.take(array, stay, axis=0)
-                for array in (x, f, damping, tried, order, gradient, hessian, diagonal, done)
-            )
-            rows = tuple(xp.take(array, stay, axis=0) for array in rows)
-        scale = 1.0 / xp.sqrt(diagonal)
-        matrix = hessian * scale[:, :, None] * scale[:, None, :]
-        matrix = _finite_or(xp, matrix, 0.0) + damping[:, None, None] * xp.eye(p, dtype=x.dtype, device=device)
-        right = _finite_or(xp, -gradient * scale, 0.0)
-        step = xp.linalg.solve(matrix, right[:, :, None])[:, :, 0] * scale
-        trial = x + step
-        f_trial = value(trial, rows)
-        # equality within rounding counts as progress: at the minimum of a large deviance nothing else is left
-        better = f_trial <= f + 1e-13 * xp.abs(f)
-        better = better & ~done
-        x = xp.where(better[:, None], trial, x)
-        f = xp.where(better, f_trial, f)
-        damping = xp.where(better, damping * 0.1, damping * 10.0)
-        damping = xp.clip(damping, 1e-9, 1e12)
-        tried = xp.where(done, tried, tried + 1)
-    columns = [xp.concat([part[i] for part in finished], axis=0) for i in range(6)]
-    back = xp.argsort(columns[5])
-    values, hessian, function, status, tried = (xp.take(column, back, axis=0) for column in columns[:5])
-    return values, hessian, function, status, tried
 
 
 def invert(hessian: Any, status: Any) -> tuple[Any, Any]:

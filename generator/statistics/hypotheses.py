@@ -22,7 +22,8 @@ from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
 from .counts import CountModel
 from .draws import binned_toys
-from .fits import CONVERGED, FitResult, fit_counts
+from .fits import FitResult, fit_counts
+from .minimise import CONVERGED
 
 Array = npt.NDArray[np.float64]
 

@@ -13,14 +13,12 @@ from ...kinematics.base.errors import InputError
 from ...physics.axes import moved
 from ...physics.models import Model, ModelLike, as_model
 from ..statistics.counts import CountModel, monomial_values, monomials, probe_points, quadratic
+from ..statistics.minimise import newton
 from .datasets import Dataset, get_dataset
 from .experiment import ANGULAR_CHANNEL, Array, Data, Expected, Experiment, Statistic
 from .hypothesis import Hypothesis
 from .systematics import Systematics, nuisances
 from .yields import Bin, expected_counts, make_bins
-
-_NEWTON = 25
-"""Most Newton steps of a toy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,51 +59,11 @@ class Couplings:
 
     def newton(self, statistic: Statistic, data: Data, start: Array, factor: float) -> tuple[Array, Array]:
         """Minimum of a statistic from a start for each toy, within the ends of the couplings, and where it is."""
-        d, span, unit = len(self.low), self.high - self.low, np.eye(len(self.low))
-        best, place = np.empty(len(start)), start.copy()
-        rows, x = np.arange(len(start)), start.copy()
 
-        def values(*at: Array) -> list[Array]:
-            """The statistic at several places of every toy, in one call."""
-            n = len(at[0])
-            several = data.take(np.tile(np.arange(n), len(at))) if len(at) > 1 else data
-            found = statistic(several, self.at(np.concatenate(at), factor), paired=True)
-            return [found[i * n : (i + 1) * n] for i in range(len(at))]
+        def value(toys: npt.NDArray[np.int64], at: Array) -> Array:
+            return statistic(data.take(toys), self.at(at, factor), paired=True)
 
-        pairs = [(i, j) for i in range(d) for j in range(i)]
-        f = values(x)[0]
-        h = np.full_like(x, 1e-3) * span
-        damping = np.full(len(x), 1e-3)
-        for _ in range(_NEWTON):
-            around = values(
-                *(x + h * u for u in unit), *(x - h * u for u in unit), *(x + h * (unit[i] + unit[j]) for i, j in pairs)
-            )
-            up, down, corner = around[:d], around[d : 2 * d], around[2 * d :]
-            gradient = np.stack([(a - b) / 2.0 for a, b in zip(up, down, strict=True)], axis=1) / h
-            hessian = np.zeros((len(x), d, d))
-            for i in range(d):
-                hessian[:, i, i] = (up[i] - 2.0 * f + down[i]) / h[:, i] ** 2
-            for (i, j), both in zip(pairs, corner, strict=True):
-                hessian[:, i, j] = hessian[:, j, i] = (both - up[i] - up[j] + f) / (h[:, i] * h[:, j])
-            size = np.maximum(np.abs(hessian[:, range(d), range(d)]), 1e-9 / span**2)
-            scale = 1.0 / np.sqrt(size)
-            matrix = hessian * scale[:, :, None] * scale[:, None, :]
-            lowest = np.linalg.eigvalsh(matrix)[:, 0]
-            lift = np.where(lowest < 1e-3, 1e-3 - lowest, 0.0) + damping  # downhill where it is not convex
-            matrix = matrix + lift[:, None, None] * unit
-            step = -np.linalg.solve(matrix, (gradient * scale)[:, :, None])[:, :, 0] * scale
-            trial = np.clip(x + step, self.low, self.high)
-            moved = values(trial)[0]
-            gain = f - moved
-            x, f = np.where((gain > 0)[:, None], trial, x), np.where(gain > 0, moved, f)
-            damping = np.where(gain > 0, 0.1 * damping, 30.0 * damping)
-            h = np.clip(0.1 * scale, 1e-6 * span, 1e-2 * span)  # a step that changes the statistic by 1/100
-            best[rows], place[rows] = f, x
-            going = np.nonzero((np.abs(gain) > 1e-6) & (damping < 1e6))[0]  # NaN stops as well
-            if not going.size:
-                break
-            rows, x, f, h, damping, data = (rows[going], x[going], f[going], h[going], damping[going], data.take(going))
-        return best, place
+        return newton(value, start, self.low, self.high)
 
 
 def couplings_of(hypothesis: Hypothesis, experiment: Experiment) -> Couplings | None:

@@ -16,7 +16,7 @@ events are correlated, R and the rate of one hadron share its muons, rates share
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -32,7 +32,8 @@ from ...physics.moments import Moments, follows_from, observables
 from ...physics.observables import BinnedObservable, measured_observables
 from ..statistics.counts import CountModel
 from ..statistics.draws import AUXILIARY, SHIFTS, TRUTH, draw_normal, draw_poisson, moment_toys
-from ..statistics.fits import CONVERGED, fit_counts
+from ..statistics.fits import fit_counts
+from ..statistics.minimise import CONVERGED, parabolas
 from ..statistics.ratios import ratio_deviance
 from .datasets import Dataset
 from .systematics import Nuisances, Systematics, nuisances
@@ -357,7 +358,7 @@ class Experiment:
                     found += (theta[:, k] - known[:, k]) ** 2
                 return found
 
-            return _profile(total, known)
+            return parabolas(total, known)
 
         if paired:
             return of_rows(log_ratios, n_mu, n_e, measured)
@@ -414,28 +415,6 @@ class Experiment:
 def _root(covariance: Array) -> Array:
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
-
-
-def _profile(function: Callable[[Array], Array], start: Array) -> Array:
-    """Minimum of functions of some variables, one row a function, near parabolas of unit curvature or more.
-
-    One variable after the other; more than one go round three times, for they are hardly correlated.
-    """
-    theta = start.copy()
-    best = function(theta)
-    for sweep in range(3 if theta.shape[1] > 1 else 1):
-        for k in range(theta.shape[1]):
-            step = 0.5 * 0.4**sweep
-            for _ in range(4):
-                aside = np.zeros(theta.shape[1])
-                aside[k] = step
-                low, middle, high = function(theta - aside), function(theta), function(theta + aside)
-                curvature = low - 2.0 * middle + high
-                move = 0.5 * step * (low - high) / np.where(curvature > 0, curvature, 1.0)
-                theta[:, k] += np.clip(move, -4.0, 4.0)
-                step *= 0.4
-            best = np.minimum(function(theta), middle)
-    return np.asarray(best)
 
 
 def systematics_of(

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result, json_types
 from ...physics.models import Model, ModelLike, as_model
-from ..statistics.fits import CONVERGED, fit_counts
+from ..statistics.fits import fit_counts
 from ..statistics.hypotheses import Limit, upper_limit
+from ..statistics.minimise import CONVERGED
 from .couplings import count_model
 from .datasets import Dataset, get_dataset
 from .experiment import Experiment, make_experiment, systematics_of

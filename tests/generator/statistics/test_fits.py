@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from darkpenguin.generator.statistics.counts import CountModel
 from darkpenguin.generator.statistics.draws import binned_toys
-from darkpenguin.generator.statistics.fits import CONVERGED, NOT_A_MINIMUM, NOT_FINITE, fit_counts
+from darkpenguin.generator.statistics.fits import fit_counts
+from darkpenguin.generator.statistics.minimise import CONVERGED, NOT_A_MINIMUM, NOT_FINITE
 from darkpenguin.kinematics.base.errors import InputError
 
 TRUTH = 0.7

@@ -33,7 +33,7 @@ def test_families_of_models():
     assert "free" in family.title
     with pytest.raises(InputError, match="no such key"):
         Hypothesis(model="sm", scan={"heavy.C99": (0.0, 1.0, 2)}).models()
-    with pytest.raises(InputError, match="low <= high"):
+    with pytest.raises(InputError, match="must be below max"):
         Hypothesis(model="sm", scan={"heavy.C9_mu": (1.0, 0.0, 2)}).models()
 
 
