@@ -42,7 +42,7 @@ class ProtonSpectrum:
     and at 13 TeV: χ² = 63, with statistical and systematic uncertainties added in quadrature as if
     uncorrelated. Above 40 GeV (1e-3 of the rate) and outside 2 < y < 4.5 it is an extrapolation; other
     energies interpolate the parameters in log √s, and 8 TeV is such an interpolation, not a fit. B0 are
-    taken to have the spectrum of B+ (isospin).
+    taken to have the spectrum of B+ (isospin), and so are B_s, for want of a fit of their own.
 
     ``sigma_0`` is in microbarn, per unit of rapidity.
     """

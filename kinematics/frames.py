@@ -40,6 +40,9 @@ All of them are signs on one set, that of LHCb for the B, which the functions he
     lhcb            f         f        1
     theory          1        -1       -1
 
+A final state that is its own conjugate (B_s → φ(→ K⁺K⁻) ℓℓ) has the angles of f = -1 for both flavours, with the first
+of its two hadrons, the K⁻, in place of the kaon; ``physics/angular.py`` says what follows.
+
 B → K ℓℓ has cos θ_ℓ alone, by the same formulas; LHCb's θ_ℓ of B+ → K+ μμ (arXiv:1209.4284), between the μ-
 and the K+ in the dimuon frame, is this one.
 """

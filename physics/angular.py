@@ -26,6 +26,18 @@ density of the B̄0 is J. For the B0, CP maps ℓ⁻ to ℓ⁺ and reverses mome
 takes θ_ℓ → π-θ_ℓ, φ → φ+π; together 5, 6s, 6c, 8, 9 change sign. The two conventions differ by θ_ℓ → π-θ_ℓ,
 φ → -φ for flavour -1 and by φ → φ+π for flavour +1.
 
+**One final state for both flavours** (B_s → φ(→ K⁺K⁻) ℓℓ; rows of ``modes.py`` that are not ``self_tagging``). The
+daughters do not tell the flavour, so both flavours have one definition of the angles, that of the b-quark decay above:
+of the ℓ⁻ and of the first daughter, the K⁻. (Which kaon it is cannot be seen in the density: exchanging two spinless
+daughters of a P wave, θ_K → π-θ_K and φ → φ+π, changes no f_i.) CP takes K⁻ and ℓ⁻ to K⁺ and ℓ⁺ and reverses momenta;
+going back to K⁻ and ℓ⁻ leaves θ_K → π-θ_K, θ_ℓ → π-θ_ℓ, φ → -φ, in either convention. So the density of the B has J̄
+with the signs of the b-quark decay times ζ_i = -1 for 5, 6s, 6c, 8, 9 (arXiv:1502.05509), and an untagged sample, the
+sum of both flavours, has the CP averages S_i of 1, 2, 3, 4, 7 and the CP asymmetries A_i = (J_i-J̄_i)/(Γ+Γ̄) of 5, 6, 8,
+9, as LHCb measures (arXiv:1506.08777, 2107.13428). With the K⁺ and the ℓ⁺, the angles of LHCb's B, these four would
+have the other sign, and nothing else would change. B mesons decay as they are produced: the sum holds without mixing
+and without the width difference, which multiply it by 1/(1-y²) and subtract y h_i/(1-y²), y = ΔΓ/2Γ (eq. (42) of
+arXiv:1502.05509); ``tests/reference/width_difference.py`` prints what that amounts to.
+
 **B → P ℓℓ.** flavio's J_b already counts θ_ℓ from the direction opposite to the B (arXiv:1506.03970), as
 LHCb does (interference of a vector with a scalar amplitude: tr[(p̸_-+m)γ^μ(p̸_+-m)] = 4m(p_+-p_-)^μ, so its
 sign along the ℓ⁻ direction is that of -Re(h_V h_S*)): no sign in LHCb's convention, and in the theory
@@ -66,6 +78,15 @@ _FLIPPED: Mapping[tuple[int, str, int], tuple[str, ...]] = MappingProxyType(
 )
 
 
+def cp_odd(spin: int) -> tuple[str, ...]:
+    """Coefficients that CP turns at the same angles of the same particles: those of the theory convention.
+
+    >>> cp_odd(1), cp_odd(0)
+    (('5', '6s', '6c', '8', '9'), ('b',))
+    """
+    return _FLIPPED[spin, "theory", -1] + _FLIPPED[spin, "theory", +1]
+
+
 def event_signs(channel: Channel, flavour: int, convention: Convention = "lhcb") -> Array:
     """Signs between J_i and the coefficients of the density of events, shape (n_coefficients,).
 
@@ -76,7 +97,10 @@ def event_signs(channel: Channel, flavour: int, convention: Convention = "lhcb")
     check_flavour(flavour)
     if convention not in CONVENTIONS:
         raise InputError(f"convention = {convention!r}: lhcb or theory")
-    flipped = _FLIPPED[channel.spin, convention, flavour]
+    definition = channel.angles_of(flavour)
+    flipped = set(_FLIPPED[channel.spin, convention, definition])
+    if definition != flavour:
+        flipped ^= set(cp_odd(channel.spin))
     return np.array([-1.0 if name in flipped else 1.0 for name in channel.coefficients])
 
 

@@ -27,7 +27,7 @@ from .angular import breakpoints
 from .channels import Channel, get_channel
 from .definitions import of_sum
 from .models import Heavy, Model
-from .observables import OBSERVABLES, BinnedObservable, Observable, get_observable
+from .observables import OBSERVABLES, BinnedObservable, Observable, check_tagging, get_observable
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -235,7 +235,7 @@ def evaluate(name: str, parts: Sequence[Any]) -> Any:
 
 def predictable(row: Observable) -> bool:
     """Whether ``evaluate`` knows an observable: a ratio of rates, or a function of the S_i of the K or K* alone."""
-    return row.denominator is not None or (row.angular and not row.s_wave)
+    return row.denominator is not None or (row.angular and not row.s_wave and not row.asymmetry)
 
 
 def observable_channels(observable: BinnedObservable) -> tuple[str, ...]:
@@ -250,6 +250,7 @@ def observable_channels(observable: BinnedObservable) -> tuple[str, ...]:
     if row is None or not predictable(row):
         known = (o.name for o in OBSERVABLES.values() if predictable(o))
         raise InputError(f"{observable}: no such observable here; one of {' '.join(known)}")
+    check_tagging(row, get_channel(observable.channel))
     return (observable.channel,) if row.denominator is None else (observable.channel, row.denominator)
 
 

@@ -34,6 +34,11 @@ def lepton_pairs(names: Collection[str]) -> list[tuple[Channel, Channel]]:
     return [(channel, electrons[channel.transition]) for channel in muons]
 
 
+UNTAGGED = (
+    "untagged; the angles of both flavours are those of the first daughter and of the negative lepton; B mesons decay "
+    "as they are produced: mixing and the width difference are left out"
+)
+"""What there is to know of a mode whose final state is its own conjugate."""
 V_COEFFICIENTS = ("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "9")
 """Names of the angular coefficients J_i of B → V ℓℓ, in the order of every array of them."""
 P_COEFFICIENTS = ("a", "b", "c")
@@ -109,6 +114,24 @@ class Channel:
     def ratio(self) -> str:
         """Name of the ratio of muons and electrons."""
         return f"R_{self.hadron}"
+
+    @property
+    def self_tagging(self) -> bool:
+        """Whether the final state tells the B from its conjugate; if not, a sample is untagged (``angular.py``)."""
+        return self.transition.self_tagging
+
+    def angles_of(self, flavour: int) -> int:
+        """Flavour whose definition of the angles is used for a flavour: its own, or always -1 if untagged.
+
+        >>> get_channel("B0->K*0mumu").angles_of(1), get_channel("Bs->phimumu").angles_of(1)
+        (1, -1)
+        """
+        return flavour if self.self_tagging else -1
+
+    @property
+    def remark(self) -> str:
+        """What is left out of an untagged mode, in a sentence; empty for the others."""
+        return "" if self.self_tagging else UNTAGGED
 
     def partner(self, lepton: str) -> Channel:
         """The same transition with charged leptons of another flavour.

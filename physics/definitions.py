@@ -32,6 +32,7 @@ class Averages:
     Attributes:
         s: S_i by name.
         spin: of the hadron.
+        cp: CP asymmetries A_i = (J_i - J̄_i)/(Γ + Γ̄) by name, with the signs of the S_i; None if unknown.
         rate: Γ + Γ̄, twice the CP average, in GeV (over the width of a bin) or 1/GeV (at a q2); None if unknown.
         difference: Γ of the B̄0 or B- minus Γ of the B0 or B+, in the same unit; None if unknown.
         lifetime: of the B, 1/GeV; None if unknown.
@@ -44,10 +45,13 @@ class Averages:
     difference: Any = None
     lifetime: Any = None
     width: float = 1.0
+    cp: Coefficients | None = None
 
 
-def of_sum(j: Any) -> Averages:
+def of_sum(j: Any, difference: Any = None) -> Averages:
     """Averages from J + J̄ along the first axis, of any array library: S_i of LHCb's convention and the rate.
+
+    From ``difference``, J - J̄, the A_i too.
 
     >>> found = of_sum([1.0, 0.5, 3.0])
     >>> found.s("b"), found.rate
@@ -57,10 +61,10 @@ def of_sum(j: Any) -> Averages:
     names, flipped = density.coefficients, density.flipped
     rate = sum(w * j[i] for i, w in enumerate(density.rate) if w != 0.0)
 
-    def s(name: str) -> Any:
-        return (-1.0 if name in flipped else 1.0) * j[names.index(name)] / rate
+    def over_rate(of: Any) -> Coefficients:
+        return lambda name: (-1.0 if name in flipped else 1.0) * of[names.index(name)] / rate
 
-    return Averages(s, density.spin, rate)
+    return Averages(over_rate(j), density.spin, rate, cp=None if difference is None else over_rate(difference))
 
 
 def as_defined(s: Coefficients) -> Coefficients:

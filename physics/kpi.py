@@ -182,7 +182,9 @@ class KpiDecay:
         name = self.channel.name
         shapes = self.channel.shapes
         if "pwave" not in shapes:
-            raise InputError(f"kpi: {name} is not a decay to a K*; it takes kpi = 'narrow'")
+            width = 1e3 * self.channel.transition.width
+            what = f"the {self.channel.hadron} has no line shape here ({width:.1f} MeV wide)" if width else "no K*"
+            raise InputError(f"kpi: {name}: {what}; it takes kpi = 'narrow'")
         if "swave" not in shapes and self.system.s_wave != "none":
             raise InputError(
                 f"kpi.s_wave = {self.system.s_wave!r}: {name} has no charged leptons, for which it is "

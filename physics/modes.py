@@ -49,9 +49,10 @@ class Transition:
         daughters: two hadrons that M decays to; θ_K is the angle of the first.
         branching: fraction of the decays of M that are generated (2/3 for K* → K π with a charged pion: isospin).
         self_tagging: whether the daughters of the conjugate are other particles; if they are the same (φ → K⁺K⁻),
-            they keep their labels and numbers.
+            they keep their labels and numbers, both flavours have one definition of the angles, and a sample is
+            untagged: ``angular.py`` says what that means.
         shapes: line shapes that M can be given; ``pwave`` and ``swave`` need a width.
-        width: of M (GeV).
+        width: of M (GeV); left out of a narrow shape.
         lightest: masses of the lightest pair that a wide M can be: form factors are tabulated up to there.
     """
 
@@ -105,21 +106,27 @@ class Pair:
 
 B_PLUS = Particle("B+", "b", 521, "m_B+", "B^+")
 B_ZERO = Particle("B0", "b", 511, "m_B0", "B^0")
+B_S = Particle("Bs", "b", 531, "m_Bs", "B_s^0")
 K_PLUS = Particle("K+", "k", 321, "m_K+", "K^+")
 K_ZERO = Particle("K0", "k", 311, "m_K0", "K^0")
 KSTAR_PLUS = Particle("K*+", "kstar", 323, "m_K*+", "K^{*+}")
 KSTAR_ZERO = Particle("K*0", "kstar", 313, "m_K*0", "K^{*0}")
+PHI = Particle("phi", "phi", 333, "m_phi", r"\phi")
 PI_PLUS = Particle("pi+", "pi", 211, "m_pi+", r"\pi^+")
 PI_MINUS = Particle("pi-", "pi", -211, "m_pi+", r"\pi^-")
 
+# LHCb measures the angles of the K- and the negative lepton (arXiv:1506.08777)
+_KK = (Particle("K-", "km", -321, "m_K+", "K^-"), Particle("K+", "kp", 321, "m_K+", "K^+"))
 _KPI: tuple[Shape, ...] = ("narrow", "pwave", "swave")
 _LIGHTEST_KPI = ("m_K+", "m_pi0")  # of all charges
 # widths of the K*(892): PDG 2022 (the charged one as produced in hadronic collisions)
+# phi(1020): PDG 2026 (its database, PyPI's pdg 2026.0), B(phi -> K+ K-) = 0.501 +- 0.006, width 4.249 +- 0.013 MeV
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(1, B_PLUS, K_PLUS, 0),
     Transition(2, B_ZERO, K_ZERO, 0),
     Transition(3, B_ZERO, KSTAR_ZERO, 1, (K_PLUS, PI_MINUS), 2 / 3, True, _KPI, 0.0473, _LIGHTEST_KPI),
     Transition(4, B_PLUS, KSTAR_PLUS, 1, (K_ZERO, PI_PLUS), 2 / 3, True, _KPI, 0.0514, _LIGHTEST_KPI),
+    Transition(5, B_S, PHI, 1, _KK, 0.501, self_tagging=False, width=0.004249),
 )
 """Hadronic transitions."""
 

@@ -112,6 +112,7 @@ def observables(
     kind: str = "vector",
     covariance_of_means: npt.ArrayLike | None = None,
     names: Sequence[str] | None = None,
+    self_tagging: bool = True,
 ) -> Moments:
     r"""Observables and their covariance from mean values of the f_i over a number of events.
 
@@ -127,6 +128,7 @@ def observables(
         kind: of density: ``vector``, ``kpi`` or ``scalar``.
         covariance_of_means: of the means, shape (..., 12, 12), where it is known otherwise (weighted events).
         names: of the observables; all of `observables.measured_observables` without it.
+        self_tagging: of the mode; what events of both flavours show of 5, 6, 8, 9 are CP asymmetries if not.
     """
     m = np.asarray(means, dtype=float)
     n = np.asarray(events, dtype=float)
@@ -134,7 +136,7 @@ def observables(
         _, single = expected_moments(coefficients_from_moments(m, kind), kind)
     else:
         single = np.asarray(covariance_of_means, dtype=float) * n[..., None, None]
-    rows = [row for row in measured_observables(kind) if names is None or row.name in names]
+    rows = [row for row in measured_observables(kind, self_tagging) if names is None or row.name in names]
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = single / n[..., None, None]
         s = coefficients_from_moments(m, kind)
@@ -147,7 +149,8 @@ def observables(
 def _evaluate(rows: Sequence[Observable], s: npt.NDArray[Any], kind: str) -> npt.NDArray[Any]:
     """Values (..., rows) from S_i (..., coefficients)."""
     density = DENSITIES[kind]
-    averages = Averages(MEASURED[kind](lambda name: s[..., density.coefficients.index(name)]), density.spin)
+    found = MEASURED[kind](lambda name: s[..., density.coefficients.index(name)])
+    averages = Averages(found, density.spin, cp=found)  # which of the two a coefficient is, the rows know
     values = np.empty((*s.shape[:-1], len(rows)), dtype=s.dtype)  # of no rows too: toys of ratios alone
     for k, row in enumerate(rows):
         values[..., k] = row.formula(averages)

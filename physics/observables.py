@@ -10,7 +10,8 @@ Conventions are LHCb's (arXiv:1512.04442): S_i = ∓(J_i+J̄_i)/(Γ+Γ̄) with m
 S_4,5,7,8/(2√(-S_2s S_2c)). With which S_2s, S_2c lepton masses enter is said in `definitions`: for massless leptons
 these are the usual 2S_3/(1-F_L) and S_5/√(F_L(1-F_L)). (P_2 and P_3 differ in sign from arXiv:1303.5794.) A_CP is the
 usual (Γ̄_B - Γ_B)/(Γ̄_B + Γ_B), where Γ̄_B belongs to the B̄0 or B-: for K*, flavio's function of that name is half of
-it.
+it. The A_i are the same with J_i-J̄_i; of a mode that does not tell its flavour (see `angular`) an untagged sample has
+A_i in place of S_i for i = 5, 6, 8, 9, and what is made of these S_i cannot be had.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .binning import read_pairs
 from .channels import CHANNELS, Channel, get_channel, lepton_pairs
-from .definitions import PREDICTED, Averages, of_sum
+from .definitions import PREDICTED, Averages, as_defined, of_sum
 from .models import Model, as_model
 from .parameters import load_parameters
 
@@ -66,9 +67,11 @@ class Observable:
     ``formula`` is a pure function of the averages of one channel, analytic (errors are propagated by complex steps: no
     ``abs``, ``max``) and written for any array library; for a ratio of lepton flavours (``denominator`` given) it is
     evaluated on both channels and divided. ``spin`` is that of the hadron, None for either. ``channel`` is the default.
-    ``invisible``: also for B → K(*) χχ and νν̄. ``angular``: a function of the S_i alone. ``measured``: events of files
-    and toys are asked for it, if it is angular. ``s_wave``: of Kπ in an S wave, which files have and predictions do
-    not.
+    ``invisible``: also for B → K(*) χχ and νν̄. ``untagged``: also of modes whose flavours have one final state, so of
+    CP averages of 1, 2, 3, 4, 7 and CP asymmetries of 5, 6, 8, 9 only. ``asymmetry``: a CP asymmetry of angles, which
+    files show of such modes alone, since both flavours are binned together. ``angular``: a function of the S_i or A_i
+    alone. ``measured``: events of files and toys are asked for it, if it is angular. ``s_wave``: of Kπ in an S wave,
+    which files have and predictions do not.
     """
 
     name: str
@@ -83,10 +86,16 @@ class Observable:
     angular: bool = True
     measured: bool = True
     s_wave: bool = False
+    untagged: bool = False
+    asymmetry: bool = False
 
 
 def _s(name: str, factor: float = 1.0) -> Formula:
     return lambda a: factor * a.s(name)
+
+
+def _cp(name: str) -> Formula:
+    return lambda a: a.cp(name)
 
 
 def _p(name: str, factor: float) -> Formula:
@@ -102,10 +111,10 @@ def _afb(a: Averages) -> Any:
 
 
 def _rows() -> dict[str, Observable]:
-    star, plain = "B0->K*0mumu", "B+->K+mumu"
+    star, plain, phi = "B0->K*0mumu", "B+->K+mumu", "Bs->phimumu"
     dbr = r"d\mathcal{B}/dq^2\ [\mathrm{GeV}^{-2}]"
     optimised, averaged = "optimised angular observable", "CP-averaged angular observable"
-    s_wave = "angular observable of the K pi S wave"
+    asymmetry, s_wave = "CP asymmetry of angles", "angular observable of the K pi S wave"
     rows = [
         Observable(
             "dBR",
@@ -117,6 +126,7 @@ def _rows() -> dict[str, Observable]:
             "1/GeV^2",
             invisible=True,
             angular=False,
+            untagged=True,
         ),
         Observable(
             "ACP",
@@ -128,10 +138,23 @@ def _rows() -> dict[str, Observable]:
             invisible=True,
             angular=False,
         ),
-        Observable("FL", lambda a: -a.s("2c"), "F_L", star, 1, "longitudinal polarisation of the K*", invisible=True),
-        *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged) for i in ("3", "4", "5")),
+        Observable(
+            "FL",
+            lambda a: -a.s("2c"),
+            "F_L",
+            star,
+            1,
+            "longitudinal polarisation of the K* or phi",
+            invisible=True,
+            untagged=True,
+        ),
+        *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, untagged=i != "5") for i in ("3", "4", "5")),
         Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry"),
-        *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged) for i in ("7", "8", "9")),
+        *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, untagged=i == "7") for i in ("7", "8", "9")),
+        *(
+            Observable(f"A{i}", _cp(i), f"A_{{{i}}}", phi, 1, asymmetry, untagged=True, asymmetry=True)
+            for i in ("5", "6s", "8", "9")
+        ),
         Observable("P5p", _p_prime("5"), "P_5'", star, 1, optimised),
         Observable("FS", _s("S"), "F_S", star, 1, "fraction of the K pi S wave", s_wave=True),
         Observable("AS", lambda a: 2.25 * (a.s("I1c") - a.s("I2c") / 3.0), "A_S", star, 1, s_wave, s_wave=True),
@@ -139,16 +162,16 @@ def _rows() -> dict[str, Observable]:
             Observable(f"AS{i}", _s(f"I{i}", 1.5), f"A_{{S{i}}}", star, 1, s_wave, s_wave=True)
             for i in ("4", "5", "7", "8")
         ),
-        Observable("P1", _p("3", 0.5), "P_1", star, 1, optimised),
+        Observable("P1", _p("3", 0.5), "P_1", star, 1, optimised, untagged=True),
         Observable("P2", _p("6s", 0.125), "P_2", star, 1, optimised),
         Observable("P3", _p("9", -0.25), "P_3", star, 1, optimised),
-        Observable("P4p", _p_prime("4"), "P_4'", star, 1, optimised),
-        Observable("P6p", _p_prime("7"), "P_6'", star, 1, optimised + " (from S7)"),
+        Observable("P4p", _p_prime("4"), "P_4'", star, 1, optimised, untagged=True),
+        Observable("P6p", _p_prime("7"), "P_6'", star, 1, optimised + " (from S7)", untagged=True),
         Observable("P8p", _p_prime("8"), "P_8'", star, 1, optimised),
         Observable("FH", lambda a: 2.0 * (a.s("a") + a.s("c")), "F_H", plain, 0, "flat term of B -> K l l"),
         # F_L and A_FB stand for these in what is measured
         *(
-            Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, measured=False)
+            Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, measured=False, untagged=i[0] != "6")
             for i in ("1s", "1c", "2s", "2c", "6s", "6c")
         ),
     ]
@@ -164,6 +187,7 @@ def _rows() -> dict[str, Observable]:
                 "1",
                 electrons.name,
                 angular=False,
+                untagged=True,
             )
         )
     return {row.name: row for row in rows}
@@ -188,17 +212,22 @@ def get_observable(name: str) -> Observable:
         raise InputError(f"observable = {name!r}: no such observable; {hint}") from None
 
 
-def measured_observables(kind: str) -> tuple[Observable, ...]:
+def measured_observables(kind: str, self_tagging: bool = True) -> tuple[Observable, ...]:
     """Observables that the angles of events give, by the kind of their density, in the order of the table.
+
+    Events of both flavours together; of a mode that is not ``self_tagging``, an untagged sample.
 
     >>> [row.name for row in measured_observables("scalar")]
     ['AFB', 'FH']
+    >>> [row.name for row in measured_observables("vector", self_tagging=False)]
+    ['FL', 'S3', 'S4', 'S7', 'A5', 'A6s', 'A8', 'A9', 'P1', 'P4p', 'P6p']
     """
     spin = 0 if kind == "scalar" else 1
     return tuple(
         row
         for row in OBSERVABLES.values()
         if row.angular and row.measured and row.spin in (spin, None) and (kind == "kpi" or not row.s_wave)
+        if (not row.asymmetry if self_tagging else row.untagged)
     )
 
 
@@ -231,12 +260,26 @@ def _channels(observable: Observable, channel: Channel | str | None) -> tuple[Ch
             f"observable = {observable.name}: of the K pi S wave, which predictions leave out; `darkpenguin bin` "
             "measures it in a file with an S wave"
         )
+    check_tagging(observable, chosen)
     if chosen.lepton is None and not observable.invisible:
         raise InputError(f"channel = {chosen.name}: {observable.name} needs charged leptons")
     if observable.spin is not None and chosen.spin != observable.spin:
         kind = "B -> K* l l" if observable.spin == 1 else "B -> K l l"
         raise InputError(f"channel = {chosen.name}: {observable.name} is defined for {kind}; take {observable.channel}")
     return (chosen,)
+
+
+def check_tagging(observable: Observable, channel: Channel) -> None:
+    """InputError for an observable that needs the flavour of the B in a channel that does not tell it.
+
+    >>> check_tagging(OBSERVABLES["S4"], get_channel("Bs->phimumu"))
+    """
+    if not (channel.self_tagging or observable.untagged):
+        known = " ".join(row.name for row in OBSERVABLES.values() if row.untagged and row.denominator is None)
+        raise InputError(
+            f"channel = {channel.name}: {observable.name} needs to know which of {channel.parent} and its conjugate "
+            f"decayed, and the final state is the same; an untagged sample has {known}"
+        )
 
 
 def curve(
@@ -315,10 +358,12 @@ def averages_of(channel: Channel, b: Array, conjugate: Array, width: float = 1.0
     >>> float(OBSERVABLES["FH"].formula(averages_of(get_channel("B+->K+mumu"), np.ones(3), np.ones(3))))
     1.5
     """
-    found = of_sum(b + conjugate)
+    found = of_sum(b + conjugate, b - conjugate)
+    definition = PREDICTED[channel.dynamics] if channel.spin == 1 else as_defined
     return replace(
         found,
-        s=PREDICTED[channel.dynamics](found.s) if channel.spin == 1 else found.s,
+        s=definition(found.s),
+        cp=None if found.cp is None else definition(found.cp),
         difference=decay_rate(b) - decay_rate(conjugate),
         lifetime=load_parameters()["tau_" + channel.parent],
         width=width,

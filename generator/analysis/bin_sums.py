@@ -84,7 +84,7 @@ def sum_bins(kind: str, x: Any, angles: Sequence[Any], weights: Any, bins: Seque
     return BinSums(*(to_host(array) for array in found))
 
 
-def angular_observables(sums: BinSums, row: int, kind: str) -> Moments | None:
+def angular_observables(sums: BinSums, row: int, kind: str, self_tagging: bool = True) -> Moments | None:
     r"""Observables of one bin by the method of moments (arXiv:1503.04100), with their covariance.
 
     The mean of f_i is :math:`m_i = \sum w f_i/\sum w`; its covariance is estimated from the events,
@@ -92,7 +92,8 @@ def angular_observables(sums: BinSums, row: int, kind: str) -> Moments | None:
     .. math:: \frac{\sum w^2 (f_i - m_i)(f_j - m_j)}{(\sum w)^2}\,\frac{n}{n - 1},
               \qquad n = \frac{(\sum w)^2}{\sum w^2},
 
-    so it holds for weighted events and behind an efficiency too. None for less than two effective events.
+    so it holds for weighted events and behind an efficiency too. None for less than two effective events. Those of an
+    untagged sample if the mode is not ``self_tagging``.
     """
     w, w2 = sums.weights[row], sums.squares[row]
     if not w > 0.0 or w * w <= 1.000001 * w2 or sums.events[row] < 2:
@@ -102,4 +103,4 @@ def angular_observables(sums: BinSums, row: int, kind: str) -> Moments | None:
     cross = np.outer(sums.f_squares[row], mean)
     covariance = (sums.ff[row] - cross - cross.T + w2 * np.outer(mean, mean)) / w**2
     covariance *= effective / (effective - 1.0)
-    return observables(mean, effective, kind, covariance)
+    return observables(mean, effective, kind, covariance, self_tagging=self_tagging)

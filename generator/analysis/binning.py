@@ -59,8 +59,9 @@ def bin_file(
 
     Events that a column ``accepted`` excludes do not count, and a column ``weight`` does. ``yield`` is the sum of
     weights with the error :math:`\sqrt{\sum w^2}`; both flavours are taken together, so S_i are CP averages in the
-    ratio of the yields. R is the ratio of muons and electrons, each over the B mesons that its events stand for. The
-    angular observables are those of `bin_sums.angular_observables`; those that a bin cannot give are left out.
+    ratio of the yields, and of an untagged mode (``Bs->phimumu``) those of 5, 6, 8 and 9 are CP asymmetries A_i. R is
+    the ratio of muons and electrons, each over the B mesons that its events stand for. The angular observables are
+    those of `bin_sums.angular_observables`; those that a bin cannot give are left out.
 
     Args:
         path: a file that darkpenguin wrote.
@@ -106,7 +107,7 @@ def bin_file(
         for row, (low, high) in enumerate(chosen[index]):
             value, error = _yield(sums[index], row)
             found.append(BinnedValue(channel.name, "yield", low, high, value, error))
-            moments = angular_observables(sums[index], row, kinds[index])
+            moments = angular_observables(sums[index], row, kinds[index], channel.self_tagging)
             if moments is None:
                 continue
             found += [

@@ -28,6 +28,9 @@ def list_channels() -> None:
         for channel in CHANNELS.values()
     ]
     show_table("", ("channel", "number", "hadron", "fraction", "angles"), rows, left=3)
+    for remark in dict.fromkeys(channel.remark for channel in CHANNELS.values() if channel.remark):
+        named = [channel.name for channel in CHANNELS.values() if channel.remark == remark]
+        print(f"{', '.join(named)}: {remark}")
 
 
 def _decay(transition: Transition) -> str:

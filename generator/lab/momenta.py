@@ -81,7 +81,7 @@ def momenta(
     xp = array_module(columns["q2"])
     data = [xp.ascontiguousarray(xp.asarray(columns[name])) for name in ("q2", *channel.angles)]
     flavour = xp.ascontiguousarray(xp.asarray(columns["flavour"], dtype=np.int32))
-    plus, minus = (np.array(convention_signs(convention, f), dtype=np.float64) for f in (1, -1))
+    plus, minus = (np.array(convention_signs(convention, channel.angles_of(f)), dtype=np.float64) for f in (1, -1))
     signs = np.stack([(plus + minus) / 2, (plus - minus) / 2], axis=1).ravel()
     m_kpi = xp.asarray([load_parameters()["m_" + channel.hadron]])
     if "m_kpi" in columns:

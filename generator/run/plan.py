@@ -130,6 +130,7 @@ class Plan:
                     "first_event_of_run": part.first,
                     "expected_events_of_run": part.mean,
                     "branching_fraction": part.branching,
+                    **({"remark": part.channel.remark} if part.channel.remark else {}),
                     "rates": {_word(flavour): float(rate) for flavour, rate in part.table.rates.items()},
                 }
             )
