@@ -59,11 +59,11 @@ def resonant(channel: Channel) -> bool:
 
 _ROWS = (
     Column("q2", "GeV^2", "invariant mass of the lepton pair, squared"),
-    _angle("cos_theta_k", "1", "cosine of the kaon's angle in the K* frame"),
+    _angle("cos_theta_k", "1", "cosine of the kaon's angle in the frame of the K* or phi"),
     _angle("cos_theta_l", "1", "cosine of the lepton's angle in the frame of the pair"),
     _angle("phi", "rad", "angle between the planes of the two pairs"),
     Column("m_kpi", "GeV", "mass of the K pi system, of a K* with a width", has=resonant),
-    Column("flavour", "1", "+1: B0 or B+, -1: anti-B0 or B-", "int32"),
+    Column("flavour", "1", "+1: B0, Bs or B+, -1: their conjugates", "int32"),
     Column("channel", "1", "number of the channel, named in the provenance", "int32"),
     Column("event", "1", "number of the event in its run", "uint64"),
     Column("weight", "1", "weight of the event"),

@@ -1,7 +1,7 @@
-"""A toy mode, B_s -> phi (-> K+ K-) with two particles of one mass, added as one row and driven from end to end.
+"""A mode added as one row and driven from end to end: B_s -> phi (-> K+ K-), with a number and a rate of its own.
 
-Run by ``test_rows_channel.py`` in a process of its own, whose argument is a folder: the row is added before anything
-asks for it. The angles are those of a self-tagging decay and time plays no part: it is no more than a toy.
+Run by ``test_rows_channel.py`` in a process of its own, whose argument is a folder: the row takes the place of that of
+this decay before anything asks for it.
 """
 
 import sys
@@ -15,10 +15,10 @@ PHI = modes.Transition(
     hadron=modes.Particle("phi", "phi", 333, "m_phi", r"\phi"),
     spin=1,
     daughters=(modes.Particle("K+", "kp", 321, "m_K+"), modes.Particle("K-", "km", -321, "m_K+")),
-    branching=0.491,  # PDG 2024
+    branching=0.25,
     self_tagging=False,
 )
-modes.TRANSITIONS = (*(row for row in modes.TRANSITIONS if row.hadron != PHI.hadron), PHI)
+modes.TRANSITIONS = (*(row for row in modes.TRANSITIONS if row.name != PHI.name), PHI)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -43,7 +43,7 @@ measurements:
     arxiv: '0000.00000'
     values:
     - {name: <Rmue>(Bs->phill), q2min: 1.1, q2max: 6.0, value: 0.80 ± 0.05}
-    - {name: <P5p>(Bs->phimumu), q2min: 1.1, q2max: 6.0, value: -0.10 ± 0.10}
+    - {name: <P4p>(Bs->phimumu), q2min: 1.1, q2max: 6.0, value: -0.10 ± 0.10}
 """
 
 
@@ -97,7 +97,7 @@ def events(folder):
     np.testing.assert_allclose((p.kp + p.km + p.lp + p.lm).mass, load_parameters()["m_Bs"], rtol=1e-9)
     assert validate_file(folder / "toy.root").passed
     found = {(row.channel, row.quantity): row for row in bin_file(folder / "toy.root", [(1.1, 6.0)])}
-    assert {("R_phi", "R_phi"), (MU, "P5p"), (KSTAR, "P5p")} <= set(found)
+    assert {("R_phi", "R_phi"), (MU, "P4p"), (KSTAR, "P5p")} <= set(found)
     return folder / "toy.root"
 
 
@@ -133,8 +133,10 @@ def predictions():
     """R_phi and the angular observables, in bins and of one model or another."""
     [ratio] = predict("R_phi", model="sm", bins=[1.1, 6.0])
     assert abs(ratio.value - 1) < 0.01
-    [p5] = predict("P5p", model="sm", bins=[4.0, 6.0], channel=MU)
-    assert -1 < p5.value < -0.5
+    [p4] = predict("P4p", model="sm", bins=[4.0, 6.0], channel=MU)
+    assert -0.6 < p4.value < -0.4
+    with pytest.raises(InputError, match="P5p needs to know which of Bs and its conjugate decayed"):
+        predict("P5p", model="sm", bins=[4.0, 6.0], channel=MU)
     [shifted] = predict("R_phi", model="fig2", bins=[1.1, 6.0])
     np.testing.assert_allclose(shifted.value, binned("R_phi", "fig2", [(1.1, 6.0)])[0])
     with pytest.raises(InputError, match="FH"):
@@ -148,13 +150,13 @@ def scans(folder):
 
     (folder / "toy.yml").write_text(DATA, encoding="utf-8")
     axis = {"key": "heavy.C9_mu", "min": -1.0, "max": 0.0, "points": 2}
-    groups = ("R_phi", "P5p")
+    groups = ("R_phi", "P4p")
     found = scan(ScanCard(model="sm", data=str(folder / "toy.yml"), groups=groups, theory="none", axes=(axis,)))
     ratios = np.array(
         [binned("R_phi", model, [(1.1, 6.0)])[0] for model in ("sm", apply_settings(get_model("sm"), BENT))]
     )
-    p5 = binned("P5p", "sm", [(1.1, 6.0)], MU)[0]
-    np.testing.assert_allclose(found.standard["P5p"], ((p5 + 0.1) / 0.1) ** 2, rtol=1e-6)
+    p4 = binned("P4p", "sm", [(1.1, 6.0)], MU)[0]
+    np.testing.assert_allclose(found.standard["P4p"], ((p4 + 0.1) / 0.1) ** 2, rtol=1e-6)
     np.testing.assert_allclose(found.chi2["R_phi"][::-1], ((ratios - 0.8) / 0.05) ** 2, rtol=1e-6)
     assert found.chi2["R_phi"][0] < found.chi2["R_phi"][1]
 

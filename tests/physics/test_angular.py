@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from darkpenguin.kinematics import frames
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.amplitudes import _amplitudes_p, _amplitudes_v, helicity_amplitudes, standard_model
 from darkpenguin.physics.angular import (
@@ -13,6 +14,7 @@ from darkpenguin.physics.angular import (
     _coefficients_v,
     angular_coefficients,
     breakpoints,
+    cp_odd,
     decay_rate,
     event_density,
     event_signs,
@@ -415,6 +417,47 @@ def test_conventions_are_relabelled_angles():
     signs = {key: event_signs(kaon, *key).tolist() for key in itertools.product((-1, 1), CONVENTIONS)}
     assert signs[-1, "lhcb"] == signs[1, "lhcb"] == signs[1, "theory"] == [1.0, 1.0, 1.0]
     assert signs[-1, "theory"] == [1.0, -1.0, 1.0]
+
+
+def test_cp_turns_the_coefficients_that_are_said():
+    """CP of momenta, read with one definition of the angles: ζ_i of arXiv:1502.05509; the kaons exchanged: nothing."""
+    rng = np.random.default_rng(6)
+    channel, float64 = get_channel("Bs->phimumu"), np.float64
+    zeta = np.array([-1.0 if name in cp_odd(1) else 1.0 for name in channel.coefficients])
+    for convention, _ in itertools.product(CONVENTIONS, range(20)):
+        signs = frames.convention_signs(convention, channel.angles_of(1))
+        assert signs == frames.convention_signs(convention, channel.angles_of(-1))
+        cos_k, cos_l, phi = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-np.pi, np.pi)
+        where = (signs[0] * cos_l, signs[1] * np.cos(phi), signs[2] * np.sin(phi))
+        km, kp, lp, lm = frames.vector_decay(float64, 6.0, cos_k, *where, 5.37, 1.02, 0.49, 0.49, 0.106)
+
+        def read(km, kp, lp, lm, signs=signs):
+            phi, dilepton = np.add(km, kp), np.add(lp, lm)
+            np.testing.assert_allclose(phi, -dilepton, atol=1e-12)
+            found = (
+                frames.cosine_in_pair(float64, km, 0.49, kp, 0.49),
+                signs[0] * frames.cosine_in_pair(float64, lp, 0.106, lm, 0.106),
+            )
+            cosine, sine = frames.decay_plane_angle(float64, km, kp, lp, lm)
+            return basis(*found, np.arctan2(signs[2] * sine, signs[1] * cosine))
+
+        f = basis(cos_k, cos_l, phi)
+        np.testing.assert_allclose(read(km, kp, lp, lm), f, atol=1e-9)
+        conjugate = (tuple(-x for x in p) for p in (kp, km, lm, lp))
+        np.testing.assert_allclose(read(*conjugate), zeta * f, atol=1e-9)
+        np.testing.assert_allclose(read(kp, km, lp, lm), f, atol=1e-9)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_an_untagged_sum_has_averages_and_asymmetries(convention):
+    """J + J̄ of 1, 2, 3, 4, 7 and J - J̄ of 5, 6, 8, 9, with the signs of the b-quark decay."""
+    channel = get_channel("Bs->phimumu")
+    j, conjugate = (angular_coefficients(channel, NARROW, [4.8], flavour)[:, 0] for flavour in (-1, 1))
+    found = sum(event_density(channel, NARROW, [4.8], flavour, convention)[:, 0] for flavour in (-1, 1))
+    signs = event_signs(channel, -1, convention)
+    odd = np.array([name in ("5", "6s", "6c", "8", "9") for name in channel.coefficients])
+    np.testing.assert_array_equal(found, signs * np.where(odd, j - conjugate, j + conjugate))
+    assert np.abs(found[odd]).max() > 1e-3 * decay_rate(found)  # the weak and the strong phase of V
 
 
 # --- breakpoints and quadrature

@@ -10,6 +10,7 @@ FROZEN = {
     "B+->K+ee": 11, "B0->K0ee": 12, "B0->K*0ee": 13, "B+->K*+ee": 14,
     "B+->K+chichi": 21, "B0->K0chichi": 22, "B0->K*0chichi": 23, "B+->K*+chichi": 24,
     "B+->K+nunu": 31, "B0->K0nunu": 32, "B0->K*0nunu": 33, "B+->K*+nunu": 34,
+    "Bs->phimumu": 5, "Bs->phiee": 15, "Bs->phichichi": 25, "Bs->phinunu": 35,
 }  # fmt: skip
 
 
@@ -47,6 +48,23 @@ def test_particles(name):
         assert channel.branching == pytest.approx(2 / 3)
     else:
         assert channel.branching == 1.0
+
+
+def test_a_phi_is_its_own_conjugate():
+    """Numbers and masses of the `particle` package; K+ K- of a phi, whichever B_s it came from."""
+    from darkpenguin.physics.final_state import masses, pdg_ids
+    from particle import Particle
+
+    channel = CHANNELS["Bs->phimumu"]
+    ids = {flavour: pdg_ids(channel, flavour) for flavour in (1, -1)}
+    assert ids[1] == {"b": 531, "phi": 333, "km": -321, "kp": 321, "lp": -13, "lm": 13}
+    assert ids[-1] == {**ids[1], "b": -531}
+    for label, mass in masses(channel).items():
+        assert mass == pytest.approx(Particle.from_pdgid(ids[1][label]).mass / 1000, rel=2e-5, abs=0)
+    assert channel.transition.width == pytest.approx(Particle.from_pdgid(333).width / 1000, rel=1e-3, abs=0)
+    assert not channel.self_tagging
+    assert "width difference" in channel.remark
+    assert {row.name for row in CHANNELS.values() if row.remark} == {n for n in FROZEN if n.startswith("Bs->phi")}
 
 
 def test_line_shapes():

@@ -1,17 +1,21 @@
 """Observables against flavio's own at points, and bins against an independent quadrature over flavio's J."""
 
 import itertools
+import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics import observables
+from darkpenguin.physics.bins import observable_channels
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.light_vector import LightVector
 from darkpenguin.physics.models import Model, apply_settings, get_model
-from darkpenguin.physics.observables import OBSERVABLES, binned, curve, integrate
+from darkpenguin.physics.observables import OBSERVABLES, BinnedObservable, binned, curve, integrate
 from darkpenguin.physics.parameters import load_parameters
+from darkpenguin.physics.predict import channel_of
 
 NARROW = Model(
     name="narrow",
@@ -324,3 +328,69 @@ def test_the_names_of_the_command_line():
                 binned(name, "sm", [(1.1, 6.0)])
         else:
             assert np.all(np.isfinite(binned(name, "sm", [(1.1, 6.0)])))
+
+
+# --- modes whose flavours have one final state
+
+WIDTH_DIFFERENCE = json.loads((Path(__file__).parents[1] / "reference/width_difference.json").read_text())["values"]
+
+
+@pytest.mark.parametrize("row", WIDTH_DIFFERENCE, ids=lambda row: f"{row['observable']}-{row['bin'][0]}")
+def test_bs_to_phi_is_flavio_without_the_width_difference(row):
+    """flavio's own bins with y = 0, to the 1e-6 of its integrals; with y most of them are elsewhere."""
+    value = binned(row["observable"], "sm", [tuple(row["bin"])], channel_of(row["observable"], "Bs->phimumu"))[0]
+    assert value == pytest.approx(row["value"], rel=2e-6, abs=2e-6)
+    if row["observable"] in ("dBR", "FL", "S3", "S4"):
+        assert value != pytest.approx(row["with"], rel=2e-3, abs=0)
+
+
+def test_an_untagged_row_reads_what_an_untagged_sample_has():
+    """Formulas are watched: S_i of 1, 2, 3, 4, 7, A_i of 5, 6, 8, 9, no difference of rates; others read more."""
+
+    class Watched:
+        spin, rate, lifetime, width = 1, 1.0, 1.0, 1.0
+
+        def __init__(self):
+            self.averages, self.asymmetries, self.apart = set(), set(), False
+
+        def s(self, name):
+            self.averages.add(name)
+            return 0.5 if name != "2c" else -0.5
+
+        def cp(self, name):
+            self.asymmetries.add(name)
+            return 0.5
+
+        @property
+        def difference(self):
+            self.apart = True
+            return 0.5
+
+    odd = {"5", "6s", "6c", "8", "9"}
+    for name, row in OBSERVABLES.items():
+        if row.spin == 0 or row.s_wave:
+            continue
+        watched = Watched()
+        row.formula(watched)
+        seen = not (watched.averages & odd or watched.asymmetries - odd or watched.apart)
+        assert row.untagged == seen, name
+        assert row.asymmetry == bool(watched.asymmetries), name
+
+
+@pytest.mark.parametrize("name", ["A5", "A8", "A9"])
+def test_cp_asymmetries_of_a_kstar_are_flavio_s(name, flavio_with):
+    import flavio
+
+    model = get_model("sm")
+    flavio_with(model)
+    found = binned(name, model, [(2.5, 4.0)], "B0->K*0mumu")[0]
+    assert found == pytest.approx(flavio.sm_prediction(f"<{name}>(B0->K*mumu)", 2.5, 4.0), rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["S5", "AFB", "S8", "S9", "P5p", "P2", "P3", "P8p", "ACP", "S6s"])
+def test_what_an_untagged_sample_cannot_give_is_refused(name):
+    message = rf"channel = Bs->phimumu: {name} needs to know which of Bs and its conjugate decayed.* S4 .* A5 "
+    with pytest.raises(InputError, match=message):
+        binned(name, "sm", [(1.1, 6.0)], "Bs->phimumu")
+    with pytest.raises(InputError, match=r"needs to know|no such observable here"):
+        observable_channels(BinnedObservable(name, "Bs->phimumu", 1.1, 6.0))

@@ -8,6 +8,7 @@ from darkpenguin.generator.files.sample import read_events
 from darkpenguin.generator.files.writers import open_writer
 from darkpenguin.generator.sampler.backend import CpuBackend
 from darkpenguin.generator.sampler.tables import channel_table
+from darkpenguin.physics.channels import Channel
 
 
 @pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K+mumu"])
@@ -63,6 +64,26 @@ def test_a_shift_is_measured_as_it_is():
     shift = next(t for t in tests if (t.name, t.flavour) == ("J_5 by the rate", "both"))
     assert shift.measured == pytest.approx(0.01, abs=5 * shift.error)
     assert shift.measured > 5 * shift.error
+
+
+@pytest.mark.parametrize("convention", ["lhcb", "theory"])
+def test_both_flavours_of_an_untagged_mode_close(convention, monkeypatch):
+    """A million events of B_s -> phi mu mu; with the signs of a self-tagging decay in the prediction they do not.
+
+    False alarm 1e-6. In the theory convention both rules have the same signs: a kaon is not told from the other.
+    """
+    channel, model = get_channel("Bs->phimumu"), get_model("fig2")
+    table = channel_table(channel, model, convention=convention)
+    prediction = predict_channel(channel, model, convention=convention)
+    accumulator = Accumulator(prediction)
+    accumulator.add(CpuBackend("float64", 2).generate(table, 5, 0, 1_000_000, channel.index))
+    tests = compare(prediction, accumulator.sums)
+    assert {test.flavour for test in tests} >= {"b", "bbar"}
+    assert len(tests) * min(test.p_value for test in tests) > 1e-6
+    monkeypatch.setattr(Channel, "angles_of", lambda channel, flavour: flavour)
+    bent = compare(predict_channel(channel, model, convention=convention), accumulator.sums)
+    smallest = len(bent) * min(test.p_value for test in bent)
+    assert (smallest < 1e-100) == (convention == "lhcb")
 
 
 def test_what_is_wrong_beyond_statistics_is_named(tmp_path):

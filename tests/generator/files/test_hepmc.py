@@ -7,12 +7,13 @@ from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.generator.files.source import EventSource
 
 pyhepmc = pytest.importorskip("pyhepmc")
-CHANNELS = ["B0->K*0mumu", "B+->K*+ee", "B+->K+ee", "B0->K0mumu"]
+CHANNELS = ["B0->K*0mumu", "B+->K*+ee", "B+->K+ee", "B0->K0mumu", "Bs->phiee"]
 IDS = {  # B, K*, l+, l-, then the hadrons, for the B
     3: (511, 313, -13, 13, 321, -211),
     14: (521, 323, -11, 11, 311, 211),
     11: (521, 321, -11, 11),
     2: (511, 311, -13, 13),
+    15: (531, 333, -11, 11, -321, 321),
 }
 
 
@@ -51,6 +52,8 @@ def test_events_read_back(file, tmp_path, name):
             ids = [particle.pid for particle in particles]
             # hadrons of the conjugate decay are conjugate; the leptons keep their order, l+ then l-
             expected = [number if abs(number) in (11, 13) else flavour * number for number in IDS[channel]]
+            if channel == 15:  # a phi and its kaons are their own conjugates
+                expected = [flavour * 531, *IDS[channel][1:]]
             assert ids == expected
             vector = len(ids) == 6
             assert [particle.status for particle in particles] == ([2, 2, 1, 1, 1, 1] if vector else [2, 1, 1, 1])

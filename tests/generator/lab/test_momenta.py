@@ -7,8 +7,9 @@ from darkpenguin import InputError, generate, get_channel, make_card, read_event
 from darkpenguin.generator.lab.beams import BEAMS
 from darkpenguin.generator.lab.momenta import momenta
 from darkpenguin.physics.final_state import AXES, masses, momentum_columns, pdg_ids
+from darkpenguin.physics.parameters import load_parameters
 
-CHARGED = ["B0->K*0mumu", "B0->K*0ee", "B+->K*+mumu", "B+->K+mumu", "B0->K0ee"]
+CHARGED = ["B0->K*0mumu", "B0->K*0ee", "B+->K*+mumu", "B+->K+mumu", "B0->K0ee", "Bs->phimumu"]
 
 
 def lorentz(columns, channel):
@@ -37,12 +38,13 @@ def angles(p, flavour, convention):
     cos_l = chosen.boostCM_of_p4(dilepton).to_Vector3D().unit().dot(dilepton.to_Vector3D().unit())
     if convention == "theory":
         cos_l = -cos_l
-    if "pi" not in p:
+    first, *rest = (name for name in p if name not in ("b", "lp", "lm"))
+    if not rest:
         return {"cos_theta_l": cos_l}
-    kpi = in_b["k"] + in_b["pi"]
-    cos_k = in_b["k"].boostCM_of_p4(kpi).to_Vector3D().unit().dot(kpi.to_Vector3D().unit())
+    kpi = in_b[first] + in_b[rest[0]]
+    cos_k = in_b[first].boostCM_of_p4(kpi).to_Vector3D().unit().dot(kpi.to_Vector3D().unit())
     n_l = chosen.to_Vector3D().cross(other.to_Vector3D()).unit()
-    n_k = in_b["k"].to_Vector3D().cross(in_b["pi"].to_Vector3D()).unit()
+    n_k = in_b[first].to_Vector3D().cross(in_b[rest[0]].to_Vector3D()).unit()
     sine = n_l.cross(n_k).dot(kpi.to_Vector3D().unit())
     if convention == "lhcb":
         sine = sine * flavour
@@ -50,17 +52,21 @@ def angles(p, flavour, convention):
 
 
 @pytest.mark.parametrize("convention", ["lhcb", "theory"])
-@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K*+mumu", "B+->K+mumu"])
+@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K*+mumu", "B+->K+mumu", "Bs->phimumu"])
 def test_angles_come_back(name, convention):
+    """Of a phi, those of the K- and the negative lepton for both flavours."""
     channel = get_channel(name)
-    sample = generate(name, "fig2", 2000, seed=3, convention=convention, beam="belle2")
-    found = angles(lorentz(sample.columns, channel), sample["flavour"], convention)
+    sample = generate(
+        name, "fig2", 2000, seed=3, convention=convention, beam="belle2" if channel.parent != "Bs" else "lhcb-13tev"
+    )
+    flavour = sample["flavour"] if channel.self_tagging else np.full(2000, -1)
+    found = angles(lorentz(sample.columns, channel), flavour, convention)
     for angle, values in found.items():
         difference = values - sample[angle]
         if angle == "phi":
             difference = np.angle(np.exp(1j * difference))
         assert np.abs(difference).max() < 1e-6, angle
-    wrong = angles(lorentz(sample.columns, channel), -sample["flavour"], convention)
+    wrong = angles(lorentz(sample.columns, channel), -flavour, convention)
     if convention == "lhcb":  # the theory convention has one definition for both flavours
         assert np.abs(wrong["cos_theta_l"] - sample["cos_theta_l"]).max() > 0.5
 
@@ -70,15 +76,21 @@ def test_angles_come_back(name, convention):
 def test_momentum_is_conserved_and_q2_comes_back(name, beam):
     channel = get_channel(name)
     sample = generate(name, "fig2", 3000, seed=5, q2=[(0.05, 15.0)])
+    if (channel.parent, beam) == ("Bs", "belle2"):
+        with pytest.raises(InputError, match="2 m_B"):
+            momenta(channel, sample.columns, beam=beam, seed=5)
+        return
     p = lorentz(momenta(channel, sample.columns, beam=beam, seed=5), channel)
-    total = sum((p[x] for x in p if x not in ("b", "k")), p["k"])
+    _, first, *others = p
+    total = sum((p[x] for x in others), p[first])
     scale = p["b"].E
     for component in (*AXES, "E"):
         assert (np.abs(getattr(total, component) - getattr(p["b"], component)) / scale).max() < 1e-12
     q2 = (p["lp"] + p["lm"]).mass2
     assert (np.abs(q2 - sample["q2"]) / scale**2).max() < 1e-12
     if channel.spin == 1:
-        assert np.abs((p["k"] + p["pi"]).mass - (p["k"] + p["pi"]).mass[0]).max() < 1e-6
+        mass = load_parameters()["m_" + channel.hadron]
+        assert np.abs((p[first] + p[others[0]]).mass - mass).max() < 1e-6
 
 
 def test_the_decay_has_no_preferred_direction():
