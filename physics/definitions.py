@@ -25,6 +25,10 @@ Coefficients = Callable[[str], Any]
 Definition = Callable[[Coefficients], Coefficients]
 
 
+def _unknown(name: str) -> Any:
+    raise ValueError(f"A_{name}: only the sum of both flavours is known")
+
+
 @dataclass(frozen=True)
 class Averages:
     """What an observable is made of, for one channel.
@@ -32,7 +36,7 @@ class Averages:
     Attributes:
         s: S_i by name.
         spin: of the hadron.
-        cp: CP asymmetries A_i = (J_i - J̄_i)/(Γ + Γ̄) by name, with the signs of the S_i; None if unknown.
+        cp: CP asymmetries A_i = (J_i - J̄_i)/(Γ + Γ̄) by name, with the signs of the S_i; ValueError if unknown.
         rate: Γ + Γ̄, twice the CP average, in GeV (over the width of a bin) or 1/GeV (at a q2); None if unknown.
         difference: Γ of the B̄0 or B- minus Γ of the B0 or B+, in the same unit; None if unknown.
         lifetime: of the B, 1/GeV; None if unknown.
@@ -45,7 +49,7 @@ class Averages:
     difference: Any = None
     lifetime: Any = None
     width: float = 1.0
-    cp: Coefficients | None = None
+    cp: Coefficients = _unknown
 
 
 def of_sum(j: Any, difference: Any = None) -> Averages:
@@ -64,7 +68,7 @@ def of_sum(j: Any, difference: Any = None) -> Averages:
     def over_rate(of: Any) -> Coefficients:
         return lambda name: (-1.0 if name in flipped else 1.0) * of[names.index(name)] / rate
 
-    return Averages(over_rate(j), density.spin, rate, cp=None if difference is None else over_rate(difference))
+    return Averages(over_rate(j), density.spin, rate, cp=_unknown if difference is None else over_rate(difference))
 
 
 def as_defined(s: Coefficients) -> Coefficients:

@@ -363,7 +363,7 @@ def averages_of(channel: Channel, b: Array, conjugate: Array, width: float = 1.0
     return replace(
         found,
         s=definition(found.s),
-        cp=None if found.cp is None else definition(found.cp),
+        cp=definition(found.cp),
         difference=decay_rate(b) - decay_rate(conjugate),
         lifetime=load_parameters()["tau_" + channel.parent],
         width=width,
