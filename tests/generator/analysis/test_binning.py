@@ -9,7 +9,6 @@ from darkpenguin.generator.analysis.binning import BinnedValue, bin_file, genera
 from darkpenguin.generator.files.writers import open_writer
 from darkpenguin.physics.angular import decay_rate
 from darkpenguin.physics.binning import binnings, parse_bins
-from darkpenguin.physics.channels import CHANNELS
 from darkpenguin.physics.densities import VECTOR
 from darkpenguin.physics.models import apply_settings
 from darkpenguin.physics.moments import coefficients_from_moments
