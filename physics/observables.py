@@ -138,9 +138,7 @@ def _rows() -> dict[str, Observable]:
             invisible=True,
             angular=False,
         ),
-        Observable(
-            "FL", lambda a: -a.s("2c"), "F_L", star, 1, "longitudinal polarisation", invisible=True, untagged=True
-        ),
+        Observable("FL", _s("2c", -1.0), "F_L", star, 1, "longitudinal polarisation", invisible=True, untagged=True),
         *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, untagged=i != "5") for i in ("3", "4", "5")),
         Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry"),
         *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, untagged=i == "7") for i in ("7", "8", "9")),
