@@ -40,7 +40,10 @@ def bin_command(
     figure: FigureOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Bin a file in q2: yields, R, angular observables by the method of moments, with errors; or migration."""
+    """Bin a file in q2: yields, R, angular observables.
+
+    Angular observables are found by the method of moments, with errors; --migration gives the migration instead.
+    """
     from ...kinematics.base.files import check_target
     from ..analysis.binning import bin_file
     from ..analysis.histograms import write_histograms
@@ -87,7 +90,10 @@ def hepmc_command(
     output: Annotated[str, typer.Argument(metavar="OUT.hepmc[.gz]", help="HepMC3 file to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a file's events as HepMC3, one decay chain an event, for what reads Pythia's or EvtGen's."""
+    """Write a file's events as HepMC3.
+
+    Each event is one decay chain, for programs that read those of Pythia or EvtGen.
+    """
     from ..files.hepmc import write_hepmc
 
     counts = write_hepmc(file, output, overwrite)

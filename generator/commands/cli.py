@@ -118,7 +118,10 @@ ExampleOption = Annotated[bool, typer.Option("--example", help="Print a card to 
 def _generate(
     card: CardArgument = None, card_option: CardOption = None, example: ExampleOption = False, **keys: Any
 ) -> None:
-    """Generate events into a ROOT or Parquet file, from a run card or from options."""
+    """Generate events into a ROOT or Parquet file.
+
+    What is made is said by a run card, by options, or by both: options win.
+    """
     from ..run.card import RunCard, read_card
     from .generate import run_card
     from .stage_options import stage_tables
@@ -176,7 +179,10 @@ def predict(
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
-    """Predict observables in bins of q2, or as curves: a table, CSV or a figure."""
+    """Predict observables in bins of q2, or as curves.
+
+    The result is a table, CSV or a figure.
+    """
     from .listing import predict_observables
 
     model, settings = keys["model"], keys["set"] or ()
@@ -236,7 +242,10 @@ def validate(
     overwrite: OverwriteOption = False,
     threads: ThreadsOption = None,
 ) -> None:
-    """Compare a file with the prediction: every angular moment, the q2 spectrum, the flavours. Exit 1 on failure."""
+    """Compare a file with the prediction.
+
+    Every angular moment, the q2 spectrum and the flavours are tested; the exit code is 1 if the file disagrees.
+    """
     from .generate import validate_and_show
 
     if not validate_and_show(file, figure or (), false_alarm, every, threads, overwrite):
@@ -264,7 +273,10 @@ def selftest(
     events: Annotated[str, typer.Option("--events", metavar="N", help="Generate this many events.")] = "1e6",
     threads: ThreadsOption = None,
 ) -> None:
-    """Generate, validate and time events on this machine; with a GPU, compare it with the CPU event by event."""
+    """Generate, validate and time events on this machine.
+
+    With a GPU, it is compared with the CPU event by event.
+    """
     from ...kinematics.base.checks import parse_count
     from .selftest import run_selftest
 

@@ -69,7 +69,10 @@ def constraints_command(
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
-    """Hold a model against the paper's eqs. (2)-(8), (11) and (12) and against experiment."""
+    """Hold a model against experiment.
+
+    The constraints are those of equations (2) to (8), (11) and (12) of the paper, arXiv:1704.06188.
+    """
     from ...physics.experiment.verdicts import constraints_table
 
     check_figures(figure, overwrite)

@@ -57,7 +57,10 @@ def figure_command(
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
-    """Draw figure 1 or 2 of the paper, on its data or on today's: PNG, PDF, and the numbers as CSV."""
+    """Draw figure 1 or 2 of the paper.
+
+    On its data or on today's: PNG, PDF, and the numbers as CSV.
+    """
     from ..figures.figure import paper_figure
     from .console import waiting
 
@@ -98,7 +101,10 @@ def scan_command(
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
-    """Scan parameters of a model against the measurements: chi squared, best fit, pulls, regions."""
+    """Scan parameters of a model against measurements.
+
+    Chi squared on a grid, the best fit, pulls, profiles and regions are written.
+    """
     from ..scans.card import ScanCard, read_point
     from ..scans.files import check_outputs, write_scan
     from ..scans.scan import scan

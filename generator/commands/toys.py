@@ -97,7 +97,10 @@ def toys_command(
     example: ExampleOption = False,
     **keys: Any,
 ) -> None:
-    """Make pseudo-experiments into an ntuple, one row a toy; a file of the same card is extended."""
+    """Make pseudo-experiments into an ntuple.
+
+    Each row is a toy; a file that the same card made is extended.
+    """
     if datasets:
         list_datasets()
         return
@@ -166,7 +169,10 @@ def sensitivity_command(
     example: ExampleOption = False,
     **keys: Any,
 ) -> None:
-    """Find the luminosity that separates two hypotheses, and the observable that does it first."""
+    """Find the luminosity that separates two hypotheses.
+
+    By each observable and by all together, along a parameter if asked, or as a limit on one.
+    """
     if datasets:
         list_datasets()
         return
