@@ -31,6 +31,7 @@ def _expressions(settings: SelectionSettings, channel: Channel, columns: tuple[s
 def combine(expressions: Sequence[Expression], columns: Mapping[str, Any], masses: Mapping[str, float]) -> Any:
     """Return whether each event passes all of some cuts (NumPy columns); NaN passes none.
 
+    >>> from darkpenguin.generator.lab.expressions import parse
     >>> combine([parse("q2 > 1", ["q2"])], {"q2": np.array([0.5, 2.0])}, {}).tolist()
     [False, True]
     """

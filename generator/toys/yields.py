@@ -144,6 +144,7 @@ def predict_channel(
 ) -> Predicted:
     """Expected signal, and angular moments, of every model behind the data set's detector.
 
+    >>> from darkpenguin.generator.toys.datasets import get_dataset
     >>> found = predict_channel([get_model("sm")], get_dataset("lhcb-run12"), "B+->K+mumu", [(1.1, 6.0)])
     >>> round(float(found.counts[0, 0]), 6)
     3850.0
@@ -192,6 +193,7 @@ def _found_rate(channel: str, window: tuple[float, float], efficiency: str, migr
 def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bin]) -> tuple[Array, Array]:
     """Expected signal of every model, (n_models, n_bins), and background, (n_bins,), in the bins.
 
+    >>> from darkpenguin.generator.toys.datasets import get_dataset
     >>> window = [Bin("B+->K+mumu", 1.1, 6.0)]
     >>> signal, _ = expected_counts([get_model("sm")], get_dataset("lhcb-run12"), window)
     >>> round(float(signal[0, 0]), 6)

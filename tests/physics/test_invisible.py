@@ -354,6 +354,7 @@ def test_the_closure_fails_for_bent_physics(case, bend, spectrum):
     assert probability < 1e-9 if spectrum else pull > 6.5
 
 
+@pytest.mark.filterwarnings("ignore:.*its couplings to leptons alone:RuntimeWarning")  # the point of so small a width
 @pytest.mark.parametrize("channel", ["B0->K*0mumu", "B+->K+chichi"])
 def test_a_line_shape_too_narrow_for_single_precision_is_refused(channel):
     """At Gamma/m = 1e-5 events in float32 do not agree with the prediction; in float64 they do."""

@@ -298,9 +298,9 @@ def test_ends_of_phase_space():
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: binned("P5p", "sm", [(20.0, 25.0)]), "outside the phase space"),
-    (lambda: binned("P5p", "sm", [(6.0, 1.0)]), "q2_min < q2_max"),
-    (lambda: binned("P5p", "sm", [(1.0, float("nan"))]), "q2_min < q2_max"),
-    (lambda: binned("P5p", "sm", []), "none given"),
+    (lambda: binned("P5p", "sm", [(6.0, 1.0)]), "6 to 1 is no range; rising edges"),
+    (lambda: binned("P5p", "sm", [(1.0, float("nan"))]), "1 to nan is no range"),
+    (lambda: binned("P5p", "sm", []), r"bins = \[\]: rising edges"),
     (lambda: binned("P5p", "sm", [(1.0, 2.0, 3.0)]), "pairs"),
     (lambda: binned("P5p", [], [(1.0, 2.0)]), "models: none given"),
     (lambda: binned("P5", "sm", [(1.0, 2.0)]), "did you mean P5p"),

@@ -32,7 +32,7 @@ LOOPS = {
     "parents": (momenta_cpu._parents, (COLUMN, int64, COLUMN, COLUMN, uint64[::1], float64)),
     "words": (cpu._vector_words, (uint32[::1], boolean, uint32, uint32, uint32, uint32, uint32)),
 }
-BENT = ("vector, float32", "vector, float64", "boosts", "words")
+BENT = ("vector, float32", "boosts", "words")
 
 
 def counts(name):
