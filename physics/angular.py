@@ -33,8 +33,9 @@ daughters of a P wave, θ_K → π-θ_K and φ → φ+π, changes no f_i.) CP ta
 going back to K⁻ and ℓ⁻ leaves θ_K → π-θ_K, θ_ℓ → π-θ_ℓ, φ → -φ, in either convention. So the density of the B has J̄
 with the signs of the b-quark decay times ζ_i = -1 for 5, 6s, 6c, 8, 9 (arXiv:1502.05509), and an untagged sample, the
 sum of both flavours, has the CP averages S_i of 1, 2, 3, 4, 7 and the CP asymmetries A_i = (J_i-J̄_i)/(Γ+Γ̄) of 5, 6, 8,
-9, as LHCb measures (arXiv:1506.08777, 2107.13428). With the K⁺ and the ℓ⁺, the angles of LHCb's B, these four would
-have the other sign, and nothing else would change. B mesons decay as they are produced: the sum holds without mixing
+9. These are what LHCb measures (arXiv:1506.08777, 2107.13428). That its angles are those of the K⁻ and the ℓ⁻ is an
+assumption here, not read in those papers; with the K⁺ and the ℓ⁺ the four asymmetries would have the other sign, and
+nothing else would change. B mesons decay as they are produced: the sum holds without mixing
 and without the width difference, which multiply it by 1/(1-y²) and subtract y h_i/(1-y²), y = ΔΓ/2Γ (eq. (42) of
 arXiv:1502.05509); ``tests/reference/width_difference.py`` prints what that amounts to.
 

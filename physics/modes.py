@@ -115,7 +115,7 @@ PHI = Particle("phi", "phi", 333, "m_phi", r"\phi")
 PI_PLUS = Particle("pi+", "pi", 211, "m_pi+", r"\pi^+")
 PI_MINUS = Particle("pi-", "pi", -211, "m_pi+", r"\pi^-")
 
-# LHCb measures the angles of the K- and the negative lepton (arXiv:1506.08777)
+# the first is the one whose angle counts: physics/angular.py says which of LHCb's signs depend on it
 _KK = (Particle("K-", "km", -321, "m_K+", "K^-"), Particle("K+", "kp", 321, "m_K+", "K^+"))
 _KPI: tuple[Shape, ...] = ("narrow", "pwave", "swave")
 _LIGHTEST_KPI = ("m_K+", "m_pi0")  # of all charges
