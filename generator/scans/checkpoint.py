@@ -18,6 +18,7 @@ from ...physics.parameters import physics_fingerprint
 from .card import ScanCard
 
 _CHECKPOINT = 20.0  # seconds between checkpoints of a long scan, at least
+_SHARE = 0.05  # of the time, at most, that is spent on checkpoints
 
 
 class _Checkpoint:
@@ -62,7 +63,7 @@ class _Checkpoint:
         np.savez(buffer, key=self.key, done=done, chi2=chi2[: -(-done // self.blocks)])
         write_atomically(self.path, buffer.getvalue())
         end = time.monotonic()
-        self.due = end + max(_CHECKPOINT, 20.0 * (end - start))  # at most 5 % of the time
+        self.due = end + max(_CHECKPOINT, (end - start) / _SHARE)
 
     def remove(self) -> None:
         if self.path is not None:

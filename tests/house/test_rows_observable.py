@@ -10,7 +10,7 @@ import pytest
 import uproot
 from darkpenguin.generator.analysis.binning import bin_file
 from darkpenguin.generator.commands.cli import app
-from darkpenguin.generator.figures import predictions
+from darkpenguin.generator.figures import figure as figures
 from darkpenguin.physics import observables
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.models import get_model
@@ -61,8 +61,8 @@ def test_it_is_predicted_in_bins_along_a_curve_and_drawn(tmp_path, monkeypatch):
     assert float(found["value"]) == pytest.approx(by_hand("fig2", LOW, HIGH), rel=1e-9)
     assert float(found["value"]) < -0.5  # not a number that is zero whatever the formula
     drawn = []
-    draw = predictions.draw_predictions
-    monkeypatch.setattr(predictions, "draw_predictions", lambda *a: drawn.append(draw(*a)) or drawn[-1])
+    draw = figures.draw_predictions
+    monkeypatch.setattr(figures, "draw_predictions", lambda *a: drawn.append(draw(*a)) or drawn[-1])
     figure = tmp_path / "t5.png"
     curve = table(run("predict", "T5", "--q2", "1,6", "--points", 6, "--format", "csv", "--figure", figure))
     assert [float(point["q2"]) for point in curve] == [1, 2, 3, 4, 5, 6]

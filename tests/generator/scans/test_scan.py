@@ -278,7 +278,7 @@ def test_a_killed_scan_goes_on_from_its_last_checkpoint(tmp_path):
     """kill -9 in the middle: the next run takes what the file has and ends with the same numbers."""
     code = (
         "import os, signal; from darkpenguin.generator.scans import card, checkpoint, scan\n"
-        "checkpoint._CHECKPOINT, done = 0.0, []\n"
+        "checkpoint._CHECKPOINT, checkpoint._SHARE, done = 0.0, float('inf'), []\n"  # at every block
         "def tell(points):\n"
         "    done.append(points)\n"
         "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
