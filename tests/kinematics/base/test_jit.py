@@ -9,7 +9,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import darkpenguin
 import pytest
 from darkpenguin.generator.sampler import cpu as loops
 from darkpenguin.kinematics.base import jit
