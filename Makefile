@@ -22,10 +22,10 @@ ROOMS := $(shell find generator kinematics physics -type d -not -name __pycache_
 demo: .venv/installed   ## generate, validate and plot the demonstration sample in outputs/
 	$(BIN)/darkpenguin generate demo --overwrite
 
-test: .venv/tested      ## run the tests and the docstring examples: minutes
+test: .venv/tested      ## run the tests and the docstring examples, without the closures
 	$(BIN)/python -m pytest tests --doctest-modules --pyargs darkpenguin -m 'not slow' -n $(JOBS)
 
-test-slow: .venv/tested ## run the large statistical closures: up to half an hour
+test-slow: .venv/tested ## run the large statistical closures: about ten minutes
 	$(BIN)/python -m pytest tests -m slow
 
 lint: .venv/tested      ## ruff, mypy --strict, import contract
