@@ -1,12 +1,13 @@
 """Elementary functions without library calls against NumPy's in extended precision."""
 
+import numba
 import numpy as np
 import pytest
-from darkpenguin.kinematics.base.jit import kernel
+from darkpenguin.kinematics.base.jit import FLOATING_POINT
 from darkpenguin.kinematics.trig import circle, exponential, logarithm
 
 
-@kernel
+@numba.njit(**FLOATING_POINT)  # not kept on disk: Numba shows no machine code of what it read from there
 def fill(x, exponentials, logarithms, sines, cosines):
     real = x.dtype.type
     for i in range(x.size):
