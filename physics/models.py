@@ -27,6 +27,7 @@ from .fields import Complex, Frozen
 from .light_vector import LightVector
 from .mediators import Array, Decay, Mediator, NewPhysics, Scheme, Term
 from .parameters import Parameters, load_parameters
+from .theory import Theory, TheoryLike, split_errors, theory_table, told
 
 COEFFICIENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -113,6 +114,7 @@ class Model(Frozen):
 
     ``width`` is the form of the denominator of every propagator, ``fixed`` as in the paper, or ``running``;
     with ``narrow``, B → K(*) χχ is B → K(*) V with an on-shell V, times its branching fraction to χχ, eq. (3).
+    ``theory`` is what the Standard Model is taken to be.
 
     >>> Model(name="mine", light_vectors=[{"mass": 2.5, "relative_width": 0.2}]).mediators["light_vectors.0"].mass
     2.5
@@ -122,6 +124,16 @@ class Model(Frozen):
     width: Scheme = "fixed"
     heavy: Heavy = Heavy()
     light_vectors: tuple[LightVector, ...] = ()
+    theory: Theory = Theory()
+
+    @property
+    def standard(self) -> Model:
+        """The Standard Model of the same theory, by its own name.
+
+        >>> get_model("fig2").standard == get_model("sm")
+        True
+        """
+        return Model(theory=self.theory)
 
     @property
     def mediators(self) -> dict[str, Mediator]:
@@ -134,13 +146,13 @@ class Model(Frozen):
         return {"heavy": self.heavy, **self.mediators}
 
     def keep(self, wanted: Callable[[Mediator], bool]) -> Model:
-        """The Standard Model and those mediators, with fixed widths.
+        """The Standard Model of the same theory and those mediators, with fixed widths.
 
         >>> get_model("fig2").keep(lambda mediator: mediator.mass > 3) == Model()
         True
         """
         lists = {key: filter(wanted, value) for key, value in self if isinstance(value, tuple)}
-        return Model().model_copy(update={key: tuple(value) for key, value in lists.items()})
+        return self.standard.model_copy(update={key: tuple(value) for key, value in lists.items()})
 
     @model_validator(mode="after")
     def _width_can_be_had(self) -> Self:
@@ -223,16 +235,17 @@ ModelLike = Model | str | os.PathLike[str] | Mapping[str, Any]
 """What names a model wherever one is asked for, see `as_model`."""
 
 
-def as_model(source: ModelLike, set: str | Sequence[str] = ()) -> Model:
+def as_model(source: ModelLike, set: str | Sequence[str] = (), theory: TheoryLike = None) -> Model:
     """The one model that is meant by a benchmark's name, a TOML file, a built-in card's name, fields, or a Model.
 
     A TOML file (and a mapping) has the fields of a model, or it is any card that holds one: of a run or a scan its
-    ``model``, of toys or a sensitivity their ``truth``, with the changes that the card makes to it. Fields without a
-    name get that of their file, or ``own``.
+    ``model``, of toys or a sensitivity their ``truth``, with the changes that the card makes to it and its ``theory``.
+    Fields without a name get that of their file, or ``own``.
 
     Args:
         source: what names the model.
         set: changes of fields on top, see `apply_settings`; a changed model says so in its name.
+        theory: what the Standard Model is taken to be, on top of the model's own, see `theory.as_theory`.
 
     Raises:
         InputError: no such model (the nearest names are given), or fields that make none.
@@ -251,7 +264,17 @@ def as_model(source: ModelLike, set: str | Sequence[str] = ()) -> Model:
     changed = apply_settings(model, settings)
     if settings and changed.name == model.name:
         changed = changed.model_copy(update={"name": ", ".join((model.name, *settings))})
-    return changed
+    return with_theory(changed, theory)
+
+
+def with_theory(model: Model, theory: TheoryLike) -> Model:
+    """The model with changes of its theory; None changes nothing.
+
+    >>> with_theory(get_model("sm"), {"nonlocal": "flavio"}) == get_model("sm")
+    True
+    """
+    table = theory_table(theory)
+    return model.model_copy(update={"theory": model.theory.changed(table)}) if told(table) else model
 
 
 def _found(source: ModelLike) -> Model:
@@ -279,9 +302,10 @@ def _held(table: Mapping[str, Any], name: str, where: str) -> Model:
     """The model in a table: its own fields, or those of the card that it is."""
     holder = next((key for key in ("model", "truth") if key in table), None)
     if holder is not None:
-        return as_model(table[holder], table.get("set", table.get("settings", ())))
+        _, theory = split_errors(table.get("theory"))
+        return as_model(table[holder], table.get("set", table.get("settings", ())), theory)
     if "channels" in table:  # a run without a model is one of the Standard Model
-        return as_model("sm", table.get("set", ()))
+        return as_model("sm", table.get("set", ()), table.get("theory"))
     return validate(Model, {"name": name, **table}, where)
 
 
@@ -332,6 +356,7 @@ def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
     if not settings:
         return model
     data: dict[str, Any] = model.model_dump()
+    data["theory"] = told(model.theory)
     known = kinds()
     for kind in known:
         data[kind] = [dict(mediator) for mediator in data[kind]]

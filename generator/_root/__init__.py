@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .physics.light_vector import LightVector
     from .physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, get_model
     from .physics.predict import predict
+    from .physics.theory import Theory, as_theory
 
 __version__ = "0.1.0"
 
@@ -60,9 +61,11 @@ _HOMES = {  # module, and the name there if it is another one; a colon alone sta
     "RunCard": "generator.run.card",
     "ScanCard": "generator.scans.card",
     "SensitivityCard": "generator.toys.sensitivity",
+    "Theory": "physics.theory",
     "ToysCard": "generator.toys.run",
     "apply_settings": "physics.models",
     "as_model": "physics.models",
+    "as_theory": "physics.theory",
     "bin": "generator.analysis.binning:bin_file",
     "binned_toys": "generator.statistics.draws",
     "bridges": "generator.toys.bridges:",
@@ -111,10 +114,12 @@ __all__ = [
     "RunCard",
     "ScanCard",
     "SensitivityCard",
+    "Theory",
     "ToysCard",
     "__version__",
     "apply_settings",
     "as_model",
+    "as_theory",
     "bin",
     "binned_toys",
     "bridges",

@@ -20,7 +20,8 @@ SENSITIVITY_KEYS = (
 )
 FUNCTIONS = {
     "apply_settings": "model settings",
-    "as_model": "source set",
+    "as_model": "source set theory",
+    "as_theory": "source",
     "bin": "path bins variable unfold",
     "constraints": "model data limit dm_mass set",
     "dataset_names": "",
@@ -89,6 +90,7 @@ OTHERS = {
     "RunCard",
     "ScanCard",
     "SensitivityCard",
+    "Theory",
     "ToysCard",
     "__version__",
     "bridges",

@@ -1,0 +1,119 @@
+"""What the Standard Model rests on, beside what a model adds to it: frozen, validated, data only.
+
+A model carries its theory (``Model.theory``), so whatever takes a model, from an amplitude to a scan, follows both, and
+every key and file that names a model names its theory. Only what says what the Standard Model *is* asks for one:
+`amplitudes.standard_model`, `parameters.load_parameters`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from ..kinematics.base.checks import validate
+from ..kinematics.base.errors import InputError
+from ..kinematics.base.files import read_toml
+from .fields import Frozen
+
+
+class Theory(Frozen):
+    """The Standard Model's side of a prediction; the table ``[theory]`` of a card.
+
+    ``nonlocal_`` (in cards and on the command line: ``nonlocal``) says what charm does to the amplitude: ``flavio``,
+    perturbative charm loops and QCD factorisation.
+
+    >>> Theory() == as_theory({"nonlocal": "flavio"})
+    True
+    """
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    nonlocal_: Literal["flavio"] = Field(default="flavio", alias="nonlocal")
+
+    def changed(self, table: Mapping[str, Any] | Theory) -> Theory:
+        """This theory with the keys of a table, or what another theory was told, on top.
+
+        >>> Theory().changed({"nonlocal": "flavio"}) == Theory()
+        True
+        """
+        return validate(Theory, merged_tables(told(self), told(table)), "theory")
+
+
+TheoryLike = Theory | str | os.PathLike[str] | Mapping[str, Any] | None
+"""What names a theory wherever one is asked for, see `as_theory`; None changes nothing."""
+
+
+def told(source: Mapping[str, Any] | Theory) -> dict[str, Any]:
+    """Keys of a table, or those that a theory was made with.
+
+    >>> told(Theory()), told(as_theory({"nonlocal": "flavio"}))
+    ({}, {'nonlocal': 'flavio'})
+    """
+    return source.model_dump(exclude_unset=True) if isinstance(source, Theory) else dict(source)
+
+
+def merged_tables(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of a table with others on top; tables inside are merged too.
+
+    >>> merged_tables({"parameters": {"Vcb": 0.04}, "draw": 1}, {"parameters": {"Vus": 0.2}, "draw": 2})
+    {'parameters': {'Vcb': 0.04, 'Vus': 0.2}, 'draw': 2}
+    """
+    found = dict(base)
+    for key, value in changes.items():
+        known = found.get(key)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        found[key] = merged_tables(known, value) if both and known is not None else value
+    return found
+
+
+def as_theory(source: TheoryLike = None) -> Theory:
+    """The theory that is meant by a table of its keys, a TOML file that has one, or a Theory; the default for None.
+
+    Raises:
+        InputError: an unknown key (the nearest is named), or a value that cannot be.
+
+    Example:
+        >>> as_theory({"nonlocal": "flavio"}).nonlocal_
+        'flavio'
+    """
+    return Theory().changed(theory_table(source))
+
+
+def theory_table(source: TheoryLike) -> Mapping[str, Any] | Theory:
+    """Keys of whatever names a theory.
+
+    >>> theory_table(None)
+    {}
+    """
+    if source is None:
+        return {}
+    if isinstance(source, (Theory, Mapping)):
+        return source
+    if isinstance(source, (str, os.PathLike)) and Path(source).suffix == ".toml":
+        found = read_toml(Path(source)).get("theory", {})
+        if isinstance(found, Mapping):
+            return found
+    raise InputError(
+        f"theory = {source!r}: a table of its keys, such as {{nonlocal = 'flavio'}}, or a TOML file with one is needed"
+    )
+
+
+def split_errors(value: Any) -> tuple[Any, TheoryLike]:
+    """A card's ``theory``, where it also says how theory errors enter: that, and the theory itself.
+
+    A word (or true and false) is the former alone, a table may have both, the former as ``errors``; None where
+    nothing is said.
+
+    >>> split_errors("correlated"), split_errors({"errors": False, "nonlocal": "flavio"})
+    (('correlated', None), (False, {'nonlocal': 'flavio'}))
+    """
+    if isinstance(value, Mapping):
+        table = dict(value)
+        return table.pop("errors", None), table
+    if isinstance(value, Theory) or (isinstance(value, (str, os.PathLike)) and Path(value).suffix == ".toml"):
+        return None, value
+    return value, None

@@ -1,0 +1,56 @@
+"""What the Standard Model rests on: one object that a model carries, from tables, files and settings."""
+
+import pickle
+
+import pytest
+from darkpenguin.kinematics.base.errors import InputError
+from darkpenguin.physics.models import Model, apply_settings, as_model, get_model
+from darkpenguin.physics.theory import Theory, as_theory, merged_tables, split_errors, told
+
+
+def test_every_model_carries_a_theory_and_keeps_it():
+    model = get_model("fig2")
+    assert model.theory == Theory()
+    other = as_model(model, "light_vectors.0.mass=2.8", theory={"nonlocal": "flavio"})
+    assert told(other.theory) == {"nonlocal": "flavio"}
+    for derived in (other.standard, other.keep(lambda mediator: False), apply_settings(other, "width=running")):
+        assert told(derived.theory) == {"nonlocal": "flavio"}
+    assert other.standard.light_vectors == ()
+    assert pickle.loads(pickle.dumps(other)) == other
+    assert Model.model_validate(other.model_dump(mode="json")) == other
+
+
+def test_a_card_that_names_a_model_names_its_theory(tmp_path):
+    card = tmp_path / "card.toml"
+    card.write_text('model = "fig2"\nset = ["light_vectors.0.mass=2.8"]\n[theory]\nnonlocal = "flavio"\n')
+    assert told(as_model(card).theory) == {"nonlocal": "flavio"}
+    assert as_theory(card) == as_theory({"nonlocal": "flavio"})
+    card.write_text('model = "fig2"\ntheory = "correlated"\n')  # of a scan: how its errors enter
+    assert told(as_model(card).theory) == {}
+
+
+def test_tables_are_merged_key_by_key():
+    assert merged_tables({"a": {"b": 1}}, {"a": {"c": 2}}) == {"a": {"b": 1, "c": 2}}
+    assert merged_tables({"a": {"b": 1}}, {"a": 3}) == {"a": 3}
+    assert split_errors(True) == (True, None)
+    assert split_errors(None) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"nonlocl": "flavio"}, "theory.nonlocl: no such key; did you mean nonlocal?"),
+        ({"nonlocal": "flavo"}, "theory.nonlocal = 'flavo': should be 'flavio'"),
+        ("flavio", "theory = 'flavio': a table of its keys"),
+        (3, "theory = 3: a table of its keys"),
+    ],
+)
+def test_what_is_no_theory_is_refused_in_one_line(given, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(").replace("?", r"\?")):
+        as_theory(given)
+
+
+def test_settings_reach_the_theory():
+    assert apply_settings(get_model("sm"), "theory.nonlocal=flavio").theory.nonlocal_ == "flavio"
+    with pytest.raises(InputError, match=r"theory\.nonlokal: no such key; did you mean nonlocal\?"):
+        apply_settings(get_model("sm"), "theory.nonlokal=flavio")
