@@ -223,11 +223,20 @@ def models(
 def inspect(
     file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
     json: Annotated[bool, typer.Option("--json", help="Print the whole provenance as JSON.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all of it instead, and compare with the digests in it.")
+    ] = False,
 ) -> None:
-    """Show what is in a file and how it was made."""
-    from .inspect_file import inspect_file
+    """Show what is in a file and how it was made.
 
-    inspect_file(file, json)
+    With --verify the exit code is 1 if the file is not what was written.
+    """
+    from .inspect_file import inspect_file, verify_file
+
+    if not verify:
+        inspect_file(file, json)
+    elif not verify_file(file):
+        raise SystemExit(EXIT_FAILED)
 
 
 @app.command()

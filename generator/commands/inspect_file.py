@@ -7,6 +7,7 @@ import os
 
 from ...kinematics.base.files import readable_size
 from ..files.columns import columns, makers
+from ..files.verify import damages
 from ..files.writers import EventFile
 from .console import show_table
 
@@ -20,6 +21,22 @@ def _rows(file: EventFile) -> list[tuple[str, ...]]:
         unit, meaning = (column.unit, column.meaning) if column is not None else (str(units.get(name, "")), "")
         rows.append((name, str(dtype), unit, meaning, ", ".join(makers(name))))
     return rows
+
+
+def verify_file(path: str | os.PathLike[str]) -> bool:
+    """Read a file whole, say what in it is not what was written, and return whether all is.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    found = damages(path)
+    if found is None:
+        print(f"{path}: can be read; it has no digests (made by an older version or joined by another program)")
+    elif not found:
+        print(f"{path}: as it was written")
+    for line in found or ():
+        print(f"{path}: damaged: {line}")
+    return not found
 
 
 def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:

@@ -268,7 +268,7 @@ def figure_1(
     points = [point for panel in PANELS for point in figure_1_points(panel, known)]
     figure = draw_figure_1(curves, points, f"{known.name} data")
     if paths:
-        write_text(paths[2], curves_csv(curves))
-        write_text(paths[3], points_csv(points))
-        _save(lambda: figure, paths[:2])
+        write_text(paths[2], curves_csv(curves), overwrite)
+        write_text(paths[3], points_csv(points), overwrite)
+        _save(lambda: figure, paths[:2], overwrite)
     return figure, paths

@@ -312,8 +312,8 @@ def figure_2(
     planes = [figure_2_plane(card, device) for card in chosen]
     figure = draw_figure_2(planes)
     if paths:
-        write_text(paths[2], planes_csv(planes))
-        _save(lambda: figure, paths[:2])
+        write_text(paths[2], planes_csv(planes), overwrite)
+        _save(lambda: figure, paths[:2], overwrite)
     return figure, paths
 
 

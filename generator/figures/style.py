@@ -92,9 +92,9 @@ def _targets(folder: str | os.PathLike[str], stem: str, endings: Sequence[str], 
     return [check_target(Path(folder) / f"{stem}{ending}", overwrite=overwrite) for ending in endings]
 
 
-def _save(draw: Callable[[], Figure], paths: Sequence[Path]) -> None:
+def _save(draw: Callable[[], Figure], paths: Sequence[Path], overwrite: bool) -> None:
     """Draw and write within the style: fonts are looked up when the file is written."""
     for name in ("fontTools.subset", "matplotlib.mathtext"):  # flavio turns everybody's messages on
         logging.getLogger(name).setLevel(logging.WARNING)
     with house_style():
-        save_figure(draw(), [str(path) for path in paths], overwrite=True)
+        save_figure(draw(), [str(path) for path in paths], overwrite)

@@ -1,7 +1,8 @@
 """Event files: ROOT TTree and RNTuple, Parquet; written whole or not at all, with their provenance inside.
 
 The tree (RNTuple, table) is called ``events``.  In a ROOT file the provenance is a JSON string in a ``TObjString``
-called ``provenance`` beside the tree; in Parquet it is the schema's metadata under the key ``darkpenguin``.
+called ``provenance`` beside the tree; in Parquet it is the schema's metadata under the key ``darkpenguin``.  Beside it
+are digests of all that was written (`digests`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 
 from ...kinematics.base.arrays import to_host
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import WholeFile, check_target
+from ...kinematics.base.files import WholeFile, check_target, not_written
 from .columns import ordered
+from .digests import DIGESTS, ColumnDigests, digests_text, seal
 from .provenance import parse_provenance
 
 TREE = "events"
@@ -28,6 +30,8 @@ PROVENANCE = "provenance"
 """Name of the JSON string beside the tree in a ROOT file."""
 PARQUET_KEY = b"darkpenguin"
 """Key of the provenance in the metadata of a Parquet file."""
+PARQUET_DIGESTS = b"darkpenguin-digests"
+"""Key of the digests there."""
 FORMATS = ("ttree", "rntuple", "parquet")
 """Formats that can be written; the first is what ``.root`` stands for."""
 SUFFIXES: Mapping[str, str] = {".root": "ttree", ".parquet": "parquet", ".pq": "parquet"}
@@ -68,9 +72,11 @@ def file_format(path: str | os.PathLike[str], format: str | None = None) -> str:
 
 
 class _Sink(Protocol):
-    """What a format needs: rows in, and an end."""
+    """What a format needs: rows in, digests, and an end."""
 
     def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None: ...
+
+    def add_digests(self, text: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -89,6 +95,10 @@ class _RootSink:
 
     def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None:
         self._tree.extend(columns)
+
+    def add_digests(self, text: str) -> None:
+        self._file.compression = None  # the digest of the file is put into it later
+        self._file[DIGESTS] = text
 
     def close(self) -> None:
         self._file.close()
@@ -112,6 +122,9 @@ class _ParquetSink:
     def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None:
         arrays = [self._array(columns[name]) for name in self._schema.names]
         self._writer.write_table(self._table(arrays, schema=self._schema))
+
+    def add_digests(self, text: str) -> None:
+        self._writer.add_key_value_metadata({PARQUET_DIGESTS.decode(): text})
 
     def close(self) -> None:
         self._writer.close()
@@ -142,9 +155,10 @@ class EventWriter:
         self._waiting: list[dict[str, np.ndarray[Any, Any]]] = []
         self._n_waiting = 0
         self._whole = WholeFile(path, overwrite)
-        text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
+        self._provenance = text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
+        self._digests = ColumnDigests(tuple(self.schema))
         self._sink: _Sink
-        temporary = self._whole.open()
+        self._temporary = temporary = self._whole.open()
         try:
             with self._writable():
                 if kind == "parquet":
@@ -167,7 +181,9 @@ class EventWriter:
         try:
             with self._writable():
                 self._flush()
+                self._sink.add_digests(digests_text(self._digests.finished(), self._provenance))
                 self._sink.close()
+                seal(self._temporary)
             self._whole.commit()
         except BaseException:
             self.discard()
@@ -222,13 +238,12 @@ class EventWriter:
         try:
             yield
         except OSError as error:
-            raise InputError(
-                f"output = {str(self.path)!r}: {error.strerror or error}; the unfinished file was removed"
-            ) from error
+            raise not_written(self.path, error, "the unfinished file was removed") from error
 
     def _write(self, rows: dict[str, np.ndarray[Any, Any]]) -> None:
         with self._writable():
             self._sink.extend(rows)
+        self._digests.update(rows)
         self.rows += len(next(iter(rows.values())))
 
 
@@ -280,6 +295,8 @@ class EventFile:
         rows: number of events.
         schema: type of every column.
         provenance: how the file was made; empty for a file from elsewhere.
+        provenance_text: the same, as it stands in the file.
+        digests_text: JSON of the digests of what was written; empty if there are none.
 
     Raises:
         InputError: the file is missing, of another kind, or has no ``events``.
@@ -322,7 +339,9 @@ class EventFile:
         self.rows = int(self._tree.num_entries)
         empty = self._tree.arrays(entry_stop=0, library="np")
         self.schema = {name: np.asarray(empty[name]).dtype for name in self._tree.keys()}  # noqa: SIM118
-        self.provenance = parse_provenance(str(file[PROVENANCE]), self.path) if PROVENANCE in file else {}
+        self.provenance_text = str(file[PROVENANCE]) if PROVENANCE in file else "{}"
+        self.digests_text = str(file[DIGESTS]) if DIGESTS in file else ""
+        self.provenance = parse_provenance(self.provenance_text, self.path)
 
     def _open_parquet(self) -> None:
         import pyarrow.parquet
@@ -332,7 +351,9 @@ class EventFile:
         self.rows = int(self._parquet.metadata.num_rows)
         schema = self._parquet.schema_arrow
         self.schema = {field.name: np.dtype(field.type.to_pandas_dtype()) for field in schema}
-        self.provenance = parse_provenance(((schema.metadata or {}).get(PARQUET_KEY) or b"{}").decode(), self.path)
+        self.provenance_text = ((schema.metadata or {}).get(PARQUET_KEY) or b"{}").decode()
+        self.digests_text = (self._parquet.metadata.metadata or {}).get(PARQUET_DIGESTS, b"").decode()
+        self.provenance = parse_provenance(self.provenance_text, self.path)
 
     def chunks(self, rows: int = ROWS_PER_EXTEND) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
         """Iterate over the events in pieces of ``rows`` at most, in the order of the file."""

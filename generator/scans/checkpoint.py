@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
 import warnings
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...kinematics.base.arrays import FloatArray
-from ...kinematics.base.cache import write_atomically
+from ...kinematics.base.cache import read_checked, write_checked
 from ...kinematics.base.sources import source_fingerprint
 from ...physics.parameters import physics_fingerprint
 from .card import ScanCard
@@ -22,7 +23,7 @@ _SHARE = 0.05  # of the time, at most, that is spent on checkpoints
 
 
 class _Checkpoint:
-    """Partial results of a scan in one file, recognised by the card and by all that the numbers rest on.
+    """Partial results of a scan in one file with a checksum, recognised by card and all that the numbers rest on.
 
     ``done`` counts blocks, of which each point of the non-linear axes has ``blocks``.
     """
@@ -37,7 +38,7 @@ class _Checkpoint:
         if self.path is None or not self.path.is_file():
             return 0
         try:
-            with np.load(self.path, allow_pickle=False) as stored:
+            with np.load(io.BytesIO(read_checked(self.path)), allow_pickle=False) as stored:
                 done = int(stored["done"])
                 rows = -(-done // self.blocks)
                 if str(stored["key"]) != self.key or stored["chi2"].shape != (rows, *chi2.shape[1:]):
@@ -56,12 +57,10 @@ class _Checkpoint:
     def save(self, chi2: FloatArray, done: int) -> None:
         if self.path is None or done == 0:
             return
-        import io
-
         start = time.monotonic()
         buffer = io.BytesIO()
         np.savez(buffer, key=self.key, done=done, chi2=chi2[: -(-done // self.blocks)])
-        write_atomically(self.path, buffer.getvalue())
+        write_checked(self.path, buffer.getvalue())
         end = time.monotonic()
         self.due = end + max(_CHECKPOINT, (end - start) / _SHARE)
 

@@ -58,7 +58,7 @@ def write_scan(
     if pairs:
         texts["regions.csv"] = regions_csv([(card.name, pair, result.all_regions(pair)) for pair in pairs])
     for name, text in texts.items():
-        write_text(paths[name], text)
+        write_text(paths[name], text, overwrite)
     return [paths[name] for name in texts]
 
 

@@ -8,20 +8,25 @@ card.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...kinematics.base.cache import checksummed, read_checked
 from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import WholeFile, check_target
+from ...kinematics.base.files import OutputLock, WholeFile, check_target
 from ...kinematics.base.results import Result
 from ..files.provenance import parse_provenance
 from .run import Columns, ToyRun, ToysCard, plan_toys
@@ -33,11 +38,13 @@ CHUNK = 1000
 """Toys computed and kept at a time."""
 
 
-def write_toys(path: str | os.PathLike[str], columns: Columns, provenance: Mapping[str, Any]) -> None:
+def write_toys(
+    path: str | os.PathLike[str], columns: Columns, provenance: Mapping[str, Any], overwrite: bool, lock: bool = True
+) -> None:
     """Write a toy ntuple, whole or not at all; the ending decides: .root (TTree) or .parquet."""
     target = Path(path)
     text = json.dumps(provenance, sort_keys=True, allow_nan=False)
-    with WholeFile(target) as temporary:
+    with WholeFile(target, overwrite, lock=lock) as temporary:
         if _kind(target) == "root":
             import uproot
 
@@ -217,38 +224,28 @@ def _into_file(
     _kind(target)
     check_target(target, overwrite=True)
     run = plan_toys(card, device)
-    known: Columns | None = None
-    if target.exists():
-        known = _existing(target, run, overwrite)
-    folder = target.with_name(f".{target.name}.toys")
-    parts = _Parts(folder, card.key())
-    have = len(known["toy"]) if known is not None else 0
-    if known is not None:
+    with OutputLock(target):  # two jobs that add to one file would each lose the toys of the other
+        there = target.exists()
+        known = _existing(target, run, overwrite) if there else None
+        parts = _Parts(target, card.key(), known)
+        made, interrupted = 0, False
+        if progress and parts.toys:
+            progress(min(parts.toys, card.toys))  # what is there counts as done
+        try:
+            for start, stop in parts.missing(card.toys):
+                parts.save(start, run.rows(start, stop, threads))
+                made += stop - start
+                if progress:
+                    progress(stop - start)
+        except KeyboardInterrupt:
+            interrupted = True
+        columns = parts.together()
+        if not columns:
+            raise KeyboardInterrupt
+        provenance = {**run.provenance(), "toys": len(columns["toy"])}
+        if made or known is None:
+            write_toys(target, columns, provenance, overwrite=there, lock=False)
         parts.discard()
-    else:
-        have = parts.available()
-    made, interrupted = 0, False
-    if progress and have:
-        progress(min(have, card.toys))  # what is there counts as done
-    try:
-        start = have
-        while start < card.toys:
-            stop = min(start + CHUNK, card.toys)
-            parts.save(start, stop, run.rows(start, stop, threads))
-            made += stop - start
-            if progress:
-                progress(stop - start)
-            start = stop
-    except KeyboardInterrupt:
-        interrupted = True
-    columns = parts.load(known)
-    if not columns:
-        parts.discard()
-        raise KeyboardInterrupt
-    provenance = {**run.provenance(), "toys": len(columns["toy"])}
-    if made or known is None:
-        write_toys(target, columns, provenance)
-    parts.discard()
     return Toys(card, columns, provenance, target, made, interrupted)
 
 
@@ -285,49 +282,69 @@ def _existing(target: Path, run: ToyRun, overwrite: bool) -> Columns | None:
 
 
 class _Parts:
-    """Finished parts of a run in a folder beside its file."""
+    """Finished parts of a run, in memory and in a folder beside its file, from which a killed run is taken up.
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self.folder, self.key = folder, key
-        if folder.is_dir() and not (folder / key).is_file():
-            shutil.rmtree(folder)  # of another card
+    What is damaged or missing there is made again, with one warning; with toys that are in the file already (``known``)
+    the folder is of no use and removed.
+    """
 
-    def _files(self) -> list[tuple[int, int, Path]]:
-        found = []
-        for file in self.folder.glob("*.npz"):
-            first, _, last = file.stem.partition("-")
-            found.append((int(first), int(last), file))
-        return sorted(found)
+    def __init__(self, target: Path, key: str, known: Columns | None) -> None:
+        self.folder, self.key = target.with_name(f".{target.name}.toys"), key
+        self.pieces: dict[int, Columns] = {0: known} if known is not None and len(known["toy"]) else {}
+        if known is not None or not (self.folder / key).is_file():
+            self.discard()  # of another card
+        damaged = []
+        for file in sorted(self.folder.glob("*.npz")):
+            try:
+                with np.load(io.BytesIO(read_checked(file)), allow_pickle=False) as stored:
+                    columns = {name: stored[name] for name in stored.files}
+                self.pieces[int(columns["toy"][0])] = columns
+            except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+                damaged.append(file.name)
+        last = max(self.pieces, default=0)
+        again = sum(stop - start for start, stop in self.missing(last))
+        if damaged or again:
+            warnings.warn(
+                f"parts of {target.name} that were finished earlier are damaged or missing; their toys are made again",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
-    def available(self) -> int:
-        """Toys that lie here without a gap from the first on; what comes after a gap is removed."""
-        have = 0
-        for start, stop, file in self._files():
-            if start != have:
-                file.unlink()
-                continue
-            have = stop
-        return have
+    @property
+    def toys(self) -> int:
+        """Number of toys that are there."""
+        return sum(len(columns["toy"]) for columns in self.pieces.values())
 
-    def save(self, start: int, stop: int, columns: Columns) -> None:
+    def missing(self, toys: int) -> list[tuple[int, int]]:
+        """First and last toy (exclusive) of the portions that are to be made for so many toys."""
+        found, have = [], 0
+        for start in (*sorted(start for start in self.pieces if start < toys), toys):
+            edges = [*range(have, start, CHUNK), start]
+            found += list(pairwise(edges))
+            have = max(have, start + len(self.pieces[start]["toy"]) if start in self.pieces else start)
+        return found
+
+    def save(self, start: int, columns: Columns) -> None:
         """Keep one part."""
         self.folder.mkdir(exist_ok=True)
         (self.folder / self.key).touch()
-        file = self.folder / f"{start:012d}-{stop:012d}.npz"
         arrays: dict[str, Any] = dict(columns)
-        with WholeFile(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        file = self.folder / f"{start:012d}-{start + len(columns['toy']):012d}.npz"
+        with WholeFile(file, overwrite=True, lock=False) as temporary:
+            temporary.write_bytes(checksummed(buffer.getvalue()))
+        self.pieces[start] = columns
 
-    def load(self, first: Columns | None) -> Columns:
-        """All toys: those of the file, then the parts."""
-        pieces = [first] if first is not None else []
-        for _, _, file in self._files():
-            with np.load(file) as stored:
-                pieces.append({name: stored[name] for name in stored.files})
-        if not pieces:
-            return {}
-        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    def together(self) -> Columns:
+        """All toys from the first on, up to where one is missing; nothing if the first is."""
+        pieces: list[Columns] = []
+        have = 0
+        while have in self.pieces:
+            pieces.append(self.pieces[have])
+            have += len(pieces[-1]["toy"])
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]} if pieces else {}
 
     def discard(self) -> None:
-        """Remove all parts."""
+        """Remove all parts from the disk."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -51,26 +51,31 @@ def write_atomically(path: Path, content: bytes) -> bool:
     (True, b'x')
     """
     try:
-        with WholeFile(path, sync=False) as temporary:
+        with WholeFile(path, overwrite=True, sync=False, lock=False) as temporary:
             temporary.write_bytes(content)
     except InputError:
         return False
     return True
 
 
+def checksummed(content: bytes) -> bytes:
+    """Content with a checksum in front that `read_checked` asks for."""
+    return hashlib.sha256(content).digest() + content
+
+
 def write_checked(path: Path, content: bytes) -> bool:
-    """`write_atomically`, with a checksum in front that `read_checked` asks for.
+    """`write_atomically`, checksummed.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_checked(pathlib.Path(folder) / "a", b"x"), read_checked(pathlib.Path(folder) / "a")
     (True, b'x')
     """
-    return write_atomically(path, hashlib.sha256(content).digest() + content)
+    return write_atomically(path, checksummed(content))
 
 
 def read_checked(path: Path) -> bytes:
-    """What `write_checked` wrote, to the bit: a cache that is a little wrong would be wrong physics.
+    """What was checksummed, to the bit: a cache that is a little wrong would be wrong physics.
 
     Raises:
         OSError: the file cannot be read.

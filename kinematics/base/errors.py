@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake."""
+"""Exceptions for what is not the program's own fault."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ class InputError(ValueError):
 
     The message names the field, the value, the allowed range and the way out.
     """
+
+
+class TryAgainError(InputError):
+    """Nothing is wrong with the input, but the disk is full or a worker was lost: exit code 75, worth a retry."""

@@ -3,17 +3,127 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import secrets
 import shutil
+import socket
+import time
 import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from .errors import InputError
+from .errors import InputError, TryAgainError
+
+try:
+    import fcntl
+except ImportError:  # no such locks on Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class OutputLock:
+    """Held by the one job that writes a file; a second one is refused.
+
+    A hidden file beside it that the system locks (``flock``; over NFS the server does it for all hosts): it is free
+    again when its process is gone, however that ended, so nobody has to guess who is alive. A file system without
+    locks has none here either; there, :class:`WholeFile` still refuses to replace what appeared meanwhile.
+
+    Args:
+        path: file to be written; a symbolic link stands for what it leads to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, OutputLock(f"{folder}/a"):
+        ...     OutputLock(f"{folder}/a").owner().startswith("process ")
+        True
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        target = Path(os.path.realpath(path))
+        self.file = target.with_name(f".{target.name}.lock")
+        self.held = False
+        self._handle: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; InputError if somebody has it, OSError if no file can be made here."""
+        while self._handle is None and fcntl is not None:
+            handle = self._opened()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(handle), os.stat(self.file)):  # else: its owner has just removed it
+                    self._handle, self.held = handle, True
+            except BlockingIOError:
+                raise InputError(self._busy(_owner(handle))) from None
+            except FileNotFoundError:
+                continue
+            except OSError:  # no locks on this file system
+                self.file.unlink(missing_ok=True)
+                return
+            finally:
+                if not self.held:
+                    os.close(handle)
+        if self._handle is not None:
+            with suppress(OSError):  # a lock left by somebody else, which we may not write into
+                os.ftruncate(self._handle, 0)
+                os.pwrite(self._handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._handle is not None:
+            with suppress(OSError):
+                self.file.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle, self.held = None, False
+
+    def owner(self) -> str | None:
+        """Who has the lock; None if nobody has."""
+        try:
+            handle = os.open(self.file, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _owner(handle)
+        except OSError:
+            return None
+        finally:
+            os.close(handle)
+        return None
+
+    def check(self) -> None:
+        """InputError if somebody has the lock."""
+        owner = self.owner()
+        if owner is not None:
+            raise InputError(self._busy(owner))
+
+    def _busy(self, owner: str) -> str:
+        return (
+            f"output = {str(self.path)!r}: {owner} is writing it; wait for its end, or give every job a name of its own"
+        )
+
+    def _opened(self) -> int:
+        try:
+            return os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:  # somebody else's, left behind in a folder that we share
+            return os.open(self.file, os.O_RDONLY)
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _owner(handle: int) -> str:
+    return os.pread(handle, 200, 0).decode(errors="replace") or "another process"
 
 
 class WholeFile:
@@ -22,17 +132,21 @@ class WholeFile:
     A context manager: it yields the path of an empty temporary file in the same folder, for any library to write to.
     Leaving it normally brings the content to the disk and gives it the name; leaving it by an exception, Ctrl-C
     included, removes it. A reader therefore sees the old file, the new one or none, also with several processes at
-    work. A symbolic link stays one: the file that it leads to is written. Who cannot work within a ``with`` calls
-    :meth:`open`, then :meth:`commit` or :meth:`discard`.
+    work. What a killed job left behind is removed by the next one that writes the file. A symbolic link stays one: the
+    file that it leads to is written. Who cannot work within a ``with`` calls :meth:`open`, then :meth:`commit` or
+    :meth:`discard`.
 
     Args:
         path: file to write.
         overwrite: whether a file of that name may be replaced, also one that appears meanwhile.
         sync: wait until the content is on the disk, so that a power cut leaves no empty file. What can be made again
             and is checked when it is read need not.
+        lock: whether a second job that writes the file at the same time is refused. A cache needs none: all write the
+            same. Nor does who holds an :class:`OutputLock` of the file already.
 
     Raises:
-        InputError: the file cannot be written, the disk is full, or the name is taken.
+        InputError: the file cannot be written, the name is taken, or another job is writing it.
+        TryAgainError: the disk is full.
 
     Example:
         >>> import tempfile
@@ -43,31 +157,43 @@ class WholeFile:
         ['a.txt']
     """
 
-    def __init__(self, path: str | os.PathLike[str], overwrite: bool = True, sync: bool = True) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], overwrite: bool = False, sync: bool = True, lock: bool = True
+    ) -> None:
         self.path = Path(path)
-        self.sync = sync
         self.overwrite = overwrite
+        self.sync = sync
         self.target = Path(os.path.realpath(path))
-        self.temporary = self.target.with_name(_temporary_name(self.target.name))
+        self.temporary: Path | None = None
+        self._lock = OutputLock(path) if lock else None
 
     def open(self) -> Path:
         """Create the temporary file and return its path."""
         try:
-            # not mkstemp: its files are for their owner alone, these get the permissions that any new file gets
-            os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            if self._lock is not None:
+                self._lock.acquire()
+            _remove_left_over(self.target, self._lock is not None and self._lock.held)
+            while self.temporary is None:
+                temporary = self.target.with_name(_temporary_name(self.target.name))
+                with suppress(FileExistsError):
+                    # not mkstemp: its files are for their owner alone, these get the permissions of any new file
+                    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                    self.temporary = temporary
         except OSError as error:
+            self.discard()
             raise self._refused(error) from error
         return self.temporary
 
     def commit(self) -> None:
         """Give the finished file its name; whatever fails, nothing stays behind."""
+        assert self.temporary is not None
         try:
             if self.sync:
                 _sync(self.temporary)
             if self.overwrite:
                 os.replace(self.temporary, self.target)
             else:
-                self._name_if_free()
+                self._name_if_free(self.temporary)
             if self.sync:
                 with suppress(OSError):  # a folder cannot be opened everywhere
                     _sync(self.target.parent)
@@ -77,22 +203,30 @@ class WholeFile:
             self.discard()
 
     def discard(self) -> None:
-        """Remove the temporary file."""
-        self.temporary.unlink(missing_ok=True)
+        """Remove the temporary file and give the lock back."""
+        if self.temporary is not None:
+            self.temporary.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.release()
 
-    def _name_if_free(self) -> None:
+    def _name_if_free(self, temporary: Path) -> None:
         try:
-            os.link(self.temporary, self.target)
+            os.link(temporary, self.target)
         except FileExistsError:
-            raise
+            if not os.path.samefile(temporary, self.target):  # it is when an answer of a file server was lost
+                raise
         except OSError:  # no hard links here: take the name first, then put the content under it
             os.close(os.open(self.target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            os.replace(self.temporary, self.target)
+            try:
+                os.replace(temporary, self.target)
+            except OSError:
+                self.target.unlink(missing_ok=True)
+                raise
 
     def _refused(self, error: OSError) -> InputError:
         if isinstance(error, FileExistsError):
             return InputError(_taken(self.path))
-        return InputError(f"output = {str(self.path)!r}: {error.strerror or error}; nothing was written")
+        return not_written(self.path, error, "nothing was written")
 
     def __enter__(self) -> Path:
         return self.open()
@@ -108,8 +242,40 @@ class WholeFile:
             raise self._refused(error) from error
 
 
+_WORTH_A_RETRY = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENFILE}
+_IDLE = 3600.0
+"""Seconds without a write after which a temporary file of another host, which we cannot ask, is of no living job."""
+
+
+def not_written(path: str | os.PathLike[str], error: OSError, remains: str) -> InputError:
+    """The error of a file that could not be written, with what remains of it: for a retry if the disk was full.
+
+    >>> not_written("a", OSError(errno.ENOSPC, "No space left on device"), "nothing was written")
+    TryAgainError("output = 'a': No space left on device; nothing was written")
+    """
+    kind = TryAgainError if error.errno in _WORTH_A_RETRY else InputError
+    return kind(f"output = {str(path)!r}: {error.strerror or error}; {remains}")
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+
+
 def _temporary_name(name: str) -> str:
-    return f".{name}.{secrets.token_hex(4)}.part"
+    return f".{name}.{_host()}{secrets.token_hex(4)}.part"
+
+
+def _remove_left_over(target: Path, alone: bool) -> None:
+    """Remove temporary files that killed jobs left: ours, if we are ``alone``, and what nobody wrote to for long."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.([0-9a-f]{{4}})?[0-9a-f]{{8}}\.part")
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            match = pattern.fullmatch(entry.name)
+            if match is None:
+                continue
+            with suppress(OSError):
+                if (alone and match[1] == _host()) or time.time() - entry.stat().st_mtime > _IDLE:
+                    os.unlink(entry.path)
 
 
 def _sync(path: Path) -> None:
@@ -134,27 +300,29 @@ def check_target(path: str | os.PathLike[str], n_bytes: int = 0, overwrite: bool
         overwrite: whether a file of that name may be replaced.
 
     Raises:
-        InputError: the folder is missing or not writable, the file exists, or the disk has not enough space.
+        InputError: the folder is missing or not writable, the file exists or another job is writing it, or the disk
+            has not enough space.
     """
     target = Path(path)
-    folder = target.parent
+    folder = Path(os.path.realpath(target)).parent
     try:
         os.stat(folder / _temporary_name(target.name))  # one like that under which it is written
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"output = {str(path)[:60]!r}...: {error.strerror}; choose a shorter one") from None
     if not folder.exists():
-        raise InputError(f"output = {str(path)!r}: there is no folder {str(folder)!r}; make it, or name another")
+        raise InputError(f"output = {str(path)!r}: there is no folder {str(target.parent)!r}; make it, or name another")
     if not folder.is_dir():
-        raise InputError(f"output = {str(path)!r}: {str(folder)!r} is not a folder")
+        raise InputError(f"output = {str(path)!r}: {str(target.parent)!r} is not a folder")
     if target.is_dir():
         raise InputError(f"output = {str(path)!r}: that is a folder; name a file in it")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"output = {str(path)!r}: the folder {str(folder)!r} is not writable; name another")
+        raise InputError(f"output = {str(path)!r}: the folder {str(target.parent)!r} is not writable; name another")
     if target.exists() and not overwrite:
         raise InputError(_taken(path))
     if target.exists() and not target.is_file():
         raise InputError(f"output = {str(path)!r}: that is a device, not a file; name a file")
+    OutputLock(target).check()
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
         raise InputError(
@@ -188,9 +356,9 @@ def readable_size(n_bytes: float) -> str:
     return f"{n_bytes:,.1f} TB"
 
 
-def write_text(path: Path, text: str | Iterable[str]) -> None:
+def write_text(path: Path, text: str | Iterable[str], overwrite: bool = False) -> None:
     """Write a file, from one text or from pieces, whole or not at all; InputError if it cannot be."""
-    with WholeFile(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with WholeFile(path, overwrite) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.writelines([text] if isinstance(text, str) else text)
 
 

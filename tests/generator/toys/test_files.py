@@ -98,6 +98,47 @@ def test_a_killed_run_is_taken_up(tmp_path, whole):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "first gone"])
+def test_damaged_parts_are_made_again_with_one_warning(tmp_path, whole, damage):
+    path = tmp_path / "toys.root"
+    seen = []
+
+    def die_after_four(done):
+        seen.append(done)
+        if len(seen) == 4:
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        toys(with_toys(130), path, progress=die_after_four)
+    parts = sorted((tmp_path / ".toys.root.toys").glob("*.npz"))
+    assert len(parts) == 4
+    part = parts[0 if damage == "first gone" else 2]
+    content = part.read_bytes()
+    if damage == "flipped":
+        part.write_bytes(content[:700] + bytes([content[700] ^ 4]) + content[701:])
+    elif damage == "cut":
+        part.write_bytes(content[:-100])
+    else:
+        part.unlink()
+    with pytest.warns(RuntimeWarning, match="damaged or missing") as warned:
+        made = toys(with_toys(130), path)
+    assert len(warned) == 1
+    assert made.made == 70
+    assert made.toys == 130
+    assert_same(read_ntuple(path)[0], whole)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_two_jobs_on_one_file(tmp_path):
+    path = tmp_path / "toys.root"
+
+    def second(done):
+        with pytest.raises(InputError, match="is writing it"):
+            toys(CARD, path)
+
+    assert toys(CARD, path, progress=second).toys == 50
+
+
 def test_parts_of_another_card_are_not_taken_up(tmp_path):
     path = tmp_path / "toys.root"
 
@@ -123,7 +164,7 @@ def test_a_file_whose_toys_come_out_differently_is_refused(tmp_path):
     toys(CARD, path)
     columns, provenance = read_ntuple(path)
     columns["R_Kp"] = columns["R_Kp"] * 1.001
-    toy_files.write_toys(path, columns, provenance)
+    toy_files.write_toys(path, columns, provenance, overwrite=True)
     with pytest.raises(InputError, match="come out differently"):
         toys(with_toys(100), path)
 
