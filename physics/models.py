@@ -27,7 +27,7 @@ from .fields import Complex, Frozen
 from .light_vector import LightVector
 from .mediators import Array, Decay, Mediator, NewPhysics, Scheme, Term
 from .parameters import Parameters, load_parameters
-from .theory import Theory, TheoryLike, split_errors, theory_table, told
+from .theory import Theory, TheoryLike, merged_theory, split_errors, theory_table, told
 
 COEFFICIENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -332,6 +332,8 @@ def settings_of(value: Any) -> tuple[str, ...]:
 def merged_settings(keys: Mapping[str, Any], given: Mapping[str, Any], name: str = "set") -> dict[str, Any]:
     """Keys of a card with others on top: changes of its model come after the card's own, another model drops those.
 
+    Tables of its theory are merged.
+
     >>> merged_settings({"model": "fig2", "set": ["width=running"]}, {"set": "heavy.C9_mu=-1"})["set"]
     ('width=running', 'heavy.C9_mu=-1')
     """
@@ -340,6 +342,8 @@ def merged_settings(keys: Mapping[str, Any], given: Mapping[str, Any], name: str
     found[name] = (*known, *settings_of(given.get(name, ())))
     if not found[name]:
         del found[name]
+    if "theory" in keys and "theory" in given:
+        found["theory"] = merged_theory(keys["theory"], given["theory"])
     return found
 
 

@@ -13,6 +13,7 @@ from .binning import Binning, BinsLike, parse_bins
 from .channels import Channel, get_channel
 from .models import Model, ModelLike, as_model
 from .observables import Observable, binned, curve, get_observable
+from .theory import TheoryLike
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def predict(
     points: int = 100,
     channel: str | None = None,
     set: str | Sequence[str] = (),
+    theory: TheoryLike = None,
 ) -> Predictions:
     """Predict observables in bins of q2, or along a curve.
 
@@ -66,6 +68,7 @@ def predict(
         points: points of the curve.
         channel: channel of the observables that do not name one; their own default without it.
         set: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
+        theory: what the Standard Model is taken to be, a table of the keys of a `Theory`.
 
     Returns:
         The values, one an observable and bin (or point), observable by observable.
@@ -83,7 +86,7 @@ def predict(
     """
     names = [observables] if isinstance(observables, str) else list(observables)
     rows = [get_observable(name) for name in names]
-    model = as_model(model, set)
+    model = as_model(model, set, theory)
     found: list[PredictedValue] = []
     if bins is not None:
         binning = parse_bins(bins)

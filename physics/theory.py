@@ -102,6 +102,18 @@ def theory_table(source: TheoryLike) -> Mapping[str, Any] | Theory:
     )
 
 
+def merged_theory(known: Any, given: Any) -> Any:
+    """A card's ``theory`` with another on top, key by key; see `split_errors`.
+
+    >>> merged_theory("none", {"nonlocal": "flavio"}), merged_theory({"errors": True}, False)
+    ({'nonlocal': 'flavio', 'errors': 'none'}, {'errors': False})
+    """
+    (errors, table), (new_errors, new_table) = split_errors(known), split_errors(given)
+    found = merged_tables(told(theory_table(table)), told(theory_table(new_table)))
+    errors = errors if new_errors is None else new_errors
+    return found if errors is None else {**found, "errors": errors}
+
+
 def split_errors(value: Any) -> tuple[Any, TheoryLike]:
     """A card's ``theory``, where it also says how theory errors enter: that, and the theory itself.
 

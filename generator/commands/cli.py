@@ -21,7 +21,7 @@ from .bins import bin_command, hepmc_command
 from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
 from .figures import figure_command, scan_command
-from .options import MODEL, RUN, SET, takes
+from .options import MODEL, RUN, SET, THEORY, takes
 from .toys import sensitivity_command, toys_command
 
 LOOK: dict[str, Any] = {
@@ -133,7 +133,7 @@ def _generate(
         raise InputError(f"--card = {card_option!r}: a card was named already, {card!r}; give one of the two")
     name = card if card is not None else card_option
     base = {"output": "events.root", **(read_card(name) if name is not None else {})}
-    own = {row.key: keys[row.key] for row in RUN}
+    own = {key: keys[key] for key in ("theory", *(row.key for row in RUN)) if key in keys}
     if not run_card(RunCard.make(base, **own, **stage_tables(base, keys))):
         raise SystemExit(EXIT_FAILED)
 
@@ -154,7 +154,7 @@ def _whole_generate() -> Any:
 
 @app.command()
 @_guarded
-@takes(MODEL, SET)
+@takes(MODEL, SET, *THEORY)
 def predict(
     observables: Annotated[
         list[str], typer.Argument(metavar="OBSERVABLE...", help="Observables such as R_K+ R_K*0 P5p AFB FL.")
@@ -185,8 +185,7 @@ def predict(
     """
     from .listing import predict_observables
 
-    model, settings = keys["model"], keys["set"] or ()
-    predict_observables(observables, model, settings, channel, bins, q2, points, format, figure or (), overwrite)
+    predict_observables(observables, keys, channel, bins, q2, points, format, figure or (), overwrite)
 
 
 @app.command()
@@ -200,7 +199,7 @@ def channels() -> None:
 
 @app.command()
 @_guarded
-@takes(SET)
+@takes(SET, *THEORY)
 def models(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="Show every field of this benchmark, TOML file or card.")
@@ -215,7 +214,7 @@ def models(
     else:
         from ...physics.models import as_model
 
-        show_model(as_model(model, keys["set"] or ()))
+        show_model(as_model(model, keys["set"] or (), keys["theory"]))
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from .console import DATA_HELP
 from .drawing import OverwriteOption, check_figures, write_figures
-from .options import SET, takes
+from .options import SET, THEORY, takes
 
 if TYPE_CHECKING:
     from ...physics.experiment.verdicts import Constraints, Row
@@ -49,7 +49,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-@takes(SET)
+@takes(SET, *THEORY)
 def constraints_command(
     name: Annotated[
         str, typer.Argument(metavar="[MODEL]", help="Benchmark's name, TOML file, or a card that has a model.")
@@ -76,7 +76,7 @@ def constraints_command(
     from ...physics.experiment.verdicts import constraints_table
 
     check_figures(figure, overwrite)
-    rows = constraints_table(name, data, limit, dm_mass, keys["set"] or ())
+    rows = constraints_table(name, data, limit, dm_mass, keys["set"] or (), keys["theory"])
     write_figures(rows, figure, overwrite)
     if as_json:
         print(json.dumps(rows.to_dict()["rows"], indent=1, allow_nan=False))

@@ -11,14 +11,14 @@ import typer
 from ...kinematics.base.errors import InputError
 from .console import DATA_HELP
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
-from .options import MODEL, SET, Option, takes
+from .options import MODEL, SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
     from ..scans.scan import ScanResult
 
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="Write the files into this folder.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Compute on auto, cpu or gpu.")]
-THEORY = Option(
+ERRORS = Option(
     "theory",
     ("--theory",),
     "Take errors of the SM prediction as correlated, uncorrelated (bin by bin) or none. Default: as the data set says.",
@@ -26,7 +26,7 @@ THEORY = Option(
 DATA = Option("data", ("--data",), DATA_HELP)
 
 
-@takes(SET, THEORY)
+@takes(SET, *THEORY, ERRORS)
 def figure_command(
     number: Annotated[int, typer.Argument(metavar="1|2", help="Figure of the paper.")],
     data: Annotated[str, typer.Option("--data", help=DATA_HELP)] = "2017",
@@ -82,7 +82,7 @@ def figure_command(
     _list(paths)
 
 
-@takes(MODEL, SET, DATA, THEORY)
+@takes(MODEL, SET, *THEORY, DATA, ERRORS)
 def scan_command(
     card: Annotated[
         str | None, typer.Argument(metavar="[CARD]", help="Scan card: a TOML file or a built-in card's name.")

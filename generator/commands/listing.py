@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target
@@ -94,8 +95,7 @@ def write_card(path: str, card: str, overwrite: bool) -> None:
 
 def predict_observables(
     observables: Sequence[str],
-    model: str | None,
-    settings: Sequence[str],
+    keys: Mapping[str, Any],
     channel: str | None,
     bins: str | None,
     q2: str | None,
@@ -104,7 +104,7 @@ def predict_observables(
     figures: Sequence[str],
     overwrite: bool,
 ) -> None:
-    """Print observables in bins or along a curve, and draw them if asked."""
+    """Print observables in bins or along a curve, and draw them if asked; ``keys`` are those of the model."""
     from ...physics.predict import predict
 
     if format not in ("table", "csv"):
@@ -113,7 +113,7 @@ def predict_observables(
     if bins is not None and q2 is not None:
         raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
     window = None if q2 is None else parse_window(q2, "q2")
-    rows = predict(observables, model or "sm", bins, window, points, channel, settings)
+    rows = predict(observables, keys["model"] or "sm", bins, window, points, channel, keys["set"] or (), keys["theory"])
     if bins is not None:
         header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
         cells: list[tuple[str, ...]] = [

@@ -39,7 +39,7 @@ def takes(*rows: Option | inspect.Parameter) -> Callable[[Callable[..., None]], 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def taking(*args: Any, **keys: Any) -> None:
-            command(*args, **keys)
+            command(*args, **_gathered(keys))
 
         own = inspect.signature(command, eval_str=True)
         shown = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -52,6 +52,15 @@ def takes(*rows: Option | inspect.Parameter) -> Callable[[Callable[..., None]], 
     return decorated
 
 
+def _gathered(keys: dict[str, Any]) -> dict[str, Any]:
+    """Values of options by key, those of THEORY as one table, in which an option ``theory`` is ``errors``."""
+    if THEORY[0].key not in keys:
+        return keys
+    table = {"errors": keys.pop("theory", None)}
+    table |= {row.key.removeprefix("theory_"): keys.pop(row.key) for row in THEORY}
+    return {**keys, "theory": {name: value for name, value in table.items() if value is not None} or None}
+
+
 MODEL = Option(
     "model",
     ("--model",),
@@ -61,6 +70,8 @@ MODEL = Option(
 SET = Option(
     "set", ("--set",), "Change a field of the model, as light_vectors.0.mass=2.8; repeatable.", list[str], "KEY=VALUE"
 )
+THEORY = (Option("theory_nonlocal", ("--nonlocal",), "Take charm in the amplitude from flavio (default)."),)
+"""What the Standard Model is taken to be: options of every command that takes a model."""
 SEED = Option("seed", ("--seed",), "Set the seed of the random numbers. Default: 1.", metavar="N")
 THREADS = Option("threads", ("--threads",), "Use this many CPU threads. Default: all.", int)
 
@@ -68,6 +79,7 @@ RUN = (
     Option("channels", ("--channel",), "Name a decay channel, such as 'B0->K*0mumu'; repeatable.", list[str]),
     MODEL,
     SET,
+    *THEORY,
     Option("flavour", ("--flavour",), "Make both, b (B0, B+) or bbar. Default: both, in the ratio of their rates."),
     Option("convention", ("--convention",), "Follow the convention lhcb or theory for the angles. Default: lhcb."),
     Option("events", ("--events",), "Make this many events of each channel; 1e6 will do.", metavar="N"),

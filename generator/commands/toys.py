@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
-from .options import SET, Option, takes
+from .options import SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
     from ..toys.files import Toys
@@ -45,6 +45,7 @@ TOYS = (
     Option("toys", ("--toys",), "Make this many toys; 1e4 will do. Default: 1000.", metavar="N"),
     TRUTH,
     CHANGE,
+    *THEORY,
     DATASET,
     Option("luminosity", (LUMINOSITY,), "Scale the data set to this luminosity, in its unit.", float),
     OBSERVABLES,
@@ -55,6 +56,7 @@ TOYS = (
 SENSITIVITY = (
     TRUTH,
     CHANGE,
+    *THEORY,
     Option(
         "null", ("--null",), "Name the model to be excluded: a benchmark, a TOML file or a card.", metavar="NAME|FILE"
     ),

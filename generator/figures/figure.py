@@ -13,8 +13,9 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import check_figure
 from ...physics.experiment.datasets import Theory
 from ...physics.experiment.verdicts import Constraints
-from ...physics.models import Model, ModelLike
+from ...physics.models import Model, ModelLike, as_model
 from ...physics.predict import Predictions
+from ...physics.theory import TheoryLike, split_errors
 from ..analysis.binning import BinnedValues, generated_ratios
 from ..analysis.migration import Migrations
 from ..analysis.validate import Verdict
@@ -168,7 +169,7 @@ def paper_figure(
     y: str | None = None,
     tie: Sequence[str] | None = None,
     points: int = 400,
-    theory: Theory | None = None,
+    theory: Theory | TheoryLike = None,
     device: str = "auto",
 ) -> tuple[Figure, list[Path]]:
     """Draw figure 1 or 2 of the paper; in a folder, write it as PNG and PDF and its numbers as CSV.
@@ -185,7 +186,8 @@ def paper_figure(
         y: figure 2: its second axis.
         tie: figure 2: what follows an axis of that plane, as ``KEY=FACTOR*KEY``.
         points: figure 2: points an axis.
-        theory: figure 2: errors of the SM prediction: ``correlated``, ``uncorrelated`` or ``none``.
+        theory: what the Standard Model of those models is taken to be, a table of the keys of a `Theory`; figure 2: in
+            it as ``errors``, or alone, errors of the SM prediction: ``correlated``, ``uncorrelated`` or ``none``.
         device: figure 2: ``auto``, ``cpu`` or ``gpu``.
 
     Returns:
@@ -197,27 +199,29 @@ def paper_figure(
     several = isinstance(model, Sequence) and not isinstance(model, str)
     models: list[Any] = list(model) if several else [] if model is None else [model]  # type: ignore[arg-type]
     settings = (set,) if isinstance(set, str) else tuple(set)
+    errors, told = split_errors(theory)
     if number == 1:
-        for name, value in {"x": x, "y": y, "tie": tie, "theory": theory}.items():
+        for name, value in {"x": x, "y": y, "tie": tie, "theory": errors}.items():
             if value is not None:
                 raise InputError(f"{name}: figure 1 has no such option; it is one of figure 2")
         if settings and not models:
             raise InputError("set: of which model? Name the models of figure 1 (--model) that it changes")
-        return figure_1(data, models or FIGURE_1_MODELS, folder, overwrite, settings)
+        return figure_1(data, models or FIGURE_1_MODELS, folder, overwrite, settings, told)
     if number != 2:
         raise InputError(f"figure = {number}: the paper has figures 1 and 2")
     if len(models) > 1:
         raise InputError(f"--model: {len(models)} given; the planes of figure 2 start from one")
-    if theory not in (None, "correlated", "uncorrelated", "none"):
-        raise InputError(f"theory = {theory!r}: correlated, uncorrelated, none")
+    if errors not in (None, "correlated", "uncorrelated", "none"):
+        raise InputError(f"theory = {errors!r}: correlated, uncorrelated, none")
     if (x is None) != (y is None):
         raise InputError("--x and --y: give both axes of the plane")
     base = models[0] if models else "fig2"
+    base = base if told is None else as_model(base, theory=told)
     cards: tuple[ScanCard, ...]
     if x is not None and y is not None:
-        cards = (custom_plane(x, y, data, settings, theory, points, base, tie or ()),)
+        cards = (custom_plane(x, y, data, settings, errors, points, base, tie or ()),)
     elif tie:
         raise InputError("--tie: needs --x and --y; the planes of the paper have their own")
     else:
-        cards = figure_2_cards(data, settings, theory, points, base)
+        cards = figure_2_cards(data, settings, errors, points, base)
     return figure_2(data, cards, folder, overwrite, device)

@@ -24,6 +24,7 @@ from ...physics.channels import get_channel
 from ...physics.experiment.datasets import Data, load_data
 from ...physics.models import Model, ModelLike, as_model
 from ...physics.observables import BinnedObservable
+from ...physics.theory import TheoryLike
 from ...physics.uncertainties import theory_error
 from .style import Q2_LABEL, _save, _targets, house_style
 
@@ -92,7 +93,7 @@ def figure_1_curve(panel: Panel, model: Model, points: int = 300) -> Curve:
     """
     low, high = Q2_RANGE
     q2 = np.concatenate([np.geomspace(low, 1.0, points // 4), np.linspace(1.0, high, points)])
-    edges = breakpoints(get_channel(panel.channel), Model(light_vectors=model.light_vectors))
+    edges = breakpoints(get_channel(panel.channel), model.keep(lambda mediator: True))
     near = [v.mass**2 + v.mass * v.total_width * np.linspace(-3, 3, points // 4) for v in model.light_vectors]
     q2 = np.unique(np.concatenate([q2, edges, *near]))
     q2 = q2[(q2 >= low) & (q2 <= high)]
@@ -252,6 +253,7 @@ def figure_1(
     folder: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     set: str | Sequence[str] = (),
+    theory: TheoryLike = None,
 ) -> tuple[Figure, list[Path]]:
     """Draw figure 1; in a folder, write it as PNG and PDF and its numbers as CSV. Returns figure and files.
 
@@ -259,7 +261,7 @@ def figure_1(
         InputError: no such data or model, more models than can be told apart, or a file that exists.
     """
     known = load_data(data)
-    chosen = [as_model(model, set) for model in models]
+    chosen = [as_model(model, set, theory) for model in models]
     if len(chosen) > len(_STYLES):
         raise InputError(f"model: {len(chosen)} given; at most {len(_STYLES)} can be told apart")
     endings = (".png", ".pdf", ".csv", "-points.csv")

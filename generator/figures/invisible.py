@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ...physics.angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from ...physics.channels import Channel, get_channel
-from ...physics.models import Model, get_model
+from ...physics.models import Model
 from ...physics.observables import curve
 from ...physics.parameters import load_parameters
 from ...physics.rates import branching_ratio, longitudinal_fraction
@@ -59,7 +59,7 @@ def invisible_spectrum(parent: str, hadron: str, model: Model, points: int = 400
     end = nunu.q2_limits()[1]
     q2 = np.unique(np.concatenate([np.linspace(0.0, end, points), breakpoints(chichi, model)]))[1:-1]
     return InvisibleSpectrum(
-        parent, hadron, q2, _both(nunu, get_model("sm"), q2), _both(nunu, model, q2), _both(chichi, model, q2)
+        parent, hadron, q2, _both(nunu, model.standard, q2), _both(nunu, model, q2), _both(chichi, model, q2)
     )
 
 
@@ -92,7 +92,7 @@ def _draw_spectrum(axis: Axes, spectrum: InvisibleSpectrum, model: Model) -> Non
     chi = get_channel(f"{parent}->{hadron}chichi")
     nunu = get_channel(f"{parent}->{hadron}nunu")
     rates = (
-        branching_ratio(nunu, get_model("sm")),
+        branching_ratio(nunu, model.standard),
         branching_ratio(chi, model),
         branching_ratio(nunu, model) + branching_ratio(chi, model),
     )
@@ -134,7 +134,7 @@ def _scientific(value: float) -> str:
 def mean_longitudinal_fraction(parent: str, hadron: str, model: Model) -> float:
     """F_L of the K* in all of B → K* + invisible, νν̄ and χχ of the model together.
 
-    >>> round(mean_longitudinal_fraction("B0", "K*0", get_model("sm")), 2)
+    >>> round(mean_longitudinal_fraction("B0", "K*0", model.standard), 2)
     0.49
     """
     nunu, chichi = (get_channel(f"{parent}->{hadron}{pair}") for pair in ("nunu", "chichi"))
@@ -147,7 +147,7 @@ def _draw_longitudinal(axis: Axes, spectrum: InvisibleSpectrum, model: Model) ->
     """A left-handed g_bs has the F_L of the Standard Model at each q2: only the mean over q2 differs."""
     for colour, style, name, coefficients, shown in (
         (PALETTE[2], "-", r"$\nu\bar\nu+\chi\bar\chi$", spectrum.total, model),
-        (PALETTE[0], "--", r"SM $\nu\bar\nu$", spectrum.standard, get_model("sm")),
+        (PALETTE[0], "--", r"SM $\nu\bar\nu$", spectrum.standard, model.standard),
     ):
         mean = mean_longitudinal_fraction(spectrum.parent, spectrum.hadron, shown)
         axis.plot(
@@ -171,7 +171,7 @@ def _draw_r(axis: Axes, model: Model) -> None:
     q2 = np.unique(np.concatenate([np.linspace(low, high, 300), points[(points > low) & (points < high)]]))
     for colour, name, label in ((PALETTE[2], "R_K+", "$R_{K^+}$"), (PALETTE[1], "R_K*0", r"$R_{K^{\ast 0}}$")):
         axis.plot(q2, curve(name, model, q2), "-", color=colour, linewidth=2.2, label=label)
-        axis.plot(q2, curve(name, "sm", q2), "--", color=colour, linewidth=1.6, label=f"{label}, SM")
+        axis.plot(q2, curve(name, model.standard, q2), "--", color=colour, linewidth=1.6, label=f"{label}, SM")
     axis.set_xlim(0.0, high)
     axis.set_xlabel(Q2_LABEL)
     axis.set_ylabel("$R$")

@@ -10,7 +10,7 @@ import numpy as np
 from ...physics.angular import breakpoints
 from ...physics.channels import CHANNELS
 from ...physics.expectation import Array
-from ...physics.models import Model, get_model
+from ...physics.models import Model
 from ...physics.observables import OBSERVABLES, curve
 from ...physics.predict import Predictions, channel_of, label_of, predict
 from ..analysis.binning import BinnedValue
@@ -42,7 +42,7 @@ def draw_ratios(model: Model, measured: Sequence[BinnedValue] = (), hadrons: Seq
             for colour, style, (title, shown) in zip(
                 PALETTE,
                 ("--", "-"),
-                (("Standard Model", get_model("sm")), (_title(model), model)),
+                (("Standard Model", model.standard), (_title(model), model)),
                 strict=False,
             ):
                 axis.plot(*smooth_curve(name, shown, (0.06, high)), style, color=colour, label=title)
@@ -92,7 +92,7 @@ def draw_predictions(found: Predictions) -> Figure:
         for axis in axes.ravel()[len(observables) :]:
             axis.set_visible(False)
         for axis, name in zip(axes.ravel(), observables, strict=False):
-            shown = [("Standard Model", get_model("sm"), "--")]
+            shown = [("Standard Model", model.standard, "--")]
             if model.name != "sm":
                 shown.append((_title(model), model, "-"))
             for colour, (title, which, style) in zip(PALETTE, shown, strict=False):

@@ -54,13 +54,13 @@ class RunCard(Card):
     __pydantic_extra__: dict[str, SerializeAsAny[StageSettings] | None]
 
     folder: ClassVar[Path] = RUN_CARDS
-    also: ClassVar[tuple[str, ...]] = ("set", *(stage.key for stage in table.STAGES))
+    also: ClassVar[tuple[str, ...]] = ("set", "theory", *(stage.key for stage in table.STAGES))
 
     channels: Annotated[tuple[str, ...], BeforeValidator(_channels)] = ()
     """Names of the decay channels."""
 
     model: Model
-    """The physics: a benchmark's name in the card, resolved here with ``set`` applied."""
+    """The physics: a benchmark's name in the card, resolved here with ``set`` and ``theory`` applied."""
 
     events: int | None = None
     """Events of each channel; or give ``b_mesons``."""
@@ -168,11 +168,11 @@ class RunCard(Card):
     @model_validator(mode="before")
     @classmethod
     def _resolve_model(cls, data: Any) -> Any:
-        """Turn whatever names the model, and the changes in ``set``, into the model itself."""
+        """Turn whatever names the model, the changes in ``set`` and its ``theory`` into the model itself."""
         if not isinstance(data, Mapping):
             return data
         data = dict(data)
-        data["model"] = as_model(data.get("model", "sm"), data.pop("set", ()))
+        data["model"] = as_model(data.get("model", "sm"), data.pop("set", ()), data.pop("theory", None))
         for stage in table.STAGES:
             value = data.get(stage.key)
             data[stage.key] = None if value is None else validate(stage.reads, value, stage.key)
@@ -276,8 +276,8 @@ class RunCard(Card):
 
 
 def card_keys() -> tuple[str, ...]:
-    """Return all keys that a run card may have: its own, and one a stage."""
-    return (*RunCard.model_fields, "set", *(stage.key for stage in table.STAGES))
+    """Return all keys that a run card may have: its own, those of its model, and one a stage."""
+    return (*RunCard.model_fields, *RunCard.also)
 
 
 def make_card(base: CardSource | RunCard = None, **keywords: Any) -> RunCard:

@@ -90,7 +90,8 @@ def generate(
         events: events of each channel.
         **keys: other keys of a run card, on top of those of the card:
 
-            - ``set``: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
+            - ``set``: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several; ``theory``: what the
+              Standard Model is taken to be, a table of the keys of a `~darkpenguin.physics.theory.Theory`.
             - ``b_mesons``: instead of ``events``, B mesons of each charge, conjugates included; ``poisson``: draw the
               number from a Poisson distribution.
             - ``flavour``: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates; ``convention`` of the

@@ -13,9 +13,11 @@ from ...kinematics.base.cards import Card
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...physics.axes import Axis, Tie, moved, read_value, tied
-from ...physics.experiment.datasets import DataSet, Theory, load_data
+from ...physics.experiment.datasets import DataSet, load_data
+from ...physics.experiment.datasets import Theory as TheoryErrors
 from ...physics.experiment.likelihood import PAPER_GROUPS, check_groups
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, is_linear, merged_settings
+from ...physics.theory import split_errors
 
 MAX_POINTS = 50_000_000
 """Largest grid: its χ² of three groups takes 1.2 GB."""
@@ -41,7 +43,18 @@ class ScanCard(Card):
     ties: tuple[Tie, ...] = ()
     data: str = "current"
     groups: tuple[str, ...] = PAPER_GROUPS
-    theory: Theory | None = None
+    theory: TheoryErrors | None = None
+    """How errors of the theory enter; in a card a table ``theory`` has this as ``errors``, beside what the model's
+    theory is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _theory(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "theory" not in data:
+            return data
+        errors, theory = split_errors(data["theory"])
+        model = data.get("model", cls.model_fields["model"].default)
+        return {**data, "theory": errors} | ({} if theory is None else {"model": as_model(model, theory=theory)})
 
     @classmethod
     def merged(cls, keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +114,7 @@ class ScanCard(Card):
         return load_data(self.data)
 
     @property
-    def theory_errors(self) -> Theory:
+    def theory_errors(self) -> TheoryErrors:
         """How theory errors enter: as said, or the default of the data set."""
         return self.theory or self.data_set.theory
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from ...kinematics.base.arrays import FloatArray
 from ...kinematics.base.files import write_text
-from ...physics.models import Model
 from .card import ScanCard
 from .scan import _BLOCK, BestFit, Pull, ScanResult, model_pulls
 
@@ -44,7 +43,10 @@ def write_scan(
     card = result.card
     paths = check_outputs(card, folder, overwrite)
     best = result.best()
-    pulls = {"Standard Model": model_pulls(result.likelihood, Model()), "best fit": result.pulls(best.point)}
+    pulls = {
+        "Standard Model": model_pulls(result.likelihood, result.card.base_model().standard),
+        "best fit": result.pulls(best.point),
+    }
     if at:
         pulls["point"] = result.pulls({**best.point, **at})
     texts: dict[str, str | Iterable[str]] = {

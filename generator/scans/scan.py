@@ -314,7 +314,7 @@ def _scanned(
 ) -> ScanResult:
     xp = array_library(device)
     likelihood = scan_likelihood(card.data, card.groups, card.theory_errors)
-    standard_predictions = build_predictor(likelihood.observables, Model())()
+    standard_predictions = build_predictor(likelihood.observables, card.base_model().standard)()
     standard = {name: float(v[0]) for name, v in _group_chi2(likelihood, standard_predictions).items()}
     linear = [axis for axis in card.axes if axis.linear]
     other = [axis for axis in card.axes if not axis.linear]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ...physics.axes import moved
 from ...physics.models import Model, ModelLike, as_model
+from ...physics.theory import TheoryLike, split_errors
 from ..statistics.counts import CountModel, monomial_values, monomials, probe_points, quadratic
 from ..statistics.minimise import newton
 from .datasets import Dataset, get_dataset
@@ -196,7 +197,7 @@ def counts_of(
     luminosity: float | None = None,
     channels: Sequence[str] | None = None,
     bins: Sequence[float] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0),
-    theory: bool = True,
+    theory: bool | TheoryLike = True,
     efficiency_error: float | None = None,
     normalisation: float = 0.0,
     resolution_error: float = 0.0,
@@ -212,7 +213,7 @@ def counts_of(
         luminosity: in the data set's unit; its own if None.
         channels: of the data set; all that it has if None.
         bins: edges of q2 (GeV^2).
-        theory: whether theory is uncertain.
+        theory: whether theory is uncertain; or a table, this as its ``errors``, of the keys of a `Theory`.
         efficiency_error: of electrons over muons; the data set's if None.
         normalisation: relative error on all channels of a hadron together.
         resolution_error: relative error of the q2 resolution.
@@ -227,5 +228,7 @@ def counts_of(
     """
     data = get_dataset(dataset)
     data = data if luminosity is None else data.scaled(luminosity)
-    systematics = Systematics(theory, 6, efficiency_error, normalisation, resolution_error)
-    return count_model(as_model(model, set), free, data, make_bins(channels or tuple(data.channels), bins), systematics)
+    errors, told = split_errors(theory)
+    errors, chosen = True if errors is None else errors, as_model(model, set, told)
+    systematics = Systematics(errors, 6, efficiency_error, normalisation, resolution_error)
+    return count_model(chosen, free, data.of(chosen), make_bins(channels or tuple(data.channels), bins), systematics)

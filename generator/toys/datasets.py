@@ -16,6 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from ...kinematics.base.checks import nearest, validate
 from ...kinematics.base.errors import InputError
 from ...physics.channels import LEPTONS, get_channel
+from ...physics.models import Model
+from ...physics.theory import Theory
 from ..lab.efficiency_files import digest
 from .detector import ChannelDetector, channel_detector
 
@@ -93,6 +95,13 @@ class Dataset(BaseModel):
     efficiency_error: float = Field(default=0.0, ge=0)
     precision: Mapping[str, float] = Field(default_factory=dict)
     channels: Mapping[str, ChannelYield] = Field(min_length=1)
+    theory: Annotated[Theory, Field(exclude_if=lambda theory: theory == Theory())] = Theory()
+    """Whose Standard Model the yields are of; of a run that of its reference, so that yields stay what was measured."""
+
+    @property
+    def standard(self) -> Model:
+        """The Standard Model that the yields are of."""
+        return Model(theory=self.theory)
 
     @model_validator(mode="after")
     def _check(self) -> Dataset:
@@ -110,6 +119,14 @@ class Dataset(BaseModel):
         """What the detector does to the events of a channel."""
         entry = self.channel(name)
         return channel_detector(get_channel(name), entry.efficiency, entry.migration, entry.resolution)
+
+    def of(self, model: Model) -> Dataset:
+        """The same with yields of the Standard Model of a model's theory.
+
+        >>> get_dataset("lhcb-run12").of(Model()) == get_dataset("lhcb-run12")
+        True
+        """
+        return self.model_copy(update={"theory": model.theory})
 
     def with_detector(self, detector: DetectorTable) -> Dataset:
         """The same behind another detector; what it does not name stays."""

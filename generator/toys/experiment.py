@@ -482,6 +482,7 @@ def make_experiment(
         from ...physics.uncertainties import theory_covariance
 
         covariance = theory_covariance(
-            [BinnedObservable(t.quantity, ANGULAR_CHANNEL, low, high) for t in bare.angular for low, high in windows]
+            [BinnedObservable(t.quantity, ANGULAR_CHANNEL, low, high) for t in bare.angular for low, high in windows],
+            dataset.standard,
         )
     return replace(bare, nuisances=found, theory_covariance=covariance)

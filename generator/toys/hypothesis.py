@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...kinematics.base.checks import validate
 from ...physics.axes import Axis, grid, moved
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, settings_of
+from ...physics.theory import TheoryLike, as_theory, split_errors
 from .experiment import Array
 
 
@@ -35,8 +36,13 @@ class Hypothesis(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        """A model alone is meant where nothing else is said."""
-        return {"model": value} if isinstance(value, (str, os.PathLike, Model)) else value
+        """A model alone is meant where nothing else is said; a table ``theory`` is that of the model."""
+        if isinstance(value, (str, os.PathLike, Model)):
+            return {"model": value}
+        if not isinstance(value, Mapping) or "theory" not in value:
+            return value
+        model = as_model(value.get("model", cls.model_fields["model"].default), theory=value["theory"])
+        return {**{key: part for key, part in value.items() if key != "theory"}, "model": model}
 
     def base(self) -> Model:
         """The model before anything floats."""
@@ -87,3 +93,35 @@ def with_settings(data: Any, default: Hypothesis) -> Any:
     changed = truth.model_copy(update={"settings": settings})
     changed.base()  # its error names the key
     return {**{key: value for key, value in data.items() if key != "set"}, "truth": changed}
+
+
+def with_theories(data: Any, card: type[BaseModel]) -> Any:
+    """The keys of a card, resolved: what its table ``theory`` says lies beneath the theory of each model in it.
+
+    ``theory`` keeps whether theory errors enter, in the table ``errors``.
+
+    >>> from darkpenguin.generator.toys.run import ToysCard
+    >>> found = with_theories({"theory": {"errors": False, "nonlocal": "flavio"}}, ToysCard)
+    >>> found["theory"], found["truth"].base().theory.nonlocal_
+    (False, 'flavio')
+    """
+    if not isinstance(data, Mapping) or "theory" not in data:
+        return data
+    errors, theory = split_errors(data["theory"])
+    found = {key: value for key, value in data.items() if key != "theory"}
+    if errors is not None:
+        found["theory"] = errors
+    for name in ("truth", "null", "alternative", "hypotheses", "fit_model"):
+        value = found.get(name, card.model_fields[name].default) if name in card.model_fields else None
+        if value is not None and theory is not None:
+            found[name] = tuple(_upon(one, theory) for one in value) if name == "hypotheses" else _upon(value, theory)
+            found[name] = found[name].model if name == "fit_model" else found[name]
+    return found
+
+
+def _upon(value: Any, theory: TheoryLike) -> Hypothesis:
+    """A hypothesis whose own theory lies upon another."""
+    hypothesis = value if isinstance(value, Hypothesis) else Hypothesis.model_validate(value)
+    own = as_model(hypothesis.model)
+    model = own.model_copy(update={"theory": as_theory(theory).changed(own.theory)})
+    return hypothesis.model_copy(update={"model": model})

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result, json_types
 from ...physics.models import Model, ModelLike, as_model
+from ...physics.theory import TheoryLike, split_errors
 from ..statistics.fits import fit_counts
 from ..statistics.hypotheses import Limit, upper_limit
 from ..statistics.minimise import CONVERGED
@@ -140,7 +141,7 @@ def limit(
     luminosity: float | None = None,
     observables: Sequence[str] = ("R_K+", "R_K*0"),
     bins: Sequence[float] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0),
-    theory: bool = True,
+    theory: bool | TheoryLike = True,
     level: float = 0.95,
     toys: int = 0,
     seed: int = 1,
@@ -156,7 +157,7 @@ def limit(
         luminosity: in the data set's unit; its own if None.
         observables: ratios and rates whose counts enter; angular observables have none.
         bins: edges of q2 (GeV^2).
-        theory: whether theory is uncertain.
+        theory: whether theory is uncertain; or a table, this as its ``errors``, of the keys of a `Theory`.
         level: of confidence.
         toys: of each hypothesis at each of ``STEPS`` couplings; asymptotic only for 0.
         seed: of the toys.
@@ -173,7 +174,7 @@ def limit(
         raise InputError(f"level = {level:g}: needs a probability between 0 and 1, such as 0.95")
     data = get_dataset(dataset)
     data = data if luminosity is None else data.scaled(luminosity)
-    experiment = make_experiment(data, bins, observables, theory=theory)
-    return expected_limit(
-        experiment, as_model(model, set), path, unit, theory=theory, level=level, toys=toys, seed=seed
-    )
+    errors, told = split_errors(theory)
+    errors, chosen = True if errors is None else errors, as_model(model, set, told)
+    experiment = make_experiment(data.of(chosen), bins, observables, theory=errors)
+    return expected_limit(experiment, chosen, path, unit, theory=errors, level=level, toys=toys, seed=seed)

@@ -27,7 +27,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.threads import available_threads
 from ...physics.binning import edges_of
 from ...physics.channels import file_word, get_channel
-from ...physics.models import ModelChoice, as_model, get_model
+from ...physics.models import ModelChoice, as_model
 from ...physics.moments import functions
 from ..files.provenance import PROVENANCE_VERSION, package_versions
 from ..files.sample import EventSample
@@ -54,7 +54,7 @@ from .experiment import (
     systematics_of,
 )
 from .family import Family
-from .hypothesis import Hypothesis, with_settings
+from .hypothesis import Hypothesis, with_settings, with_theories
 from .moments import event_moments, stack_columns, toy_columns
 from .yields import generated_events, predict_channel
 
@@ -83,7 +83,8 @@ class ToysCard(Card):
             so that the deeper of two mirror minima wins. One start at zero keeps to the minimum next to it.
         systematics: ``measured``: true nuisance parameters are nominal and their measurements fluctuate; ``drawn``:
             every toy draws its own true ones; ``none``: neither. Fits know the errors in any case.
-        theory: whether theory errors (form factors, charm) enter.
+        theory: whether theory errors (form factors, charm) enter; in a card a table, this as its ``errors``, beside
+            what the theory of all models is (each may say otherwise in a table ``theory`` of its own).
         efficiency_error: of electrons over muons; the data set's if None.
         normalisation: relative error on all channels of a hadron together.
         resolution_error: relative error of the q2 resolution.
@@ -125,7 +126,7 @@ class ToysCard(Card):
     @model_validator(mode="before")
     @classmethod
     def _set(cls, data: Any) -> Any:
-        return with_settings(data, cls.model_fields["truth"].default)
+        return with_theories(with_settings(data, cls.model_fields["truth"].default), cls)
 
     @field_validator("toys", mode="before")
     @classmethod
@@ -361,7 +362,8 @@ class ToyRun:
         """
         from ...physics.observables import binned
 
-        sm, windows, dataset = get_model("sm"), self.experiment.windows, self.experiment.dataset
+        windows, dataset = self.experiment.windows, self.experiment.dataset
+        sm = dataset.standard
         found = {}
         for t in self.experiment.terms:
             if t.kind == "ratio":
@@ -433,7 +435,7 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
         raise InputError("hypotheses: name one at least")
     if card.likelihood and card.depth != "events":
         raise InputError("likelihood = true: angular fits need depth = 'events'")
-    dataset = get_dataset(card.dataset).with_detector(card.detector)
+    dataset = get_dataset(card.dataset).with_detector(card.detector).of(card.hypotheses[0].base())
     dataset = dataset if card.luminosity is None else dataset.scaled(card.luminosity)
     experiment = make_experiment(
         dataset,

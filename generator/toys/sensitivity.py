@@ -24,7 +24,7 @@ from ..statistics.hypotheses import Probability, significance, tail_p_value, toy
 from .datasets import DatasetChoice, DetectorTable, get_dataset
 from .experiment import Data, Expected, Experiment, Statistic, Systematic, Term, make_experiment
 from .family import Family
-from .hypothesis import Hypothesis, with_settings
+from .hypothesis import Hypothesis, with_settings, with_theories
 from .limits import ExpectedLimit, expected_limit
 
 Array = npt.NDArray[np.float64]
@@ -69,7 +69,8 @@ class SensitivityCard(Card):
         limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
             counts at the data set's luminosity, see ``limits``.
         systematics: what nuisance parameters do in the toys, see ``ensembles``.
-        theory: whether theory errors enter the angular observables and the rates.
+        theory: whether theory errors enter the angular observables and the rates; in a card a table, this as its
+            ``errors``, beside what the theory of all models is (each may say otherwise in a ``theory`` of its own).
         efficiency_error: of electrons over muons; the data set's if None.
         normalisation: relative error on all channels of a hadron together.
         resolution_error: relative error of the q2 resolution.
@@ -102,7 +103,7 @@ class SensitivityCard(Card):
     @model_validator(mode="before")
     @classmethod
     def _set(cls, data: Any) -> Any:
-        return with_settings(data, cls.model_fields["truth"].default)
+        return with_theories(with_settings(data, cls.model_fields["truth"].default), cls)
 
 
 @dataclass(frozen=True)
@@ -311,7 +312,7 @@ class _Question:
 def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
     """The question for every one of some true models; all predictions are made together."""
     experiment = make_experiment(
-        get_dataset(card.dataset).with_detector(card.detector),
+        get_dataset(card.dataset).with_detector(card.detector).of(card.null.base()),
         card.bins,
         card.observables,
         theory=card.theory,

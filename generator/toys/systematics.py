@@ -10,7 +10,7 @@ import numpy as np
 
 from ...physics.angular import decay_rate
 from ...physics.channels import get_channel
-from ...physics.models import get_model
+from ...physics.models import Model
 from .datasets import Dataset
 from .yields import Array, Bin, _window_rate, expected_counts, response
 
@@ -44,8 +44,8 @@ class Nuisances:
     effects: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
-def theory_effects(bins: Sequence[Bin], modes: int) -> Array:
-    """Effects of theory uncertainties on ln of the signal, Standard Model: at most ``modes`` eigenvectors.
+def theory_effects(bins: Sequence[Bin], modes: int, sm: Model) -> Array:
+    """Effects of theory uncertainties on ln of the signal, in the Standard Model: at most ``modes`` eigenvectors.
 
     Shape (modes, bins), largest first; the covariance is that of ``physics.uncertainties``, common to all
     channels.
@@ -53,7 +53,6 @@ def theory_effects(bins: Sequence[Bin], modes: int) -> Array:
     from ...physics.uncertainties import draw_coefficients
 
     columns: list[Array] = [np.zeros(0)] * len(bins)
-    sm = get_model("sm")
     for name in dict.fromkeys(b.channel for b in bins):
         channel = get_channel(name)
         found = [i for i, b in enumerate(bins) if b.channel == name]
@@ -75,7 +74,7 @@ def nuisances(dataset: Dataset, bins: Sequence[Bin], systematics: Systematics) -
     names: list[str] = []
     rows: list[Array] = []
     if systematics.theory:
-        found = theory_effects(bins, systematics.theory_modes)
+        found = theory_effects(bins, systematics.theory_modes, dataset.standard)
         names += [f"theory_{i + 1}" for i in range(len(found))]
         rows += list(found)
     channels = [get_channel(b.channel) for b in bins]
@@ -99,11 +98,12 @@ def nuisances(dataset: Dataset, bins: Sequence[Bin], systematics: Systematics) -
                 else e.model_copy(update={"resolution": e.resolution * (1.0 + systematics.resolution)})
                 for n, e in dataset.channels.items()
             }
-            sm = [get_model("sm")]
+            sm = [dataset.standard]
             before, _ = expected_counts(sm, dataset, bins)
             after, _ = expected_counts(sm, dataset.model_copy(update={"channels": wide}), bins)
             # the norm is that of the nominal resolution: what leaves the window is lost
-            lost = _window_rate(name, wide[name]) / _window_rate(name, dataset.channels[name])
+            lost = _window_rate(name, wide[name], dataset.theory)
+            lost /= _window_rate(name, dataset.channels[name], dataset.theory)
             of_channel = np.array([b.channel == name for b in bins])
             rows.append(np.where(of_channel, np.log(after[0] / before[0] * lost), 0.0))
     return Nuisances(tuple(names), np.stack(rows) if rows else np.zeros((0, len(bins))))

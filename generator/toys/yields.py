@@ -18,8 +18,9 @@ from ...kinematics.base.errors import InputError
 from ...physics.angular import angular_coefficients, breakpoints, decay_rate, event_signs, quadrature
 from ...physics.binning import BinsLike, read_pairs
 from ...physics.channels import Channel, get_channel
-from ...physics.models import Model, get_model
+from ...physics.models import Model
 from ...physics.moments import expected_moments
+from ...physics.theory import Theory
 from .datasets import ChannelYield, Dataset
 from .detector import ChannelDetector, channel_detector
 
@@ -102,7 +103,7 @@ def integrated_coefficients(
 
     Sums over both flavours in LHCb's convention: what the angles of all events in a bin follow.
 
-    >>> integrated_coefficients("B+->K+mumu", [get_model("sm")], [(1.1, 6.0)]).shape
+    >>> integrated_coefficients("B+->K+mumu", [Model()], [(1.1, 6.0)]).shape
     (1, 1, 3)
     """
     one = get_channel(channel) if isinstance(channel, str) else channel
@@ -145,12 +146,12 @@ def predict_channel(
     """Expected signal, and angular moments, of every model behind the data set's detector.
 
     >>> from darkpenguin.generator.toys.datasets import get_dataset
-    >>> found = predict_channel([get_model("sm")], get_dataset("lhcb-run12"), "B+->K+mumu", [(1.1, 6.0)])
+    >>> found = predict_channel([Model()], get_dataset("lhcb-run12"), "B+->K+mumu", [(1.1, 6.0)])
     >>> round(float(found.counts[0, 0]), 6)
     3850.0
     """
     entry, one, detector = dataset.channel(channel), get_channel(channel), dataset.detector(channel)
-    scale = entry.expected / _window_rate(channel, entry)
+    scale = entry.expected / _window_rate(channel, entry, dataset.theory)
     found = response(one, models, bins, detector)
     j = _coefficients(one, models, found.nodes)
     integrals = _integrate(j, found.weights)
@@ -169,20 +170,22 @@ def generated_events(model: Model, dataset: Dataset, channel: str, low: float, h
     """Expected number of events between two true q2, before the detector."""
     entry = dataset.channel(channel)
     rate = decay_rate(integrated_coefficients(channel, [model], [(low, high)])[0, 0])
-    return float(entry.expected / _window_rate(channel, entry) * rate)
+    return float(entry.expected / _window_rate(channel, entry, dataset.theory) * rate)
 
 
-def _window_rate(channel: str, entry: ChannelYield) -> float:
+def _window_rate(channel: str, entry: ChannelYield, theory: Theory) -> float:
     """Rate of the Standard Model that is found in the window of a data set (GeV), both flavours."""
-    return _found_rate(channel, entry.q2, entry.efficiency, entry.migration, entry.resolution)
+    return _found_rate(channel, entry.q2, entry.efficiency, entry.migration, entry.resolution, theory)
 
 
 @lru_cache(maxsize=256)
-def _found_rate(channel: str, window: tuple[float, float], efficiency: str, migration: str, resolution: float) -> float:
-    one = get_channel(channel)
+def _found_rate(
+    channel: str, window: tuple[float, float], efficiency: str, migration: str, resolution: float, theory: Theory
+) -> float:
+    one, standard = get_channel(channel), [Model(theory=theory)]
     detector = channel_detector(one, efficiency, migration, resolution)
-    found = response(one, [get_model("sm")], [window], detector)
-    j = _coefficients(one, [get_model("sm")], found.nodes)[:, 0]
+    found = response(one, standard, [window], detector)
+    j = _coefficients(one, standard, found.nodes)[:, 0]
     rate = decay_rate(j) if detector.efficiency is None else np.sum(j * detector.rates(found.nodes), axis=0)
     total = float(rate @ found.weights[0])
     if not total > 0:
@@ -195,7 +198,7 @@ def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bi
 
     >>> from darkpenguin.generator.toys.datasets import get_dataset
     >>> window = [Bin("B+->K+mumu", 1.1, 6.0)]
-    >>> signal, _ = expected_counts([get_model("sm")], get_dataset("lhcb-run12"), window)
+    >>> signal, _ = expected_counts([Model()], get_dataset("lhcb-run12"), window)
     >>> round(float(signal[0, 0]), 6)
     3850.0
     """

@@ -24,9 +24,10 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows, json_types
 from ..channels import get_channel
 from ..light_vector import LightVector
-from ..models import Model, ModelLike, as_model, get_model
+from ..models import Model, ModelLike, as_model
 from ..parameters import load_parameters
 from ..rates import branching_ratio, narrow_branching_ratio
+from ..theory import TheoryLike
 from ..widths import invisible_width
 from .constraints import (
     bs_mixing_amplitude,
@@ -121,6 +122,7 @@ def constraints_table(
     limit: float | None = None,
     dm_mass: float | None = None,
     set: str | Sequence[str] = (),
+    theory: TheoryLike = None,
 ) -> Constraints:
     """All constraints on a model, in the order of the paper's equations.
 
@@ -133,6 +135,7 @@ def constraints_table(
         dm_mass: mass of chi (GeV) in eqs. (11) and (12); by default that of the model if it can annihilate to muons,
             else m_V / 4 as an illustration.
         set: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several.
+        theory: what the Standard Model is taken to be, a table of the keys of a `Theory`.
 
     Raises:
         InputError: any of these that cannot be used.
@@ -143,7 +146,7 @@ def constraints_table(
     """
     if limit is not None and not 0 < limit < 1:
         raise InputError(f"limit = {limit:g}: a branching ratio between 0 and 1 is needed")
-    chosen, known = as_model(model, set), load_data(data)
+    chosen, known = as_model(model, set, theory), load_data(data)
     request = _Request(chosen, known, limit, dm_mass)
     rows = [row for make in _ROWS for row in make(request)]
     missing = [row for row in _NO_VECTOR if row.name not in {row.name for row in rows}]
@@ -194,15 +197,15 @@ def _kaon_limit(request: _Request, charged: bool) -> tuple[float, str]:
     if request.limit is not None:
         return request.limit, "given by the user"
     found = request.data.limit("br_k_chi_chi" if charged else "br_k0_chi_chi")
-    standard = _standard_nunu("B+->K+nunu" if charged else "B0->K0nunu") if found.includes_sm else 0.0
+    standard = _standard_nunu("B+->K+nunu" if charged else "B0->K0nunu", request.model) if found.includes_sm else 0.0
     if found.upper is not None:
         return found.upper - standard, f"{found.source} ({found.level})"
     value, error = found.numbers()
     return value + 1.645 * error - standard, found.source
 
 
-def _standard_nunu(channel: str) -> float:
-    return branching_ratio(get_channel(channel), get_model("sm"))
+def _standard_nunu(channel: str, model: Model) -> float:
+    return branching_ratio(get_channel(channel), model.standard)
 
 
 def _kaon(request: _Request) -> list[Row]:
@@ -221,7 +224,7 @@ def _kaon(request: _Request) -> list[Row]:
         other = branching_ratio(get_channel(star), request.model)
         found = request.data.limit("br_kstarplus_nunu" if charged else "br_kstar0_nunu")
         assert found.upper is not None
-        left = found.upper - _standard_nunu(star.replace("chichi", "nunu"))
+        left = found.upper - _standard_nunu(star.replace("chichi", "nunu"), request.model)
         rows.append(
             Row(
                 name,
@@ -313,7 +316,7 @@ def _a_mu(request: _Request) -> list[Row]:
 
 def _bs_mumu(request: _Request) -> list[Row]:
     found = request.data.limit("br_bs_mumu")
-    prediction, standard = bs_mumu_branching_ratio(request.model), bs_mumu_branching_ratio(get_model("sm"))
+    prediction, standard = bs_mumu_branching_ratio(request.model), bs_mumu_branching_ratio(request.model.standard)
     limit, passes, pull = _edge(found, prediction, _SIGMAS, standard)
     note = f"{prediction / standard - 1:+.1%} against the SM's {standard:.3e}"
     note += f"; measured {found.value:.2e} +- {found.error:.1e}"
@@ -488,7 +491,7 @@ def _nunu(request: _Request) -> list[Row]:
     """The Standard Model's nu nu is the prediction of the row; the note has what the model adds to it."""
     found = request.data.limit("br_bplus_kplus_nunu")
     channel = get_channel("B+->K+nunu")
-    prediction = branching_ratio(channel, get_model("sm"))
+    prediction = branching_ratio(channel, request.model.standard)
     row = Row("br_bplus_kplus_nunu_sm", "SM", prediction, found.upper, "1", None, found.source)
     if found.upper is not None:
         row = replace(row, passes=prediction <= found.upper)

@@ -6,8 +6,8 @@ import darkpenguin
 import pytest
 
 RUN_KEYS = (
-    "set channels model events b_mesons poisson flavour convention kpi beam resolution selection efficiency q2 veto "
-    "seed range device precision threads output format compression overwrite check figures"
+    "set theory channels model events b_mesons poisson flavour convention kpi beam resolution selection efficiency q2 "
+    "veto seed range device precision threads output format compression overwrite check figures"
 )
 SCAN_KEYS = "set name model settings axes ties data groups theory"
 TOY_KEYS = (
@@ -23,7 +23,7 @@ FUNCTIONS = {
     "as_model": "source set theory",
     "as_theory": "source",
     "bin": "path bins variable unfold",
-    "constraints": "model data limit dm_mass set",
+    "constraints": "model data limit dm_mass set theory",
     "dataset_names": "",
     "events_of_toy": "run toy",
     "figure": "what view output overwrite options",
@@ -36,7 +36,7 @@ FUNCTIONS = {
     "make_card": "base keywords",
     "migrations": "path bins variable",
     "open_writer": "path schema provenance format compression overwrite",
-    "predict": "observables model bins q2 points channel set",
+    "predict": "observables model bins q2 points channel set theory",
     "read_card": "name",
     "read_events": "path",
     "read_toys": "path",

@@ -3,9 +3,14 @@
 import pickle
 
 import pytest
+from darkpenguin.generator.run.card import RunCard
+from darkpenguin.generator.scans.card import ScanCard
+from darkpenguin.generator.toys.datasets import get_dataset
+from darkpenguin.generator.toys.run import ToysCard
+from darkpenguin.generator.toys.sensitivity import SensitivityCard
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.models import Model, apply_settings, as_model, get_model
-from darkpenguin.physics.theory import Theory, as_theory, merged_tables, split_errors, told
+from darkpenguin.physics.theory import Theory, as_theory, merged_tables, merged_theory, split_errors, told
 
 
 def test_every_model_carries_a_theory_and_keeps_it():
@@ -54,3 +59,40 @@ def test_settings_reach_the_theory():
     assert apply_settings(get_model("sm"), "theory.nonlocal=flavio").theory.nonlocal_ == "flavio"
     with pytest.raises(InputError, match=r"theory\.nonlokal: no such key; did you mean nonlocal\?"):
         apply_settings(get_model("sm"), "theory.nonlokal=flavio")
+
+
+TOLD = {"nonlocal": "flavio"}
+
+
+def test_every_card_has_a_theory_which_ends_in_its_models():
+    run = RunCard.make(channels="B+->K+mumu", events=1, model="fig2", theory=TOLD)
+    assert told(run.model.theory) == TOLD
+    assert run.for_provenance()["model"]["theory"] == TOLD
+    axis = {"key": "heavy.C9_mu", "min": -1, "max": 0}
+    scan = ScanCard.make(model="sm", axes=[axis], theory={"errors": "none", **TOLD})
+    assert told(scan.base_model().theory) == TOLD
+    assert scan.theory_errors == "none"
+    assert ScanCard.make(model="sm", axes=[axis], theory="none").theory_errors == "none"
+    toys = ToysCard.make(theory={"errors": False, **TOLD}, hypotheses=["sm", {"model": "sm", "theory": TOLD}])
+    assert toys.theory is False
+    models = [toys.truth.base(), *(one.base() for one in toys.hypotheses), as_model(toys.fit_model)]
+    assert [told(model.theory) for model in models] == [TOLD] * 4
+    assert toys.truth.title == "fig1-2.5gev"
+    card = SensitivityCard.make(theory=TOLD)
+    assert card.theory
+    assert [told(one.base().theory) for one in (card.truth, card.null)] == [TOLD] * 2
+
+
+def test_options_lie_upon_the_table_of_a_card(tmp_path):
+    card = tmp_path / "scan.toml"
+    card.write_text('model = "sm"\n[theory]\nerrors = "none"\n[[axes]]\nkey = "heavy.C9_mu"\nmin = -1\nmax = 0\n')
+    made = ScanCard.make(card, theory=TOLD)
+    assert made.theory_errors == "none"
+    assert told(made.base_model().theory) == TOLD
+    assert merged_theory({"errors": "none", **TOLD}, "correlated") == {"errors": "correlated", **TOLD}
+
+
+def test_yields_of_a_data_set_are_those_of_the_standard_model_of_its_theory():
+    model = as_model("fig2", theory=TOLD)
+    assert told(get_dataset("lhcb-run12").of(model).standard.theory) == TOLD
+    assert "theory" not in get_dataset("lhcb-run12").model_dump()

@@ -5,9 +5,11 @@ import re
 import pytest
 import typer
 from darkpenguin.generator.commands import cli
-from darkpenguin.generator.commands.options import RUN, Option, takes
+from darkpenguin.generator.commands.options import RUN, THEORY, Option, takes
 from darkpenguin.generator.lab.table import STAGES
 from darkpenguin.generator.run.card import card_keys
+from darkpenguin.kinematics.base.checks import known_keys
+from darkpenguin.physics.theory import Theory
 from typer.testing import CliRunner
 
 GROUP = typer.main.get_command(cli.app)
@@ -24,7 +26,9 @@ def test_helps_are_whole_sentences(name):
 
 
 def test_every_key_of_a_run_card_has_an_option():
-    assert {row.key for row in RUN} == set(card_keys()) - {stage.key for stage in STAGES}
+    own = {row.key for row in RUN if row not in THEORY} | {"theory"}
+    assert own == set(card_keys()) - {stage.key for stage in STAGES}
+    assert {row.key.removeprefix("theory_") for row in THEORY} <= set(known_keys(Theory))
 
 
 def test_a_row_is_an_option(tmp_path):
