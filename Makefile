@@ -23,7 +23,7 @@ demo: .venv/installed   ## generate, validate and plot the demonstration sample 
 	$(BIN)/darkpenguin generate demo --overwrite
 
 test: .venv/tested      ## run the tests and the docstring examples, without the closures
-	$(BIN)/python -m pytest tests --doctest-modules --pyargs darkpenguin -m 'not slow' -n $(JOBS)
+	$(BIN)/python -m pytest tests --doctest-modules --pyargs darkpenguin -m 'not slow' -n $(JOBS) --dist loadfile
 
 test-slow: .venv/tested ## run the large statistical closures: about ten minutes
 	$(BIN)/python -m pytest tests -m slow

@@ -70,18 +70,6 @@ class ProtonSpectrum:
         shape = 2.0 * (n - 1.0) * p / p0**2 * (1.0 + (p / p0) ** 2) ** (-n)
         return np.asarray(self.rapidity_density(rapidity) * shape)
 
-    def cross_section(self, low: float, high: float) -> float:
-        """Cross-section between two rapidities, all p_T, in microbarn.
-
-        >>> round(proton_spectrum(13.0).cross_section(2.0, 4.5), 1)   # measured to 40 GeV: 86.6 ± 6.4
-        86.0
-        """
-
-        def integral(y: float) -> float:
-            return -self.w * math.log(math.exp(-y / self.w) + math.exp(-self.a / self.w))
-
-        return self.sigma_0 * (integral(high) - integral(low))
-
 
 _SPECTRA = {
     7.0: ProtonSpectrum(24.999, 3.8527, 0.5867, 6.8351, -0.1958, 3.2626, 0.2796),

@@ -22,6 +22,26 @@ Bins = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
+class BinnedValue:
+    """A value in one bin of q2 (GeV^2), predicted or of events; a point of a curve has two equal edges.
+
+    Attributes:
+        channel: of the decay; of a ratio R of two channels the ratio's own name.
+        observable: its name, or ``yield``.
+        q2_min, q2_max: edges.
+        value: in the observable's unit.
+        error: statistical, of events; None of a prediction.
+    """
+
+    channel: str
+    observable: str
+    q2_min: float
+    q2_max: float
+    value: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
 class Binning:
     """Bins of q2 (GeV^2) by mode (``parent->hadron``, or ``all``), what they are of, and where they were published."""
 

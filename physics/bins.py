@@ -307,18 +307,6 @@ def build_predictor(
     return BinPredictor(tuple(observables), model, polynomials)
 
 
-def predict_bins(observables: Sequence[BinnedObservable], model: Model) -> FloatArray:
-    """Predictions (n_observables,) of one model.
-
-    >>> from darkpenguin.physics.models import get_model
-    >>> p5 = BinnedObservable("P5p", "B0->K*0mumu", 4.0, 6.0)
-    >>> predict_bins([p5], get_model("sm")).round(2)
-    array([-0.76])
-    """
-    prediction: FloatArray = build_predictor(observables, model)()[0]
-    return prediction
-
-
 def namespace(array: Any) -> Any:
     """NumPy, or the library that the array comes from."""
     return np if isinstance(array, (np.ndarray, float)) else sys.modules[type(array).__module__.split(".")[0]]

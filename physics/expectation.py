@@ -127,12 +127,6 @@ class Expectation:
         product = np.einsum("abk,kij->abij", self.integrals, self.basis.triple)
         return np.asarray(product / sum(self.rates.values()))
 
-    def on_bins_of(self, density: Density, breakpoints: Array) -> Expectation:
-        """Return the expectation of another density in the same bins."""
-        panels = _adapted(density, self.flavours, self.segments, breakpoints)
-        integrals = _binned(density, self.flavours, panels, self.edges)
-        return Expectation(self.names, self.flavours, self.edges, self.segments, integrals)
-
 
 def expectation(
     density: Density,

@@ -21,12 +21,10 @@ from ..kinematics.base.checks import _model_at, known_keys, nearest, parse_value
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.files import read_toml
 from ..kinematics.base.sources import PACKAGE
-from ..kinematics.phasespace import kallen
 from .channels import Channel
 from .fields import Complex, Frozen
 from .light_vector import LightVector
 from .mediators import Array, Decay, Mediator, NewPhysics, Scheme, Term
-from .parameters import Parameters, load_parameters
 from .theory import Theory, TheoryLike, merged_theory, split_errors, theory_table, told
 
 COEFFICIENTS: Mapping[str, str] = MappingProxyType(
@@ -443,22 +441,4 @@ def check_partial_widths(model: Model) -> None:
                 f"the total of {one.total_width:.3g} GeV; rates at its peak are too large, raise the width",
                 RuntimeWarning,
                 stacklevel=3,
-            )
-
-
-def check_on_shell(model: Model, channel: Channel, parameters: Parameters | None = None) -> None:
-    """InputError if a mediator is too heavy to be produced on shell in this channel.
-
-    Only for what needs a real one (narrow-width limits, long-lived V): off shell, any mass acts in ℓℓ.
-
-    >>> from darkpenguin.physics.channels import get_channel
-    >>> check_on_shell(get_model("fig2"), get_channel("B+->K+mumu"))
-    """
-    known = parameters or load_parameters()
-    m_b, m_h = known["m_" + channel.parent], known["m_" + channel.hadron]
-    for path, one in model.mediators.items():
-        if one.mass >= m_b - m_h or kallen(m_b**2, m_h**2, one.mass**2) <= 0.0:
-            raise InputError(
-                f"{_place(path)}.mass = {one.mass:g} GeV: {channel.parent} -> {channel.hadron} "
-                f"{one.name} needs mass < {m_b - m_h:.3f} GeV; lower the mass"
             )

@@ -187,9 +187,3 @@ def follows_from(names: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
         if np.allclose(weights @ before, last, rtol=0, atol=1e-9):
             return names[i], tuple(name for name, w in zip(names, weights, strict=False) if abs(w) > 1e-9)
     return None
-
-
-def expected_observables(coefficients: npt.ArrayLike, kind: str = "vector") -> Moments:
-    """What ``observables`` estimates, exactly, with the covariance for one event (divide by the number)."""
-    mean, _ = expected_moments(coefficients, kind)
-    return observables(mean, np.ones(mean.shape[:-1]), kind)

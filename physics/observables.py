@@ -39,7 +39,7 @@ from .parameters import load_parameters
 class BinnedObservable:
     """One observable in one bin of q2.
 
-    ``name`` is that of `darkpenguin.physics.observables` (``R_K+``, ``P5p``, ``S5`` ...), ``channel`` the
+    ``name`` is that of `darkpenguin.physics.observables` (``R_K+``, ``P5p``, ``S5`` ...) or ``yield``, ``channel`` the
     mode, for a ratio the muonic one, and None for a quantity that belongs to no decay. The bin (GeV²) is
     None for an observable that is not binned."""
 
@@ -47,6 +47,13 @@ class BinnedObservable:
     channel: str | None = None
     q2_min: float | None = None
     q2_max: float | None = None
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Edges of the bin (GeV²); InputError for an observable that is not binned."""
+        if self.q2_min is None or self.q2_max is None:
+            raise InputError(f"observable = {self}: it has no bin of q2")
+        return self.q2_min, self.q2_max
 
     def __str__(self) -> str:
         label = self.name if self.channel is None else f"{self.name}({self.channel})"
@@ -71,7 +78,7 @@ class Observable:
     CP averages of 1, 2, 3, 4, 7 and CP asymmetries of 5, 6, 8, 9 only. ``asymmetry``: a CP asymmetry of angles, which
     files show of such modes alone, since both flavours are binned together. ``angular``: a function of the S_i or A_i
     alone. ``measured``: events of files and toys are asked for it, if it is angular. ``s_wave``: of Kπ in an S wave,
-    which files have and predictions do not.
+    which files have and predictions do not. ``panel``: has a place in the figure of a binned file.
     """
 
     name: str
@@ -88,6 +95,7 @@ class Observable:
     s_wave: bool = False
     untagged: bool = False
     asymmetry: bool = False
+    panel: bool = False
 
 
 def _s(name: str, factor: float = 1.0) -> Formula:
@@ -138,17 +146,32 @@ def _rows() -> dict[str, Observable]:
             invisible=True,
             angular=False,
         ),
-        Observable("FL", _s("2c", -1.0), "F_L", star, 1, "longitudinal polarisation", invisible=True, untagged=True),
-        *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, untagged=i != "5") for i in ("3", "4", "5")),
-        Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry"),
+        Observable(
+            "FL",
+            _s("2c", -1.0),
+            "F_L",
+            star,
+            1,
+            "longitudinal polarisation",
+            invisible=True,
+            untagged=True,
+            panel=True,
+        ),
+        *(
+            Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, untagged=i != "5", panel=i == "5")
+            for i in ("3", "4", "5")
+        ),
+        Observable("AFB", _afb, r"A_\mathrm{FB}", star, None, "forward-backward asymmetry", panel=True),
         *(Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, untagged=i == "7") for i in ("7", "8", "9")),
         *(
             Observable(f"A{i}", _cp(i), f"A_{{{i}}}", phi, 1, asymmetry, untagged=True, asymmetry=True)
             for i in ("5", "6s", "8", "9")
         ),
-        Observable("P5p", _p_prime("5"), "P_5'", star, 1, optimised),
-        Observable("FS", _s("S"), "F_S", star, 1, "fraction of the K pi S wave", s_wave=True),
-        Observable("AS", lambda a: 2.25 * (a.s("I1c") - a.s("I2c") / 3.0), "A_S", star, 1, s_wave, s_wave=True),
+        Observable("P5p", _p_prime("5"), "P_5'", star, 1, optimised, panel=True),
+        Observable("FS", _s("S"), "F_S", star, 1, "fraction of the K pi S wave", s_wave=True, panel=True),
+        Observable(
+            "AS", lambda a: 2.25 * (a.s("I1c") - a.s("I2c") / 3.0), "A_S", star, 1, s_wave, s_wave=True, panel=True
+        ),
         *(
             Observable(f"AS{i}", _s(f"I{i}", 1.5), f"A_{{S{i}}}", star, 1, s_wave, s_wave=True)
             for i in ("4", "5", "7", "8")
@@ -159,7 +182,7 @@ def _rows() -> dict[str, Observable]:
         Observable("P4p", _p_prime("4"), "P_4'", star, 1, optimised, untagged=True),
         Observable("P6p", _p_prime("7"), "P_6'", star, 1, optimised + " (from S7)", untagged=True),
         Observable("P8p", _p_prime("8"), "P_8'", star, 1, optimised),
-        Observable("FH", lambda a: 2.0 * (a.s("a") + a.s("c")), "F_H", plain, 0, "flat term of B -> K l l"),
+        Observable("FH", lambda a: 2.0 * (a.s("a") + a.s("c")), "F_H", plain, 0, "flat term of B -> K l l", panel=True),
         # F_L and A_FB stand for these in what is measured
         *(
             Observable(f"S{i}", _s(i), f"S_{{{i}}}", star, 1, averaged, measured=False, untagged=i[0] != "6")

@@ -9,25 +9,15 @@ import numpy as np
 
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.results import Rows
-from .binning import Binning, BinsLike, parse_bins
+from .binning import BinnedValue, Binning, BinsLike, parse_bins
 from .channels import Channel, get_channel
 from .models import Model, ModelLike, as_model
 from .observables import Observable, binned, curve, get_observable
 from .theory import TheoryLike
 
 
-@dataclass(frozen=True)
-class PredictedValue:
-    """An observable in a bin of q2 (GeV^2), or at one q2 when both edges are the same."""
-
-    observable: str
-    q2_min: float
-    q2_max: float
-    value: float
-
-
 @dataclass(frozen=True, eq=False)
-class Predictions(Rows[PredictedValue]):
+class Predictions(Rows[BinnedValue]):
     """Predicted values, observable by observable, and what they are of.
 
     Attributes:
@@ -58,6 +48,8 @@ def predict(
 ) -> Predictions:
     """Predict observables in bins of q2, or along a curve.
 
+    The rows are those of `bin`, so the two tables can be joined on channel, observable and edges.
+
     Args:
         observables: names such as ``R_K+``, ``R_K*0``, ``P5p``, ``AFB``, ``FL``, ``dBR``.
         model: a benchmark's name, a TOML file, fields, or a `Model`.
@@ -82,12 +74,12 @@ def predict(
         >>> abs(row.value - 1) < 0.01
         True
         >>> predict("P5p", "fig2", bins=[1.1, 2.5, 4.0, 6.0]).to_pandas().columns.to_list()
-        ['observable', 'q2_min', 'q2_max', 'value']
+        ['channel', 'observable', 'q2_min', 'q2_max', 'value', 'error']
     """
     names = [observables] if isinstance(observables, str) else list(observables)
     rows = [get_observable(name) for name in names]
     model = as_model(model, set, theory)
-    found: list[PredictedValue] = []
+    found: list[BinnedValue] = []
     if bins is not None:
         binning = parse_bins(bins)
         for row in rows:
@@ -96,7 +88,7 @@ def predict(
                 raise InputError(f"bins = {binning.name!r}: no bins for {row.name}; it has {', '.join(binning.modes)}")
             values = binned(row, model, pairs, _channel_for(row, channel))
             found += [
-                PredictedValue(row.name, low, high, float(value))
+                BinnedValue(_belongs_to(row, channel), row.name, low, high, float(value))
                 for (low, high), value in zip(pairs, values, strict=True)
             ]
         return Predictions(tuple(found), tuple(names), model, binning, None, channel)
@@ -111,7 +103,7 @@ def predict(
         places = np.linspace(low, high, points) if q2 is not None else np.linspace(low, high, points + 2)[1:-1]
         values = curve(row, model, places, _channel_for(row, channel))
         found += [
-            PredictedValue(row.name, float(place), float(place), float(value))
+            BinnedValue(_belongs_to(row, channel), row.name, float(place), float(place), float(value))
             for place, value in zip(places, values, strict=True)
         ]
     return Predictions(tuple(found), tuple(names), model, None, q2, channel)
@@ -129,6 +121,11 @@ def label_of(observable: str) -> str:
 def _channel_for(row: Observable, channel: str | None) -> str | None:
     """Return the channel to evaluate on: a ratio has its own."""
     return None if row.denominator is not None else channel
+
+
+def _belongs_to(row: Observable, channel: str | None) -> str:
+    """Return the channel that a value is of; of a ratio its own name."""
+    return row.name if row.denominator is not None else channel or row.channel
 
 
 def channel_of(observable: str, channel: str | None = None) -> Channel:

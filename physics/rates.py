@@ -17,7 +17,7 @@ from ..kinematics.base.errors import InputError
 from .amplitudes import standard_model
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .channels import Channel
-from .invisible import hadronic_amplitudes, pair_coefficients
+from .invisible import pair_coefficients
 from .mediators import Mediator, PairTensor
 from .models import Model
 from .parameters import load_parameters
@@ -79,15 +79,6 @@ def two_body_rate(channel: Channel, vector: Mediator, flavour: int = 1) -> float
     left, right = vector.weak_couplings(flavour)
     massless = pair_coefficients(sm, s, left, right, PairTensor(one, -one, 0 * one))
     return float(decay_rate(massless)[0] * 12 * np.pi**2 / s[0])
-
-
-def helicity_rates(channel: Channel, vector: Mediator, flavour: int = 1) -> dict[str, float]:
-    """Γ(B → K* V) in GeV by the helicity of V ("+", "-", "0"): the parts of :func:`two_body_rate`."""
-    sm = standard_model(channel)
-    amplitudes = hadronic_amplitudes(sm, np.array([vector.mass**2]), *vector.weak_couplings(flavour))
-    sizes = {name: float(np.abs(value[0]) ** 2) for name, value in amplitudes.items()}
-    total = two_body_rate(channel, vector, flavour)
-    return {name: total * size / sum(sizes.values()) for name, size in sizes.items()}
 
 
 def longitudinal_fraction(coefficients: FloatArray) -> FloatArray:

@@ -36,8 +36,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from .angular_functions import interference_functions
-
 Real = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 Amplitudes = Mapping[str, Complex]
@@ -88,42 +86,3 @@ def swave_rate(s: Real) -> Real:
     3.0
     """
     return np.asarray(2.25 * (s[0] - s[1] / 3.0))
-
-
-def swave_observables(s: Real, rate: npt.ArrayLike) -> dict[str, Real]:
-    r"""F_S, A_S, A_S4, A_S5, A_S7, A_S8 as in arXiv:1512.04442, from the coefficients and the *total* rate.
-
-    They multiply :math:`\frac{3}{16\pi}` times sin²θ_ℓ, sin²θ_ℓ cosθ_K, sinθ_K sin2θ_ℓ cosφ,
-    sinθ_K sinθ_ℓ cosφ, sinθ_K sinθ_ℓ sinφ, sinθ_K sin2θ_ℓ sinφ. With a lepton mass F_S and A_S are defined by
-    the integrals over θ_ℓ.
-    ``rate`` is P plus S wave, in the units of ``s``; give bin-integrated arrays for binned observables.
-
-    >>> observables = swave_observables(np.array([0.1, -0.1] + 8 * [0.0]), rate=3.0)
-    >>> round(float(observables["FS"]), 3)
-    0.1
-    """
-    total = np.asarray(rate, dtype=float)
-    values = {
-        "FS": swave_rate(s),
-        "AS": 2.25 * (s[3] - s[4] / 3.0),
-        "AS4": 1.5 * s[6],
-        "AS5": 1.5 * s[7],
-        "AS7": 1.5 * s[8],
-        "AS8": 1.5 * s[9],
-    }
-    return {name: np.asarray(value / total) for name, value in values.items()}
-
-
-def swave_density(s: Real, cos_theta_k: npt.ArrayLike, cos_theta_l: npt.ArrayLike, phi: npt.ArrayLike) -> Real:
-    r"""What the S wave adds to the angular density: the ten terms of the module's formula, with its 9/(32π).
-
-    ``s`` has shape (10, ...) broadcasting with the angles; units of ``s`` per unit of cos θ_K cos θ_ℓ φ.
-
-    >>> round(float(swave_density(np.array([1.0] + 9 * [0.0]), 0.3, 0.1, 2.0)), 4)
-    0.0895
-    """
-    ck, cl, f = (np.asarray(x, dtype=float) for x in (cos_theta_k, cos_theta_l, phi))
-    sl2 = 1.0 - cl**2
-    between = interference_functions(ck, cl, sl2, np.sqrt((1.0 - ck**2) * sl2), np.sin(f), np.cos(f))
-    total = s[0] + s[1] * (cl**2 - sl2) + s[2] * cl + sum(c * g for c, g in zip(s[3:], between, strict=True))
-    return np.asarray(9.0 / (32.0 * np.pi) * total)

@@ -12,11 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .generator.analysis.binning import bin_file as bin
+    from .generator.analysis.binning import bin
     from .generator.analysis.histograms import histograms, write_histograms
     from .generator.analysis.migration import migrations
-    from .generator.analysis.validate import validate_file
-    from .generator.analysis.validate import validate_file as validate
+    from .generator.analysis.validate import validate
     from .generator.figures.figure import figure
     from .generator.files.hepmc import write_hepmc
     from .generator.files.sample import EventSample, read_events
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from .generator.statistics.draws import binned_toys
     from .generator.statistics.fits import fit_counts
     from .generator.toys import bridges
-    from .generator.toys.couplings import counts_of as count_model
+    from .generator.toys.couplings import count_model
     from .generator.toys.datasets import Dataset, dataset_names, get_dataset
     from .generator.toys.files import read_toys, toys
     from .generator.toys.limits import limit
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from .generator.toys.sensitivity import SensitivityCard, sensitivity
     from .kinematics.base.errors import InputError
     from .physics.channels import CHANNELS, Channel, get_channel
-    from .physics.experiment.verdicts import constraints_table as constraints
+    from .physics.experiment.verdicts import constraints
     from .physics.light_vector import LightVector
     from .physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, get_model
     from .physics.predict import predict
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {  # module, and the name there if it is another one; a colon alone stands for the module itself
+_HOMES = {  # module that a name is defined in; a colon stands for the module itself
     "BENCHMARKS": "physics.models",
     "CHANNELS": "physics.channels",
     "Channel": "physics.channels",
@@ -66,11 +65,11 @@ _HOMES = {  # module, and the name there if it is another one; a colon alone sta
     "apply_settings": "physics.models",
     "as_model": "physics.models",
     "as_theory": "physics.theory",
-    "bin": "generator.analysis.binning:bin_file",
+    "bin": "generator.analysis.binning",
     "binned_toys": "generator.statistics.draws",
     "bridges": "generator.toys.bridges:",
-    "constraints": "physics.experiment.verdicts:constraints_table",
-    "count_model": "generator.toys.couplings:counts_of",
+    "constraints": "physics.experiment.verdicts",
+    "count_model": "generator.toys.couplings",
     "dataset_names": "generator.toys.datasets",
     "events_of_toy": "generator.toys.run",
     "figure": "generator.figures.figure",
@@ -93,8 +92,7 @@ _HOMES = {  # module, and the name there if it is another one; a colon alone sta
     "sensitivity": "generator.toys.sensitivity",
     "statistics": "generator.statistics.hypotheses:",
     "toys": "generator.toys.files",
-    "validate": "generator.analysis.validate:validate_file",
-    "validate_file": "generator.analysis.validate",
+    "validate": "generator.analysis.validate",
     "write_hepmc": "generator.files.hepmc",
     "write_histograms": "generator.analysis.histograms",
     "write_scan": "generator.scans.files",
@@ -148,7 +146,6 @@ __all__ = [
     "statistics",
     "toys",
     "validate",
-    "validate_file",
     "write_hepmc",
     "write_histograms",
     "write_scan",
@@ -162,9 +159,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    place, colon, other = home.partition(":")
+    place, colon, _ = home.partition(":")
     module = import_module(f".{place}", __name__)
-    value = module if colon and not other else getattr(module, other or name)
+    value = module if colon else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows
-from ...physics.binning import Bins, BinsLike, parse_bins
+from ...physics.binning import BinnedValue, Bins, BinsLike, parse_bins
 from ...physics.channels import lepton_pairs
+from ..files.sample import EventsLike
 from ..files.source import EventSource
 
 if TYPE_CHECKING:
@@ -25,18 +26,6 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 RATIO_BINS = (0.1, 1.1, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 11.0, 13.0, 15.0, 17.0, 19.0)
 """Edges of the bins of q2 (GeV^2) in which R of generated events is drawn."""
-
-
-@dataclass(frozen=True)
-class BinnedValue:
-    """A quantity in one bin of q2 (GeV^2): its value and statistical error."""
-
-    channel: str
-    quantity: str
-    q2_min: float
-    q2_max: float
-    value: float
-    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +37,14 @@ class BinnedValues(Rows[BinnedValue]):
     unfold: bool
 
 
-def bin_file(
-    path: str | os.PathLike[str],
+def bin(
+    events: EventsLike,
     bins: BinsLike = "lhcb",
     *,
     variable: str = "q2",
     unfold: bool = False,
 ) -> BinnedValues:
-    r"""Yields, R and angular observables of a file's events, bin by bin; the file is read in chunks.
+    r"""Yields, R and angular observables of events, bin by bin; a file is read in chunks.
 
     Events that a column ``accepted`` excludes do not count, and a column ``weight`` does. ``yield`` is the sum of
     weights with the error :math:`\sqrt{\sum w^2}`; both flavours are taken together, so S_i are CP averages in the
@@ -64,11 +53,11 @@ def bin_file(
     those of `bin_sums.angular_observables`; those that a bin cannot give are left out.
 
     Args:
-        path: a file that darkpenguin wrote.
+        events: a file that darkpenguin wrote, or a sample in memory.
         bins: name of a published binning (``lhcb``, ``lhcb-ratios``, ``cms``, ``atlas``, ``belle2`` ...), edges
             (numbers, or text such as ``1.1,2,6``), or pairs of edges, low <= x < high, for every channel.
         variable: column to bin, ``q2`` or what a detector makes of it (``q2_reco``).
-        unfold: divide by the efficiency that the file was made with.
+        unfold: divide by the efficiency that the events were made with.
 
     Raises:
         InputError: a file that cannot be read, or that has another convention than LHCb's.
@@ -78,15 +67,15 @@ def bin_file(
         >>> from darkpenguin.generator.run.generate import run
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = run(["B+->K+mumu", "B+->K+ee"], events=1000, output=f"{folder}/x.root")
-        ...     found = bin_file(report.files[0], [1.1, 6.0])
-        >>> [row.quantity for row in found]
+        ...     found = bin(report.files[0], [1.1, 6.0])
+        >>> [row.observable for row in found]
         ['yield', 'AFB', 'FH', 'yield', 'AFB', 'FH', 'R_K+']
     """
     from ...physics.densities import DENSITIES
     from .bin_sums import BinSums, angular_observables, sum_bins
 
     binning = parse_bins(bins)
-    source = EventSource(path, unfold)
+    source = EventSource(events, unfold)
     source.need(variable)
     chosen = {index: binning.bins(channel) for index, channel in source.channels.items()}
     if not any(chosen.values()):
@@ -103,7 +92,7 @@ def bin_file(
     found = []
     for index, channel in source.channels.items():
         if not np.isfinite(sums[index].ff).all():
-            raise InputError(f"file = {str(path)!r}: an angle of {channel.name} is not a number")
+            raise InputError(f"file = {source.name!r}: an angle of {channel.name} is not a number")
         for row, (low, high) in enumerate(chosen[index]):
             value, error = _yield(sums[index], row)
             found.append(BinnedValue(channel.name, "yield", low, high, value, error))
@@ -119,7 +108,7 @@ def bin_file(
         channel.name: Yields(sums[index].weights, sums[index].squares, source.mesons(index), chosen[index])
         for index, channel in source.channels.items()
     }
-    return BinnedValues((*found, *ratios(yields)), Path(path), variable, unfold)
+    return BinnedValues((*found, *ratios(yields)), source.file.path, variable, unfold)
 
 
 def _yield(sums: BinSums, row: int) -> tuple[float, float]:
@@ -141,7 +130,7 @@ def ratios(yields: Mapping[str, Yields]) -> list[BinnedValue]:
 
     >>> one = np.ones(1)
     >>> pair = {"B+->K+mumu": Yields(80 * one, 80 * one, 2.0, ((1, 6),)), "B+->K+ee": Yields(one, one, 0.02, ((1, 6),))}
-    >>> [(row.quantity, round(row.value, 12)) for row in ratios(pair)]
+    >>> [(row.observable, round(row.value, 12)) for row in ratios(pair)]
     [('R_K+', 0.8)]
     """
     found = []

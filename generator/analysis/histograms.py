@@ -10,8 +10,8 @@ from typing import Any
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
+from ...physics.binning import BinnedValue
 from ..files.columns import axis_label
-from .binning import BinnedValue
 from .migration import Migration, Migrations
 
 
@@ -21,7 +21,7 @@ def _axis(edges: Sequence[float], variable: str) -> Any:
 
 
 def histograms(rows: Sequence[BinnedValue], variable: str = "q2") -> dict[str, Any]:
-    """Histograms (``hist.Hist``, weighted) of binned values by ``channel/quantity``; gaps between bins stay empty.
+    """Histograms (``hist.Hist``, weighted) of binned values by ``channel/observable``; gaps between bins stay empty.
 
     The axis is ``variable``, the column that was binned. A bin of a quantity that is not a yield holds its value, with
     the square of its error as the variance.
@@ -37,7 +37,7 @@ def histograms(rows: Sequence[BinnedValue], variable: str = "q2") -> dict[str, A
     hist = optional("hist", "a histogram")
     groups: dict[tuple[str, str], list[BinnedValue]] = {}
     for row in rows:
-        groups.setdefault((row.channel, row.quantity), []).append(row)
+        groups.setdefault((row.channel, row.observable), []).append(row)
     found = {}
     for (channel, quantity), values in groups.items():
         values = sorted(values, key=lambda row: row.q2_min)
@@ -55,7 +55,7 @@ def histograms(rows: Sequence[BinnedValue], variable: str = "q2") -> dict[str, A
             label=f"{channel} {quantity}",
         )
         for row in values:
-            made[edges.index(row.q2_min)] = (row.value, row.error**2)
+            made[edges.index(row.q2_min)] = (row.value, (row.error or 0.0) ** 2)
         found[f"{channel}/{quantity}"] = made
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows
 from ...physics.binning import BinsLike, parse_bins
+from ..files.sample import EventsLike
 from ..files.source import EventSource
 
 Array = NDArray[np.float64]
@@ -103,12 +103,12 @@ class Migrations(Rows[Migration]):
         return found
 
 
-def migrations(path: str | os.PathLike[str], bins: BinsLike = "lhcb", *, variable: str = "q2_reco") -> Migrations:
-    """Migration of q2 in a file that has a reconstructed one, channel by channel.
+def migrations(events: EventsLike, bins: BinsLike = "lhcb", *, variable: str = "q2_reco") -> Migrations:
+    """Migration of q2 in events that have a reconstructed one, channel by channel.
 
     Args:
-        path: a file that darkpenguin wrote.
-        bins: of both, as in `bin_file`.
+        events: a file that darkpenguin wrote, or a sample in memory.
+        bins: of both, as in `bin`.
         variable: column of the reconstructed q2.
 
     Raises:
@@ -125,7 +125,7 @@ def migrations(path: str | os.PathLike[str], bins: BinsLike = "lhcb", *, variabl
         True
     """
     binning = parse_bins(bins)
-    source = EventSource(path, convention=False)
+    source = EventSource(events, convention=False)
     source.need(variable)
     found: dict[int, Migration] = {}
     for index, channel in source.channels.items():
@@ -144,10 +144,10 @@ def migrations(path: str | os.PathLike[str], bins: BinsLike = "lhcb", *, variabl
         kept = weights != 0.0
         reco = columns[variable]
         if not (np.isfinite(columns["q2"]).all() and np.isfinite(reco[kept]).all()):
-            raise InputError(f"file = {str(path)!r}: a q2 or {variable} of {known.channel} is not a number")
+            raise InputError(f"file = {source.name!r}: a q2 or {variable} of {known.channel} is not a number")
         true = np.searchsorted(known.edges, columns["q2"], side="right")
         cell = true[kept] * n + np.searchsorted(known.edges, reco[kept], side="right")
         known.generated[:] += np.bincount(true, before, n)
         known.counts[:] += np.bincount(cell, weights[kept], n * n).reshape(n, n)
         known.variances[:] += np.bincount(cell, weights[kept] ** 2, n * n).reshape(n, n)
-    return Migrations(tuple(found.values()), Path(path), variable)
+    return Migrations(tuple(found.values()), source.file.path, variable)

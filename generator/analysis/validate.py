@@ -8,7 +8,6 @@ information on the angles is lost to binning.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from ...physics.expectation import FLAVOURS, Array, Density, Expectation, expect
 from ...physics.kpi import KpiDecay
 from ...physics.models import Model
 from ...physics.parameters import load_parameters
+from ..files.sample import EventsInMemory, EventsLike, open_events
 from ..files.writers import EventFile
 from ..run.card import RunCard, make_card
 from .sums import MAX_BINS, sum_kpi, sum_scalar, sum_vector
@@ -407,19 +407,19 @@ def _chi_square(group: str, name: str, word: str, degrees: int, value: float) ->
     return Test(group, name, word, float(degrees), value, error, float(chdtrc(degrees, value)))
 
 
-def validate_file(
-    path: str | os.PathLike[str],
+def validate(
+    events: EventsLike,
     false_alarm: float = FALSE_ALARM,
     progress: Callable[[int], None] | None = None,
     threads: int | None = None,
 ) -> Verdict:
-    """Compare a file with the prediction for what its provenance says.
+    """Compare events with the prediction for what their provenance says.
 
     Checked without statistics: the number of events and their numbering, channels, weights, ranges of all columns,
-    the sampler's rates.  With statistics: see :func:`compare`.  The file is read in chunks.
+    the sampler's rates.  With statistics: see :func:`compare`.  A file is read in chunks.
 
     Args:
-        path: a file that darkpenguin wrote.
+        events: a file that darkpenguin wrote, or a sample in memory.
         false_alarm: probability that a correct file fails, for all tests together.
         progress: called with the number of events after each chunk.
         threads: CPU threads; all without it.
@@ -431,17 +431,17 @@ def validate_file(
         >>> import tempfile
         >>> from darkpenguin.generator.run.generate import run
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     verdict = validate_file(run("B+->K+mumu", events=1000, output=f"{folder}/x.root").files[0])
+        ...     verdict = validate(run("B+->K+mumu", events=1000, output=f"{folder}/x.root").files[0])
         >>> verdict.passed
         True
     """
     if not 0.0 < false_alarm < 1.0:
         raise InputError(f"false-alarm = {false_alarm:g}: allowed are probabilities between 0 and 1, such as 1e-6")
-    file = EventFile(path)
+    file = open_events(events)
     card = card_of(file)
     if card.altered:
         raise InputError(
-            f"file = {str(path)!r}: made with {card.altered}, so its events are no longer "
+            f"file = {str(file.path)!r}: made with {card.altered}, so its events are no longer "
             "those that were generated, which is what is validated; `darkpenguin bin --unfold` goes back to them"
         )
     if threads is not None:
@@ -450,7 +450,7 @@ def validate_file(
     problems: list[str] = []
     missing = {name for entry in entries.values() for name in entry["columns"]} - set(file.schema)
     if missing:
-        return Verdict(Path(path), (), (f"no column {', '.join(sorted(missing))}",), false_alarm)
+        return Verdict(file.path, (), (f"no column {', '.join(sorted(missing))}",), false_alarm)
     if file.rows != file.provenance["events"]:
         problems.append(f"{file.rows} events instead of the {file.provenance['events']} in the provenance")
     readers: dict[int, _ChannelReader] = {}
@@ -472,10 +472,10 @@ def validate_file(
     if strangers:
         problems.append(f"{strangers} events of channels that the provenance does not name")
     verdicts = tuple(reader.verdict() for reader in readers.values())
-    return Verdict(Path(path), verdicts, tuple(problems), false_alarm)
+    return Verdict(file.path, verdicts, tuple(problems), false_alarm)
 
 
-def card_of(file: EventFile) -> RunCard:
+def card_of(file: EventFile | EventsInMemory) -> RunCard:
     """Return the run card that a file was made from.
 
     Raises:
@@ -487,7 +487,7 @@ def card_of(file: EventFile) -> RunCard:
     return make_card(card)
 
 
-def _entries(file: EventFile) -> dict[int, Mapping[str, Any]]:
+def _entries(file: EventFile | EventsInMemory) -> dict[int, Mapping[str, Any]]:
     """Return what the provenance says of each channel, by number, once it is known to say all that is needed."""
     needed = {"name", "index", "columns", "events", "events_of_run", "first_event_of_run", "rates"}
     entries = file.provenance["channels"]

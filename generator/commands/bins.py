@@ -45,7 +45,7 @@ def bin_command(
     Angular observables are found by the method of moments, with errors; --migration gives the migration instead.
     """
     from ...kinematics.base.files import check_target
-    from ..analysis.binning import bin_file
+    from ..analysis.binning import bin
     from ..analysis.histograms import write_histograms
     from ..analysis.migration import migrations
 
@@ -62,10 +62,10 @@ def bin_command(
         header: tuple[str, ...] = ("channel", "true q2", "generated", "efficiency", "reconstructed q2", "probability")
         cells = [cell for entry in found for cell in entry.table()]
     else:
-        found = bin_file(file, bins, variable=variable or "q2", unfold=unfold)
+        found = bin(file, bins, variable=variable or "q2", unfold=unfold)
         header = ("channel", "quantity", "q2_min", "q2_max", "value", "error")
         cells = [
-            (row.channel, row.quantity, f"{row.q2_min:g}", f"{row.q2_max:g}", f"{row.value:.8g}", f"{row.error:.3g}")
+            (row.channel, row.observable, f"{row.q2_min:g}", f"{row.q2_max:g}", f"{row.value:.8g}", f"{row.error:.3g}")
             for row in found
         ]
     _print(file, header, cells, format)

@@ -73,10 +73,10 @@ def constraints_command(
 
     The constraints are those of equations (2) to (8), (11) and (12) of the paper, arXiv:1704.06188.
     """
-    from ...physics.experiment.verdicts import constraints_table
+    from ...physics.experiment.verdicts import constraints
 
     check_figures(figure, overwrite)
-    rows = constraints_table(name, data, limit, dm_mass, keys["set"] or (), keys["theory"])
+    rows = constraints(name, data, limit, dm_mass, keys["set"] or (), keys["theory"])
     write_figures(rows, figure, overwrite)
     if as_json:
         print(json.dumps(rows.to_dict()["rows"], indent=1, allow_nan=False))

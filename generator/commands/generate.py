@@ -29,10 +29,10 @@ def run_card(card: RunCard) -> bool:
         report = execute(plan, progress)
     verdicts: list[Verdict] = []
     if card.check:
-        from ..analysis.validate import validate_file
+        from ..analysis.validate import validate
 
         with progress_bar("validating", total) as progress:
-            verdicts = [validate_file(path, progress=progress, threads=card.threads) for path in report.files]
+            verdicts = [validate(path, progress=progress, threads=card.threads) for path in report.files]
     _show_report(report, verdicts)
     for verdict in verdicts:
         _show_verdict_line(verdict)
@@ -91,12 +91,12 @@ def validate_and_show(
     path: str, figures: Sequence[str], false_alarm: float, every: bool, threads: int | None, overwrite: bool
 ) -> bool:
     """Compare a file with the prediction and show the tests; whether it passed."""
-    from ..analysis.validate import validate_file
+    from ..analysis.validate import validate
 
     check_figures(figures, overwrite)
     began = time.perf_counter()
     with progress_bar("validating", EventFile(path).rows) as progress:
-        verdict = validate_file(path, false_alarm, progress, threads)
+        verdict = validate(path, false_alarm, progress, threads)
     for item in verdict.channels:
         tests = sorted(item.tests, key=lambda test: test.p_value)
         shown = item.tests if every else tests[:10]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kinematics.base.errors import InputError
+from ...physics.binning import BinnedValue
 from ...physics.channels import CHANNELS
+from ...physics.observables import OBSERVABLES
 from ...physics.predict import label_of
-from ..analysis.binning import BinnedValue
 from ..analysis.migration import Migration
 from ..files.columns import axis_label, columns
 from .style import PALETTE, Q2_LABEL, house_style
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LABELS = {"q2": Q2_LABEL, "q2_reco": Q2_LABEL.replace("q^2", r"q^2_\mathrm{rec}")}
-SHOWN = ("yield", "FL", "AFB", "S5", "P5p", "FS", "AS", "FH")
-"""Quantities that have a panel, beside R, where a file has them."""
 _MARKERS = "os^Dv<>p"
 
 
@@ -35,13 +34,16 @@ def _per_unit(variable: str) -> str:
 def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
     """Draw binned values with their errors, a panel a quantity and a marker a channel; bins are horizontal bars.
 
+    Yields and R come first, then the observables whose row says that they have a panel, or all if none of them has.
+
     Raises:
         InputError: nothing to draw.
     """
-    ratios = list(dict.fromkeys(row.quantity for row in rows if row.quantity.startswith("R_")))
-    present = {row.quantity for row in rows}
-    panels = [name for name in SHOWN[:1] if name in present] + (["R"] if ratios else [])
-    panels += [name for name in SHOWN[1:] if name in present]
+    ratios = list(dict.fromkeys(row.observable for row in rows if row.observable.startswith("R_")))
+    present = {row.observable for row in rows}
+    angular = [name for name in OBSERVABLES if name in present and name not in ratios]
+    panels = (["yield"] if "yield" in present else []) + (["R"] if ratios else [])
+    panels += [name for name in angular if OBSERVABLES[name].panel] or ([] if panels else angular)
     if not panels:
         raise InputError("figure: no bin has events")
     names = list(dict.fromkeys(row.channel for row in rows if row.channel in CHANNELS))
@@ -54,7 +56,7 @@ def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
         for axis in axes.ravel()[len(panels) :]:
             axis.set_visible(False)
         for axis, panel in zip(axes.ravel(), panels, strict=False):
-            chosen = [row for row in rows if row.quantity == panel or (panel == "R" and row.quantity in ratios)]
+            chosen = [row for row in rows if row.observable == panel or (panel == "R" and row.observable in ratios)]
             for name in dict.fromkeys(row.channel for row in chosen):
                 points = [row for row in chosen if row.channel == name]
                 low, high, value, error = (
@@ -121,6 +123,4 @@ def draw_migrations(found: Sequence[Migration]) -> Figure:
 
 
 def _label(name: str) -> str:
-    if name in CHANNELS:
-        return f"${CHANNELS[name].latex}$"
-    return f"$R_{{{name.removeprefix('R_').replace('*', '^*')}}}$"
+    return f"${CHANNELS[name].latex}$" if name in CHANNELS else label_of(name)

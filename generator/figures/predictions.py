@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...physics.angular import breakpoints
+from ...physics.binning import BinnedValue
 from ...physics.channels import CHANNELS
 from ...physics.expectation import Array
 from ...physics.models import Model
 from ...physics.observables import OBSERVABLES, curve
 from ...physics.predict import Predictions, channel_of, label_of, predict
-from ..analysis.binning import BinnedValue
 from .style import PALETTE, Q2_LABEL, _as_figure, house_style
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def draw_ratios(model: Model, measured: Sequence[BinnedValue] = (), hadrons: Seq
     Returns:
         The figure, one panel a hadron.
     """
-    known = dict.fromkeys(point.quantity.removeprefix("R_") for point in measured)
+    known = dict.fromkeys(point.observable.removeprefix("R_") for point in measured)
     panels = list(hadrons) or list(known) or ["K+", "K*0"]
     with house_style() as plt:
         figure, axes = plt.subplots(1, len(panels), figsize=(7.5 * len(panels), 6), squeeze=False)
@@ -46,7 +46,7 @@ def draw_ratios(model: Model, measured: Sequence[BinnedValue] = (), hadrons: Seq
                 strict=False,
             ):
                 axis.plot(*smooth_curve(name, shown, (0.06, high)), style, color=colour, label=title)
-            points = [point for point in measured if point.quantity == name]
+            points = [point for point in measured if point.observable == name]
             if points:
                 _draw_points(axis, points)
             for one in model.mediators.values():
@@ -71,7 +71,7 @@ def _draw_points(axis: Axes, points: Sequence[BinnedValue]) -> None:
     axis.errorbar(
         centre,
         [point.value for point in points],
-        yerr=[point.error for point in points],
+        yerr=[point.error or 0.0 for point in points],
         xerr=half,
         fmt="o",
         color="black",

@@ -18,7 +18,7 @@ from ...physics.final_state import AXES, masses
 from ...physics.models import Model
 from ..lab.momenta import momenta
 from .columns import Columns, ordered
-from .writers import EventFile, open_writer
+from .writers import ROWS_PER_EXTEND, EventFile, open_writer
 
 if TYPE_CHECKING:
     import awkward
@@ -45,6 +45,36 @@ def read_events(path: str | os.PathLike[str]) -> EventSample:
         for name, dtype in file.schema.items()
     }
     return EventSample(columns, file.provenance)
+
+
+def open_events(events: EventsLike) -> EventFile | EventsInMemory:
+    """Open a file, or a sample in memory as if it were one: ``path``, ``rows``, ``schema``, ``provenance``, ``chunks``.
+
+    Raises:
+        InputError: the file is missing, of another kind, or has no ``events``.
+
+    Example:
+        >>> open_events(EventSample({"q2": np.array([1.0])})).schema
+        {'q2': dtype('float64')}
+    """
+    return EventsInMemory(events) if isinstance(events, EventSample) else EventFile(events)
+
+
+class EventsInMemory:
+    """A sample with the face of a file."""
+
+    kind = "memory"
+    path = Path("sample")
+
+    def __init__(self, sample: EventSample) -> None:
+        self.rows, self.provenance = len(sample), dict(sample.provenance)
+        self._columns = sample.to_numpy()
+        self.schema = {name: column.dtype for name, column in self._columns.items()}
+
+    def chunks(self, rows: int = ROWS_PER_EXTEND) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        """Iterate over the events in pieces of ``rows`` at most."""
+        for start in range(0, self.rows, rows):
+            yield {name: column[start : start + rows] for name, column in self._columns.items()}
 
 
 def four_momenta(sample: EventSample) -> Any:
@@ -261,6 +291,10 @@ class EventSample:
         import pandas
 
         return pandas.DataFrame(self.to_numpy())
+
+
+EventsLike = str | os.PathLike[str] | EventSample
+"""Events wherever a function reads them: a file that darkpenguin wrote, or a sample in memory."""
 
 
 def _joined(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,38 +1,39 @@
-"""The events of a file as they count: accepted ones, with weights, divided by efficiency maps."""
+"""Events as they count: accepted ones, with weights, divided by efficiency maps; of a file or a sample in memory."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel, get_channel
-
-if TYPE_CHECKING:
-    from .writers import EventFile
+from .sample import EventsInMemory, EventsLike, open_events
+from .writers import EventFile
 
 
 class EventSource:
-    """The events of a file as they count: accepted ones, with their weights, channel by channel."""
+    """Events as they count: accepted ones, with their weights, channel by channel."""
 
-    def __init__(self, path: str | os.PathLike[str], unfold: bool = False, convention: bool = True) -> None:
-        from .writers import EventFile
-
-        self.file: EventFile = EventFile(path)
+    def __init__(self, events: EventsLike, unfold: bool = False, convention: bool = True) -> None:
+        self.file = open_events(events)
         provenance = self.file.provenance
         if convention and provenance.get("convention", "lhcb") != "lhcb":
             raise InputError(
-                f"file = {str(path)!r}: its angles follow the theory convention, in which the flavours "
+                f"file = {self.name!r}: its angles follow the theory convention, in which the flavours "
                 "cannot be added; generate it with convention = lhcb"
             )
         self.entries = {int(entry["index"]): entry for entry in provenance.get("channels", ())}
         if not self.entries:
-            raise InputError(f"file = {str(path)!r}: no channels in its provenance")
+            raise InputError(f"file = {self.name!r}: no channels in its provenance")
         self.channels = {index: get_channel(str(entry["name"])) for index, entry in self.entries.items()}
         self._maps = _recorded_maps(self.file, tuple(self.channels.values())) if unfold else None
+
+    @property
+    def name(self) -> str:
+        """What error messages call it."""
+        return str(self.file.path)
 
     def mesons(self, index: int) -> float:
         """B mesons that the events of a channel stand for."""
@@ -51,7 +52,7 @@ class EventSource:
         """InputError for a column that the file does not have."""
         if column not in self.file.schema:
             columns = ", ".join(self.file.schema)
-            raise InputError(f"file = {str(self.file.path)!r}: no column {column}; it has {columns}")
+            raise InputError(f"file = {self.name!r}: no column {column}; it has {columns}")
 
     def events(self) -> Iterator[tuple[int, dict[str, Any], Any]]:
         """Channel number, columns and weights, chunk by chunk; weight 0 for events that were not accepted."""
@@ -67,7 +68,7 @@ class EventSource:
                 if "accepted" in columns:
                     weights = weights * (columns["accepted"] != 0)
                 if not np.isfinite(weights).all():
-                    raise InputError(f"file = {str(self.file.path)!r}: a weight of {channel.name} is not finite")
+                    raise InputError(f"file = {self.name!r}: a weight of {channel.name} is not finite")
                 if self._maps is not None:
                     weights = self._unfolded(columns, weights, channel)
                 yield index, columns, weights
@@ -84,7 +85,7 @@ class EventSource:
         return weights
 
 
-def _recorded_maps(file: EventFile, channels: Sequence[Channel]) -> Mapping[str, Any]:
+def _recorded_maps(file: EventFile | EventsInMemory, channels: Sequence[Channel]) -> Mapping[str, Any]:
     """Efficiency maps that a file was made with, by channel; InputError if it was not, or if they changed since."""
     from ..lab.efficiency import EfficiencyStage
     from ..lab.settings import EfficiencySettings

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ...physics.axes import moved
 from ...physics.models import Model, ModelLike, as_model
+from ...physics.observables import BinnedObservable
 from ...physics.theory import TheoryLike, split_errors
 from ..statistics.counts import CountModel, monomial_values, monomials, probe_points, quadratic
 from ..statistics.minimise import newton
@@ -19,7 +20,7 @@ from .datasets import Dataset, get_dataset
 from .experiment import ANGULAR_CHANNEL, Array, Data, Expected, Experiment, Statistic
 from .hypothesis import Hypothesis
 from .systematics import Systematics, nuisances
-from .yields import Bin, expected_counts, make_bins
+from .yields import binned_yields, expected_counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +120,11 @@ def model_at(base: Model, directions: Directions, values: Sequence[float]) -> Mo
     return moved(base, totals)
 
 
-def count_model(
+def quadratic_counts(
     base: Model,
     directions: Directions,
     dataset: Dataset,
-    bins: Sequence[Bin],
+    bins: Sequence[BinnedObservable],
     systematics: Systematics | None = None,
     starts: npt.ArrayLike | None = None,
 ) -> CountModel:
@@ -136,8 +137,8 @@ def count_model(
         InputError: directions along which rates are not quadratic (a product of two of them, or a mass).
 
     Example:
-        >>> model = count_model(as_model("sm"), {"C9": {"heavy.C9_mu": 1.0}}, get_dataset("lhcb-run12"),
-        ...                     make_bins(["B+->K+mumu"], [1.1, 6.0]), Systematics(efficiency=0.0))
+        >>> model = quadratic_counts(as_model("sm"), {"C9": {"heavy.C9_mu": 1.0}}, get_dataset("lhcb-run12"),
+        ...                     binned_yields(["B+->K+mumu"], [1.1, 6.0]), Systematics(efficiency=0.0))
         >>> model.expected([0.0]).round(6).tolist()
         [3850.0]
     """
@@ -158,7 +159,7 @@ def count_model(
         extra.effects,
         None,
         np.asarray(starts, dtype=float),
-        tuple(b.label for b in bins),
+        tuple(f"{b.channel} {b.q2_min:g}-{b.q2_max:g}" for b in bins),
     )
     found = model.expected(check) - background
     if p and not np.allclose(found, counts[-1], rtol=1e-7, atol=1e-9 * float(np.max(counts))):
@@ -188,7 +189,7 @@ def default_starts(signal: Array, p: int) -> Array:
     return np.unique(np.stack(rows), axis=0)
 
 
-def counts_of(
+def count_model(
     free: Directions,
     model: ModelLike = "sm",
     *,
@@ -222,7 +223,7 @@ def counts_of(
         InputError: any of these that cannot be used, or couplings in which the rates are not quadratic.
 
     Example:
-        >>> found = counts_of({"C9": {"heavy.C9_mu": 1.0}}, channels=["B+->K+mumu"], bins=[1.1, 6.0], theory=False)
+        >>> found = count_model({"C9": {"heavy.C9_mu": 1.0}}, channels=["B+->K+mumu"], bins=[1.1, 6.0], theory=False)
         >>> found.parameters, found.expected([0.0]).round(6).tolist()
         (('C9',), [3850.0])
     """
@@ -231,4 +232,6 @@ def counts_of(
     errors, told = split_errors(theory)
     errors, chosen = True if errors is None else errors, as_model(model, set, told)
     systematics = Systematics(errors, 6, efficiency_error, normalisation, resolution_error)
-    return count_model(chosen, free, data.of(chosen), make_bins(channels or tuple(data.channels), bins), systematics)
+    return quadratic_counts(
+        chosen, free, data.of(chosen), binned_yields(channels or tuple(data.channels), bins), systematics
+    )

@@ -37,7 +37,7 @@ from ..statistics.minimise import CONVERGED, parabolas
 from ..statistics.ratios import ratio_deviance
 from .datasets import Dataset
 from .systematics import Nuisances, Systematics, nuisances
-from .yields import Bin, predict_channel
+from .yields import binned_yields, predict_channel
 
 Array = npt.NDArray[np.float64]
 Systematic = Literal["measured", "drawn", "none"]
@@ -176,9 +176,9 @@ class Experiment:
         return tuple(found)
 
     @property
-    def bins(self) -> list[Bin]:
+    def bins(self) -> tuple[BinnedObservable, ...]:
         """Bins of all channels, channel by channel."""
-        return [Bin(name, low, high) for name in self.channels for low, high in self.windows]
+        return binned_yields(self.channels, self.windows)
 
     @property
     def angular(self) -> tuple[Term, ...]:

@@ -16,7 +16,7 @@ from ...physics.theory import TheoryLike, split_errors
 from ..statistics.fits import fit_counts
 from ..statistics.hypotheses import Limit, upper_limit
 from ..statistics.minimise import CONVERGED
-from .couplings import count_model
+from .couplings import quadratic_counts
 from .datasets import Dataset, get_dataset
 from .experiment import Experiment, make_experiment, systematics_of
 
@@ -108,7 +108,7 @@ def expected_limit(
     """
     if not (np.isfinite(unit) and unit != 0):
         raise InputError(f"limit {path} = {unit}: needs a number other than zero; its sign is that of the coupling")
-    counts = count_model(
+    counts = quadratic_counts(
         model,
         {path: {path: unit}},
         experiment.dataset,

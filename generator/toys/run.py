@@ -40,7 +40,7 @@ from ..statistics.counts import CountModel
 from ..statistics.draws import EVENTS, SHIFT, draw_poisson, stream_word
 from ..statistics.fits import fit_counts
 from ..statistics.ratios import ratio_estimate
-from .couplings import count_model
+from .couplings import quadratic_counts
 from .datasets import DatasetChoice, DetectorTable, get_dataset
 from .detector import ChannelDetector, event_numbers, observed_toys
 from .experiment import (
@@ -465,7 +465,7 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     if card.fit:
         systematics = systematics_of(experiment, card.theory, card.normalisation, card.resolution_error)
         starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
-        couplings = count_model(as_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
+        couplings = quadratic_counts(as_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
     return ToyRun(card, experiment, together.point(0), families, couplings, chosen)
 
 

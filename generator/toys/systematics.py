@@ -11,8 +11,9 @@ import numpy as np
 from ...physics.angular import decay_rate
 from ...physics.channels import get_channel
 from ...physics.models import Model
+from ...physics.observables import BinnedObservable
 from .datasets import Dataset
-from .yields import Array, Bin, _window_rate, expected_counts, response
+from .yields import Array, _window_rate, by_channel, expected_counts, response
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Nuisances:
     effects: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
-def theory_effects(bins: Sequence[Bin], modes: int, sm: Model) -> Array:
+def theory_effects(bins: Sequence[BinnedObservable], modes: int, sm: Model) -> Array:
     """Effects of theory uncertainties on ln of the signal, in the Standard Model: at most ``modes`` eigenvectors.
 
     Shape (modes, bins), largest first; the covariance is that of ``physics.uncertainties``, common to all
@@ -53,10 +54,9 @@ def theory_effects(bins: Sequence[Bin], modes: int, sm: Model) -> Array:
     from ...physics.uncertainties import draw_coefficients
 
     columns: list[Array] = [np.zeros(0)] * len(bins)
-    for name in dict.fromkeys(b.channel for b in bins):
+    for name, found in by_channel(bins).items():
         channel = get_channel(name)
-        found = [i for i, b in enumerate(bins) if b.channel == name]
-        grid = response(channel, [sm], [(bins[i].low, bins[i].high) for i in found])
+        grid = response(channel, [sm], [bins[i].window for i in found])
         j = sum(draw_coefficients(channel, sm, grid.nodes, flavour) for flavour in (1, -1))
         rates = decay_rate(np.asarray(j)) @ grid.weights.T
         for i, column in zip(found, np.log(rates).T, strict=True):
@@ -69,7 +69,7 @@ def theory_effects(bins: Sequence[Bin], modes: int, sm: Model) -> Array:
     return np.asarray((vectors[:, kept] * np.where(signs == 0, 1.0, signs) * np.sqrt(values[kept])).T)
 
 
-def nuisances(dataset: Dataset, bins: Sequence[Bin], systematics: Systematics) -> Nuisances:
+def nuisances(dataset: Dataset, bins: Sequence[BinnedObservable], systematics: Systematics) -> Nuisances:
     """Nuisance parameters of the bins of a data set."""
     names: list[str] = []
     rows: list[Array] = []
@@ -77,7 +77,7 @@ def nuisances(dataset: Dataset, bins: Sequence[Bin], systematics: Systematics) -
         found = theory_effects(bins, systematics.theory_modes, dataset.standard)
         names += [f"theory_{i + 1}" for i in range(len(found))]
         rows += list(found)
-    channels = [get_channel(b.channel) for b in bins]
+    channels = [get_channel(str(b.channel)) for b in bins]
     error = dataset.efficiency_error if systematics.efficiency is None else systematics.efficiency
     for hadron in dict.fromkeys(c.hadron for c in channels):
         of_hadron = np.array([c.hadron == hadron for c in channels])
@@ -89,7 +89,7 @@ def nuisances(dataset: Dataset, bins: Sequence[Bin], systematics: Systematics) -
             names.append(f"norm_{hadron}")
             rows.append(np.where(of_hadron, math.log1p(systematics.normalisation), 0.0))
     if systematics.resolution > 0:
-        smeared = [name for name in dict.fromkeys(b.channel for b in bins) if dataset.channel(name).resolution > 0]
+        smeared = [name for name in by_channel(bins) if dataset.channel(name).resolution > 0]
         for name in smeared:
             names.append(f"resolution_{name}")
             wide = {

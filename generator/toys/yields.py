@@ -20,6 +20,7 @@ from ...physics.binning import BinsLike, read_pairs
 from ...physics.channels import Channel, get_channel
 from ...physics.models import Model
 from ...physics.moments import expected_moments
+from ...physics.observables import BinnedObservable
 from ...physics.theory import Theory
 from .datasets import ChannelYield, Dataset
 from .detector import ChannelDetector, channel_detector
@@ -27,27 +28,29 @@ from .detector import ChannelDetector, channel_detector
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Bin:
-    """A bin of one channel in reconstructed q2 (GeV²)."""
+def binned_yields(channels: Sequence[str], bins: BinsLike) -> tuple[BinnedObservable, ...]:
+    """Yields of several channels in the same bins of reconstructed q2, channel by channel.
 
-    channel: str
-    low: float
-    high: float
+    Raises:
+        InputError: bins that are neither edges nor pairs.
 
-    @property
-    def label(self) -> str:
-        """Name in tables and files."""
-        return f"{self.channel} {self.low:g}-{self.high:g}"
-
-
-def make_bins(channels: Sequence[str], edges: BinsLike) -> tuple[Bin, ...]:
-    """Bins of several channels with the same edges or pairs, channel by channel; InputError for what is neither.
-
-    >>> [b.label for b in make_bins(["B+->K+mumu"], [1.1, 2, 6])]
-    ['B+->K+mumu 1.1-2', 'B+->K+mumu 2-6']
+    Example:
+        >>> [str(found) for found in binned_yields(["B+->K+mumu"], [1.1, 2, 6])]
+        ['yield(B+->K+mumu) [1.1, 2]', 'yield(B+->K+mumu) [2, 6]']
     """
-    return tuple(Bin(name, low, high) for name in channels for low, high in read_pairs(edges))
+    return tuple(BinnedObservable("yield", name, low, high) for name in channels for low, high in read_pairs(bins))
+
+
+def by_channel(bins: Sequence[BinnedObservable]) -> dict[str, list[int]]:
+    """Places of bins by the name of their channel.
+
+    >>> by_channel(binned_yields(["B+->K+mumu", "B+->K+ee"], [1.1, 2, 6]))
+    {'B+->K+mumu': [0, 1], 'B+->K+ee': [2, 3]}
+    """
+    found: dict[str, list[int]] = {}
+    for place, one in enumerate(bins):
+        found.setdefault(str(one.channel), []).append(place)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,19 +196,18 @@ def _found_rate(
     return total
 
 
-def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bin]) -> tuple[Array, Array]:
+def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[BinnedObservable]) -> tuple[Array, Array]:
     """Expected signal of every model, (n_models, n_bins), and background, (n_bins,), in the bins.
 
     >>> from darkpenguin.generator.toys.datasets import get_dataset
-    >>> window = [Bin("B+->K+mumu", 1.1, 6.0)]
+    >>> window = binned_yields(["B+->K+mumu"], [1.1, 6.0])
     >>> signal, _ = expected_counts([Model()], get_dataset("lhcb-run12"), window)
     >>> round(float(signal[0, 0]), 6)
     3850.0
     """
     signal, background = np.zeros((len(models), len(bins))), np.zeros(len(bins))
-    for name in dict.fromkeys(b.channel for b in bins):
-        columns = [i for i, b in enumerate(bins) if b.channel == name]
-        windows = [(bins[i].low, bins[i].high) for i in columns]
+    for name, columns in by_channel(bins).items():
+        windows = [bins[i].window for i in columns]
         signal[:, columns] = predict_channel(models, dataset, name, windows).counts
         entry = dataset.channel(name)
         density = dataset.background(name) / (entry.q2[1] - entry.q2[0])

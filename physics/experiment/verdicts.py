@@ -116,7 +116,7 @@ class Constraints(Rows[Row]):
         return {"rows": json_types(self.rows), "model": json_types(self.model), "data": self.data.name}
 
 
-def constraints_table(
+def constraints(
     model: ModelLike = "fig2",
     data: Data = "current",
     limit: float | None = None,
@@ -141,7 +141,7 @@ def constraints_table(
         InputError: any of these that cannot be used.
 
     Example:
-        >>> [row.name for row in constraints_table("fig2") if row.passes][:3]
+        >>> [row.name for row in constraints("fig2") if row.passes][:3]
         ['width', 'br_bplus_kplus_chi_chi', 'br_b0_k0_chi_chi']
     """
     if limit is not None and not 0 < limit < 1:

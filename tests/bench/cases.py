@@ -25,10 +25,11 @@ DETECTOR: dict[str, Any] = {"kpi": "swave", "beam": "lhcb-13tev", "selection": "
 
 
 def find(name: str, *homes: str) -> Any:
-    """A name of the package, from the first of its homes that exists."""
+    """A name of the package, from the first of its homes that exists; ``module:other`` where it had another name."""
     for home in homes:
+        module, _, other = home.partition(":")
         try:
-            return getattr(importlib.import_module(f"darkpenguin.{home}"), name)
+            return getattr(importlib.import_module(f"darkpenguin.{module}"), other or name)
         except (ImportError, AttributeError):
             continue
     raise ImportError(f"{name}: not in {', '.join(homes)}")
@@ -147,6 +148,7 @@ def predictions(size: int) -> Work:
     return work
 
 
+COUPLINGS = "generator.toys.couplings"
 YIELDS = ("generator.toys.yields", "generator.yields")
 DRAWS = ("generator.statistics.draws", "generator.toys")
 
@@ -155,9 +157,9 @@ def _bins() -> tuple[Any, Any]:
     """40 bins of q2 in four channels, with LHCb's yields."""
     channels = ["B+->K+mumu", "B+->K+ee", "B0->K*0mumu", "B0->K*0ee"]
     edges = [1.1 + 0.49 * i for i in range(11)]
-    return find("get_dataset", "generator.toys.datasets", YIELDS[1])("lhcb-run12"), find("make_bins", *YIELDS)(
-        channels, edges
-    )
+    return find("get_dataset", "generator.toys.datasets", YIELDS[1])("lhcb-run12"), find(
+        "binned_yields", YIELDS[0], *(f"{home}:make_bins" for home in YIELDS)
+    )(channels, edges)
 
 
 def binned_toys(size: int) -> Work:
@@ -181,8 +183,8 @@ def profiled_toys(size: int) -> Work:
     from darkpenguin import get_model
 
     systematics = find("Systematics", "generator.toys.systematics", YIELDS[1])(theory=True)
-    count_model = find("count_model", "generator.toys.couplings", YIELDS[1])
-    model = count_model(get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, *_bins(), systematics)
+    counts = find("quadratic_counts", COUPLINGS, f"{COUPLINGS}:count_model", f"{YIELDS[1]}:count_model")
+    model = counts(get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, *_bins(), systematics)
     fit = find("fit_counts", "generator.statistics.fits", "generator.fits")
     toys = find("binned_toys", *DRAWS)(model, [-1.75], seed=1, stop=size)
 

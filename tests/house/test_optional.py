@@ -8,7 +8,6 @@ import tomllib
 
 import numpy as np
 import pytest
-from darkpenguin.generator.analysis.binning import BinnedValue
 from darkpenguin.generator.analysis.histograms import histograms
 from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.generator.lab.efficiency_files import read_map
@@ -16,6 +15,7 @@ from darkpenguin.generator.sampler import backend
 from darkpenguin.kinematics.base.arrays import array_library
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.kinematics.base.optional import EXTRAS, install_command, optional
+from darkpenguin.physics.binning import BinnedValue
 
 from .test_house import TOP, modules
 

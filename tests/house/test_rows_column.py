@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from darkpenguin import InputError, generate, make_card, read_events, run, validate_file
-from darkpenguin.generator.analysis.binning import bin_file
+from darkpenguin import InputError, generate, make_card, read_events, run, validate
+from darkpenguin.generator.analysis.binning import bin
 from darkpenguin.generator.analysis.histograms import histograms
 from darkpenguin.generator.commands.inspect_file import inspect_file
 from darkpenguin.generator.commands.stage_options import stage_parameters, stage_tables
@@ -139,7 +139,7 @@ def test_a_file_keeps_it(file, capsys):
     assert np.isnan(sample["decay_time"][missing]).all()
     alone = generate(CHANNEL, events=10_000, seed=4, decay_time={})
     np.testing.assert_array_equal(sample["decay_time"][~missing], alone["decay_time"])
-    assert validate_file(file).passed
+    assert validate(file).passed
     inspect_file(file)
     line = next(line for line in capsys.readouterr().out.splitlines() if "decay_time" in line)
     assert all(word in line for word in ("float64", "ps", "proper time of the decay"))
@@ -150,8 +150,8 @@ def test_it_can_be_binned_and_drawn(file, tmp_path):
     from darkpenguin.generator.figures.bins import draw_bins
 
     edges = [(0.0, 1.0), (1.0, 3.0)]
-    rows = bin_file(file, edges, variable="decay_time")
-    found = {(row.channel, row.q2_min): row.value for row in rows if row.quantity == "yield"}
+    rows = bin(file, edges, variable="decay_time")
+    found = {(row.channel, row.q2_min): row.value for row in rows if row.observable == "yield"}
     time = generate(CHANNEL, events=10_000, seed=4, decay_time={})["decay_time"]
     for low, high in edges:
         assert found[CHANNEL, low] == ((time >= low) & (time < high)).sum()
@@ -159,7 +159,7 @@ def test_it_can_be_binned_and_drawn(file, tmp_path):
     made = histograms(rows, "decay_time")[f"{CHANNEL}/yield"]
     assert (made.axes[0].name, made.axes[0].label) == ("decay_time", "decay_time [ps]")
     assert made.values().tolist() == [found[CHANNEL, 0.0], found[CHANNEL, 1.0]]
-    figure = draw_bins([row for row in rows if row.quantity == "yield"], "decay_time")
+    figure = draw_bins([row for row in rows if row.observable == "yield"], "decay_time")
     assert "decay_time [ps]" in {axis.get_xlabel() for axis in figure.axes}
 
 

@@ -9,8 +9,8 @@ import json
 
 import numpy as np
 import pytest
-from darkpenguin.generator.analysis.binning import bin_file
-from darkpenguin.generator.analysis.validate import validate_file
+from darkpenguin.generator.analysis.binning import bin
+from darkpenguin.generator.analysis.validate import validate
 from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.files.sample import read_events
 from darkpenguin.generator.run.card import RunCard, make_card
@@ -18,16 +18,16 @@ from darkpenguin.generator.run.generate import generate
 from darkpenguin.generator.sampler.tables import channel_table
 from darkpenguin.generator.scans.card import ScanCard
 from darkpenguin.generator.scans.scan import scan
-from darkpenguin.generator.toys.couplings import count_model
+from darkpenguin.generator.toys.couplings import quadratic_counts
 from darkpenguin.generator.toys.datasets import get_dataset
-from darkpenguin.generator.toys.yields import expected_counts, make_bins
+from darkpenguin.generator.toys.yields import expected_counts, yields
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.amplitudes import helicity_amplitudes, new_physics
 from darkpenguin.physics.angular import angular_coefficients, breakpoints, decay_rate
-from darkpenguin.physics.bins import bin_quadrature, build_predictor, predict_bins
+from darkpenguin.physics.bins import bin_quadrature, build_predictor
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment.constraints import bs_mumu_branching_ratio
-from darkpenguin.physics.experiment.verdicts import constraints_table
+from darkpenguin.physics.experiment.verdicts import constraints
 from darkpenguin.physics.fields import Complex, Positive
 from darkpenguin.physics.final_state import masses
 from darkpenguin.physics.mediators import Mediator, Term
@@ -155,7 +155,7 @@ def test_invisible_modes_do_not_feel_it():
     with pytest.raises(InputError, match="the model has none"):
         masses(get_channel("B+->K+chichi"), toy())
     assert bs_mumu_branching_ratio(toy()) == bs_mumu_branching_ratio(get_model("sm"))  # the vector current is conserved
-    assert {row.name for row in constraints_table(toy())} == {row.name for row in constraints_table(get_model("sm"))}
+    assert {row.name for row in constraints(toy())} == {row.name for row in constraints(get_model("sm"))}
 
 
 def test_beside_a_light_vector_both_add():
@@ -191,9 +191,9 @@ def test_tables_have_nodes_on_it():
 
 
 def test_events_follow_the_prediction(file):
-    assert validate_file(file).passed
-    values = bin_file(file, BINS)
-    found = {(row.quantity, row.q2_min): row for row in values}
+    assert validate(file).passed
+    values = bin(file, BINS)
+    found = {(row.observable, row.q2_min): row for row in values}
     for low, high in BINS:
         row = found["R_K+", low]
         (expected,) = predict("R_K+", toy(), bins=[low, high])
@@ -234,7 +234,7 @@ def test_predictions_are_polynomials_in_the_coupling():
     for eta, row in zip(values["resonances.0.eta"], table, strict=True):
         direct = [predict(o.name, toy(eta=eta), bins=BINS[0])[0].value for o in observables]
         np.testing.assert_allclose(row, direct, rtol=1e-8)
-        np.testing.assert_allclose(row, predict_bins(observables, toy(eta=eta)), rtol=1e-10)
+        np.testing.assert_allclose(row, build_predictor(observables, toy(eta=eta))()[0], rtol=1e-10)
 
 
 def test_a_scan_over_mass_and_coupling():
@@ -259,7 +259,7 @@ def test_a_scan_over_mass_and_coupling():
 
 
 def test_toys_count_it():
-    dataset, bins = get_dataset("lhcb-run12"), make_bins(["B+->K+mumu", "B+->K+ee"], [1.1, 6.0, 8.0])
+    dataset, bins = get_dataset("lhcb-run12"), yields(["B+->K+mumu", "B+->K+ee"], [1.1, 6.0, 8.0])
     counts, background = expected_counts([get_model("sm"), toy()], dataset, bins)
     rates = [
         [predict("dBR", model, bins=[b.low, b.high], channel=b.channel)[0].value for b in bins]
@@ -267,7 +267,7 @@ def test_toys_count_it():
     ]
     # the data set's resolution moves events between bins, so only roughly
     np.testing.assert_allclose(counts[1] / counts[0], np.divide(rates[1], rates[0]), rtol=0.1)
-    free = count_model(toy(eta=0.0), {"eta": {"resonances.0.eta": 1.0}}, dataset, bins)
+    free = quadratic_counts(toy(eta=0.0), {"eta": {"resonances.0.eta": 1.0}}, dataset, bins)
     np.testing.assert_allclose(free.expected([0.0]), counts[0] + background, rtol=1e-6)
     direct, _ = expected_counts([toy(eta=0.8)], dataset, bins)
     np.testing.assert_allclose(free.expected([0.8]) - free.expected([0.0]), direct[0] - counts[0], rtol=1e-6)

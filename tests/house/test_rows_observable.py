@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import uproot
-from darkpenguin.generator.analysis.binning import bin_file
+from darkpenguin.generator.analysis.binning import bin
 from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.figures import figure as figures
+from darkpenguin.generator.figures.bins import draw_bins
 from darkpenguin.physics import observables
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.models import get_model
@@ -18,7 +19,7 @@ from darkpenguin.physics.moments import functions
 from darkpenguin.physics.observables import Observable, integrate
 from typer.testing import CliRunner
 
-ROW = Observable("T5", lambda a: a.s("5") / a.s("1s"), "T_5", "B0->K*0mumu", 1, "a toy ratio of two S_i")
+ROW = Observable("T5", lambda a: a.s("5") / a.s("1s"), "T_5", "B0->K*0mumu", 1, "a toy ratio of two S_i", panel=True)
 LOW, HIGH = 2.5, 6.0
 CARD = """
 truth = {model = "fig2"}
@@ -77,8 +78,10 @@ def test_a_file_has_it_with_its_error(tmp_path):
     run("generate", "--channel", "B0->K*0mumu", "--model", "fig2", "--q2", f"{LOW},{HIGH}", "--events", 5_000,
         "--seed", 5, "--output", file)  # fmt: skip
     rows = {row["quantity"]: row for row in table(run("bin", file, "--bins", f"{LOW},{HIGH}", "--format", "csv"))}
-    exact = {row.quantity: row for row in bin_file(file, [(LOW, HIGH)])}
+    exact = {row.observable: row for row in bin(file, [(LOW, HIGH)])}
     assert float(rows["T5"]["value"]) == pytest.approx(exact["T5"].value, rel=1e-7)
+    panels = [axis.get_ylabel() for axis in draw_bins(list(exact.values())).axes if axis.get_visible()]
+    assert panels == [r"events / GeV$^2$", "$F_L$", "$S_{5}$", r"$A_\mathrm{FB}$", "$P_5'$", "$T_5$"]
     # S_1s of a file is 3(1-F_L)/4 (massless leptons): 1 % apart from the prediction's here
     assert abs(exact["T5"].value - by_hand("fig2", LOW, HIGH)) < 5 * exact["T5"].error
     with uproot.open(file) as source:

@@ -23,8 +23,8 @@ modes.TRANSITIONS = (*(row for row in modes.TRANSITIONS if row.name != PHI.name)
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from darkpenguin import InputError, generate, make_card, predict, read_events, run  # noqa: E402
-from darkpenguin.generator.analysis.binning import bin_file  # noqa: E402
-from darkpenguin.generator.analysis.validate import validate_file  # noqa: E402
+from darkpenguin.generator.analysis.binning import bin  # noqa: E402
+from darkpenguin.generator.analysis.validate import validate  # noqa: E402
 from darkpenguin.physics.channels import CHANNELS, channel_by_index, lepton_pairs  # noqa: E402
 from darkpenguin.physics.models import apply_settings, get_model  # noqa: E402
 from darkpenguin.physics.observables import binned  # noqa: E402
@@ -95,8 +95,8 @@ def events(folder):
     p = toy.to_vector()
     np.testing.assert_allclose((p.kp + p.km).mass, load_parameters()["m_phi"], rtol=1e-9)
     np.testing.assert_allclose((p.kp + p.km + p.lp + p.lm).mass, load_parameters()["m_Bs"], rtol=1e-9)
-    assert validate_file(folder / "toy.root").passed
-    found = {(row.channel, row.quantity): row for row in bin_file(folder / "toy.root", [(1.1, 6.0)])}
+    assert validate(folder / "toy.root").passed
+    found = {(row.channel, row.observable): row for row in bin(folder / "toy.root", [(1.1, 6.0)])}
     assert {("R_phi", "R_phi"), (MU, "P4p"), (KSTAR, "P5p")} <= set(found)
     return folder / "toy.root"
 

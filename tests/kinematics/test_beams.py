@@ -36,13 +36,18 @@ TRANSVERSE = {
 }
 
 
+def cross_section(spectrum, low, high):
+    """Between two rapidities, all p_T, in microbarn."""
+    return quad(lambda y: float(spectrum.rapidity_density(y)), low, high, epsabs=0, epsrel=1e-12)[0]
+
+
 @pytest.mark.parametrize("energy", [7.0, 13.0])
 def test_spectrum_reproduces_the_measured_cross_sections(energy):
     """Within two standard deviations everywhere: the uncertainties are systematic and correlated."""
     spectrum = beams.proton_spectrum(energy)
     for i, (value, error) in enumerate(zip(*RAPIDITY[energy], strict=True)):
         low = 2 + 0.5 * i
-        assert abs(spectrum.cross_section(low, low + 0.5) / 0.5 - value) < 1.5 * error
+        assert abs(cross_section(spectrum, low, low + 0.5) / 0.5 - value) < 1.5 * error
     y, w = np.polynomial.legendre.leggauss(12)
     y, w = 3.25 + 1.25 * y, 1.25 * w
     for low, high, value, error in TRANSVERSE[energy]:
@@ -51,7 +56,7 @@ def test_spectrum_reproduces_the_measured_cross_sections(energy):
         got = w @ spectrum.density(pt, y[:, None]) @ weight
         assert abs(got / (high - low) * 1000 - value) < 2 * error
     # σ(2 < y < 4.5) as published: 43.0 ± 3.0 and 86.6 ± 6.4 μb
-    assert spectrum.cross_section(2, 4.5) == pytest.approx({7.0: 43.0, 13.0: 86.6}[energy], rel=0.02, abs=0)
+    assert cross_section(spectrum, 2, 4.5) == pytest.approx({7.0: 43.0, 13.0: 86.6}[energy], rel=0.02, abs=0)
 
 
 @pytest.mark.parametrize("energy", [7.0, 8.0, 13.0, 13.6])
@@ -59,12 +64,12 @@ def test_proton_momentum_inverts_the_cumulative_distribution(energy):
     """The fraction of the cross-section below the sampled y, and below the sampled p_T at that y, is u."""
     beam = beams.ProtonBeam(energy)
     spectrum, constants = beam.spectrum, beam.constants()
-    total = spectrum.cross_section(2, 4.5)
+    total = cross_section(spectrum, 2, 4.5)
     for u_y, u_pt in [(0.01, 0.9), (0.3, 0.5), (0.7, 0.05), (0.999, 0.999)]:
         px, py, pz = beams.proton_momentum(F64, u_y, u_pt, 0.3, M_BP, constants)
         e = frames.energy(px, py, pz, M_BP)
         y, pt = 0.5 * math.log((e + pz) / (e - pz)), math.hypot(px, py)
-        assert spectrum.cross_section(2, y) / total == pytest.approx(u_y, abs=1e-9)
+        assert cross_section(spectrum, 2, y) / total == pytest.approx(u_y, abs=1e-9)
         below, _ = quad(lambda x, y=y: float(spectrum.density(x, y)), 0, pt)
         assert below / float(spectrum.rapidity_density(y)) == pytest.approx(1 - u_pt, abs=1e-7)
         assert math.atan2(py, px) == pytest.approx(2 * math.pi * (0.3 - 0.5), abs=1e-14)

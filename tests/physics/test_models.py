@@ -10,7 +10,7 @@ from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.angular import angular_coefficients
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.light_vector import LightVector
-from darkpenguin.physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, check_on_shell, get_model
+from darkpenguin.physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, get_model
 from darkpenguin.physics.widths import invisible_width
 
 
@@ -221,13 +221,6 @@ def test_running_width_needs_to_be_known():
         apply_settings(get_model("fig2"), [*closed, "width=running"])
     both = [*closed, "width=running", "light_vectors.0.g_chi=2", "light_vectors.0.width=0.1"]
     assert apply_settings(get_model("fig2"), both).light_vectors[0].chi_coupling == 2.0
-
-
-def test_on_shell_only_where_asked():
-    heavy = apply_settings(get_model("fig2"), ["light_vectors.0.mass=5.2"])
-    with pytest.raises(InputError, match=r"light_vectors\[0\].mass = 5.2 GeV: B\+ -> K\+ V needs mass < 4.786 GeV"):
-        check_on_shell(heavy, get_channel("B+->K+mumu"))
-    check_on_shell(get_model("fig2"), get_channel("B0->K*0mumu"))
 
 
 def test_one_setting_needs_no_list():

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from darkpenguin.physics.angular_functions import interference_functions
 from darkpenguin.physics.channels import S_COEFFICIENTS
-from darkpenguin.physics.swave import swave_coefficients, swave_density, swave_observables, swave_rate
+from darkpenguin.physics.swave import swave_coefficients, swave_rate
 from scipy.linalg import expm
 
 
@@ -30,6 +31,14 @@ def helicity_density(h, h_s, cos_k, cos_l, phi):
             amplitude = amplitude + np.sqrt(3) * h[x][row] * rotation
         total += abs(amplitude) ** 2
     return total
+
+
+def swave_density(s, ck, cl, f):
+    """What the S wave adds to the angular density: the ten terms of the formula in `physics.swave`."""
+    sl2 = 1.0 - cl**2
+    between = interference_functions(ck, cl, sl2, np.sqrt((1.0 - ck**2) * sl2), np.sin(f), np.cos(f))
+    total = s[0] + s[1] * (cl**2 - sl2) + s[2] * cl + sum(c * g for c, g in zip(s[3:], between, strict=True))
+    return 9.0 / (32.0 * np.pi) * total
 
 
 def project(h, h_s):
@@ -93,7 +102,7 @@ def test_interference_equals_the_projection_of_the_squared_amplitude(amplitudes)
     np.testing.assert_allclose(got[[2, 5]], 0.0, atol=1e-11)  # the 6c terms need lepton mass and scalars
 
 
-def test_density_and_rate_against_numerical_integration(amplitudes):
+def test_density_and_rate_against_numerical_integration(amplitudes, swave_observables):
     h, h_s, named = amplitudes
     s = swave_coefficients(massless_j, named, {"L0": h_s["L"], "R0": h_s["R"]})
     x, wx = np.polynomial.legendre.leggauss(5)
@@ -113,7 +122,7 @@ def test_density_and_rate_against_numerical_integration(amplitudes):
     assert observables["FS"] == pytest.approx((with_s - without) / with_s, rel=1e-12, abs=0)
 
 
-def test_observables_are_lhcbs(amplitudes):
+def test_observables_are_lhcbs(amplitudes, swave_observables):
     """3/(16π) times F_S, A_S, A_S4 ... with their functions reproduce the density, massless leptons."""
     _, h_s, named = amplitudes
     s = swave_coefficients(massless_j, named, {"L0": h_s["L"], "R0": h_s["R"]})

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import uproot
-from darkpenguin import InputError, get_channel, get_model, make_card, read_events, run
+from darkpenguin import InputError, get_channel, get_model, make_card, predict, read_events, run
 from darkpenguin.generator.analysis.bin_sums import BinSums, angular_observables, sum_bins
-from darkpenguin.generator.analysis.binning import BinnedValue, bin_file, generated_ratios
+from darkpenguin.generator.analysis.binning import bin, generated_ratios
 from darkpenguin.generator.files.writers import open_writer
 from darkpenguin.physics.angular import decay_rate
-from darkpenguin.physics.binning import binnings, parse_bins
+from darkpenguin.physics.binning import BinnedValue, binnings, parse_bins
 from darkpenguin.physics.densities import VECTOR
 from darkpenguin.physics.models import apply_settings
 from darkpenguin.physics.moments import coefficients_from_moments
@@ -41,19 +41,32 @@ def sample(tmp_path_factory):
 
 
 def pulls(path, quantities=DIRECT, **keywords):
-    rows = [
-        row for row in bin_file(path, BINS, **keywords) if row.channel == "B0->K*0mumu" and row.quantity in quantities
-    ]
+    rows = [row for row in bin(path, BINS, **keywords) if row.channel == "B0->K*0mumu" and row.observable in quantities]
     assert len(rows) == len(quantities) * len(BINS)
     expected = {name: np.ravel(binned(name, "fig2", BINS)) for name in quantities}
     place = {low: i for i, (low, _) in enumerate(BINS)}
-    return np.array([(row.value - expected[row.quantity][place[row.q2_min]]) / row.error for row in rows])
+    return np.array([(row.value - expected[row.observable][place[row.q2_min]]) / row.error for row in rows])
 
 
 def write(path, columns, provenance):
     with open_writer(path, {n: c.dtype for n, c in columns.items()}, provenance) as writer:
         writer.extend(columns)
     return path
+
+
+def test_a_sample_in_memory_is_binned_as_its_file_is(sample):
+    """Values are sums of the same numbers in other pieces; rows join those of a prediction."""
+    found, file = bin(read_events(sample), BINS), bin(sample, BINS)
+    assert [(row.channel, row.observable, row.q2_min) for row in found] == [
+        (row.channel, row.observable, row.q2_min) for row in file
+    ]
+    np.testing.assert_allclose([row.value for row in found], [row.value for row in file], rtol=1e-9, atol=1e-12)
+    keys = ["channel", "observable", "q2_min", "q2_max"]
+    both = file.to_pandas().merge(predict(["R_K*0", "S5"], "fig2", BINS).to_pandas(), on=keys, suffixes=("", "_exact"))
+    assert len(both) == 2 * len(BINS)
+    assert (abs(both.value - both.value_exact) < 5.5 * both.error).all()  # 2 x 3 pulls: false alarm 3e-7
+    with pytest.raises(InputError, match="file = 'sample': no column q2_reco"):
+        bin(read_events(sample), BINS, variable="q2_reco")
 
 
 def test_angular_observables_are_the_predicted_ones(sample):
@@ -66,10 +79,10 @@ def test_angular_observables_are_the_predicted_ones(sample):
 
 
 def test_ratios_and_yields(sample):
-    rows = bin_file(sample, BINS)
+    rows = bin(sample, BINS)
     for hadron in ("K*0", "K+"):
         expected = np.ravel(binned(f"R_{hadron}", "fig2", BINS))
-        ours = [row for row in rows if row.quantity == f"R_{hadron}"]
+        ours = [row for row in rows if row.observable == f"R_{hadron}"]
         assert len(ours) == len(BINS)
         for row, value in zip(ours, expected, strict=True):
             assert abs(row.value - value) < 5 * row.error
@@ -110,7 +123,7 @@ def test_accepted_and_weight_count(sample, tmp_path):
                 efficiency={"maps": str(tmp_path / "map.toml"), "mode": mode},
             )
         )
-        found[mode] = {(row.quantity, row.q2_min): row for row in bin_file(path, BINS)}
+        found[mode] = {(row.observable, row.q2_min): row for row in bin(path, BINS)}
     assert found["flag"] == found["reject"]
     for low, _ in BINS:
         kept, folded = found["flag"]["yield", low], found["weight"]["yield", low]
@@ -120,10 +133,10 @@ def test_accepted_and_weight_count(sample, tmp_path):
     assert np.abs(pulls(tmp_path / "reject.root", unfold=True)).max() < 5.7
     assert np.abs(pulls(tmp_path / "weight.root", unfold=True)).max() < 5.7
     with pytest.raises(InputError, match="made without an efficiency"):
-        bin_file(sample, BINS, unfold=True)
+        bin(sample, BINS, unfold=True)
     (tmp_path / "map.toml").write_text(MAP + "outside = 0.1\n")
     with pytest.raises(InputError, match="has changed since"):
-        bin_file(tmp_path / "reject.root", BINS, unfold=True)
+        bin(tmp_path / "reject.root", BINS, unfold=True)
 
 
 def test_sums_add_up_and_errors_cover():
@@ -164,7 +177,7 @@ def test_coefficients_come_from_the_gram_matrix():
 
 
 def test_a_published_binning_gives_each_mode_its_own_bins(sample):
-    rows = [row for row in bin_file(sample, binnings()["lhcb"]) if row.quantity == "yield" and row.value > 0]
+    rows = [row for row in bin(sample, binnings()["lhcb"]) if row.observable == "yield" and row.value > 0]
     assert {(r.q2_min, r.q2_max) for r in rows if r.channel == "B0->K*0ee"} == set(BINS)
     assert {(r.q2_min, r.q2_max) for r in rows if r.channel == "B+->K+ee"} == {
         (1.1, 2.0),
@@ -173,7 +186,7 @@ def test_a_published_binning_gives_each_mode_its_own_bins(sample):
         (4.0, 5.0),
         (5.0, 6.0),
     }
-    only_k = bin_file(sample, parse_bins("atlas"))
+    only_k = bin(sample, parse_bins("atlas"))
     assert {row.channel for row in only_k} == {"B0->K*0mumu", "B0->K*0ee", "R_K*0"}
 
 
@@ -181,16 +194,16 @@ def test_histograms_in_memory_and_in_a_root_file(sample, tmp_path):
     pytest.importorskip("hist")
     from darkpenguin.generator.analysis.histograms import histograms, write_histograms
 
-    rows = bin_file(sample, ((1.1, 2.5), (4.0, 6.0)))
+    rows = bin(sample, ((1.1, 2.5), (4.0, 6.0)))
     made = histograms(rows)
     yields = made["B0->K*0mumu/yield"]
-    expected = [row for row in rows if row.channel == "B0->K*0mumu" and row.quantity == "yield"]
+    expected = [row for row in rows if row.channel == "B0->K*0mumu" and row.observable == "yield"]
     assert yields.values().tolist() == [expected[0].value, 0.0, expected[1].value]
     assert yields.variances()[2] == pytest.approx(expected[1].error ** 2)
     target = write_histograms(tmp_path / "h.root", rows)
     with uproot.open(target) as file:
         back = file["B0_Kst0mumu/P5p"]
-        p5 = [row for row in rows if row.channel == "B0->K*0mumu" and row.quantity == "P5p"]
+        p5 = [row for row in rows if row.channel == "B0->K*0mumu" and row.observable == "P5p"]
         assert back.values()[0] == p5[0].value
         assert back.errors()[2] == pytest.approx(p5[1].error)
         assert back.axis().edges().tolist() == [1.1, 2.5, 4.0, 6.0]
@@ -222,7 +235,7 @@ def test_the_command(sample, tmp_path):
 def test_r_of_generated_events_is_r_of_the_file(sample):
     """Without efficiency and weights every event counts as one: the same numbers, of one file and of its two copies."""
     edges = [1.1, 2.5, 6.0]
-    binned = [row for row in bin_file(sample, edges) if row.quantity.startswith("R_")]
+    binned = [row for row in bin(sample, edges) if row.observable.startswith("R_")]
     assert generated_ratios([sample], edges) == binned
     assert len(binned) == 4
     twice = generated_ratios([sample, sample], edges)
@@ -233,25 +246,25 @@ def test_r_of_generated_events_is_r_of_the_file(sample):
 def test_mistakes_are_named(sample, tmp_path):
     run(make_card(channels="B0->K*0mumu", events=10, convention="theory", output=str(tmp_path / "t.root")))
     with pytest.raises(InputError, match="theory convention"):
-        bin_file(tmp_path / "t.root", BINS)
+        bin(tmp_path / "t.root", BINS)
     with pytest.raises(InputError, match="no column q2_reco"):
-        bin_file(sample, BINS, variable="q2_reco")
+        bin(sample, BINS, variable="q2_reco")
     run(make_card(channels="B+->K+mumu", events=10, output=str(tmp_path / "k.root")))
     with pytest.raises(InputError, match="no bins for"):
-        bin_file(tmp_path / "k.root", parse_bins("atlas"))
+        bin(tmp_path / "k.root", parse_bins("atlas"))
     events = read_events(sample)
     columns = {name: np.array(events[name]) for name in events.names}
     columns["phi"][events["channel"] == get_channel("B0->K*0mumu").index] = np.nan
     with pytest.raises(InputError, match="an angle of B0->K\\*0mumu is not a number"):
-        bin_file(write(tmp_path / "nan.root", columns, events.provenance), BINS)
+        bin(write(tmp_path / "nan.root", columns, events.provenance), BINS)
     columns["weight"][0] = np.inf
     with pytest.raises(InputError, match="weight"):
-        bin_file(write(tmp_path / "inf.root", columns, events.provenance), BINS)
+        bin(write(tmp_path / "inf.root", columns, events.provenance), BINS)
 
 
 def test_empty_bins_give_a_yield_of_nothing(sample):
-    rows = bin_file(sample, ((7.0, 8.0),))
-    assert {(row.quantity, row.value) for row in rows if row.channel == "B+->K+mumu"} == {("yield", 0.0)}
+    rows = bin(sample, ((7.0, 8.0),))
+    assert {(row.observable, row.value) for row in rows if row.channel == "B+->K+mumu"} == {("yield", 0.0)}
     assert angular_observables(BinSums.zeros(1, 12), 0, "vector") is None
 
 
@@ -271,8 +284,8 @@ def test_s_wave_files_have_s_wave_observables(tmp_path):
                 output=str(tmp_path / f"{kpi}.root"),
             )
         )
-    assert "FS" not in {row.quantity for row in bin_file(tmp_path / "pwave.root", [(2.0, 4.0)])}
-    found = {row.quantity: row for row in bin_file(tmp_path / "swave.root", [(2.0, 4.0)])}
+    assert "FS" not in {row.observable for row in bin(tmp_path / "pwave.root", [(2.0, 4.0)])}
+    found = {row.observable: row for row in bin(tmp_path / "swave.root", [(2.0, 4.0)])}
     decay = KpiDecay(get_channel("B0->K*0ee"), get_model("sm"), resolve_kpi("swave"))
     q2, weights = quadrature(decay.breakpoints(), 2.0, 4.0)
     total = sum(decay.spectrum(q2, flavour) @ weights for flavour in (1, -1))
@@ -294,10 +307,10 @@ def test_an_untagged_mode_has_averages_and_asymmetries(tmp_path):
     run(make_card(**card, b_mesons=3e12, output=str(path)))
     assert "width difference" in read_events(path).provenance["channels"][0]["remark"]
     changed = apply_settings(get_model("fig2"), model)
-    rows = bin_file(path, bins)
-    muons = [row.quantity for row in rows if (row.channel, row.q2_min) == ("Bs->phimumu", 1.1)]
+    rows = bin(path, bins)
+    muons = [row.observable for row in rows if (row.channel, row.q2_min) == ("Bs->phimumu", 1.1)]
     assert muons == ["yield", "FL", "S3", "S4", "S7", "A5", "A6s", "A8", "A9", "P1", "P4p", "P6p"]
-    found = {(row.quantity, row.q2_min): row for row in rows if row.channel in ("Bs->phimumu", "R_phi")}
+    found = {(row.observable, row.q2_min): row for row in rows if row.channel in ("Bs->phimumu", "R_phi")}
 
     def pulls(name, expected):
         errors = [found[name, low].error for low, _ in bins]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import uproot
 from darkpenguin import InputError, generate
-from darkpenguin.generator.analysis.binning import bin_file
+from darkpenguin.generator.analysis.binning import bin
 from darkpenguin.generator.analysis.migration import migrations
 from darkpenguin.generator.files.writers import open_writer
 from darkpenguin.physics.binning import parse_bins
@@ -60,8 +60,8 @@ def test_folding_another_sample(smeared):
 
 def test_reconstructed_bins(smeared):
     path, columns = smeared
-    rows = bin_file(path, BINS, variable="q2_reco")
-    row = next(row for row in rows if row.channel == "B0->K*0ee" and row.quantity == "yield")
+    rows = bin(path, BINS, variable="q2_reco")
+    row = next(row for row in rows if row.channel == "B0->K*0ee" and row.observable == "yield")
     mine = (columns["channel"] == 13) & (columns["accepted"] == 1)
     assert row.value == (mine & (columns["q2_reco"] >= 1.1) & (columns["q2_reco"] < 2.5)).sum()
 
@@ -108,12 +108,12 @@ def test_figures_show_what_is_binned(smeared, tmp_path):
     from darkpenguin.generator.figures.bins import draw_bins, draw_migrations
 
     path, _ = smeared
-    rows = bin_file(path, BINS)
+    rows = bin(path, BINS)
     drawn = {axis.get_ylabel(): axis for axis in draw_bins(rows).axes}
     assert set(drawn) >= {"$F_L$", "R", r"events / GeV$^2$"}
     points = [bars.lines[0].get_ydata() for bars in drawn["$F_L$"].containers]
     for name, values in zip(("B0->K*0mumu", "B0->K*0ee"), points, strict=True):
-        np.testing.assert_array_equal(values, [r.value for r in rows if (r.channel, r.quantity) == (name, "FL")])
+        np.testing.assert_array_equal(values, [r.value for r in rows if (r.channel, r.observable) == (name, "FL")])
     found = migrations(path, BINS)
     np.testing.assert_array_equal(draw_migrations(found).axes[1].images[0].get_array(), found[1].normalised.T)
     with pytest.raises(InputError, match="no bin has events"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from darkpenguin import InputError, get_channel, get_model, make_card, run, validate_file
+from darkpenguin import InputError, generate, get_channel, get_model, make_card, run, validate
 from darkpenguin.generator.analysis.validate import Accumulator, compare, predict_channel
 from darkpenguin.generator.files.sample import read_events
 from darkpenguin.generator.files.writers import open_writer
@@ -50,6 +50,14 @@ def test_small_files_do_not_fail_by_their_tails(n_events):
     assert smallest > 1 / 4000
 
 
+def test_a_sample_in_memory_is_validated():
+    sample = generate("B+->K+mumu", model="fig2", events=20_000, seed=3)
+    assert validate(sample).passed
+    bent = validate(sample.select(sample["q2"] > 1.0))
+    assert not bent.passed
+    assert "events instead of the 20000" in bent.problems[0]
+
+
 def test_a_shift_is_measured_as_it_is():
     """The estimated shift of J_5 in events of a bent table is the shift: within 5 sigma, and 5 sigma from none."""
     from dataclasses import replace
@@ -89,13 +97,13 @@ def test_both_flavours_of_an_untagged_mode_close(convention, monkeypatch):
 def test_what_is_wrong_beyond_statistics_is_named(tmp_path):
     good, bad = tmp_path / "good.root", tmp_path / "bad.root"
     run(make_card(channels="B0->K*0mumu", events=5000, q2=[(1.0, 6.0)], output=str(good)))
-    assert validate_file(good).passed
+    assert validate(good).passed
     sample = read_events(good)
     columns = {name: np.array(sample[name]) for name in sample.names}
     columns["q2"][3] = 7.0
     with open_writer(bad, {n: c.dtype for n, c in columns.items()}, sample.provenance) as writer:
         writer.extend(columns)
-    verdict = validate_file(bad)
+    verdict = validate(bad)
     assert not verdict.passed
     assert any("outside" in problem for item in verdict.channels for problem in item.problems)
 
@@ -113,15 +121,15 @@ def test_a_file_with_less_than_its_provenance_says(tmp_path):
         return path
 
     for name in ("cos_theta_l", "weight"):
-        verdict = validate_file(rewritten({n: c for n, c in sample.columns.items() if n != name}, sample.provenance))
+        verdict = validate(rewritten({n: c for n, c in sample.columns.items() if n != name}, sample.provenance))
         assert not verdict.passed
         assert verdict.problems == (f"no column {name}",)
     for name in ("range", "events"):
         gap = {key: value for key, value in sample.provenance.items() if key != name}
         with pytest.raises(InputError, match=f"does not say {name}"):
-            validate_file(rewritten(sample.columns, gap))
+            validate(rewritten(sample.columns, gap))
     entry = {key: value for key, value in sample.provenance["channels"][0].items() if key != "rates"}
     with pytest.raises(InputError, match="does not say rates"):
-        validate_file(rewritten(sample.columns, {**sample.provenance, "channels": [entry]}))
+        validate(rewritten(sample.columns, {**sample.provenance, "channels": [entry]}))
     with pytest.raises(InputError, match="threads = 0"):
-        validate_file(good, threads=0)
+        validate(good, threads=0)

@@ -10,7 +10,7 @@ from darkpenguin.generator.figures.invisible import (
 )
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
-from darkpenguin.physics.experiment.verdicts import constraints_table
+from darkpenguin.physics.experiment.verdicts import constraints
 from darkpenguin.physics.models import apply_settings, get_model
 from darkpenguin.physics.observables import curve
 from darkpenguin.physics.rates import branching_ratio, longitudinal_fraction
@@ -62,7 +62,7 @@ def test_files_whole_or_not_at_all(tmp_path):
     with pytest.raises(InputError, match=r"\.png or a \.pdf"):
         figure(BELLE, "invisible", [tmp_path / "f.svg"])
     with pytest.raises(InputError, match="nothing in sm decays to chi chi"):
-        figure(constraints_table("sm"), None, [tmp_path / "g.png"])
+        figure(constraints("sm"), None, [tmp_path / "g.png"])
     with pytest.raises(InputError, match="give g_chi"):
         draw_invisible(apply_settings(BELLE, ["light_vectors.0.m_chi=1.5"]))
     assert [path.name for path in tmp_path.iterdir()] == ["f.png"]

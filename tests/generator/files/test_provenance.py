@@ -28,7 +28,7 @@ def test_events_made_before_are_read_binned_and_validated():
     assert sample.provenance["card"]["selection"]["cuts"] == [["all", ["lhcb"]]]
     rows = bin(DATA / "before-0.1.root", [1.1, 6.0], variable="q2_reco")
     accepted = (sample["accepted"] == 1) & (sample["q2_reco"] >= 1.1) & (sample["q2_reco"] < 6.0)
-    assert sum(row.value for row in rows if row.quantity == "yield") == np.sum(accepted)
+    assert sum(row.value for row in rows if row.observable == "yield") == np.sum(accepted)
     assert validate(DATA / "before-0.1.root").passed
 
 

@@ -336,7 +336,7 @@ def test_mistakes_of_a_card_are_named_before_the_run(tmp_path, legendre):
 
 
 def test_validation_of_flagged_and_rejected_files(tmp_path):
-    from darkpenguin.generator.analysis.validate import validate_file
+    from darkpenguin.generator.analysis.validate import validate
 
     for mode in ("flag", "reject"):
         run(
@@ -348,6 +348,6 @@ def test_validation_of_flagged_and_rejected_files(tmp_path):
                 output=str(tmp_path / f"{mode}.root"),
             )
         )
-    assert validate_file(tmp_path / "flag.root").passed
+    assert validate(tmp_path / "flag.root").passed
     with pytest.raises(InputError, match="no longer those that were generated"):
-        validate_file(tmp_path / "reject.root")
+        validate(tmp_path / "reject.root")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import vector
-from darkpenguin import InputError, generate, get_channel, make_card, read_events, run, validate_file
+from darkpenguin import InputError, generate, get_channel, make_card, read_events, run, validate
 from darkpenguin.generator.lab.beams import BEAMS
 from darkpenguin.generator.lab.momenta import momenta
 from darkpenguin.physics.final_state import AXES, masses, momentum_columns, pdg_ids
@@ -110,7 +110,7 @@ def test_a_file_has_them_and_any_part_is_the_same(tmp_path):
     run(make_card({**card, "output": str(tmp_path / "whole.root")}))
     whole = read_events(tmp_path / "whole.root")
     assert whole.names[8:] == momentum_columns(get_channel("B0->K*0mumu"))
-    assert validate_file(tmp_path / "whole.root").passed
+    assert validate(tmp_path / "whole.root").passed
     parts = [generate(make_card({**card, "range": part, "threads": 1})) for part in ((0, 12_345), (12_345, 30_000))]
     for name in whole.names:
         assert np.concatenate([part[name] for part in parts]).tobytes() == whole[name].tobytes(), name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import vector
-from darkpenguin import InputError, generate, get_channel, make_card, read_events, run, validate_file
+from darkpenguin import InputError, generate, get_channel, make_card, read_events, run, validate
 from darkpenguin.generator.lab.selection import SelectionStage
 from darkpenguin.generator.lab.settings import PRESETS, SelectionSettings
 from darkpenguin.physics.final_state import masses, momentum_columns
@@ -68,7 +68,7 @@ def test_any_part_is_the_same_and_counts_add_up(tmp_path):
     electrons = whole.only("B0->K*0ee")
     assert np.hypot(electrons["lp_px"], electrons["lp_py"]).min() > 0.5
     with pytest.raises(InputError, match="no longer"):
-        validate_file(tmp_path / "whole.root")
+        validate(tmp_path / "whole.root")
     assert make_card(whole.provenance["card"]).selection == make_card(card).selection
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from darkpenguin import InputError, generate, get_channel, make_card, read_events, validate_file
+from darkpenguin import InputError, generate, get_channel, make_card, read_events, validate
 from darkpenguin.generator.run.generate import execute, run
 from darkpenguin.generator.run.plan import plan_run
 from darkpenguin.physics.angular import breakpoints, decay_rate, event_density, quadrature
@@ -156,7 +156,7 @@ def test_the_whole_chain_is_the_same_in_any_part(tmp_path):
 def test_the_whole_chain_validates_and_counts_add_up(tmp_path):
     """A flagged file is still what was generated; leaving events out leaves out those that the flag marks."""
     run(make_card(CHAIN, output=str(tmp_path / "flag.root")))
-    assert validate_file(tmp_path / "flag.root").passed
+    assert validate(tmp_path / "flag.root").passed
     flagged = read_events(tmp_path / "flag.root")
     reject = {key: {**CHAIN[key], "mode": "reject"} for key in ("selection", "efficiency")}
     report = run(make_card({**CHAIN, **reject}, output=str(tmp_path / "reject.root")))

@@ -7,10 +7,10 @@ from darkpenguin.generator.sampler.tables import channel_table
 from darkpenguin.generator.statistics.counts import CountModel
 from darkpenguin.generator.statistics.fits import fit_counts
 from darkpenguin.generator.toys.bridges import pyhf_workspace, unbinned_cost
-from darkpenguin.generator.toys.couplings import count_model
+from darkpenguin.generator.toys.couplings import quadratic_counts
 from darkpenguin.generator.toys.datasets import get_dataset
 from darkpenguin.generator.toys.systematics import Systematics
-from darkpenguin.generator.toys.yields import make_bins
+from darkpenguin.generator.toys.yields import binned_yields
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.models import apply_settings, get_model
@@ -18,9 +18,9 @@ from darkpenguin.physics.models import apply_settings, get_model
 
 @pytest.fixture(scope="module")
 def pair():
-    data, bins = get_dataset("lhcb-run12"), make_bins(["B+->K+mumu", "B+->K+ee"], [1.1, 3.0, 4.5, 6.0])
+    data, bins = get_dataset("lhcb-run12"), binned_yields(["B+->K+mumu", "B+->K+ee"], [1.1, 3.0, 4.5, 6.0])
     systematics = Systematics(efficiency=0.02, normalisation=0.05)
-    return tuple(count_model(get_model(name), {}, data, bins, systematics) for name in ("sm", "fig1-2.5gev"))
+    return tuple(quadratic_counts(get_model(name), {}, data, bins, systematics) for name in ("sm", "fig1-2.5gev"))
 
 
 def test_workspace_is_exact_at_both_ends(pair):

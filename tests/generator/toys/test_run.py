@@ -5,12 +5,12 @@ import pytest
 from darkpenguin.generator.statistics.draws import binned_toys
 from darkpenguin.generator.statistics.fits import fit_counts
 from darkpenguin.generator.statistics.hypotheses import profile_ratio, scan_maximum, wilks_p_value
-from darkpenguin.generator.toys.couplings import count_model
+from darkpenguin.generator.toys.couplings import quadratic_counts
 from darkpenguin.generator.toys.datasets import get_dataset
 from darkpenguin.generator.toys.hypothesis import Hypothesis
 from darkpenguin.generator.toys.run import ToysCard, events_of_toy, plan_toys
 from darkpenguin.generator.toys.systematics import Systematics
-from darkpenguin.generator.toys.yields import make_bins
+from darkpenguin.generator.toys.yields import binned_yields
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.models import get_model
@@ -140,7 +140,7 @@ def test_a_binned_toy_again_as_events(run, rows):
 
 def test_an_injected_vector_is_found_with_its_mass_and_coupling():
     """V of 2.5 GeV in counts of Upgrade II: scan of the mass, coupling fitted at each; SM toys stay small."""
-    data, bins = get_dataset("lhcb-upgrade2"), make_bins(CHANNELS[:2], np.linspace(1.1, 8.0, 12))
+    data, bins = get_dataset("lhcb-upgrade2"), binned_yields(CHANNELS[:2], np.linspace(1.1, 8.0, 12))
     masses = np.array([1.7, 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.9])
     systematics = Systematics(theory=True, efficiency=0.01, theory_modes=3)
     models = []
@@ -148,7 +148,7 @@ def test_an_injected_vector_is_found_with_its_mass_and_coupling():
         base = get_model("fig1-2.5gev").model_copy(
             update={"light_vectors": (get_model("fig1-2.5gev").light_vectors[0].model_copy(update={"mass": mass}),)}
         )
-        models.append(count_model(base, {"g": {"light_vectors.0.g_bs": 1e-8}}, data, bins, systematics))
+        models.append(quadratic_counts(base, {"g": {"light_vectors.0.g_bs": 1e-8}}, data, bins, systematics))
     toys = binned_toys(models[4], [-1.75], seed=31, stop=200)
     scan = scan_maximum(models, toys.counts, toys.auxiliary)
     assert scan.failures.sum() == 0
@@ -164,8 +164,8 @@ def test_wilks_on_physics_and_where_it_fails():
 
     At g = 0 the linear term alone decides and Wilks holds too; what fails is a mass that floats, see the scan.
     """
-    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS, np.linspace(1.1, 6.0, 11))
-    model = count_model(get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, data, bins)
+    data, bins = get_dataset("lhcb-run12"), binned_yields(CHANNELS, np.linspace(1.1, 6.0, 11))
+    model = quadratic_counts(get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, data, bins)
     for value in (-1.75, 0.0):
         toys = binned_toys(model, [value], seed=32, stop=5000)
         ratio = profile_ratio(model, toys.counts, toys.auxiliary, g=value)
@@ -178,8 +178,8 @@ def test_wilks_on_physics_and_where_it_fails():
 
 
 def test_ten_thousand_profiled_toys_all_converge():
-    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS, np.linspace(1.1, 6.0, 11))
-    model = count_model(
+    data, bins = get_dataset("lhcb-run12"), binned_yields(CHANNELS, np.linspace(1.1, 6.0, 11))
+    model = quadratic_counts(
         get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, data, bins, Systematics(theory=True)
     )
     toys = binned_toys(model, [-1.75], seed=1, stop=10_000)

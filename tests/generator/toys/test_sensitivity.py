@@ -16,7 +16,7 @@ from darkpenguin.generator.toys.sensitivity import (
     summary_rows,
     versus_rows,
 )
-from darkpenguin.generator.toys.yields import expected_counts, make_bins
+from darkpenguin.generator.toys.yields import binned_yields, expected_counts
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.models import get_model
 
@@ -68,7 +68,7 @@ def test_rates_with_known_theory_are_a_counting_experiment():
     card = SensitivityCard(observables=("dBR_K+",), toys=0, theory=False, dataset="lhcb-run12", curve=(9.0, 90.0))
     found = sensitivity(card).curves["dBR_K+"][0]
     models = [get_model("fig1-2.5gev"), get_model("heavy-c9")]
-    counts = expected_counts(models, get_dataset("lhcb-run12"), make_bins(["B+->K+mumu"], card.bins))[0]
+    counts = expected_counts(models, get_dataset("lhcb-run12"), binned_yields(["B+->K+mumu"], card.bins))[0]
     assert found == pytest.approx(asimov_fixed(counts[0], counts[1]).asimov, rel=1e-6, abs=0)
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from darkpenguin.generator.toys.couplings import count_model, model_at
+from darkpenguin.generator.toys.couplings import model_at, quadratic_counts
 from darkpenguin.generator.toys.datasets import Dataset, dataset_names, get_dataset
 from darkpenguin.generator.toys.systematics import Systematics, nuisances, theory_effects
-from darkpenguin.generator.toys.yields import Bin, expected_counts, integrated_coefficients, make_bins
+from darkpenguin.generator.toys.yields import binned_yields, expected_counts, integrated_coefficients
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.models import get_model
@@ -22,7 +22,7 @@ def test_every_preset_reproduces_its_precision_on_r(name):
         hadron = ratio.removeprefix("R_")
         pair = [c for c in data.channels if get_channel(c).hadron == hadron]
         low, high = data.channels[pair[0]].q2
-        signal, background = expected_counts([SM], data, make_bins(pair, [low, high]))
+        signal, background = expected_counts([SM], data, binned_yields(pair, [low, high]))
         np.testing.assert_allclose(signal[0], [data.channels[c].expected for c in pair], rtol=1e-9)
         assert np.sqrt(np.sum((signal[0] + background) / signal[0] ** 2)) == pytest.approx(sigma, rel=0.02, abs=0)
     for entry in data.channels.values():
@@ -32,7 +32,7 @@ def test_every_preset_reproduces_its_precision_on_r(name):
 
 def test_luminosity_scales_everything():
     data = get_dataset("lhcb-run12")
-    bins = make_bins(CHANNELS, [1.1, 3.0, 6.0])
+    bins = binned_yields(CHANNELS, [1.1, 3.0, 6.0])
     one, background = expected_counts([SM], data, bins)
     four, more = expected_counts([SM], data.scaled(36.0), bins)
     np.testing.assert_allclose(four, 4 * one)
@@ -45,7 +45,7 @@ def test_ratio_of_counts_is_r_over_that_of_the_standard_model(model):
     data = get_dataset("belle2-50")  # equal norms for muons and electrons in 1-6 GeV²
     edges = [(1.1, 2.5), (2.5, 6.0)]
     for hadron, pair in (("K+", CHANNELS[:2]), ("K*0", CHANNELS[2:])):
-        counts = expected_counts([get_model(model)], data, make_bins(pair, [1.1, 2.5, 6.0]))[0][0]
+        counts = expected_counts([get_model(model)], data, binned_yields(pair, [1.1, 2.5, 6.0]))[0][0]
         ratio = counts[:2] / counts[2:]
         window = binned(f"R_{hadron}", "sm", [(1.0, 6.0)])
         np.testing.assert_allclose(ratio * window, binned(f"R_{hadron}", model, edges), rtol=1e-7)
@@ -62,8 +62,8 @@ def test_resolution_moves_events_but_keeps_them():
     name = "B0->K*0mumu"
     edges = np.linspace(1.0, 18.0, 69)
     smeared = data.model_copy(update={"channels": {name: data.channels[name].model_copy(update={"resolution": 0.2})}})
-    sharp = expected_counts([get_model("fig2")], data, make_bins([name], edges))[0][0]
-    wide = expected_counts([get_model("fig2")], smeared, make_bins([name], edges))[0][0]
+    sharp = expected_counts([get_model("fig2")], data, binned_yields([name], edges))[0][0]
+    wide = expected_counts([get_model("fig2")], smeared, binned_yields([name], edges))[0][0]
     inner = slice(4, -8)
     # far from the ends what leaves a bin enters its neighbours; the total changes only through the ends
     assert wide[inner].sum() == pytest.approx(sharp[inner].sum(), rel=0.01, abs=0)
@@ -76,24 +76,24 @@ def test_resolution_moves_events_but_keeps_them():
 
 
 def test_counts_are_quadratic_in_the_couplings_exactly():
-    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS, np.linspace(1.1, 6.0, 6))
+    data, bins = get_dataset("lhcb-run12"), binned_yields(CHANNELS, np.linspace(1.1, 6.0, 6))
     directions = {"V": {"light_vectors.0.g_mu_v": 0.1}, "A": {"light_vectors.0.g_mu_a": 0.1}}
     base = get_model("fig2")
-    model = count_model(base, directions, data, bins)
+    model = quadratic_counts(base, directions, data, bins)
     for point in ([1.0, -0.44], [-2.0, 3.0], [0.3, 0.0]):
         signal, background = expected_counts([model_at(base, directions, point)], data, bins)
         np.testing.assert_allclose(model.expected(point), signal[0] + background, rtol=1e-9)
     direct, background = expected_counts([base], data, bins)
     np.testing.assert_allclose(model.expected([1.0, -0.44]), direct[0] + background, rtol=1e-9)
-    heavy = count_model(SM, {"C": {"heavy.C9_mu": 1.0, "heavy.C10_mu": -1.0}}, data, bins)
+    heavy = quadratic_counts(SM, {"C": {"heavy.C9_mu": 1.0, "heavy.C10_mu": -1.0}}, data, bins)
     direct, background = expected_counts([get_model("heavy-c9-c10")], data, bins)
     np.testing.assert_allclose(heavy.expected([-0.6]), direct[0] + background, rtol=1e-9)
 
 
 def test_what_is_not_quadratic_is_refused():
-    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS[:2], [1.1, 6.0])
+    data, bins = get_dataset("lhcb-run12"), binned_yields(CHANNELS[:2], [1.1, 6.0])
     with pytest.raises(InputError, match="not quadratic"):
-        count_model(
+        quadratic_counts(
             get_model("fig2"),
             {"V": {"light_vectors.0.g_mu_v": 0.1}, "b": {"light_vectors.0.g_bs": 1e-8}},
             data,
@@ -102,7 +102,7 @@ def test_what_is_not_quadratic_is_refused():
 
 
 def test_theory_effects_cancel_in_the_ratio():
-    bins = make_bins(CHANNELS, [1.1, 3.0, 6.0])
+    bins = binned_yields(CHANNELS, [1.1, 3.0, 6.0])
     effects = theory_effects(bins, 6)
     spread = np.sqrt((effects**2).sum(axis=0))
     assert spread.min() > 0.05
@@ -112,7 +112,7 @@ def test_theory_effects_cancel_in_the_ratio():
 
 
 def test_nuisances_have_names_and_signs():
-    data, bins = get_dataset("lhcb-run12"), make_bins(CHANNELS[:2], [1.1, 3.0, 6.0])
+    data, bins = get_dataset("lhcb-run12"), binned_yields(CHANNELS[:2], [1.1, 3.0, 6.0])
     found = nuisances(data, bins, Systematics(efficiency=0.02, normalisation=0.05))
     assert found.names == ("efficiency_K+", "norm_K+")
     np.testing.assert_allclose(found.effects[0], [0, 0, np.log(1.02), np.log(1.02)])
@@ -132,11 +132,11 @@ def test_refusals():
     with pytest.raises(InputError, match="did you mean lhcb-run12"):
         get_dataset("lhcb-run1")
     with pytest.raises(InputError, match="rising edges"):
-        make_bins(CHANNELS, [6.0, 1.1])
+        binned_yields(CHANNELS, [6.0, 1.1])
     with pytest.raises(InputError, match="no channel"):
-        expected_counts([SM], get_dataset("lhcb-run12"), [Bin("B0->K0mumu", 1.0, 6.0)])
+        expected_counts([SM], get_dataset("lhcb-run12"), binned_yields(["B0->K0mumu"], [1.0, 6.0]))
     with pytest.raises(InputError, match="phase space"):
-        expected_counts([SM], get_dataset("lhcb-run12"), [Bin("B+->K+mumu", 25.0, 26.0)])
+        expected_counts([SM], get_dataset("lhcb-run12"), binned_yields(["B+->K+mumu"], [25.0, 26.0]))
     with pytest.raises(InputError, match="luminosity"):
         get_dataset("lhcb-run12").scaled(-1.0)
     assert isinstance(get_dataset("belle2-5"), Dataset)

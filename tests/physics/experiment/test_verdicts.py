@@ -10,7 +10,7 @@ import typer
 from darkpenguin.generator.commands.constraints import constraints_command
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
-from darkpenguin.physics.experiment.verdicts import NAMES, constraints_table
+from darkpenguin.physics.experiment.verdicts import NAMES, constraints
 from darkpenguin.physics.light_vector import LightVector
 from darkpenguin.physics.models import Model, get_model
 from darkpenguin.physics.rates import branching_ratio
@@ -20,7 +20,7 @@ FIELDS = {"name", "equation", "prediction", "limit", "unit", "passes", "source"}
 
 
 def rows_of(model, **options):
-    return {row.name: row for row in constraints_table(model, **options)}
+    return {row.name: row for row in constraints(model, **options)}
 
 
 def only(**fields):
@@ -37,7 +37,7 @@ def run(*arguments):
 @pytest.mark.parametrize("name", ["sm", "fig2", "heavy-c9-c10", "belle2-2.1gev-mu"])
 @pytest.mark.parametrize("data", ["2017", "current"])
 def test_every_constraint_has_a_row_in_order(name, data):
-    rows = constraints_table(get_model(name), data)
+    rows = constraints(get_model(name), data)
     assert [row.name for row in rows] == list(NAMES)
     for entry in rows.to_dict()["rows"]:
         assert set(entry) >= FIELDS
@@ -99,7 +99,7 @@ def test_a_limit_and_a_mass_of_the_users():
     assert "m_chi = 0.3 GeV" in rows["sigma_v_fermion"].note
     for useless in (2.0, 1.25, 0.0, -1.0, 0.1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="dm_mass"):
-            constraints_table(get_model("fig2"), dm_mass=useless)
+            constraints(get_model("fig2"), dm_mass=useless)
 
 
 def test_above_threshold_the_coupling_has_to_be_given():
@@ -132,7 +132,7 @@ def test_above_threshold_the_coupling_has_to_be_given():
     ],
 )
 def test_every_point_has_a_table(changes):
-    rows = constraints_table(only(**{"g_bs": 1e-8, "g_mu_v": 0.1, "g_mu_a": -0.044, **changes}))
+    rows = constraints(only(**{"g_bs": 1e-8, "g_mu_v": 0.1, "g_mu_a": -0.044, **changes}))
     assert [row.name for row in rows] == list(NAMES)
     json.dumps(rows.to_dict(), allow_nan=False)
 
@@ -179,7 +179,7 @@ def test_without_muons_there_is_no_annihilation_to_judge():
 
 
 def test_pull_or_ratio():
-    table = constraints_table("fig2")
+    table = constraints("fig2")
     rows = {row.name: row for row in table}
     for row in rows.values():
         assert (row.pull is None) != (row.ratio is None)
@@ -196,7 +196,7 @@ def test_two_vectors_have_a_row_each():
             LightVector(name="W", mass=1.5, width=0.1, g_bs=1e-9),
         )
     )
-    rows = constraints_table(two)
+    rows = constraints(two)
     assert [row.vector for row in rows if row.name == "g_bs_max"] == ["V", "W"]
     assert [row.name for row in rows].count("delta_a_mu") == 1
 
@@ -218,9 +218,9 @@ def test_the_command():
 
 def test_flavio_stays_out_once_the_cache_is_warm():
     code = (
-        "import sys; from darkpenguin.physics.experiment.verdicts import constraints_table\n"
+        "import sys; from darkpenguin.physics.experiment.verdicts import constraints\n"
         "from darkpenguin.physics.models import get_model\n"
-        "constraints_table(get_model('fig2')); sys.exit('flavio' in sys.modules)"
+        "constraints(get_model('fig2')); sys.exit('flavio' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)  # warms it on disk, not only in our memory
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
