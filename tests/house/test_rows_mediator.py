@@ -20,7 +20,7 @@ from darkpenguin.generator.scans.card import ScanCard
 from darkpenguin.generator.scans.scan import scan
 from darkpenguin.generator.toys.couplings import quadratic_counts
 from darkpenguin.generator.toys.datasets import get_dataset
-from darkpenguin.generator.toys.yields import expected_counts, yields
+from darkpenguin.generator.toys.yields import expected_counts, binned_yields
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.amplitudes import helicity_amplitudes, new_physics
 from darkpenguin.physics.angular import angular_coefficients, breakpoints, decay_rate
@@ -259,7 +259,7 @@ def test_a_scan_over_mass_and_coupling():
 
 
 def test_toys_count_it():
-    dataset, bins = get_dataset("lhcb-run12"), yields(["B+->K+mumu", "B+->K+ee"], [1.1, 6.0, 8.0])
+    dataset, bins = get_dataset("lhcb-run12"), binned_yields(["B+->K+mumu", "B+->K+ee"], [1.1, 6.0, 8.0])
     counts, background = expected_counts([get_model("sm"), toy()], dataset, bins)
     rates = [
         [predict("dBR", model, bins=[b.low, b.high], channel=b.channel)[0].value for b in bins]
