@@ -20,7 +20,7 @@ from darkpenguin.generator.scans.card import ScanCard
 from darkpenguin.generator.scans.scan import scan
 from darkpenguin.generator.toys.couplings import quadratic_counts
 from darkpenguin.generator.toys.datasets import get_dataset
-from darkpenguin.generator.toys.yields import expected_counts, binned_yields
+from darkpenguin.generator.toys.yields import binned_yields, expected_counts
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.amplitudes import helicity_amplitudes, new_physics
 from darkpenguin.physics.angular import angular_coefficients, breakpoints, decay_rate
