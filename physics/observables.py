@@ -189,22 +189,26 @@ def _rows() -> dict[str, Observable]:
             for i in ("1s", "1c", "2s", "2c", "6s", "6c")
         ),
     ]
-    for muons, electrons in lepton_pairs(CHANNELS):
-        rows.append(
-            Observable(
-                muons.ratio,
-                lambda a: a.rate,
-                f"R_{{{muons.transition.hadron.latex}}}",
-                muons.name,
-                None,
-                f"ratio of the rates of {muons.parent} -> {muons.hadron} mu mu and e e",
-                "1",
-                electrons.name,
-                angular=False,
-                untagged=True,
-            )
+    return {row.name: row for row in [*rows, *_ratios()]}
+
+
+def _ratios() -> list[Observable]:
+    """R of every hadron that has both lepton flavours."""
+    return [
+        Observable(
+            muons.ratio,
+            lambda a: a.rate,
+            f"R_{{{muons.transition.hadron.latex}}}",
+            muons.name,
+            None,
+            f"ratio of the rates of {muons.parent} -> {muons.hadron} mu mu and e e",
+            "1",
+            electrons.name,
+            angular=False,
+            untagged=True,
         )
-    return {row.name: row for row in rows}
+        for muons, electrons in lepton_pairs(CHANNELS)
+    ]
 
 
 _TABLE = _rows()
