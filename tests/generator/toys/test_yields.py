@@ -103,7 +103,7 @@ def test_what_is_not_quadratic_is_refused():
 
 def test_theory_effects_cancel_in_the_ratio():
     bins = binned_yields(CHANNELS, [1.1, 3.0, 6.0])
-    effects = theory_effects(bins, 6)
+    effects = theory_effects(bins, 6, SM)
     spread = np.sqrt((effects**2).sum(axis=0))
     assert spread.min() > 0.05
     assert spread.max() < 0.3
