@@ -13,7 +13,7 @@ import itertools
 import operator
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from .channels import Channel, get_channel
 from .definitions import of_sum
 from .models import Heavy, Model
 from .observables import OBSERVABLES, BinnedObservable, Observable, check_tagging, get_observable
+from .parameters import load_parameters
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -220,22 +221,32 @@ def coefficients_of(channel: Channel, amplitudes: Amplitudes, q2: FloatArray) ->
     return formula(amplitudes, standard_model(channel), q2, channel.lepton_mass())
 
 
-def evaluate(name: str, parts: Sequence[Any]) -> Any:
+def evaluate(name: str, parts: Sequence[Any], lifetime: float | None = None, width: float = 1.0) -> Any:
     """An observable from J + J̄, at points of q2 or integrated over bins, of each of its channels.
 
     ``parts`` has one array for each of ``observable_channels``, J_i along the first axis; the result has the
-    shape of the rest. The formula is that of the table, on any array library.
+    shape of the rest. The formula is that of the table, on any array library. A rate (dBR) needs the ``lifetime`` of
+    the B (1/GeV) and the ``width`` of the bin (GeV²).
 
     >>> float(evaluate("R_K+", [np.array([1.0, 0.0, 0.0]), np.array([2.0, 0.0, 0.0])]))
     0.5
     """
-    values = [get_observable(name).formula(of_sum(j)) for j in parts]
+    values = [get_observable(name).formula(replace(of_sum(j), lifetime=lifetime, width=width)) for j in parts]
     return values[0] if len(values) == 1 else values[0] / values[1]
 
 
+def evaluate_bin(observable: BinnedObservable, parts: Sequence[Any]) -> Any:
+    """As `evaluate`, for a bin: a rate is its mean over the bin (1/GeV²)."""
+    assert observable.channel is not None
+    assert observable.q2_min is not None
+    assert observable.q2_max is not None
+    lifetime = load_parameters()["tau_" + get_channel(observable.channel).parent]
+    return evaluate(observable.name, parts, lifetime, observable.q2_max - observable.q2_min)
+
+
 def predictable(row: Observable) -> bool:
-    """Whether ``evaluate`` knows an observable: a ratio of rates, or a function of the S_i of the K or K* alone."""
-    return row.denominator is not None or (row.angular and not row.s_wave and not row.asymmetry)
+    """Whether ``evaluate`` knows an observable: it needs J + J̄ alone, and no S wave."""
+    return row.name != "ACP" and not row.s_wave and not row.asymmetry
 
 
 def observable_channels(observable: BinnedObservable) -> tuple[str, ...]:
@@ -282,7 +293,7 @@ class BinPredictor:
             for name in observable_channels(observable):
                 k = self.polynomials[name].bins.index((observable.q2_min, observable.q2_max))
                 parts.append(integrals[name][:, :, k])
-            columns.append(evaluate(observable.name, parts) * xp.ones(size))
+            columns.append(evaluate_bin(observable, parts) * xp.ones(size))
         return xp.stack(columns, axis=-1)
 
 

@@ -29,12 +29,12 @@ import numpy.typing as npt
 
 from ..kinematics.base.cache import cache_folder, write_atomically
 from . import amplitudes, angular
-from .bins import evaluate, observable_channels
+from .bins import evaluate, evaluate_bin, observable_channels, predict_bins
 from .channels import Channel, get_channel
 from .models import COEFFICIENTS, Model
 from .modes import Transition
 from .observables import BinnedObservable
-from .parameters import SCALE, flavio_version, physics_fingerprint
+from .parameters import SCALE, flavio_version, load_parameters, physics_fingerprint
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -42,8 +42,13 @@ N_DRAWS = 100
 """Draws of the parameters: the error of an error is 7 %."""
 SEED = 1704
 """Seed of the draws."""
-RANGE = (0.04, 8.70)
-"""Range of q2 (GeV²) in which errors are known; outside, those of the nearer end are used."""
+RANGES = ((0.04, 8.70), (14.0, 22.9))
+"""Ranges of q2 (GeV²) in which errors are known, the second to the end of phase space; elsewhere those of the nearest
+end are used."""
+CHARM_ERROR, CHARM_START = 0.2, 6.0
+"""Relative error of a rate from charm, and the q2 (GeV²) from which on it is made. Resonances and their interference
+are 20 % of B+ → K+ μμ above the ψ(3770) (LHCb, arXiv:1307.7595), and the tail of the J/ψ begins at about 6 GeV²."""
+_SPLIT = 0.5 * (RANGES[0][1] + RANGES[1][0])
 _DEGREE = 12
 
 
@@ -88,11 +93,18 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     (12, 100, 2)
     """
     s = np.asarray(q2, dtype=float)
+    above = s > _SPLIT
+    if above.any() and not above.all():
+        parts = [draw_coefficients(channel, model, s[here], flavour) for here in (~above, above)]
+        found = np.empty((*parts[0].shape[:-1], len(s)))
+        found[..., ~above], found[..., above] = parts
+        return found
+    region = int(above.all())
     conjugate = flavour > 0
     side = int(conjugate)
     sm = amplitudes.standard_model(channel)
-    draws = theory_draws(channel)
-    t = _basis(s)
+    draws = theory_draws(channel, region)
+    t = _basis(s, _range(channel.transition, region))
     rows = sm.smooth(s)[None] + draws.rows @ t
     factors = {name: rows[:, i] for i, name in enumerate(sm.form_factor_names)}
     first = len(sm.form_factor_names) + 4 * side
@@ -148,9 +160,37 @@ def _covariance(observables: tuple[BinnedObservable, ...], chosen: Model) -> Flo
         for (low, high), value in zip(bins, np.moveaxis(j @ weights.T, -1, 0), strict=True):
             integrals[name, low, high] = value
     columns = [
-        evaluate(o.name, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)]) for o in observables
+        evaluate_bin(o, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)]) for o in observables
     ]
     return np.atleast_2d(np.cov(np.stack(columns)))
+
+
+def charm_covariance(observables: Sequence[BinnedObservable]) -> FloatArray:
+    r"""Covariance from charm that flavio does not have, of rates (dBR) above ``CHARM_START``; zero for all else.
+
+    An assumption, not a calculation: each rate is free by ``CHARM_ERROR`` of the Standard Model's. Bins of one hadron
+    share it as far as they overlap, :math:`\rho = w_{12}/\sqrt{w_1 w_2}` of their widths, whatever the charge.
+
+    >>> bins = [BinnedObservable("dBR", "B+->K+mumu", low, low + 1.0) for low in (4.0, 6.0, 6.5)]
+    >>> error = np.sqrt(np.diag(charm_covariance(bins)))
+    >>> float(error[0]), bool(0.6e-8 < error[1] < 0.8e-8)
+    (0.0, True)
+    """
+    size = np.zeros(len(observables))
+    edges = np.array([(o.q2_min, o.q2_max) for o in observables], dtype=float).reshape(-1, 2)
+    for i, o in enumerate(observables):
+        if o.name == "dBR" and edges[i, 0] >= CHARM_START:
+            size[i] = CHARM_ERROR * _standard(o)
+    overlap = np.minimum.outer(edges[:, 1], edges[:, 1]) - np.maximum.outer(edges[:, 0], edges[:, 0])
+    width = edges[:, 1] - edges[:, 0]
+    families = [get_channel(str(o.channel)).transition.family for o in observables]
+    same = np.array([[a == b for b in families] for a in families]).reshape(overlap.shape)
+    return np.asarray(np.outer(size, size) * same * np.maximum(overlap, 0.0) / np.sqrt(np.outer(width, width)))
+
+
+@lru_cache(maxsize=512)
+def _standard(observable: BinnedObservable) -> float:
+    return float(predict_bins([observable], Model())[0])
 
 
 def _quadrature(channel: Channel, bins: list[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
@@ -177,31 +217,38 @@ def theory_error(name: str, channel: str, model: Model, q2: npt.ArrayLike) -> Fl
     return np.asarray(np.std(evaluate(name, parts), axis=0, ddof=1))
 
 
-def _basis(q2: FloatArray) -> FloatArray:
-    """Chebyshev polynomials (degree+1, n_q2) in √q2 over the range."""
-    low, high = np.sqrt(RANGE)
-    x = (2.0 * np.sqrt(np.clip(q2, *RANGE)) - low - high) / (high - low)
+def _range(transition: Transition, region: int) -> tuple[float, float]:
+    """One of the ranges of q2 (GeV²), its end just inside the phase space of a transition."""
+    known, (low, high) = load_parameters(), RANGES[region]
+    end = (known[f"m_{transition.parent.name}"] - known[f"m_{transition.hadron.name}"]) ** 2
+    return low, min(high, 0.999 * end)
+
+
+def _basis(q2: FloatArray, span: tuple[float, float]) -> FloatArray:
+    """Chebyshev polynomials (degree+1, n_q2) in √q2 over a range."""
+    low, high = np.sqrt(span)
+    x = (2.0 * np.sqrt(np.clip(q2, *span)) - low - high) / (high - low)
     return np.asarray(np.cos(np.arange(_DEGREE + 1)[:, None] * np.arccos(np.clip(x, -1.0, 1.0))))
 
 
-def theory_draws(channel: Channel) -> Draws:
-    """Draws of the channel's hadronic transition, from memory, the cache, or flavio (slow).
+def theory_draws(channel: Channel, region: int = 0) -> Draws:
+    """Draws of the channel's hadronic transition in one of the ``RANGES``, from memory, the cache, or flavio (slow).
 
     The key of the cache holds flavio's version, the number of draws, the seed and all sources of physics.
     """
-    return _draws(channel.transition)
+    return _draws(channel.transition, region)
 
 
-def _file(transition: Transition) -> Path | None:
+def _file(transition: Transition, region: int) -> Path | None:
     folder = cache_folder()
-    word = transition.name.replace("->", "-").replace("*", "star")
+    word = transition.name.replace("->", "-").replace("*", "star") + ("", "-high")[region]
     name = f"draws-{word}-{flavio_version()}-{N_DRAWS}-{SEED}-{physics_fingerprint()[:16]}.npz"
     return folder / name if folder else None
 
 
 @lru_cache(maxsize=16)
-def _draws(transition: Transition) -> Draws:
-    path = _file(transition)
+def _draws(transition: Transition, region: int) -> Draws:
+    path = _file(transition, region)
     names = [field.name for field in fields(Draws)]
     if path is not None and path.is_file():
         try:
@@ -210,7 +257,7 @@ def _draws(transition: Transition) -> Draws:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             message = f"cache file {path} is damaged ({error}) and is made again"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-    made = _draw_one(transition, *_parameter_sets())
+    made = _draw_one(transition, _range(transition, region), *_parameter_sets())
     if path is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **{name: getattr(made, name) for name in names})
@@ -233,9 +280,11 @@ def _parameter_sets() -> tuple[dict[str, float], list[dict[str, float]]]:
     return default_parameters.get_central_all(), sets
 
 
-def _draw_one(transition: Transition, central: dict[str, float], sets: list[dict[str, float]]) -> Draws:
-    """Evaluate flavio at the nodes for every set of parameters."""
-    low, high = np.sqrt(RANGE)
+def _draw_one(
+    transition: Transition, span: tuple[float, float], central: dict[str, float], sets: list[dict[str, float]]
+) -> Draws:
+    """Evaluate flavio at the nodes of a range of q2 for every set of parameters."""
+    low, high = np.sqrt(span)
     x = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
     nodes = (0.5 * (low + high) + 0.5 * (high - low) * x) ** 2
     transform = 2.0 / (_DEGREE + 1) * np.cos(np.outer(np.arange(_DEGREE + 1), np.arccos(x)))

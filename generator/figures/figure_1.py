@@ -106,7 +106,7 @@ def figure_1_curve(panel: Panel, model: Model, points: int = 300) -> Curve:
 
 
 def figure_1_points(panel: Panel, data: Data) -> list[Point]:
-    """Measured points of a panel.
+    """Measured points of a panel, in its range of q2.
 
     >>> [(p.experiment, p.value) for p in figure_1_points(PANELS[0], "2017")]
     [('LHCb', 0.745)]
@@ -115,7 +115,7 @@ def figure_1_points(panel: Panel, data: Data) -> list[Point]:
         Point(panel, m.experiment, m.arxiv, o, *(float(x[i]) for x in (m.central, m.error_up, m.error_down)))
         for m in load_data(data).measurements
         for i, o in enumerate(m.observables)
-        if o.name in panel.points
+        if o.name in panel.points and o.q2_min is not None and o.q2_min < Q2_RANGE[1]
     ]
 
 

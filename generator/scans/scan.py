@@ -23,10 +23,8 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result
 from ...physics.axes import Axis, moved, tied
 from ...physics.bins import BinPredictor, build_predictor
-from ...physics.experiment.datasets import Data, Theory, load_data
-from ...physics.experiment.likelihood import Likelihood, build_likelihood
+from ...physics.experiment.likelihood import Likelihood, theory_likelihood
 from ...physics.models import Model
-from ...physics.uncertainties import theory_covariance
 from .card import ScanCard
 from .checkpoint import _Checkpoint
 
@@ -228,21 +226,6 @@ def _corners(ring: FloatArray) -> FloatArray:
     return np.asarray(ring[np.concatenate([[True], np.abs(turn) > 1e-12, [True]])])
 
 
-def scan_likelihood(data: Data, groups: Sequence[str], theory: Theory) -> Likelihood:
-    """Likelihood of a data set with theory errors of the Standard Model: correlated, bin by bin, or none."""
-    known = load_data(data)
-    plain = build_likelihood(known, groups)
-    if theory == "none":
-        return plain
-    covariance = {part.group.name: theory_covariance(part.observables) for part in plain.groups}
-    if theory == "uncorrelated":
-        for part in plain.groups:
-            # two experiments with the same bin have the same prediction, hence the same error of it
-            same = np.array([[a == b for b in part.observables] for a in part.observables])
-            covariance[part.group.name] = np.where(same, covariance[part.group.name], 0.0)
-    return build_likelihood(known, groups, covariance)
-
-
 def _group_chi2(likelihood: Likelihood, predictions: Any) -> dict[str, Any]:
     position = {observable: i for i, observable in enumerate(likelihood.observables)}
     columns = {part.group.name: [position[o] for o in part.observables] for part in likelihood.groups}
@@ -313,7 +296,7 @@ def _scanned(
     progress: Callable[[int], None] | None,
 ) -> ScanResult:
     xp = array_library(device)
-    likelihood = scan_likelihood(card.data, card.groups, card.theory_errors)
+    likelihood = theory_likelihood(card.data, card.groups, card.theory_errors)
     standard_predictions = build_predictor(likelihood.observables, card.base_model().standard)()
     standard = {name: float(v[0]) for name, v in _group_chi2(likelihood, standard_predictions).items()}
     linear = [axis for axis in card.axes if axis.linear]

@@ -7,6 +7,7 @@ A file ``NAME.yml`` in the folder is the data set NAME everywhere; a path that e
   default), ``uncorrelated`` (each bin by itself) or ``none``;
 - ``measurements``: by name, see :mod:`.measurements`; the likelihoods take the groups of them that they know;
 - ``limits``: the inputs of the constraints, by the names of :data:`LIMITS`;
+- ``missing``: what was published and whose numbers could not be had, by name, with ``arxiv``, ``what`` and ``why``;
 - ``extends``: another data set, whose entries and ``theory`` this one begins with. An entry of the same name
   replaces one, and ``null`` drops it.
 
@@ -103,6 +104,16 @@ class Limit(BaseModel):
         return (prediction - value) / error
 
 
+class Missing(BaseModel):
+    """A publication whose numbers could not be had: ``arxiv``, ``what`` was measured, and ``why`` it is missing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arxiv: str
+    what: str
+    why: str
+
+
 class _File(BaseModel):
     """A data set as it stands in a file, entries of other sets put in."""
 
@@ -113,6 +124,7 @@ class _File(BaseModel):
     theory: Theory = "correlated"
     measurements: Mapping[str, Entry] = Field(default_factory=dict)
     limits: Mapping[str, Limit] = Field(default_factory=dict)
+    missing: Mapping[str, Missing] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +142,7 @@ class DataSet:
     theory: Theory
     measurements: tuple[Measurement, ...]
     limits: Mapping[str, Limit]
+    missing: Mapping[str, Missing]
     digest: str
 
     def limit(self, name: str) -> Limit:
@@ -180,6 +193,7 @@ def load_data(data: Data) -> DataSet:
         theory=found.theory,
         measurements=tuple(make_measurement(name, entry) for name, entry in found.measurements.items()),
         limits=MappingProxyType(dict(found.limits)),
+        missing=MappingProxyType(dict(found.missing)),
         digest=digest,
     )
 
@@ -241,7 +255,7 @@ def _resolved(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any],
     merged = {key: value for key, value in raw.items() if key != "extends"}
     if "theory" in base:
         merged.setdefault("theory", base["theory"])
-    for section in ("measurements", "limits"):
+    for section in ("measurements", "limits", "missing"):
         own = raw.get(section) or {}
         if not isinstance(own, Mapping):
             raise InputError(f"{path.stem}.{section}: must be a table of names")

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
 from ..bins import namespace, predictable
-from ..channels import CHANNELS, lepton_pairs
+from ..channels import CHANNELS, get_channel, lepton_pairs
 from ..observables import OBSERVABLES, BinnedObservable
-from .datasets import Data, load_data
+from ..uncertainties import charm_covariance, theory_covariance
+from .datasets import Data, Theory, load_data
 from .measurements import Measurement
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,52 +31,58 @@ FloatArray = npt.NDArray[np.float64]
 class Group:
     """A set of measurements that is fitted together.
 
-    ``analyses`` is a pattern for the names of the measurements, ``observables`` what is used of them, and
-    bins must lie within ``q2_range`` (GeV²). ``label`` is LaTeX. Groups of the same ``family`` contain the
-    same data in other words and cannot be combined.
+    ``analyses`` is a pattern for the names of the measurements, ``observables`` what is used of them, of the
+    ``hadrons`` (all without), and bins must lie within one of the ``windows`` of q2 (GeV²). ``label`` is LaTeX. Groups
+    of the same ``family`` contain the same data in other words and cannot be combined.
     """
 
     name: str
     label: str
     observables: tuple[str, ...]
     analyses: str
-    q2_range: tuple[float, float]
+    windows: tuple[tuple[float, float], ...]
     family: str
+    hadrons: str | None = None
 
     def accepts(self, observable: BinnedObservable) -> bool:
         """Whether the observable is one of this group's, in its range of q2."""
-        low, high = self.q2_range
-        return (
-            observable.name in self.observables
-            and observable.q2_min is not None
-            and observable.q2_max is not None
-            and low <= observable.q2_min
-            and observable.q2_max <= high
-        )
+        if observable.name not in self.observables or observable.channel is None or observable.q2_max is None:
+            return False
+        hadrons = get_channel(observable.channel).transition.family
+        inside = (low <= (observable.q2_min or 0.0) and observable.q2_max <= high for low, high in self.windows)
+        return self.hadrons in (None, hadrons) and any(inside)
 
 
 _S = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9")
 _P = ("FL", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
+_LOW, _HIGH = (0.0, 8.7), (14.0, 23.0)  # below the J/psi, and above the psi(2S)
+_OPTIMISED = r"(?!.* S ).*"  # an analysis that has S_i too repeats F_L there
 
 
-def _ratios() -> Iterator[Group]:
-    """Groups of the ratios of lepton flavours, isospin partners together."""
+def _rates() -> Iterator[Group]:
+    """Groups of the ratios of lepton flavours and of the rates of muons, isospin partners together."""
     families: dict[str, list[str]] = {}
     for muons, _ in lepton_pairs(CHANNELS):
         families.setdefault(muons.transition.family, []).append(muons.ratio)
     for family, names in families.items():
-        yield Group(f"R_{family}", f"$R_{{{family}}}$", tuple(names), r".*", (0.0, 8.7), f"R_{family}")
+        for word, window, note in (("", _LOW, ""), ("_high", _HIGH, r",\ q^2>14\ \mathrm{GeV}^2")):
+            name = f"R_{family}{word}"
+            yield Group(name, f"$R_{{{family}}}{note}$", tuple(names), r".*", (window,), name)
+        name, label = f"dBR_{family}", rf"$d\mathcal{{B}}/dq^2\,({family}\mu\mu)$"
+        yield Group(name, label, ("dBR",), r".*", ((1.0, _LOW[1]), _HIGH), name, family)
 
 
 _TABLE = (
-    *_ratios(),
-    Group("P5p", "$P_5'$", ("P5p",), r".*", (1.0, 6.0), "angular"),
-    Group("P", r"$F_L,\,P_i$", _P, r"(?!.* S ).*", (1.0, 6.0), "angular"),
-    Group("S", r"$F_L,\,S_i$", _S, r".* S .*", (1.0, 6.0), "angular"),
+    *_rates(),
+    Group("P5p", "$P_5'$", ("P5p",), r".*", ((1.0, 6.0),), "angular"),
+    Group("P", r"$F_L,\,P_i$", _P, _OPTIMISED, ((1.0, 6.0),), "angular"),
+    Group("S", r"$F_L,\,S_i$", _S, r".* S .*", ((1.0, 6.0),), "angular"),
 )
 GROUPS: Mapping[str, Group] = MappingProxyType({group.name: group for group in _TABLE})
 """All groups by name.
 
+R and dBR are of isospin partners together. R is below the J/psi, R_..._high above the psi(2S); dBR, the rates of muons,
+has both, from 1 GeV² on.
 P5p is the paper's choice (its footnote 4): P5' alone, in the bins between 1 and 6 GeV², of ATLAS, CMS and
 LHCb. P adds the other optimised observables of LHCb, and of CMS in 2024, with all correlations, S is LHCb's S_i
 with theirs.
@@ -93,10 +100,10 @@ def get_group(name: str) -> Group:
     if name in GROUPS:
         return GROUPS[name]
     row = OBSERVABLES.get(name)
-    if row is None or not predictable(row):
+    if row is None or not predictable(row) or name == "dBR":
         raise InputError(f"groups = {name!r}: no such group; choose from {', '.join(GROUPS)}, or an observable")
     family = next((group.family for group in _TABLE if name in group.observables), "angular")
-    return Group(name, f"${row.latex}$", (name,), r".*", (0.0, 8.7), family)
+    return Group(name, f"${row.latex}$", (name,), _OPTIMISED if name in _P else r".*", (_LOW,), family)
 
 
 def check_groups(names: Iterable[str]) -> tuple[Group, ...]:
@@ -260,6 +267,26 @@ def select_measurements(data: Data, group: Group) -> tuple[Measurement, ...]:
         if re.fullmatch(group.analyses, measurement.name)
     ]
     return tuple(measurement for measurement in chosen if measurement is not None)
+
+
+def theory_likelihood(data: Data, groups: Sequence[str], theory: Theory) -> Likelihood:
+    """Likelihood of a data set with theory errors of the Standard Model: correlated, bin by bin, or none.
+
+    Rates have the charm error of `uncertainties.charm_covariance` on top of that of flavio's parameters.
+    """
+    known = load_data(data)
+    plain = build_likelihood(known, groups)
+    if theory == "none":
+        return plain
+    covariance = {}
+    for part in plain.groups:
+        matrix = theory_covariance(part.observables)
+        if theory == "uncorrelated":
+            # two experiments with the same bin have the same prediction, hence the same error of it
+            same = np.array([[a == b for b in part.observables] for a in part.observables])
+            matrix = np.where(same, matrix, 0.0)
+        covariance[part.group.name] = matrix + charm_covariance(part.observables)
+    return build_likelihood(known, groups, covariance)
 
 
 def build_likelihood(

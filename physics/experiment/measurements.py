@@ -8,10 +8,12 @@ out the two measurements that the paper rests on, which flavio no longer ships.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -85,8 +87,11 @@ class Entry(BaseModel):
         inspire: key of the publication at inspirehep.net.
         arxiv: number of the publication, or of the experiment's note.
         database: where the entry was taken from.
+        read: date on which it was read there.
         values: measured values in bins, or, for what has no bin, a table of names and values.
         correlation: rows of the upper triangle, each from the diagonal on; the identity without.
+        common: ``last`` if the last error of each value is common to all of them, a normalisation; in place of
+            ``correlation``.
         likelihood: the published likelihood of each value.
     """
 
@@ -96,8 +101,10 @@ class Entry(BaseModel):
     inspire: str = ""
     arxiv: str = ""
     database: str = ""
+    read: Annotated[str, BeforeValidator(str)] = ""
     values: Annotated[tuple[Value, ...], Field(min_length=1), BeforeValidator(_listed)]
     correlation: tuple[tuple[float, ...], ...] | None = None
+    common: Literal["last"] | None = None
     likelihood: tuple[Grid, ...] | None = None
 
 
@@ -170,7 +177,8 @@ _CHANNELS: Mapping[tuple[str, str, str], Channel] = {
     for leptons in (channel.pair.name, *(("ll",) if channel.lepton == "mu" else ()))
 }
 _PARENTS, _FAMILIES = ("|".join(sorted(map(re.escape, {key[i] for key in _CHANNELS}), reverse=True)) for i in (0, 1))
-_OBSERVABLE = re.compile(rf"<?(?P<name>\w+)>?\((?P<parent>{_PARENTS})->(?P<hadron>{_FAMILIES})(?P<leptons>\w+)\)")
+_OBSERVABLE = re.compile(rf"<?(?P<name>[\w/]+)>?\((?P<parent>{_PARENTS})->(?P<hadron>{_FAMILIES})(?P<leptons>\w+)\)")
+_NAMES: Mapping[str, str] = MappingProxyType({"dBR/dq2": "dBR"})  # flavio's names of observables that are not ours
 _SINGLE = ("BR", "a_mu")  # what is measured outside the tables of observables
 
 
@@ -180,7 +188,7 @@ def _from_flavio(match: re.Match[str]) -> tuple[str, str]:
     if key not in _CHANNELS:
         known = (f"{parent}->{hadron}{leptons}" for parent, hadron, leptons in _CHANNELS)
         raise InputError(f"{match[0]}: no such decay; {nearest(match[0].partition('(')[2].rstrip(')'), known)}")
-    name = _CHANNELS[key].ratio if match["name"] == "Rmue" else match["name"]
+    name = _CHANNELS[key].ratio if match["name"] == "Rmue" else _NAMES.get(match["name"], match["name"])
     if name not in (*OBSERVABLES, *_SINGLE):
         raise InputError(f"{match[0]}: no such observable; {nearest(name, OBSERVABLES)}")
     return name, _CHANNELS[key].name
@@ -237,6 +245,18 @@ def _correlation(given: Sequence[Sequence[float]] | None, size: int) -> FloatArr
     return matrix
 
 
+def _common_correlation(common: Sequence[float], total: FloatArray) -> FloatArray:
+    """Correlations of values that share one source of error: its parts ``common`` of the ``total`` errors.
+
+    >>> _common_correlation([3.0, 0.6], np.array([5.0, 1.0])).round(6).tolist()
+    [[1.0, 0.36], [0.36, 1.0]]
+    """
+    share = np.asarray(common) / total
+    matrix = np.outer(share, share)
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
 def signed_root(x: npt.ArrayLike, likelihood: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Grid of x and of sign(x̂ - x) sqrt(-2 ln L/L_max) there, with a far point on the line through each end.
 
@@ -266,7 +286,9 @@ def make_measurement(name: str, entry: Entry) -> Measurement:
 
 def _measurement(name: str, entry: Entry) -> Measurement:
     pairs = [(value.observable(), value.value) for value in entry.values]
-    central, up, down = [], [], []
+    if entry.common and entry.correlation:
+        raise InputError("common: correlations are given too; keep one of them")
+    central, up, down, common = [], [], [], []
     for _, text in pairs:
         value, sources = parse_value(text)
         central.append(value)
@@ -274,9 +296,13 @@ def _measurement(name: str, entry: Entry) -> Measurement:
             sources = [(float(np.sqrt(u * d)),) * 2 for u, d in sources]
         up.append(float(np.sqrt(sum(u**2 for u, _ in sources))))
         down.append(float(np.sqrt(sum(d**2 for _, d in sources))))
+        common.append(math.sqrt(math.prod(sources[-1])))
     grids = entry.likelihood
     if grids is not None and (len(grids) != len(pairs) or any(len(grid.x) != len(grid.y) for grid in grids)):
         raise InputError(f"likelihood: needs one for each of the {len(pairs)} values, with as many y as x")
+    correlation = _correlation(entry.correlation, len(pairs))
+    if entry.common:
+        correlation = _common_correlation(common, np.sqrt(np.array(up) * np.array(down)))
     return Measurement(
         name=name,
         experiment=entry.experiment,
@@ -287,6 +313,6 @@ def _measurement(name: str, entry: Entry) -> Measurement:
         central=np.array(central),
         error_up=np.array(up),
         error_down=np.array(down),
-        correlation=_correlation(entry.correlation, len(pairs)),
+        correlation=correlation,
         likelihood=(None,) * len(pairs) if grids is None else tuple(signed_root(grid.x, grid.y) for grid in grids),
     )

@@ -16,11 +16,12 @@ def _sum(channel, model, q2):
     return sum(draw_coefficients(get_channel(channel), model, np.atleast_1d(q2), sign) for sign in (-1, 1))
 
 
-@pytest.mark.parametrize("q2", [0.1, 1.5, 3.3, 5.7, 8.2])
+@pytest.mark.parametrize("q2", [0.1, 1.5, 3.3, 5.7, 8.2, 15.5, 18.2])
 def test_each_draw_is_flavios(q2):
     """The same random numbers given to flavio: P5', F_L, R_K* and the rate of B → K, for the first draws.
 
-    What is left, below 1e-4 absolute and 3e-4 in the rate, are the meson masses, which stay central here.
+    What is left, below 1e-4 absolute and 3e-4 in the rate, are the meson masses, which stay central here; near the
+    end of phase space their changes grow to 2e-3.
     """
     import flavio
 
@@ -43,7 +44,7 @@ def test_each_draw_is_flavios(q2):
         assert evaluate("FL", [kstar])[i, 0] == pytest.approx(theirs("FL(B0->K*mumu)"), abs=1e-4)
         assert evaluate("P5p", [heavy])[i, 0] == pytest.approx(theirs("P5p(B0->K*mumu)", shifted), abs=1e-4)
         rate = (kaon[0] + kaon[2] / 3.0)[i, 0]  # half of the sum of the two flavours, 2 (J_a + J_c / 3) each
-        assert rate * par["tau_B+"] == pytest.approx(theirs("dBR/dq2(B+->Kmumu)"), rel=4e-4, abs=0)
+        assert rate * par["tau_B+"] == pytest.approx(theirs("dBR/dq2(B+->Kmumu)"), rel=4e-4 if q2 < 9 else 2e-3, abs=0)
 
 
 # flavio alone, made by tests/reference/flavio_bins.py
@@ -55,6 +56,14 @@ def test_errors_of_bins(low, high, error):
     """Within 45 %: the samples give 7 % and 5 %, so a false alarm is five standard deviations away."""
     found = np.sqrt(theory_covariance([BinnedObservable("P5p", "B0->K*0mumu", low, high)])[0, 0])
     assert found == pytest.approx(error, rel=0.45, abs=0)
+
+
+def test_both_ranges_of_q2_in_one_call():
+    q2 = np.array([2.0, 16.0, 5.0])
+    both = _sum("B+->K+mumu", get_model("sm"), q2)
+    for k, one in enumerate(q2):
+        alone = _sum("B+->K+mumu", get_model("sm"), one)[..., 0]
+        np.testing.assert_allclose(both[..., k], alone, rtol=0, atol=1e-13 * abs(alone).max())
 
 
 def test_ratios_cancel_in_the_standard_model_only():

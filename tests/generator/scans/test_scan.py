@@ -12,14 +12,14 @@ import pytest
 from darkpenguin.generator.scans import scan as scans
 from darkpenguin.generator.scans.card import ScanCard, read_point
 from darkpenguin.generator.scans.files import write_scan
-from darkpenguin.generator.scans.scan import model_pulls, polygons, scan, scan_likelihood
+from darkpenguin.generator.scans.scan import model_pulls, polygons, scan
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.angular import angular_coefficients
 from darkpenguin.physics.axes import Axis
 from darkpenguin.physics.bins import evaluate, observable_channels
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment.constraints import delta_a_mu
-from darkpenguin.physics.experiment.likelihood import PAPER_GROUPS
+from darkpenguin.physics.experiment.likelihood import PAPER_GROUPS, theory_likelihood
 from darkpenguin.physics.models import Model, apply_settings, get_model
 from darkpenguin.physics.observables import BinnedObservable
 
@@ -111,19 +111,19 @@ def test_best_fit_is_refined_between_grid_points():
 
 def test_each_bin_has_one_theory_error():
     """Uncorrelated means between bins: LHCb and ATLAS share the error of [4, 6], no other pair shares any."""
-    part = scan_likelihood("2017", ("P5p",), "uncorrelated")["P5p"]
+    part = theory_likelihood("2017", ("P5p",), "uncorrelated")["P5p"]
     same = [(a, b) for a, first in enumerate(part.observables) for b in range(a) if part.observables[b] == first]
     ((i, j),) = same
     assert str(part.observables[i]) == "P5p(B0->K*0mumu) [4, 6]"
     assert part.theory[i, j] == pytest.approx(part.theory[i, i], rel=1e-12, abs=0)
     assert np.count_nonzero(part.theory) == len(part.observables) + 2
-    full = scan_likelihood("2017", ("P5p",), "correlated")["P5p"]
+    full = theory_likelihood("2017", ("P5p",), "correlated")["P5p"]
     assert np.array_equal(np.diag(full.theory), np.diag(part.theory))
     assert np.count_nonzero(full.theory) == len(part.observables) ** 2
 
 
 def test_pulls_add_up_where_nothing_is_correlated():
-    likelihood = scan_likelihood("2017", ("R_K", "R_K*", "P5p"), "none")
+    likelihood = theory_likelihood("2017", ("R_K", "R_K*", "P5p"), "none")
     pulls = model_pulls(likelihood, Model())
     total = sum(
         float(v[0])
@@ -455,7 +455,7 @@ def test_2_gev_improves_p5_alone_and_with_the_other_sign():
 
 
 def test_2_gev_helps_p5_in_4_to_6_only_and_with_the_other_sign():
-    likelihood = scan_likelihood("2017", PAPER_GROUPS, "uncorrelated")
+    likelihood = theory_likelihood("2017", PAPER_GROUPS, "uncorrelated")
     standard = {(p.measurement, p.observable): p.predicted for p in model_pulls(likelihood, Model())}
     base = get_model("fig1-2.0gev")
     assert base.light_vectors[0].g_bs == 1.4e-8
