@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from ..kinematics.base.cache import cache_folder, write_atomically
 from . import amplitudes, angular
-from .bins import evaluate, evaluate_bin, observable_channels, predict_bins
+from .bins import build_predictor, evaluate, evaluate_bin, observable_channels
 from .channels import Channel, get_channel
 from .models import COEFFICIENTS, Model
 from .modes import Transition
@@ -190,7 +190,7 @@ def charm_covariance(observables: Sequence[BinnedObservable]) -> FloatArray:
 
 @lru_cache(maxsize=512)
 def _standard(observable: BinnedObservable) -> float:
-    return float(predict_bins([observable], Model())[0])
+    return float(build_predictor([observable], Model())()[0, 0])
 
 
 def _quadrature(channel: Channel, bins: list[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from darkpenguin.kinematics.base.errors import InputError
-from darkpenguin.physics.bins import predict_bins
+from darkpenguin.physics.bins import build_predictor
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment.likelihood import (
     GROUPS,
@@ -118,7 +118,7 @@ def test_windows_of_the_groups():
 def test_rates_are_those_of_the_observable():
     """dBR of the predictor of scans against dBR in bins by quadrature, whose unit and lifetime are its own."""
     group = build_likelihood("current", ["dBR_K"])["dBR_K"]
-    found = predict_bins(group.observables[:3], get_model("fig2"))
+    found = build_predictor(group.observables[:3], get_model("fig2"))()[0]
     expected = [binned("dBR", "fig2", [(o.q2_min, o.q2_max)], o.channel)[0] for o in group.observables[:3]]
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
@@ -129,7 +129,7 @@ def test_theory_errors_of_rates_include_charm():
     A rate 20 % off in one bin at 7 GeV2 is then one standard deviation and not four (the bent version: no charm).
     """
     group = theory_likelihood("current", ["dBR_K*"], "correlated")["dBR_K*"]
-    rates = predict_bins(group.observables, Model())
+    rates = build_predictor(group.observables, Model())()[0]
     charm = charm_covariance(group.observables)
     for o, rate, error in zip(group.observables, rates, np.sqrt(np.diag(charm)), strict=True):
         assert error == pytest.approx(0.2 * rate if o.q2_min >= 6 else 0.0, rel=1e-9, abs=0)
