@@ -262,7 +262,7 @@ def test_toys_count_it():
     dataset, bins = get_dataset("lhcb-run12"), binned_yields(["B+->K+mumu", "B+->K+ee"], [1.1, 6.0, 8.0])
     counts, background = expected_counts([get_model("sm"), toy()], dataset, bins)
     rates = [
-        [predict("dBR", model, bins=[b.low, b.high], channel=b.channel)[0].value for b in bins]
+        [predict("dBR", model, bins=[b.q2_min, b.q2_max], channel=b.channel)[0].value for b in bins]
         for model in (get_model("sm"), toy())
     ]
     # the data set's resolution moves events between bins, so only roughly

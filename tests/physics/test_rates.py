@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from darkpenguin.kinematics.base.errors import InputError
-from darkpenguin.physics.amplitudes import hadronic_amplitudes, standard_model
+from darkpenguin.physics.amplitudes import standard_model
 from darkpenguin.physics.angular import angular_coefficients, decay_rate
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment.constraints import g_bs_bound, narrow_width_branching_ratio
+from darkpenguin.physics.invisible import hadronic_amplitudes
 from darkpenguin.physics.light_vector import LightVector
 from darkpenguin.physics.models import Model, apply_settings, get_model
 from darkpenguin.physics.parameters import load_parameters
