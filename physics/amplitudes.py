@@ -33,10 +33,12 @@ import numpy.typing as npt
 from ..kinematics.base.cache import cache_folder, read_checked, write_checked
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
-from .mediators import Decay
+from .charmonium import nonlocal_parts
+from .mediators import Decay, NewPhysics
 from .models import COEFFICIENTS, Model
 from .modes import Transition
 from .parameters import SCALE, Parameters, flavio_version, load_parameters, physics_fingerprint
+from .theory import Theory
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -366,14 +368,31 @@ def decay_of(channel: Channel, conjugate: bool = False) -> Decay:
     return Decay(channel.lepton, channel.lepton_mass(), sm.m_b, sm.prefactors[int(conjugate)], conjugate)
 
 
+def nonlocal_physics(channel: Channel, theory: Theory) -> tuple[NewPhysics, ...]:
+    """What a theory's resonances add to flavio's amplitudes, see `charmonium`; nothing by default.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.theory import as_theory
+    >>> [one.name for one in nonlocal_physics(get_channel("B0->K*0mumu"), as_theory({"nonlocal": "resonances"}))][3:5]
+    ['J/psi', 'psi(2S)']
+    """
+    return _nonlocal_physics(channel.transition, theory)
+
+
+@lru_cache(maxsize=64)
+def _nonlocal_physics(transition: Transition, theory: Theory) -> tuple[NewPhysics, ...]:
+    return nonlocal_parts(transition, theory, _standard_model, load_parameters())
+
+
 def new_physics(
     channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, conjugate: bool = False
 ) -> dict[str, ComplexArray]:
     r"""Shifts of the effective Wilson coefficients by a model, or by several, at q2 (GeV²).
 
-    Keys 7, 7p, v, vp, a, ap, s, sp, p, pp (C7, C9, C10, m_b C_S, m_b C_P and the primed ones, as in flavio);
-    shape (n_q2,) for one model and (n_models, n_q2) for a sequence. They are the sum of what the parts of the model
-    say, ``NewPhysics.shifts``. For the conjugate decay weak couplings, such as g_bs and the heavy coefficients, are
+    Keys 7, 7p, v, vp, a, ap, s, sp, p, pp (C7, C9, C10, m_b C_S, m_b C_P and the primed ones, as in flavio), with
+    resonances also v0, vpar, vperp (C9 in the amplitude of one polarisation); shape (n_q2,) for one model and
+    (n_models, n_q2) for a sequence. They are the sum of what the parts of the model and of its theory say,
+    ``NewPhysics.shifts``. For the conjugate decay weak couplings, such as g_bs and the heavy coefficients, are
     conjugated; a propagator, whose phase is a strong one, is not.
 
     >>> from darkpenguin.physics.channels import get_channel
@@ -387,9 +406,9 @@ def new_physics(
     shift = {name: np.zeros((len(sequence), len(s)), dtype=complex) for name in COEFFICIENTS.values()}
     decay = decay_of(channel, conjugate)
     for i, model in enumerate(sequence):
-        for part in model.new_physics.values():
+        for part in (*model.new_physics.values(), *nonlocal_physics(channel, model.theory)):
             for name, value in part.shifts(decay, s, model.width).items():
-                shift[name][i] += value
+                shift.setdefault(name, np.zeros((len(sequence), len(s)), dtype=complex))[i] += value
     return shift if several else {name: value[0] for name, value in shift.items()}
 
 
@@ -452,6 +471,15 @@ def helicity_amplitudes(
     return found if hadron_mass is None else dict(zip(found, np.broadcast_arrays(*found.values()), strict=True))
 
 
+def polarised_c9(c: Mapping[str, ComplexArray]) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    """C9 in the perpendicular (C9 + C9'), parallel and longitudinal (C9 - C9') amplitude, resonances included."""
+    return (
+        c["v"] + c["vp"] + c.get("vperp", 0.0),
+        c["v"] - c["vp"] + c.get("vpar", 0.0),
+        c["v"] - c["vp"] + c.get("v0", 0.0),
+    )
+
+
 def _amplitudes_v(
     sm: StandardModel,
     ff: Mapping[str, Array],
@@ -481,17 +509,17 @@ def _amplitudes_v(
     t_1, t_2 = momentum * ff["T1"], (m_b**2 - m_v**2) * ff["T2"]
     half = 0.5j / (m_b + m_v)
     long = 4j * m_b * m_v / root
-    c9_sum, c9_difference = c["v"] + c["vp"], c["v"] - c["vp"]
+    c9_perp, c9_par, c9_0 = polarised_c9(c)
     c10_sum, c10_difference = c["a"] + c["ap"], c["a"] - c["ap"]
     c7_sum, c7_difference = c["7"] + c["7p"], c["7"] - c["7p"]
     scalar = 0.5j * momentum * ff["A0"]
     spectator = sm.spectator_amplitudes(q2, conjugate)
     return {
-        "+V": n * (half * (c9_sum * vector - c9_difference * axial) + magnetic * (c7_sum * t_1 - c7_difference * t_2))
+        "+V": n * (half * (c9_perp * vector - c9_par * axial) + magnetic * (c7_sum * t_1 - c7_difference * t_2))
         + spectator[0],
-        "-V": n * (-half * (c9_sum * vector + c9_difference * axial) - magnetic * (c7_sum * t_1 + c7_difference * t_2))
+        "-V": n * (-half * (c9_perp * vector + c9_par * axial) - magnetic * (c7_sum * t_1 + c7_difference * t_2))
         + spectator[1],
-        "0V": n * long * (c9_difference * ff["A12"] + m_q / (m_b + m_v) * c7_difference * ff["T23"]) + spectator[2],
+        "0V": n * long * (c9_0 * ff["A12"] + m_q / (m_b + m_v) * c7_difference * ff["T23"]) + spectator[2],
         "+A": n * half * (c10_sum * vector - c10_difference * axial),
         "-A": -n * half * (c10_sum * vector + c10_difference * axial),
         "0A": n * long * c10_difference * ff["A12"],
@@ -520,7 +548,7 @@ def _amplitudes_p(
     n = sm.prefactors[int(conjugate)]
     wave = np.sqrt(kallen(q2, m_b**2, m_p**2)) / (2.0 * np.sqrt(q2))
     scalar = 0.5 * (m_b**2 - m_p**2) * ff["f0"]
-    c9, c10, c7 = c["v"] + c["vp"], c["a"] + c["ap"], c["7"] + c["7p"]
+    c9, c10, c7 = c["v"] + c["vp"] + c.get("v0", 0.0), c["a"] + c["ap"], c["7"] + c["7p"]
     return {
         "V": n * wave * (2.0 * m_q / (m_b + m_p) * c7 * ff["fT"] + c9 * ff["f+"]),
         "A": n * wave * c10 * ff["f+"],

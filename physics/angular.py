@@ -56,7 +56,7 @@ import numpy.typing as npt
 
 from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen
-from .amplitudes import Array, ComplexArray, StandardModel, helicity_amplitudes, standard_model
+from .amplitudes import Array, ComplexArray, StandardModel, helicity_amplitudes, nonlocal_physics, standard_model
 from .channels import Channel
 from .densities import SCALAR, VECTOR
 from .invisible import chi_breakpoints, chi_coefficients, neutrino_breakpoints, neutrino_coefficients
@@ -324,7 +324,8 @@ def _charged_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> A
     points.append(high - 0.5 * 2.0 ** -np.arange(0.0, 10.0))
     points += [_closing_in(float(cusp), 0.01, 0.6) for cusp in sm.cusps]
     for model in sequence:
-        marks = (mark for mediator in model.mediators.values() for mark in mediator.marks(channel, model.width))
+        parts = (*model.mediators.values(), *nonlocal_physics(channel, model.theory))
+        marks = (mark for part in parts for mark in part.marks(channel, model.width))
         points += [_closing_in(mark.q2, mark.step, min(mark.reach, high)) for mark in marks]
     together = np.concatenate(points)
     together = np.unique(together[(together >= low) & (together <= high)])

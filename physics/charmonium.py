@@ -20,18 +20,18 @@ k_λ being dΓ/dq2 of an e+e- pair for ΔC9 = 1 in that amplitude alone, f_λ th
 the same for muons, whose rate follows from it. The form factors cancel in the rate at the pole.
 
 **What is not measured.** A transition without branching fraction takes η of its isospin partner (B0 → K0 of B+ → K+,
-K*+ of K*0); of the K*, resonances without any take that of the K, as naive factorisation has it: of J/ψ and ψ(2S), where
-all are known, |η| of K and K* differ by up to a factor of two. Rates of B → K(*) ρ, ω and φ are of charmless decays,
-whose CP violation is left out. Without fractions of the polarisation all three |η| are equal; without their phases all
-three δ. The S wave of Kπ takes ΔC9 of the longitudinal K*.
+K*+ of K*0); of the K*, resonances without any take that of the K, as naive factorisation has it: of J/ψ and ψ(2S),
+where all are known, |η| of K and K* differ by up to a factor of two. Rates of B → K(*) ρ, ω and φ are of charmless
+decays, whose CP violation is left out. Without fractions of the polarisation all three |η| are equal; without their
+phases all three δ. The S wave of Kπ takes ΔC9 of the longitudinal K*.
 
 **The subtraction.** ``nonlocal = "resonances"`` is the sum as it stands, on top of flavio's C9 with its perturbative
 charm loop: far below the poles charm then counts twice, unless the phases are such that the sum is imaginary there.
 ``"dispersive"`` writes the charm loop as a dispersion relation, subtracted once at q0² ≤ 0, where perturbation theory
-holds (arXiv:1006.4945, 1211.0234, 2401.18007): every resonance has the factor in brackets, and of the one-loop function
-h(q², m_c) of the four-quark operators only the value at q0² is kept. From q0² on, J/ψ and ψ(2S) take its place below
-open charm and the loop with its threshold at 4 m_D², which the broad ψ modulate, above. Two-loop corrections and
-spectator scattering stay flavio's.
+holds (arXiv:1006.4945, 1211.0234, 2401.18007): every charmonium has the factor in brackets, and of the one-loop
+function h(q², m_c) of the four-quark operators only the value at q0² is kept. From q0² on, J/ψ and ψ(2S) take its
+place below open charm, and above it the loop with its threshold at 4 m_D², which the broad ψ modulate. The light
+mesons, which are not charm, are as they stand, and two-loop corrections and spectator scattering stay flavio's.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from .fields import Complex, Positive
 from .mediators import Array, ComplexArray, Current, Decay, Mark, Mediator, NewPhysics, Scheme, Term
 from .modes import TRANSITIONS, Transition
 from .parameters import Parameters
-from .resonances import OFF, PHASES, Changes, Row, resonance_rows
+from .resonances import LIGHT, PHASES, Changes, Row, resonance_rows
 from .theory import Theory
 
 POLARISATIONS = ("0", "par", "perp")
@@ -60,10 +60,21 @@ POLARISATIONS = ("0", "par", "perp")
 class Local(Protocol):
     """What is asked of the local amplitudes of a transition, see `amplitudes.StandardModel`."""
 
-    spin: int
-    m_parent: float
-    m_hadron: float
-    prefactors: ComplexArray
+    @property
+    def spin(self) -> int:
+        """Of the hadron."""
+
+    @property
+    def m_parent(self) -> float:
+        """Mass of the B (GeV)."""
+
+    @property
+    def m_hadron(self) -> float:
+        """Mass of the hadron (GeV)."""
+
+    @property
+    def prefactors(self) -> ComplexArray:
+        """N (GeV⁻²) of the decay and of its conjugate."""
 
     def form_factors(self, q2: npt.ArrayLike) -> dict[str, Array]:
         """Form factors by name."""
@@ -75,8 +86,8 @@ class Resonance(Mediator):
     ``subtraction`` is q0² (GeV²) of the dispersion relation, None without one.
 
     >>> one = Resonance(name="J/psi", mass=3.0969, width=9.26e-5, eta_0=8000j)
-    >>> complex(one.wave(Decay("mu", 0.1, 4.2), np.array([3.0969**2]), "fixed")[0])
-    1j
+    >>> complex(one.wave(Decay("mu", 0.1, 4.2), np.array([3.0969**2]), "fixed")[0]).imag
+    1.0
     """
 
     width: Positive
@@ -143,11 +154,11 @@ class OpenCharm(NewPhysics):
 def charm_loop(q2: Array, mass: float) -> ComplexArray:
     r"""h(q², m) - h(0, m), the loop of a quark of mass m (GeV), eq. (11) of arXiv:hep-ph/0106067, at q2 (GeV²).
 
-    With z = 4m²/q² it is :math:`\frac{20}{27}+\frac49z-\frac49(2+z)\sqrt{|1-z|}\,A`, A = arctan(1/√(z-1)) below threshold,
-    ln[(1+√(1-z))/√z] - iπ/2 above, ln[(1+√(1-z))/√-z] for q2 < 0; 4 q²/(45 m²) for small q2.
+    With z = 4m²/q² it is :math:`\frac{20}{27}+\frac49z-\frac49(2+z)\sqrt{|1-z|}\,A`, A = arctan(1/√(z-1)) below
+    threshold, ln[(1+√(1-z))/√z] - iπ/2 above, ln[(1+√(1-z))/√-z] for q2 < 0; 4 q²/(45 m²) for small q2.
 
     >>> charm_loop(np.array([-1.0, 0.0, 1.0, 20.0]), 1.7).round(4)
-    array([-0.0282+0.j    ,  0.    +0.j    ,  0.034 +0.j    ,  0.3983+1.0594j])
+    array([-0.0297+0.j    ,  0.    +0.j    ,  0.032 +0.j    ,  0.4211+1.1692j])
     """
     s = np.asarray(q2, dtype=float)
     small = np.abs(s) < 1e-4 * mass**2
@@ -166,7 +177,7 @@ def local_rates(local: Local, q2: Array, m_lepton: float) -> Array:
        \hat H_0 = \tfrac{4m_Bm_VA_{12}}{\sqrt{q^2}},\ \hat H_\parallel = \tfrac{(m_B+m_V)A_1}{\sqrt2},\
        \hat H_\perp = \tfrac{\sqrt\lambda\,V}{\sqrt2(m_B+m_V)},
 
-    times |N|²; of a K :math:`\hat H = \sqrt\lambda f_+/(2\sqrt{q^2})`. The sum over λ is what ``angular.decay_rate`` gives.
+    times |N|²; of a K :math:`\hat H = \sqrt\lambda f_+/(2\sqrt{q^2})`. Their sum is what ``angular.decay_rate`` gives.
     """
     m_b, m_h, ff = local.m_parent, local.m_hadron, local.form_factors(q2)
     momentum = np.sqrt(kallen(q2, m_b**2, m_h**2))
@@ -186,7 +197,7 @@ def local_rates(local: Local, q2: Array, m_lepton: float) -> Array:
 
 
 def peak_integrals(local: Local, resonance: Resonance, m_lepton: float) -> Array:
-    """Rates (GeV) of a resonance alone for η = 1, by polarisation: k_λ times its line shape, over all of phase space."""
+    """Rates (GeV) of a resonance alone for η = 1, by polarisation: k_λ |line shape|² over all of phase space."""
     low, high = 4.0 * m_lepton**2, (local.m_parent - local.m_hadron) ** 2
     pole, size = resonance.mass**2, resonance.mass * resonance.width
     steps = size * 2.0 ** np.arange(-2.0, math.log2(high / size) + 1.0)
@@ -215,14 +226,14 @@ def nonlocal_parts(
         return ()
     if not _donors(transition):
         raise InputError(
-            f"theory.nonlocal = {theory.nonlocal_!r}: {transition.name} has none here, for what B_s -> V phi does in time "
-            "(mixing, the width difference) is left out; take nonlocal = 'flavio' for it"
+            f"theory.nonlocal = {theory.nonlocal_!r}: {transition.name} has none here, for what B_s -> V phi does in "
+            "time (mixing, the width difference) is left out; take nonlocal = 'flavio' for it"
         )
     subtraction = theory.subtraction if theory.nonlocal_ == "dispersive" else None
     found: list[NewPhysics] = []
     for row in resonance_rows().values():
         changes = theory.resonances.get(row.name, Changes())
-        if changes.on if changes.on is not None else row.name not in OFF:
+        if changes.is_on(row.name):
             one = _resonance(row, changes, transition, theory, subtraction, local, known)
             found += [one] if one is not None else []
     if subtraction is not None:
@@ -269,7 +280,7 @@ def _resonance(
         name=row.name,
         mass=row.mass if changes.mass is None else changes.mass,
         width=row.width if changes.width is None else changes.width,
-        subtraction=subtraction,
+        subtraction=None if row.name in LIGHT else subtraction,
     )
     for donor in _donors(transition):
         numbers = _measured(row, changes, donor)
@@ -287,7 +298,7 @@ def _resonance(
         first = PHASES[theory.phases][row.name] if changes.phase is None else changes.phase
         phases = {"0": first}
         for name, given in (("par", changes.phase_par), ("perp", changes.phase_perp)):
-            # the experiments' amplitudes have the sign of the naive ones: parallel and perpendicular against longitudinal
+            # in the experiments' convention the phases of naive factorisation are π, in ours 0
             usual = numbers[f"phi_{name}"] + math.pi if f"phi_{name}" in numbers else 0.0
             phases[name] = first + (usual if given is None else given)
         etas = {

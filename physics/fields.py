@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import cmath
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_args
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema, core_schema
 
 LARGEST = 1e6
 """Largest coupling, mass and width (GeV): beyond any sense, it keeps amplitudes finite in double precision."""
@@ -17,6 +18,29 @@ class Frozen(BaseModel):
     """Data that does not change: no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+T = TypeVar("T")
+
+
+class FrozenTable(dict[str, T]):
+    """A table of values by the user's own names that can be a field of what is frozen: it has a hash.
+
+    >>> hash(FrozenTable(a=1)) == hash(FrozenTable(a=1))
+    True
+    """
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __setitem__(self, key: str, value: T) -> None:
+        raise TypeError("this table is frozen")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        values = handler.generate_schema(get_args(source)[0])
+        table = core_schema.dict_schema(keys_schema=core_schema.str_schema(), values_schema=values)
+        return core_schema.no_info_after_validator_function(cls, table)
 
 
 def _not_a_bool(value: object) -> object:
@@ -57,3 +81,4 @@ Coupling = Annotated[Number, Field(ge=-LARGEST)]
 Complex = Annotated[complex, BeforeValidator(_to_complex), PlainSerializer(_from_complex, when_used="json")]
 Mass = Annotated[Number, Field(ge=0)]
 Positive = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]

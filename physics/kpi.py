@@ -419,7 +419,7 @@ def s_wave_amplitudes(
     scalar = 0.5j * n * sm.m_parent**2 * (1.0 - q2 / sm.m_parent**2) * form * np.ones_like(momentum)
     c10 = c["a"] - c["ap"]
     return {
-        "0V": wave * (c["v"] - c["vp"] + 2.0 * sm.m_b / sm.m_parent * (c["7"] - c["7p"])),
+        "0V": wave * (c["v"] - c["vp"] + c.get("v0", 0.0) + 2.0 * sm.m_b / sm.m_parent * (c["7"] - c["7p"])),
         "0A": wave * c10,
         "P": scalar * ((c["p"] - c["pp"]) / sm.m_b + 2.0 * channel.lepton_mass() / q2 * c10),
         "S": scalar * (c["s"] - c["sp"]) / sm.m_b,

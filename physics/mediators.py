@@ -65,6 +65,14 @@ class Term(NamedTuple):
     weak: bool = True
 
 
+class Mark(NamedTuple):
+    """A place in q2 (GeV²) that quadratures and tables close in on: by factors of two from ``reach`` to ``step``."""
+
+    q2: float
+    step: float
+    reach: float = math.inf
+
+
 class NewPhysics(Frozen):
     """Anything that shifts the effective Wilson coefficients of b → s ℓℓ, linearly in couplings."""
 
@@ -81,6 +89,10 @@ class NewPhysics(Frozen):
     def wave(self, decay: Decay, q2: Array, scheme: Scheme) -> Current | float:
         """What all terms are multiplied with: a function of q2 (GeV²), never conjugated by itself."""
 
+    def marks(self, channel: Channel, scheme: Scheme) -> list[Mark]:
+        """Where the spectrum of a channel needs nodes."""
+        return []
+
     def shifts(self, decay: Decay, q2: Array, scheme: Scheme = "fixed") -> dict[str, Any]:
         """Shifts of the effective coefficients by name, numbers or arrays over q2 (GeV²); none that are zero."""
         found: dict[str, Any] = {}
@@ -96,14 +108,6 @@ class NewPhysics(Frozen):
                 shift = math.prod(others, start=factor) * kernel
                 found[name] = found[name] + shift if name in found else shift
         return found
-
-
-class Mark(NamedTuple):
-    """A place in q2 (GeV²) that quadratures and tables close in on: by factors of two from ``reach`` to ``step``."""
-
-    q2: float
-    step: float
-    reach: float = math.inf
 
 
 class PairTensor(NamedTuple):

@@ -66,7 +66,7 @@ _OF_MODES = dict.fromkeys(
 ) | dict.fromkeys(particle.mass for pair in PAIRS for particle in pair.particles)
 #: name, as in flavio, and unit
 _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
-    *((name, "GeV") for name in (*_OF_MODES, "m_Bs", "m_tau", "m_W", "m_Z") if name is not None),
+    *((name, "GeV") for name in (*_OF_MODES, "m_Bs", "m_D0", "m_tau", "m_W", "m_Z") if name is not None),
     *((f"tau_{name}", "1/GeV") for name in dict.fromkeys([*(row.parent.name for row in TRANSITIONS), "Bs"])),
     ("f_Bs", "GeV"),
     ("DeltaGamma/Gamma_Bs", "1"),
@@ -112,6 +112,9 @@ def _collect() -> dict[str, Parameter]:
     n = prefactor(None, central, "B0", "K*0")
     standard_model = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, central)
     xi_t, xi_u = ckm.xi("t", "bs")(central), ckm.xi("u", "bs")(central)
+    c = {i: complex(standard_model[f"C{i}_bs"]).real for i in (1, 2, 3, 5)}
+    charm_u = 4 / 3 * c[1] + c[2]
+    charm_c = charm_u + 6 * c[3] + 60 * c[5]
     extra = {
         "alpha_e(4.8)": (running.get_alpha(central, SCALE)["alpha_e"], "1", "MSbar at 4.8 GeV"),
         "m_b(4.8)": (running.get_mb(central, SCALE), "GeV", "MSbar at 4.8 GeV"),
@@ -122,6 +125,8 @@ def _collect() -> dict[str, Parameter]:
         "m_s(4.2)": (running.get_ms(central, 4.2), "GeV", "MSbar at 4.2 GeV"),
         "C10_sm": (complex(standard_model["C10_bsmumu"]).real, "1", "SM coefficient of O_10 at 4.8 GeV"),
         "CL_sm": (CL_SM(central, SCALE), "1", "SM coefficient of b -> s nu nubar, -X_t/sin^2(theta_W)"),
+        "charm_c": (charm_c, "1", "4/3 C1 + C2 + 6 C3 + 60 C5 at 4.8 GeV, of the charm loop in C9eff"),
+        "charm_u": (charm_u, "1", "4/3 C1 + C2 at 4.8 GeV"),
         "N_re": (n.real, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
         "N_im": (n.imag, "1/GeV^2", "4 G_F/sqrt(2) V_tb V_ts* alpha_e(4.8)/(4 pi)"),
         "xi_t_re": (xi_t.real, "1", "V_tb V_ts*"),

@@ -9,17 +9,22 @@ these four, LHCb's signs with a size of π/2, and two extremes: illustrations, n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from .fields import Frozen, Number, Positive
+from ..kinematics.base.checks import nearest
+from ..kinematics.base.errors import InputError
+from .fields import Fraction, Frozen, FrozenTable, Number, Positive
+
+Nonlocal = Literal["flavio", "resonances", "dispersive"]
+"""What charm does to the amplitude."""
 
 OFF = frozenset({"psi(4040)", "psi(4415)"})
 """Resonances that are left out unless switched on.
@@ -28,12 +33,13 @@ Of B → ψ(4415) K no branching fraction is known. That of B+ → ψ(4040) K+ i
 four times ψ(4160) in K+ μμ, it is not believed here.
 """
 _QUARTER = 0.5 * math.pi
-_LIGHT = {"rho": 0.0, "omega": 0.0, "phi": 0.0}
+LIGHT = ("rho", "omega", "phi")
+"""Mesons of light quarks, which a dispersion relation of the charm loop has no part in."""
 
 
 def _charm(j_psi: float, psi_2s: float, broad: float) -> Mapping[str, float]:
     above = dict.fromkeys(("psi(3770)", "psi(4040)", "psi(4160)", "psi(4415)"), broad)
-    return MappingProxyType({**_LIGHT, "J/psi": j_psi, "psi(2S)": psi_2s, **above})
+    return MappingProxyType({**dict.fromkeys(LIGHT, 0.0), "J/psi": j_psi, "psi(2S)": psi_2s, **above})
 
 
 PHASES: Mapping[str, Mapping[str, float]] = MappingProxyType(
@@ -83,6 +89,32 @@ def resonance_rows() -> Mapping[str, Row]:
     return MappingProxyType(rows)
 
 
+def transitions() -> list[str]:
+    """Transitions of which any branching fraction is known.
+
+    >>> transitions()
+    ['B+->K+', 'B0->K*0', 'B+->K*+', 'B0->K0']
+    """
+    return list(dict.fromkeys(mode for row in resonance_rows().values() for mode in row.decays))
+
+
+def _branching(value: FrozenTable[float]) -> FrozenTable[float]:
+    for mode in value:
+        if mode not in transitions():
+            raise InputError(f"{mode}: no such transition; {nearest(mode, transitions())}")
+    return value
+
+
+def _preset(value: str) -> str:
+    if value not in PHASES:
+        raise ValueError(f"no such set of phases; {nearest(value, PHASES)}")
+    return value
+
+
+Preset = Annotated[str, AfterValidator(_preset)]
+"""Name of an entry of `PHASES`."""
+
+
 class Changes(Frozen):
     """What a theory changes about one resonance; None leaves the table's value, or the phase of the preset.
 
@@ -93,12 +125,43 @@ class Changes(Frozen):
     on: bool | None = None
     mass: Positive | None = None
     """In GeV; the width too."""
-    width: Positive | None = None
+    width: Annotated[Positive, Field(le=1.0)] | None = None
     phase: Number | None = None
     """Against the local amplitude (rad): of K, and of the longitudinal K*."""
     phase_par: Number | None = None
     """Of the parallel amplitude of the K* against the longitudinal one, both relative to the local amplitudes (rad)."""
     phase_perp: Number | None = None
     """The same of the perpendicular amplitude."""
-    branching: Annotated[Number, Field(ge=0)] | None = None
-    """B(B → M V), with all decays of a K*, in every channel that a run has."""
+    branching: Annotated[FrozenTable[Fraction], AfterValidator(_branching)] = FrozenTable()
+    """B(B → M V) by transition, such as ``B0->K*0``, with all decays of a K*."""
+
+    def is_on(self, name: str) -> bool:
+        """Whether the resonance of a name is there.
+
+        >>> Changes().is_on("J/psi"), Changes().is_on("psi(4040)")
+        (True, False)
+        """
+        return name not in OFF if self.on is None else self.on
+
+
+def check_resonances(choice: str, changes: Mapping[str, Changes], told: Collection[str]) -> None:
+    """InputError for settings of resonances that are not there; ``told`` are the fields that differ from the default.
+
+    >>> check_resonances("resonances", {"J/psi": Changes(phase=1.0)}, {"nonlocal", "resonances"})
+    """
+    if choice == "flavio":
+        for field in ("phases", "subtraction", "resonances"):
+            if field in told:
+                raise InputError(f"{field}: nonlocal = 'flavio' has no resonances; take 'resonances' or 'dispersive'")
+    if choice != "dispersive" and "subtraction" in told:
+        raise InputError(f"subtraction: nonlocal = {choice!r} subtracts nothing; take 'dispersive'")
+    for name, one in changes.items():
+        if name not in resonance_rows():
+            raise InputError(f"resonances.{name}: no such resonance; {nearest(name, resonance_rows())}")
+        told = [field for field, value in one if field != "on" and value not in (None, {})]
+        if not one.is_on(name) and told:
+            raise InputError(f"resonances.{name}.{told[0]}: {name} is off; add on = true, or leave {told[0]} out")
+        if one.is_on(name) and not (one.branching or resonance_rows()[name].decays):
+            raise InputError(
+                f"resonances.{name}: no branching fraction of it is known; give branching, such as {{'B+->K+' = 3e-4}}"
+            )

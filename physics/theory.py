@@ -10,21 +10,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from ..kinematics.base.checks import validate
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.files import read_toml
-from .fields import Frozen
+from .fields import Frozen, FrozenTable, Number
+from .resonances import Changes, Nonlocal, Preset, check_resonances
 
 
 class Theory(Frozen):
     """The Standard Model's side of a prediction; the table ``[theory]`` of a card.
 
     ``nonlocal_`` (in cards and on the command line: ``nonlocal``) says what charm does to the amplitude: ``flavio``,
-    perturbative charm loops and QCD factorisation.
+    perturbative charm loops and QCD factorisation; ``resonances`` adds charmonium and light vector mesons,
+    ``dispersive`` in a dispersion relation subtracted at q² = ``subtraction`` (GeV²), see ``charmonium.py``. ``phases``
+    names a set of their phases, ``resonances`` changes single ones, by name.
 
     >>> Theory() == as_theory({"nonlocal": "flavio"})
     True
@@ -32,7 +35,17 @@ class Theory(Frozen):
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
-    nonlocal_: Literal["flavio"] = Field(default="flavio", alias="nonlocal")
+    nonlocal_: Nonlocal = Field(default="flavio", alias="nonlocal")
+    phases: Preset = "both-negative"
+    subtraction: Annotated[Number, Field(ge=-100.0, le=0.0)] = 0.0
+    resonances: FrozenTable[Changes] = FrozenTable()
+
+    @model_validator(mode="after")
+    def _resonances_are_there(self) -> Self:
+        defaults = type(self).model_fields
+        told = {name for name, value in self if value != defaults[name].default}
+        check_resonances(self.nonlocal_, self.resonances, told)
+        return self
 
     def changed(self, table: Mapping[str, Any] | Theory) -> Theory:
         """This theory with the keys of a table, or what another theory was told, on top.

@@ -19,12 +19,12 @@ import yaml
 STORED = Path(__file__).parents[2] / "physics" / "resonances.yml"
 EDITION = "2026"
 HEADER = """\
-# Vector resonances of B -> K(*) l l, one entry each. Made by tests/reference/resonances.py from the Particle Data Group's
-# database, edition {edition} (PyPI's pdg {version}); every number is [value, error, identifier in that database].
+# Vector resonances of B -> K(*) l l, one entry each. Made by tests/reference/resonances.py from the database of the
+# Particle Data Group, edition {edition} (PyPI's pdg {version}); every number is [value, error, identifier in it].
 #   mass, width  GeV
 #   ee           B(V -> e+ e-)
-#   decays       by transition: branching is B(B -> M V), with all decays of a K*; f_long and f_perp are the longitudinal
-#                and the perpendicular fraction of the polarisation; phi_par and phi_perp (rad) the phases of the parallel
+#   decays       by transition: branching is B(B -> M V), with all decays of a K*; f_long and f_perp are the fractions
+#                of longitudinal and perpendicular polarisation; phi_par and phi_perp (rad) the phases of the parallel
 #                and the perpendicular amplitude against the longitudinal one, in the convention of the experiments.
 # What the database has no number for is not here: B -> psi(4415) K and, of the K*, everything above the psi(2S). It
 # gives the phases of rho K*0 and omega K*0 against an S wave; they are left out.
