@@ -60,6 +60,7 @@ from .amplitudes import Array, ComplexArray, StandardModel, helicity_amplitudes,
 from .channels import Channel
 from .densities import SCALAR, VECTOR
 from .invisible import chi_breakpoints, chi_coefficients, neutrino_breakpoints, neutrino_coefficients
+from .mediators import Mark
 from .models import Model
 
 Convention = Literal["lhcb", "theory"]
@@ -322,23 +323,17 @@ def _charged_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> A
     points = [np.array([low, high]), sm.kinks]
     points.append(low + low * 2.0 ** np.arange(-6.0, np.ceil(np.log2(0.7 / low))))  # photon pole, logarithms
     points.append(high - 0.5 * 2.0 ** -np.arange(0.0, 10.0))
-    points += [_closing_in(float(cusp), 0.01, 0.6) for cusp in sm.cusps]
+    points += [Mark(float(cusp), 0.01, 0.6).points(high) for cusp in sm.cusps]
     for model in sequence:
         parts = (*model.mediators.values(), *nonlocal_physics(channel, model.theory))
         marks = (mark for part in parts for mark in part.marks(channel, model.width))
-        points += [_closing_in(mark.q2, mark.step, min(mark.reach, high)) for mark in marks]
+        points += [mark.points(high) for mark in marks]
     together = np.concatenate(points)
     together = np.unique(together[(together >= low) & (together <= high)])
     # two points that differ by rounding are one
     keep = np.concatenate([[True], np.diff(together) > 1e-9 * np.maximum(together[1:], low)])
     keep[-1] = True
     return np.asarray(together[keep])
-
-
-def _closing_in(centre: float, smallest: float, largest: float) -> Array:
-    """centre, and centre ± smallest, 2 smallest, 4 smallest ... up to the largest."""
-    steps = smallest * 2.0 ** np.arange(0.0, max(np.ceil(np.log2(largest / smallest)), 0.0) + 1.0)
-    return np.concatenate([centre - steps, [centre], centre + steps])
 
 
 _Coefficients = Callable[[Channel, Model | Sequence[Model], npt.ArrayLike, int], Array]

@@ -29,6 +29,7 @@ from .definitions import of_sum
 from .models import Heavy, Model
 from .observables import OBSERVABLES, BinnedObservable, Observable, check_tagging, get_observable
 from .parameters import load_parameters
+from .theory import Theory
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -78,11 +79,12 @@ class Kernels:
 
 
 @lru_cache(maxsize=32)
-def _kernels(name: str, nodes: bytes) -> Kernels:
+def _kernels(name: str, nodes: bytes, theory: Theory) -> Kernels:
     channel = get_channel(name)
     q2 = np.frombuffer(nodes)
     terms = Heavy().terms(decay_of(channel))
-    units = [Model()] + [Model(heavy=Heavy(**{term.couplings[0]: 1.0})) for term in terms]
+    units = [Model(theory=theory)]
+    units += [Model(heavy=Heavy(**{term.couplings[0]: 1.0}), theory=theory) for term in terms]
     both = [helicity_amplitudes(channel, units, q2, conjugate) for conjugate in (False, True)]
     standard = [{key: value[0] for key, value in amplitudes.items()} for amplitudes in both]
     unit = {
@@ -183,7 +185,7 @@ def build_polynomial(
     D_l), each found by polarisation from the angular coefficients of sums of two amplitudes.
     """
     q2, weights = bin_quadrature(channel, bins, model)
-    kernels = _kernels(channel.name, q2.tobytes())
+    kernels = _kernels(channel.name, q2.tobytes(), model.theory)
     basis, scales = [], []
     for direction, z in couplings.items():
         for part in ("real", "imag"):

@@ -37,7 +37,7 @@ mesons, which are not charm, are as they stand, and two-loop corrections and spe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -53,6 +53,8 @@ from .parameters import Parameters
 from .resonances import LIGHT, PHASES, Changes, Row, resonance_rows
 from .theory import Theory
 
+NARROW_CHARMONIA = (8.68, 14.0)
+"""Range of q2 (GeV²) in which an amplitude without them means nothing."""
 POLARISATIONS = ("0", "par", "perp")
 """Of the K*, in the order of all arrays of them; a K has the first."""
 
@@ -212,6 +214,26 @@ def peak_integrals(local: Local, resonance: Resonance, m_lepton: float) -> Array
     return np.asarray(local_rates(local, q2, m_lepton) @ (weights * shape))
 
 
+def missing_charm(channel: Channel, theory: Theory, q2: Sequence[tuple[float, float]] | Array = ()) -> str:
+    """One line on what the amplitude of a channel lacks in ranges of q2 (GeV²; all of it if empty); empty if nothing.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> missing_charm(get_channel("B+->K+mumu"), Theory(), [(1.1, 6.0)])
+    ''
+    >>> missing_charm(get_channel("B+->K+mumu"), Theory())[:43]
+    'q2 from 8.68 to 14 GeV^2: J/psi and psi(2S)'
+    """
+    low, high = NARROW_CHARMONIA
+    overlaps = len(q2) == 0 or any(a < high and b > low for a, b in q2)
+    if channel.lepton is None or theory.nonlocal_ != "flavio" or not overlaps:
+        return ""
+    way = "add them with nonlocal = 'resonances' or 'dispersive', or " if _donors(channel.transition) else ""
+    return (
+        f"q2 from {low:g} to {high:g} GeV^2: J/psi and psi(2S), which make up nearly all of it, are not in flavio's "
+        f"amplitude; {way}leave that q2 out"
+    )
+
+
 def nonlocal_parts(
     transition: Transition, theory: Theory, local: Callable[[Transition], Local], known: Parameters
 ) -> tuple[NewPhysics, ...]:
@@ -226,16 +248,14 @@ def nonlocal_parts(
         return ()
     if not _donors(transition):
         raise InputError(
-            f"theory.nonlocal = {theory.nonlocal_!r}: {transition.name} has none here, for what B_s -> V phi does in "
-            "time (mixing, the width difference) is left out; take nonlocal = 'flavio' for it"
+            f"theory.nonlocal = {theory.nonlocal_!r}: no resonances here for {transition.name}, since mixing and the "
+            "width difference of B_s -> V phi are left out; take nonlocal = 'flavio' for it"
         )
     subtraction = theory.subtraction if theory.nonlocal_ == "dispersive" else None
     found: list[NewPhysics] = []
-    for row in resonance_rows().values():
-        changes = theory.resonances.get(row.name, Changes())
-        if changes.is_on(row.name):
-            one = _resonance(row, changes, transition, theory, subtraction, local, known)
-            found += [one] if one is not None else []
+    for name in theory.lines:
+        one = _resonance(resonance_rows()[name], transition, theory, subtraction, local, known)
+        found += [one] if one is not None else []
     if subtraction is not None:
         loop = known["charm_c"] + known["charm_u"] * complex(known["xi_u_re"], known["xi_u_im"]) / complex(
             known["xi_t_re"], known["xi_t_im"]
@@ -268,7 +288,6 @@ def _measured(row: Row, changes: Changes, transition: Transition) -> dict[str, f
 
 def _resonance(
     row: Row,
-    changes: Changes,
     transition: Transition,
     theory: Theory,
     subtraction: float | None,
@@ -276,12 +295,10 @@ def _resonance(
     known: Parameters,
 ) -> Resonance | None:
     """A resonance with the η that its branching fractions and the phases of a theory give; None if it has none."""
-    bare = Resonance(
-        name=row.name,
-        mass=row.mass if changes.mass is None else changes.mass,
-        width=row.width if changes.width is None else changes.width,
-        subtraction=None if row.name in LIGHT else subtraction,
-    )
+    changes = theory.resonances.get(row.name, Changes())
+    mass, width = theory.lines[row.name]
+    unsubtracted = row.name in LIGHT
+    bare = Resonance(name=row.name, mass=mass, width=width, subtraction=None if unsubtracted else subtraction)
     for donor in _donors(transition):
         numbers = _measured(row, changes, donor)
         if numbers is None:

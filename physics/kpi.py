@@ -43,7 +43,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from ..kinematics.base.checks import nearest, validate
 from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen, q2_max
-from .amplitudes import Array, ComplexArray, effective_wilson, helicity_amplitudes, standard_model
+from .amplitudes import Array, ComplexArray, effective_wilson, helicity_amplitudes, nonlocal_physics, standard_model
 from .angular import Convention, breakpoints, coefficients_of, event_signs, quadrature
 from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel
 from .final_state import mass_of
@@ -379,6 +379,9 @@ class KpiDecay:
         for one in self.model.mediators.values():
             reach = 0.25 * one.mass * one.shape_width(self.model.width) * 2.0 ** np.arange(0.0, 12.0)
             points += [one.mass**2 + reach, one.mass**2 - reach, np.array([one.mass**2])]
+        if self.channel.lepton is not None:
+            theory = nonlocal_physics(self.channel, self.model.theory)
+            points += [mark.points(ends[-1]) for part in theory for mark in part.marks(self.channel, "fixed")]
         together = np.unique(np.concatenate(points))
         together = together[(together >= low) & (together <= ends[-1])]
         keep = np.concatenate([[True], np.diff(together) > 1e-9 * np.maximum(together[1:], low)])

@@ -72,6 +72,16 @@ class Mark(NamedTuple):
     step: float
     reach: float = math.inf
 
+    def points(self, end: float) -> Array:
+        """The places (GeV²), for a spectrum that ends at ``end``.
+
+        >>> Mark(4.0, 0.5).points(1.0).tolist()
+        [3.0, 3.5, 4.0, 4.5, 5.0]
+        """
+        largest = min(self.reach, end)
+        steps = self.step * 2.0 ** np.arange(0.0, max(np.ceil(np.log2(largest / self.step)), 0.0) + 1.0)
+        return np.concatenate([self.q2 - steps, [self.q2], self.q2 + steps])
+
 
 class NewPhysics(Frozen):
     """Anything that shifts the effective Wilson coefficients of b → s ℓℓ, linearly in couplings."""

@@ -144,6 +144,22 @@ class Changes(Frozen):
         return name not in OFF if self.on is None else self.on
 
 
+def resonance_lines(choice: str, changes: Mapping[str, Changes]) -> dict[str, tuple[float, float]]:
+    """Mass and width (GeV) of the resonances that are on, by name.
+
+    >>> resonance_lines("dispersive", {"J/psi": Changes(width=0.001)})["J/psi"]
+    (3.09690035, 0.001)
+    """
+    if choice == "flavio":
+        return {}
+    found = {}
+    for row in resonance_rows().values():
+        own = changes.get(row.name, Changes())
+        if own.is_on(row.name):
+            found[row.name] = own.mass or row.mass, own.width or row.width
+    return found
+
+
 def check_resonances(choice: str, changes: Mapping[str, Changes], told: Collection[str]) -> None:
     """InputError for settings of resonances that are not there; ``told`` are the fields that differ from the default.
 

@@ -18,7 +18,7 @@ from ..kinematics.base.checks import validate
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.files import read_toml
 from .fields import Frozen, FrozenTable, Number
-from .resonances import Changes, Nonlocal, Preset, check_resonances
+from .resonances import Changes, Nonlocal, Preset, check_resonances, resonance_lines
 
 
 class Theory(Frozen):
@@ -46,6 +46,15 @@ class Theory(Frozen):
         told = {name for name, value in self if value != defaults[name].default}
         check_resonances(self.nonlocal_, self.resonances, told)
         return self
+
+    @property
+    def lines(self) -> dict[str, tuple[float, float]]:
+        """Mass and width (GeV) of the resonances that are in the amplitude, by name.
+
+        >>> Theory().lines
+        {}
+        """
+        return resonance_lines(self.nonlocal_, self.resonances)
 
     def changed(self, table: Mapping[str, Any] | Theory) -> Theory:
         """This theory with the keys of a table, or what another theory was told, on top.

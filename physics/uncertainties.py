@@ -117,9 +117,10 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     # eq. (9) divides by N, here by that of each draw: g_bs g_l stays what it is
     decay = amplitudes.decay_of(channel, conjugate)._replace(prefactor=prefactors[side])
     wilson = {name: wilson.get(name, 0j) + np.zeros(s.shape, dtype=complex) for name in COEFFICIENTS.values()}
-    for part in model.new_physics.values():
+    # resonances keep their size: the error of their branching fractions is not in
+    for part in (*model.new_physics.values(), *amplitudes.nonlocal_physics(channel, model.theory)):
         for name, value in part.shifts(decay, s, model.width).items():
-            wilson[name] = wilson[name] + value
+            wilson[name] = wilson.get(name, 0j) + value
     extra = draws.extra[side] @ t
     spectator = sm.spectator_amplitudes(s, conjugate)[:, None] * np.ones((1, len(draws.m_b), 1))
     if channel.spin == 1:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...physics.charmonium import missing_charm
 from ..files.writers import EventFile
 from ..run.card import RunCard
 from ..run.generate import RunReport, check_files, check_space, execute
@@ -23,6 +24,9 @@ def run_card(card: RunCard) -> bool:
     with waiting("building the tables (the first run on a machine also fills the cache)"):
         plan = plan_run(card)
     check_space(plan)
+    missing = (missing_charm(part.channel, card.model.theory, part.table.ranges) for part in plan.parts)
+    for line in dict.fromkeys(filter(None, missing)):
+        note(line)
     total = plan.stop - plan.start
     note(f"{total:,} events of {card.model.name} on {plan.backend.describe()}")
     with progress_bar("generating", total) as progress:

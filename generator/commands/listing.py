@@ -8,6 +8,7 @@ from typing import Any
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target
 from ...physics.channels import CHANNELS
+from ...physics.charmonium import missing_charm
 from ...physics.models import BENCHMARKS, Model
 from ...physics.modes import Transition
 from ..run.card import builtin_cards, read_card
@@ -105,7 +106,7 @@ def predict_observables(
     overwrite: bool,
 ) -> None:
     """Print observables in bins or along a curve, and draw them if asked; ``keys`` are those of the model."""
-    from ...physics.predict import predict
+    from ...physics.predict import channel_of, predict
 
     if format not in ("table", "csv"):
         raise InputError(f"format = {format!r}: allowed are table, csv")
@@ -114,6 +115,9 @@ def predict_observables(
         raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
     window = None if q2 is None else parse_window(q2, "q2")
     rows = predict(observables, keys["model"] or "sm", bins, window, points, channel, keys["set"] or (), keys["theory"])
+    places = (missing_charm(channel_of(r.observable, channel), rows.model.theory, [(r.q2_min, r.q2_max)]) for r in rows)
+    for line in dict.fromkeys(filter(None, places)):
+        note(line)
     if bins is not None:
         header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
         cells: list[tuple[str, ...]] = [

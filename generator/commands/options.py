@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import typer
 
+from ...kinematics.base.checks import parse_value
+from ...kinematics.base.errors import InputError
+
 
 class Option(NamedTuple):
     """One option: the key of the card that it sets, its flags, what it is, and the type of its value."""
@@ -58,7 +61,28 @@ def _gathered(keys: dict[str, Any]) -> dict[str, Any]:
         return keys
     table = {"errors": keys.pop("theory", None)}
     table |= {row.key.removeprefix("theory_"): keys.pop(row.key) for row in THEORY}
+    if table["resonances"] is not None:
+        table["resonances"] = _resonances(table["resonances"])
     return {**keys, "theory": {name: value for name, value in table.items() if value is not None} or None}
+
+
+def _resonances(texts: list[str]) -> dict[str, Any]:
+    """NAME.FIELD=VALUE, and NAME.branching.TRANSITION=VALUE, as a table.
+
+    >>> _resonances(["J/psi.phase=1.5", "psi(4040).on=true", "J/psi.branching.B0->K*0=1e-3"])
+    {'J/psi': {'phase': 1.5, 'branching': {'B0->K*0': 0.001}}, 'psi(4040)': {'on': True}}
+    """
+    table: dict[str, Any] = {}
+    for text in texts:
+        path, equals, value = text.rpartition("=")
+        names = path.split(".", 2)
+        if not equals or len(names) < 2:
+            raise InputError(f"--resonance = {text!r}: write NAME.FIELD=VALUE, for example J/psi.phase=1.5")
+        inner = table
+        for name in names[:-1]:
+            inner = inner.setdefault(name.strip(), {})
+        inner[names[-1].strip()] = parse_value(value)
+    return table
 
 
 MODEL = Option(
@@ -70,7 +94,27 @@ MODEL = Option(
 SET = Option(
     "set", ("--set",), "Change a field of the model, as light_vectors.0.mass=2.8; repeatable.", list[str], "KEY=VALUE"
 )
-THEORY = (Option("theory_nonlocal", ("--nonlocal",), "Take charm in the amplitude from flavio (default)."),)
+THEORY = (
+    Option(
+        "theory_nonlocal",
+        ("--nonlocal",),
+        "Take charm as in flavio (default), or with its resonances: their plain sum, or dispersive.",
+        metavar="flavio|resonances|dispersive",
+    ),
+    Option(
+        "theory_phases",
+        ("--phases",),
+        "Take this set of phases of the resonances, none of them measured: both-negative (default), factorisation ...",
+        metavar="NAME",
+    ),
+    Option(
+        "theory_resonances",
+        ("--resonance",),
+        "Change a resonance: phase, phase_par, phase_perp, mass, width, branching, on; repeatable.",
+        list[str],
+        "NAME.FIELD=VALUE",
+    ),
+)
 """What the Standard Model is taken to be: options of every command that takes a model."""
 SEED = Option("seed", ("--seed",), "Set the seed of the random numbers. Default: 1.", metavar="N")
 THREADS = Option("threads", ("--threads",), "Use this many CPU threads. Default: all.", int)

@@ -185,7 +185,7 @@ def plan_run(card: RunCard) -> Plan:
     first = 0
     for channel in card.registry():
         if card.precision == "float32":
-            check_single_precision(card.model, channel)
+            check_single_precision(card.model, channel, card.q2, card.veto)
         rows = event_table(card, channel)
         lifetime = load_parameters()[f"tau_{channel.parent}"]
         rates = [float(rate) for rate in rows.rates.values() if rate > 0.0]
