@@ -15,6 +15,8 @@ from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, 
 from .parameters import load_parameters
 from .widths import Chi, invisible_width, lepton_width, neutrino_width
 
+_LEPTONIC = frozenset({"g_mu_v", "g_mu_a", "g_e_v", "g_e_a", "g_nu_mu"})
+
 
 class LightVector(Mediator):
     r"""A neutral vector V of a few GeV, eq. (1) of arXiv:1704.06188.
@@ -98,19 +100,44 @@ class LightVector(Mediator):
 
     @property
     def chi_coupling(self) -> float:
-        """g_χ: given, or else by eq. (2) from the total width, all of it V → χχ.
+        """g_χ: given, or else by eq. (2) from what μμ, ee and νν leave of the total width.
 
-        InputError where neither fixes it (m_χ above m_V/2).
+        InputError where neither fixes it (m_χ above m_V/2), or nothing is left.
         """
         if self.g_chi is not None:
             return self.g_chi
+        return self._coupling_of(max(self.total_width - self.lepton_width(), 0.0))
+
+    def _coupling_of(self, width: float) -> float:
+        """g_χ of this width (GeV) of V → χχ."""
         if 2.0 * self.m_chi >= self.mass:
             raise InputError(
                 f"light_vectors.m_chi = {self.m_chi:g} GeV: above m_V/2 = {self.mass / 2:g} GeV the total "
                 "width does not fix g_chi; give g_chi"
             )
         unit = float(invisible_width(self.mass**2, 1.0, self.m_chi, self.chi))
-        return float(np.sqrt(self.total_width / unit))
+        return float(np.sqrt(width / unit))
+
+    def lepton_width(self) -> float:
+        """Width into leptons (GeV); InputError where it, or it and χχ of a given g_χ, are more than the total width.
+
+        >>> vector = LightVector(mass=2.5, relative_width=1e-3, g_mu_v=0.1)
+        >>> round(vector.lepton_width() / vector.total_width, 3)
+        0.265
+        """
+        leptons = sum(self.partial_widths().values())
+        fixed = self.width is not None or self.relative_width is not None
+        # a width that follows from g_chi alone, as in the paper, leaves the leptons out on purpose
+        dark = self.dark_width() if fixed and self.g_chi is not None else 0.0
+        if leptons + dark > self.total_width * (1.0 + 1e-9):
+            given = {name: getattr(self, name) for name in (*sorted(_LEPTONIC), "g_chi")}
+            words = ", ".join(f"{name} = {value:g}" for name, value in given.items() if value)
+            raise InputError(
+                f"light_vectors: {words} give {self.name} of {self.mass:g} GeV partial widths of "
+                f"{leptons + dark:.4g} GeV, more than its width of {self.total_width:.4g} GeV; lower them, or raise "
+                "the width"
+            )
+        return leptons
 
     def partial_widths(self) -> dict[str, float]:
         """Widths of an on-shell V (GeV) into the pairs of leptons that it can couple to: parts of its total width.
@@ -132,7 +159,8 @@ class LightVector(Mediator):
         .. math:: m\Gamma\ \text{(fixed)},\qquad
                   \sqrt{q^2}\,\Gamma_\chi(q^2) + m\,(\Gamma-\Gamma_\chi(m^2))\ \text{(running)}
 
-        with Γ_χ(q²) of eq. (2) for a V of mass √q². Where g_χ is not given, χχ is the whole width (no constant part).
+        with Γ_χ(q²) of eq. (2) for a V of mass √q². Where g_χ is not given, the leptons' part runs with that of χχ (no
+        constant part), so that amplitudes stay linear in the couplings to leptons.
 
         >>> vector = LightVector(mass=2.0, width=0.5)
         >>> complex(vector.propagator(4.0)), complex(vector.propagator(4.0, "running"))
@@ -141,7 +169,7 @@ class LightVector(Mediator):
         fixed = self.mass * self.total_width
         if scheme != "running":
             return fixed
-        g_chi = self.chi_coupling
+        g_chi = self.g_chi or self._coupling_of(self.total_width)
         on_shell = float(invisible_width(self.mass**2, g_chi, self.m_chi, self.chi))
         running = np.sqrt(q2) * invisible_width(q2, g_chi, self.m_chi, self.chi)
         return np.asarray(running + (fixed - self.mass * on_shell))
@@ -246,6 +274,6 @@ class LightVector(Mediator):
             "g_bs": self.g_bs.real,
             "g_mu_v": self.g_mu_v,
             "g_mu_a": self.g_mu_a,
-            "g_chi": self.chi_coupling if 2 * self.m_chi < self.mass else self.g_chi,
+            "g_chi": self.g_chi or (self._coupling_of(self.total_width) if 2 * self.m_chi < self.mass else None),
             "m_chi": self.m_chi,
         }

@@ -20,13 +20,12 @@ def show(rows: Constraints, title: str) -> None:
     from ...physics.experiment.verdicts import INPUTS, NOT_INCLUDED
     from .console import show_table
 
-    verdict = {True: "pass", False: "FAIL", None: "-"}
     pulls = [_pull_or_ratio(row) for row in rows]
     show_table(
         title,
-        ("constraint", "eq.", "prediction", "limit", "unit", "pull or ratio", "verdict"),
+        ("constraint", "eq.", "prediction", "limit", "unit", "pull or ratio", "SM", "verdict"),
         [
-            (row.name, row.equation, _number(row.prediction), _number(row.limit), row.unit, pull, verdict[row.passes])
+            (row.name, row.equation, _number(row.prediction), _number(row.limit), row.unit, pull, _own(row), _word(row))
             for row, pull in zip(rows, pulls, strict=True)
         ],
         left=2,
@@ -43,6 +42,15 @@ def _pull_or_ratio(row: Row) -> str:
     if row.pull is not None:
         return f"{row.pull:+.2f} sigma"
     return "-" if row.ratio is None else f"{row.ratio:.3g}"
+
+
+def _own(row: Row) -> str:
+    """The pull of the Standard Model."""
+    return "-" if row.standard_pull is None else f"{row.standard_pull:+.2f}"
+
+
+def _word(row: Row) -> str:
+    return "EXCLUDED" if row.verdict == "excluded" else row.verdict
 
 
 def _number(value: float | None) -> str:

@@ -7,6 +7,7 @@ A file ``NAME.yml`` in the folder is the data set NAME everywhere; a path that e
   default), ``uncorrelated`` (each bin by itself) or ``none``;
 - ``measurements``: by name, see :mod:`.measurements`; the likelihoods take the groups of them that they know;
 - ``limits``: the inputs of the constraints, by the names of :data:`LIMITS`;
+- ``curves``: limits that depend on the mass of V, by the names of :data:`CURVES`, see :mod:`.curves`;
 - ``missing``: what was published and whose numbers could not be had, by name, with ``arxiv``, ``what`` and ``why``;
 - ``extends``: another data set, whose entries and ``theory`` this one begins with. An entry of the same name
   replaces one, and ``null`` drops it.
@@ -31,6 +32,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ...kinematics.base.checks import nearest, validate
 from ...kinematics.base.errors import InputError
+from .curves import Curve
 from .measurements import Entry, Measurement, make_measurement
 
 FOLDER = Path(__file__).with_name("data")
@@ -50,9 +52,28 @@ LIMITS: Mapping[str, Kind] = MappingProxyType(
         "g_v_mu": "measurement",  # vector coupling of the Z to muons, LEP's sign
         "g_a_mu": "measurement",  # axial coupling of the Z to muons
         "trident": "measurement",  # cross section of neutrino tridents over the Standard Model's
+        "br_xs_inv": "upper limit",  # BR(B -> X_s + invisible), all masses of X_s
+        "br_xs_inv_k": "upper limit",  # the same with m(X_s) below 0.6 GeV, where it is a K
+        "br_xs_inv_kstar": "upper limit",  # the same with m(X_s) between 0.6 and 1.0 GeV, where it is a K*
+        "delta_a_e": "measurement",  # a_e of the electron, measured minus Standard Model
+        "gamma_z_ee": "measurement",  # width of Z -> e e (GeV)
     }
 )
 """Inputs of the constraints: name and what they must be. GeV and plain numbers."""
+
+
+CURVES: Mapping[str, str] = MappingProxyType(
+    {
+        "bplus_kplus_inv": "likelihood of the spectrum of B+ -> K+ + invisible",
+        "b0_kstar0_dimuon": "BR(B0 -> K*0 V) BR(V -> mu mu)",
+        "bplus_kplus_dimuon": "BR(B+ -> K+ V) BR(V -> mu mu)",
+        "ee_four_muons": "coupling g' of L_mu - L_tau, V -> mu mu",
+        "ee_mumu_invisible": "coupling g' to muons, all V invisible",
+        "ee_gamma_invisible": "coupling to electrons over e, all V invisible",
+        "na64_e": "coupling to electrons over e, all V invisible",
+    }
+)
+"""Limits by the mass of V: name and what is limited."""
 
 
 class Limit(BaseModel):
@@ -65,6 +86,7 @@ class Limit(BaseModel):
         upper: upper limit.
         cl: its confidence level.
         includes_sm: whether the Standard Model's share is in it and has to be taken off where it is used.
+        read: date on which it was read there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -75,6 +97,7 @@ class Limit(BaseModel):
     upper: Annotated[float, Field(gt=0)] | None = None
     cl: Annotated[float, Field(gt=0, lt=1)] | None = None
     includes_sm: bool = False
+    read: Annotated[str, BeforeValidator(str)] = ""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Limit:
@@ -124,6 +147,7 @@ class _File(BaseModel):
     theory: Theory = "correlated"
     measurements: Mapping[str, Entry] = Field(default_factory=dict)
     limits: Mapping[str, Limit] = Field(default_factory=dict)
+    curves: Mapping[str, Curve] = Field(default_factory=dict)
     missing: Mapping[str, Missing] = Field(default_factory=dict)
 
 
@@ -133,7 +157,7 @@ class DataSet:
 
     >>> today = load_data("current")
     >>> today.theory, len(today.limits)
-    ('correlated', 11)
+    ('correlated', 16)
     """
 
     name: str
@@ -142,6 +166,7 @@ class DataSet:
     theory: Theory
     measurements: tuple[Measurement, ...]
     limits: Mapping[str, Limit]
+    curves: Mapping[str, Curve]
     missing: Mapping[str, Missing]
     digest: str
 
@@ -186,6 +211,9 @@ def load_data(data: Data) -> DataSet:
     found = validate(_File, raw, path.stem)
     for name, limit in found.limits.items():
         _check_limit(f"{path.stem}.limits.{name}", name, limit)
+    for name in found.curves:
+        if name not in CURVES:
+            raise InputError(f"{path.stem}.curves.{name}: no such limit on V; {nearest(name, CURVES)}")
     return DataSet(
         name=path.stem,
         title=found.title,
@@ -193,6 +221,7 @@ def load_data(data: Data) -> DataSet:
         theory=found.theory,
         measurements=tuple(make_measurement(name, entry) for name, entry in found.measurements.items()),
         limits=MappingProxyType(dict(found.limits)),
+        curves=MappingProxyType(dict(found.curves)),
         missing=MappingProxyType(dict(found.missing)),
         digest=digest,
     )
@@ -255,7 +284,7 @@ def _resolved(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any],
     merged = {key: value for key, value in raw.items() if key != "extends"}
     if "theory" in base:
         merged.setdefault("theory", base["theory"])
-    for section in ("measurements", "limits", "missing"):
+    for section in ("measurements", "limits", "curves", "missing"):
         own = raw.get(section) or {}
         if not isinstance(own, Mapping):
             raise InputError(f"{path.stem}.{section}: must be a table of names")

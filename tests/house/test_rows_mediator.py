@@ -311,11 +311,15 @@ def test_the_command_line_knows_it():
 
 FIELDS = {
     "light_vectors", "g_bs", "g_bs_right", "g_mu_v", "g_mu_a", "g_e_v", "g_e_a", "g_nu_mu", "g_chi", "m_chi",
-    "chi_coupling", "pseudoscalar",
+    "chi_coupling", "lepton_width", "pseudoscalar",
 }  # fmt: skip
 HOME = {"physics.light_vector"}
 PAPER = {
     "physics.experiment.constraints",
+    "physics.experiment.invisible_rows",
+    "physics.experiment.lepton_rows",
+    "physics.experiment.muon_rows",
+    "physics.experiment.vector_rows",
     "physics.experiment.verdicts",
     "generator.figures.figure_1",
     "generator.figures.figure_2",
