@@ -120,4 +120,8 @@ def line_pulls(
     width = 1.0 + abs(guess)
     found = minimize_scalar(cost, bounds=(guess - width, guess + width), method="bounded", options={"xatol": 1e-6})
     best, least = min(((float(found.x), float(found.fun)), (0.0, ends[1]), (1.0, ends[2])), key=lambda pair: pair[1])
-    return tuple(np.sign(t - best) * max(cost(t) - least, 0.0) ** 0.5 for t in (1.0, 0.0))  # type: ignore[return-value]
+
+    def pull(t: float) -> float:
+        return float(np.sign(t - best) * max(cost(t) - least, 0.0) ** 0.5)
+
+    return pull(1.0), pull(0.0)

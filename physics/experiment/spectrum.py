@@ -165,7 +165,7 @@ def _integrals(name: str, model: Model, edges: FloatArray) -> FloatArray:
     q2, weights = quadrature(np.union1d(points, inside), max(float(points[0]), 0.0), end)
     rate = sum(decay_rate(angular_coefficients(channel, model, q2, flavour)) for flavour in (-1, 1))
     place = np.clip(np.searchsorted(edges, q2) - 1, 0, len(edges) - 2)
-    return np.bincount(place, rate * weights, len(edges) - 1)
+    return np.asarray(np.bincount(place, rate * weights, len(edges) - 1), dtype=np.float64)
 
 
 TABLE = "belle2_2507.12393.json"
@@ -185,5 +185,5 @@ def load_spectrum(table: str) -> Spectrum:
     for i, row in enumerate(raw["covariance"]):
         lower[i, : i + 1] = row
     covariance = lower + np.tril(lower, -1).T
-    arrays = (np.array(raw[key], dtype=float) for key in ("observed", "mean"))
-    return Spectrum(*arrays, covariance, np.array(raw["response"]), float(raw["q2_max"]))
+    observed, mean, response = (np.array(raw[key], dtype=float) for key in ("observed", "mean", "response"))
+    return Spectrum(observed, mean, covariance, response, float(raw["q2_max"]))

@@ -358,5 +358,6 @@ def test_the_papers_combination_of_belle_and_babar():
 
 @pytest.mark.parametrize("data", ["2017", "current"])
 def test_every_limit_has_a_source(data):
-    for name in LIMITS:
-        assert load_data(data).limit(name).source
+    limits = load_data(data).limits
+    assert set(limits) <= set(LIMITS)
+    assert all(limit.source for limit in limits.values())
