@@ -16,28 +16,38 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import math
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.base.cache import cache_folder, read_checked, write_checked
+from ..kinematics.base.cache import cache_folder, keep_newest, read_checked, write_checked
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
 from .charmonium import nonlocal_parts
+from .flavio_inputs import flavio_version, form_factors_in_use
 from .mediators import Decay, NewPhysics
-from .models import COEFFICIENTS, Model
+from .models import COEFFICIENTS, Model, shared_theory
 from .modes import Transition
-from .parameters import SCALE, Parameters, flavio_version, load_parameters, physics_fingerprint
+from .parameters import (
+    FLAVIO,
+    KEPT,
+    SCALE,
+    Parameters,
+    flavio_parameters,
+    load_parameters,
+    physics_fingerprint,
+    refused,
+)
+from .piecewise import PiecewiseChebyshev, fit_piecewise
 from .theory import Theory
 
 Array = npt.NDArray[np.float64]
@@ -45,83 +55,6 @@ ComplexArray = npt.NDArray[np.complex128]
 V_FORM_FACTORS = ("A0", "A1", "A12", "V", "T1", "T2", "T23")
 P_FORM_FACTORS = ("f+", "f0", "fT")
 CONSTANT = ("7p", "vp", "a", "ap")
-_DEGREE = 12
-_MAX_DEPTH = 8
-
-
-@dataclass(frozen=True, eq=False)
-class PiecewiseChebyshev:
-    """Smooth rows between kinks: Chebyshev series on panels of q2.
-
-    ``edges`` (n+1), ``maps`` (n): 0 for a series in q2, +1 or -1 for one in the root of the distance to the
-    right or left edge (a square-root cusp there), ``coefficients`` (degree+1, rows, n).
-    """
-
-    edges: Array
-    maps: npt.NDArray[np.int64]
-    coefficients: Array
-
-    def __call__(self, q2: Array) -> Array:
-        """Values, shape (rows, n_q2), at q2 (n_q2,) in GeV²; outside the table its ends are used."""
-        s = np.clip(q2, self.edges[0], self.edges[-1])
-        panel = np.clip(np.searchsorted(self.edges, s, side="right") - 1, 0, len(self.maps) - 1)
-        low, high, kind = self.edges[panel], self.edges[panel + 1], self.maps[panel]
-        x = _to_unit(s, low, high, kind)
-        c = self.coefficients
-        later = np.zeros((c.shape[1], len(s)))
-        last = np.zeros_like(later)
-        for k in range(c.shape[0] - 1, 0, -1):  # Clenshaw
-            later, last = c[k][:, panel] + 2.0 * x * later - last, later
-        return np.asarray(c[0][:, panel] + x * later - last)
-
-
-def _to_unit(s: Array, low: Array, high: Array, kind: npt.NDArray[np.int64]) -> Array:
-    """Coordinate in [-1, 1] within a panel: linear, or the root of the distance to an edge."""
-    t = (s - low) / (high - low)
-    below, above = np.sqrt(np.maximum(1.0 - t, 0.0)), np.sqrt(np.maximum(t, 0.0))
-    return np.asarray(2.0 * np.where(kind > 0, below, np.where(kind < 0, above, t)) - 1.0)
-
-
-def _from_unit(x: Array, low: float, high: float, kind: int) -> Array:
-    t = 0.5 * (x + 1.0)
-    t = 1.0 - t**2 if kind > 0 else t**2 if kind < 0 else t
-    return low + (high - low) * t
-
-
-def fit_piecewise(
-    function: Callable[[float], Array],
-    kinks: Array,
-    cusps: Sequence[float],
-    tolerance: Callable[[float, float], Array],
-) -> PiecewiseChebyshev:
-    """Expand ``function`` (rows of numbers at one q2) between ``kinks``, halving panels until it is resolved.
-
-    ``cusps`` are kinks with a square root on either side. ``tolerance(low, high)`` is the absolute error
-    asked of each row. RuntimeError if a panel does not converge, which means a kink that is not in the list.
-    """
-    nodes = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
-    transform = 2.0 / (_DEGREE + 1) * np.cos(np.outer(np.arange(_DEGREE + 1), np.arccos(nodes)))
-    transform[0] *= 0.5
-    panels: list[tuple[float, int, Array]] = []
-
-    def fit(low: float, high: float, depth: int) -> None:
-        kind = 1 if high in cusps else -1 if low in cusps else 0
-        values = np.array([function(float(s)) for s in _from_unit(nodes, low, high, kind)])
-        series = transform @ values
-        if np.all(np.abs(series[-3:]).max(axis=0) <= tolerance(low, high)):
-            panels.append((low, kind, series))
-        elif depth == 0:
-            raise RuntimeError(f"not smooth near q2 = {low:.6g} GeV^2: there is a kink that is not listed")
-        else:
-            middle = 0.5 * (low + high)
-            fit(low, middle, depth - 1)
-            fit(middle, high, depth - 1)
-
-    for low, high in itertools.pairwise(kinks):
-        fit(float(low), float(high), _MAX_DEPTH)
-    edges = np.array([low for low, _, _ in panels] + [float(kinks[-1])])
-    maps = np.array([kind for _, kind, _ in panels], dtype=np.int64)
-    return PiecewiseChebyshev(edges, maps, np.ascontiguousarray(np.stack([c for _, _, c in panels], axis=-1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +65,8 @@ class StandardModel:
     and of its CP conjugate. ``constant`` is (2, 4): C7', C9', C10, C10' of the two. ``spectator`` is (2, 3,
     n_grid): amplitudes of helicity +, -, 0 times q2, q2, √q2 on the grid ``spectator_q2``, between which
     flavio is linear, and zero from ``spectator_end`` (K* only). ``kinks`` (GeV²) are all places where the
-    amplitudes are not smooth, ``cusps`` those with a square root.
+    amplitudes are not smooth, ``cusps`` those with a square root. ``subleading`` (n_helicities, 3) are flavio's
+    subleading effects, zero in its central values, see :meth:`subleading_shifts`.
     """
 
     parent: str
@@ -149,6 +83,7 @@ class StandardModel:
     spectator_end: float
     kinks: Array
     cusps: Array
+    subleading: ComplexArray
 
     @property
     def form_factor_names(self) -> tuple[str, ...]:
@@ -194,25 +129,36 @@ class StandardModel:
                 values[i, inside] = (real + 1j * np.interp(s, self.spectator_q2, table.imag)) / s**power
         return values
 
+    def subleading_shifts(self, q2: Array) -> ComplexArray | None:
+        """Effective shifts by flavio's subleading effects, shape (n_helicities, n_q2); None where it has none.
 
-def standard_model(channel: Channel) -> StandardModel:
-    """SM amplitudes of the channel's hadronic transition, from memory, the disk cache, or flavio (slow).
+        Of a K*, helicities +, -, 0: of C7' (+) and C7 (-, 0), a + b q2, up to 9 GeV², of C9 from 14 GeV² on; of a K of
+        C9 on both sides, (1, n_q2). Strong phases, so the same for the conjugate.
+        """
+        if not self.subleading.any():
+            return None
+        a, b, c = self.subleading.T[:, :, None]
+        return np.where(q2 <= 9.0, a + b * q2, np.where(q2 > 14.0, c, 0.0))
 
-    The cache key holds flavio's version, the parameter values and this source. A damaged file is made again,
-    with a RuntimeWarning.
+
+def standard_model(channel: Channel, theory: Theory = FLAVIO) -> StandardModel:
+    """SM amplitudes of the channel's hadronic transition in a theory, from memory, the disk cache, or flavio (slow).
+
+    The cache key holds flavio's version, the theory's inputs, the parameter values and this source. A damaged file is
+    made again, with a RuntimeWarning.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> round(float(standard_model(get_channel("B+->K+mumu")).form_factors(0.0)["f+"]), 4)
     0.332
     """
-    return _standard_model(channel.transition)
+    return _standard_model(channel.transition, theory.inputs)
 
 
-@lru_cache(maxsize=16)
-def _standard_model(transition: Transition) -> StandardModel:
-    parameters = load_parameters()
+@lru_cache(maxsize=256)
+def _standard_model(transition: Transition, theory: Theory) -> StandardModel:
+    parameters = load_parameters(theory)
     folder = cache_folder()
-    word = transition.name.replace("->", "-").replace("*", "star")
+    word = "-".join(filter(None, (transition.name.replace("->", "-").replace("*", "star"), theory.key)))
     path = folder / f"sm-{word}-{_key(parameters)}.npz" if folder else None
     if path is not None and path.is_file():
         try:
@@ -220,9 +166,12 @@ def _standard_model(transition: Transition) -> StandardModel:
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             message = f"cache file {path} is damaged ({error}) and is made again"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-    model = _build(transition, parameters)
+    with refused(theory):
+        model = _build(transition, parameters, theory)
     if path is not None:
         write_checked(path, _to_bytes(model))
+        if theory.key:
+            keep_newest(path.parent, "sm-*-*-*-*.npz", KEPT)
     return model
 
 
@@ -250,13 +199,17 @@ def _read(path: Path) -> StandardModel:
     return StandardModel(smooth=smooth, **plain)
 
 
-def _build(transition: Transition, parameters: Parameters) -> StandardModel:
+def _build(transition: Transition, parameters: Parameters, theory: Theory) -> StandardModel:
     """Evaluate flavio between its kinks; imports flavio (about 5 s) and takes about a second more."""
+    with form_factors_in_use(theory.form_factors):
+        return _built(transition, parameters, flavio_parameters(theory))
+
+
+def _built(transition: Transition, parameters: Parameters, par: dict[str, float]) -> StandardModel:
     from .flavio_parts import (
         WilsonCoefficients,
         conjugate_par,
         conjugate_wc,
-        default_parameters,
         get_ff,
         get_wceff,
         matrixelements,
@@ -265,7 +218,6 @@ def _build(transition: Transition, parameters: Parameters) -> StandardModel:
     )
 
     parent, hadron, spin = transition.parent.name, transition.hadron.name, transition.spin
-    par = default_parameters.get_central_all()
     par_conjugate = conjugate_par(par)
     total = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, par)
     sides = ((par, total), (par_conjugate, conjugate_wc(total)))
@@ -291,6 +243,8 @@ def _build(transition: Transition, parameters: Parameters) -> StandardModel:
     start = 4.0 * parameters["m_e"] ** 2
     # a K* lighter than its pole mass has more q2, up to a Kπ pair at its threshold
     lightest = sum(parameters[name] for name in transition.lightest or ("m_" + hadron,))
+    if not lightest + 2.0 * parameters["m_mu"] < parameters["m_" + parent]:
+        raise ValueError(f"{parent} is too light for {hadron} and two muons")
     end = q2_max(parameters["m_" + parent], lightest)
     # flavio's table of two-loop charm contributions, linear between these q2
     table = np.asarray(matrixelements._f_z, dtype=float) * parameters["m_b_pole"] ** 2
@@ -323,7 +277,29 @@ def _build(transition: Transition, parameters: Parameters) -> StandardModel:
         spectator_end=last,
         kinks=special,
         cusps=np.array([cusp]),
+        subleading=_subleading(transition, parameters, par),
     )
+
+
+def _subleading(transition: Transition, parameters: Parameters, par: dict[str, float]) -> ComplexArray:
+    """Coefficients of flavio's subleading effects: rows helicities +, -, 0, or one; columns of 1 and q2, and above.
+
+    As in flavio's ``bvll/subleading.py`` (its parameters are a, b q²/m_B² times 2 m_b/m_B C7) and
+    ``bpll_subleading.py``.
+    """
+
+    def number(name: str) -> complex:
+        return complex(par[f"{transition.name} {name} Re"], par[f"{transition.name} {name} Im"])
+
+    if transition.spin == 0:
+        return np.array([[number(f"deltaC9 {word}") for word in "abc"]])
+    m_b, m_q = parameters["m_" + transition.parent.name], parameters["m_b(4.8)"]
+    unit = 0.5 * m_b / m_q
+    rows = []
+    for operator, helicity in (("C7p", "+"), ("C7", "-"), ("C7", "0")):
+        a, b = (number(f"delta_{operator} {word}_{helicity}") for word in "ab")
+        rows.append([a * unit, b * unit / m_b**2, number(f"deltaC9 c_{helicity}")])
+    return np.array(rows)
 
 
 def _no_spectator() -> tuple[Array, ComplexArray, float]:
@@ -355,8 +331,8 @@ def _spectator(parent: str, hadron: str, par: dict[str, float]) -> tuple[Array, 
     return grid, values, last
 
 
-def decay_of(channel: Channel, conjugate: bool = False) -> Decay:
-    """The decay of a channel, or its CP conjugate, as new physics sees it.
+def decay_of(channel: Channel, conjugate: bool = False, theory: Theory = FLAVIO) -> Decay:
+    """The decay of a channel, or its CP conjugate, as new physics sees it in a theory.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> decay_of(get_channel("B+->K+mumu")).lepton
@@ -364,8 +340,10 @@ def decay_of(channel: Channel, conjugate: bool = False) -> Decay:
     """
     if channel.lepton is None:
         raise ValueError(f"{channel.name} has no charged leptons")
-    sm = standard_model(channel)
-    return Decay(channel.lepton, channel.lepton_mass(), sm.m_b, sm.prefactors[int(conjugate)], conjugate)
+    sm = standard_model(channel, theory)
+    return Decay(
+        channel.lepton, channel.lepton_mass(load_parameters(theory)), sm.m_b, sm.prefactors[int(conjugate)], conjugate
+    )
 
 
 def nonlocal_physics(channel: Channel, theory: Theory) -> tuple[NewPhysics, ...]:
@@ -381,7 +359,8 @@ def nonlocal_physics(channel: Channel, theory: Theory) -> tuple[NewPhysics, ...]
 
 @lru_cache(maxsize=64)
 def _nonlocal_physics(transition: Transition, theory: Theory) -> tuple[NewPhysics, ...]:
-    return nonlocal_parts(transition, theory, _standard_model, load_parameters())
+    local = partial(_standard_model, theory=theory.inputs)
+    return nonlocal_parts(transition, theory, local, load_parameters(theory))
 
 
 def new_physics(
@@ -404,7 +383,7 @@ def new_physics(
     several = not isinstance(models, Model)
     sequence: Sequence[Model] = models if not isinstance(models, Model) else (models,)
     shift = {name: np.zeros((len(sequence), len(s)), dtype=complex) for name in COEFFICIENTS.values()}
-    decay = decay_of(channel, conjugate)
+    decay = decay_of(channel, conjugate, shared_theory(sequence))
     for i, model in enumerate(sequence):
         for part in (*model.new_physics.values(), *nonlocal_physics(channel, model.theory)):
             for name, value in part.shifts(decay, s, model.width).items():
@@ -423,14 +402,14 @@ def effective_wilson(
     True
     """
     s = np.asarray(q2, dtype=float)
-    return _all_wilson(channel, models, s, standard_model(channel).smooth(s), conjugate)
+    return _all_wilson(channel, models, s, standard_model(channel, shared_theory(models)).smooth(s), conjugate)
 
 
 def _all_wilson(
     channel: Channel, models: Model | Sequence[Model], s: Array, rows: Array, conjugate: bool
 ) -> dict[str, ComplexArray]:
     wilson = new_physics(channel, models, s, conjugate)
-    for name, value in standard_model(channel)._wilson(rows, conjugate).items():
+    for name, value in standard_model(channel, shared_theory(models))._wilson(rows, conjugate).items():
         wilson[name] = wilson[name] + value
     return wilson
 
@@ -442,7 +421,7 @@ def helicity_amplitudes(
     conjugate: bool = False,
     hadron_mass: npt.ArrayLike | None = None,
 ) -> dict[str, ComplexArray]:
-    """Helicity amplitudes of a model, or of several, at q2 (GeV², shape (n_q2,)).
+    """Helicity amplitudes of a model, or of several of one theory, at q2 (GeV², shape (n_q2,)).
 
     ``conjugate=False`` is the b-quark decay (B̄0, B-), flavio's own; ``True`` its CP conjugate. Keys "+V",
     "+A", "-V", "-A", "0V", "0A", "S", "P" for B → V ℓℓ and "V", "A", "S", "P" for B → P ℓℓ
@@ -460,14 +439,15 @@ def helicity_amplitudes(
     >>> sorted(helicity_amplitudes(get_channel("B+->K+mumu"), get_model("sm"), [1.0]))
     ['A', 'P', 'S', 'V']
     """
-    sm = standard_model(channel)
+    theory = shared_theory(models)
+    sm, m_l = standard_model(channel, theory), channel.lepton_mass(load_parameters(theory))
     s = np.asarray(q2, dtype=float)
     rows = sm.smooth(s)
     factors = dict(zip(sm.form_factor_names, rows, strict=False))
     wilson = _all_wilson(channel, models, s, rows, conjugate)
     if channel.spin == 0:
-        return _amplitudes_p(sm, factors, wilson, s, channel.lepton_mass(), conjugate)
-    found = _amplitudes_v(sm, factors, wilson, s, channel.lepton_mass(), conjugate, hadron_mass)
+        return _amplitudes_p(sm, factors, wilson, s, m_l, conjugate)
+    found = _amplitudes_v(sm, factors, wilson, s, m_l, conjugate, hadron_mass)
     return found if hadron_mass is None else dict(zip(found, np.broadcast_arrays(*found.values()), strict=True))
 
 
@@ -514,7 +494,7 @@ def _amplitudes_v(
     c7_sum, c7_difference = c["7"] + c["7p"], c["7"] - c["7p"]
     scalar = 0.5j * momentum * ff["A0"]
     spectator = sm.spectator_amplitudes(q2, conjugate)
-    return {
+    found = {
         "+V": n * (half * (c9_perp * vector - c9_par * axial) + magnetic * (c7_sum * t_1 - c7_difference * t_2))
         + spectator[0],
         "-V": n * (-half * (c9_perp * vector + c9_par * axial) - magnetic * (c7_sum * t_1 + c7_difference * t_2))
@@ -526,6 +506,16 @@ def _amplitudes_v(
         "P": n * scalar * ((c["p"] - c["pp"]) / m_q + 2.0 * m_l / q2 * c10_difference),
         "S": n * scalar * (c["s"] - c["sp"]) / m_q,
     }
+    subleading = sm.subleading_shifts(q2)
+    if subleading is not None:
+        plus, minus, zero = subleading
+        n = sm.prefactors[0]  # flavio does not conjugate it here
+        low = q2 <= 9.0
+        both = magnetic * (t_1 + t_2)
+        found["+V"] = found["+V"] + n * plus * np.where(low, both, half * (vector - axial))
+        found["-V"] = found["-V"] - n * minus * np.where(low, both, half * (vector + axial))
+        found["0V"] = found["0V"] + n * long * zero * np.where(low, m_q / (m_b + m_v) * ff["T23"], ff["A12"])
+    return found
 
 
 def _amplitudes_p(
@@ -549,8 +539,12 @@ def _amplitudes_p(
     wave = np.sqrt(kallen(q2, m_b**2, m_p**2)) / (2.0 * np.sqrt(q2))
     scalar = 0.5 * (m_b**2 - m_p**2) * ff["f0"]
     c9, c10, c7 = c["v"] + c["vp"] + c.get("v0", 0.0), c["a"] + c["ap"], c["7"] + c["7p"]
+    subleading = sm.subleading_shifts(q2)
+    vector = n * wave * (2.0 * m_q / (m_b + m_p) * c7 * ff["fT"] + c9 * ff["f+"])
+    if subleading is not None:
+        vector = vector + sm.prefactors[0] * wave * subleading[0] * ff["f+"]  # flavio does not conjugate N here
     return {
-        "V": n * wave * (2.0 * m_q / (m_b + m_p) * c7 * ff["fT"] + c9 * ff["f+"]),
+        "V": vector,
         "A": n * wave * c10 * ff["f+"],
         "S": n * scalar * (c["s"] + c["sp"]) / m_q,
         "P": n * scalar * ((c["p"] + c["pp"]) / m_q + 2.0 * m_l / q2 * c10),

@@ -61,7 +61,9 @@ from .channels import Channel
 from .densities import SCALAR, VECTOR
 from .invisible import chi_breakpoints, chi_coefficients, neutrino_breakpoints, neutrino_coefficients
 from .mediators import Mark
-from .models import Model
+from .models import Model, by_theory, shared_theory
+from .parameters import FLAVIO, load_parameters
+from .theory import Theory
 
 Convention = Literal["lhcb", "theory"]
 CONVENTIONS: tuple[Convention, ...] = ("lhcb", "theory")
@@ -126,16 +128,21 @@ def angular_coefficients(
     (12, 2)
     """
     check_flavour(flavour)
-    return _DYNAMICS[channel.dynamics][0](channel, models, q2, flavour)
+    one = _DYNAMICS[channel.dynamics][0]
+    groups = [] if isinstance(models, Model) else by_theory(models)
+    if isinstance(models, Model) or len(groups) < 2:
+        return one(channel, models, q2, flavour)
+    parts = [one(channel, [models[i] for i in group], q2, flavour) for group in groups]
+    return np.concatenate(parts, axis=1)[:, np.argsort(np.concatenate(groups))]
 
 
 def _charged_coefficients(channel: Channel, models: Model | Sequence[Model], q2: npt.ArrayLike, flavour: int) -> Array:
     s = np.atleast_1d(np.asarray(q2, dtype=float))
-    sm = standard_model(channel)
-    m_l = channel.lepton_mass()
+    theory = shared_theory(models)
+    sm, m_l = standard_model(channel, theory), channel.lepton_mass(load_parameters(theory))
     inside = (s > 4.0 * m_l**2) & (s < sm.q2_max)
     amplitudes = helicity_amplitudes(channel, models, s[inside], conjugate=flavour > 0)
-    found = coefficients_of(channel, amplitudes, s[inside])
+    found = coefficients_of(channel, amplitudes, s[inside], theory=theory)
     if inside.all():
         return found
     result = np.zeros((*found.shape[:-1], len(s)))
@@ -148,11 +155,12 @@ def coefficients_of(
     amplitudes: Mapping[str, ComplexArray],
     q2: Array,
     hadron_mass: npt.ArrayLike | None = None,
+    theory: Theory = FLAVIO,
 ) -> Array:
     """J_i from the helicity amplitudes of a channel with charged leptons, inside phase space.
 
-    ``hadron_mass``: see ``helicity_amplitudes``; it enters the phase space here. Shape (n_coefficients, ...)
-    with that of the amplitudes.
+    ``hadron_mass``: see ``helicity_amplitudes``; it enters the phase space here, and so do the masses of the theory.
+    Shape (n_coefficients, ...) with that of the amplitudes.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
@@ -161,8 +169,8 @@ def coefficients_of(
     >>> bool((coefficients_of(channel, h, q2) == angular_coefficients(channel, get_model("sm"), q2)).all())
     True
     """
-    sm = standard_model(channel)
-    return _COEFFICIENTS[channel.spin](amplitudes, sm, q2, channel.lepton_mass(), hadron_mass)
+    m_l = channel.lepton_mass(load_parameters(theory))
+    return _COEFFICIENTS[channel.spin](amplitudes, standard_model(channel, theory), q2, m_l, hadron_mass)
 
 
 def _square(x: ComplexArray) -> Array:
@@ -313,13 +321,18 @@ def breakpoints(channel: Channel, models: Model | Sequence[Model]) -> Array:
     >>> bool(6.25 in points), bool((np.diff(points) > 0).all())
     (True, True)
     """
-    return _DYNAMICS[channel.dynamics][1](channel, models)
+    one = _DYNAMICS[channel.dynamics][1]
+    groups = [] if isinstance(models, Model) else by_theory(models)
+    if isinstance(models, Model) or len(groups) < 2:
+        return one(channel, models)
+    return np.unique(np.concatenate([one(channel, [models[i] for i in group]) for group in groups]))
 
 
 def _charged_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> Array:
     sequence = (models,) if isinstance(models, Model) else tuple(models)
-    sm = standard_model(channel)
-    low, high = channel.q2_limits()
+    theory = shared_theory(sequence)
+    sm = standard_model(channel, theory)
+    low, high = channel.q2_limits(load_parameters(theory))
     points = [np.array([low, high]), sm.kinks]
     points.append(low + low * 2.0 ** np.arange(-6.0, np.ceil(np.log2(0.7 / low))))  # photon pole, logarithms
     points.append(high - 0.5 * 2.0 ** -np.arange(0.0, 10.0))

@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from ..kinematics.base.errors import InputError
 from . import angular
-from .amplitudes import decay_of, helicity_amplitudes, standard_model
+from .amplitudes import decay_of, helicity_amplitudes
 from .angular import breakpoints
 from .channels import Channel, get_channel
 from .definitions import of_sum
 from .models import Heavy, Model
 from .observables import OBSERVABLES, BinnedObservable, Observable, check_tagging, get_observable
-from .parameters import load_parameters
+from .parameters import Parameters
 from .theory import Theory
 
 FloatArray = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ class Kernels:
 def _kernels(name: str, nodes: bytes, theory: Theory) -> Kernels:
     channel = get_channel(name)
     q2 = np.frombuffer(nodes)
-    terms = Heavy().terms(decay_of(channel))
+    terms = Heavy().terms(decay_of(channel, theory=theory))
     units = [Model(theory=theory)]
     units += [Model(heavy=Heavy(**{term.couplings[0]: 1.0}), theory=theory) for term in terms]
     both = [helicity_amplitudes(channel, units, q2, conjugate) for conjugate in (False, True)]
@@ -99,7 +99,7 @@ def _direction_amplitudes(
     channel: Channel, model: Model, direction: Direction, part: str, kernels: Kernels, q2: FloatArray, side: int
 ) -> Amplitudes:
     """Amplitudes for a direction's number set to 1, or to i if ``part`` is "imag"; ``side`` is 1 for the conjugate."""
-    decay = decay_of(channel, bool(side))
+    decay = decay_of(channel, bool(side), model.theory)
     physics = model.new_physics[direction.path]
     term = next(term for term in physics.terms(decay) if term.name == direction.term)
     wave: Any = physics.wave(decay, q2, model.width)
@@ -130,7 +130,7 @@ def linear_couplings(channel: Channel, model: Model, values: Mapping[str, Any] |
         # a scalar of NumPy, not an array: CuPy multiplies with the first only
         return np.complex128(chosen) if isinstance(chosen, (int, float, complex)) else chosen
 
-    decay = decay_of(channel)
+    decay = decay_of(channel, theory=model.theory)
     for part, physics in model.new_physics.items():
         for term in physics.terms(decay):
             numbers = (value(f"{part}.{field}", getattr(physics, field)) for field in term.couplings)
@@ -199,10 +199,10 @@ def build_polynomial(
         for (direction, part), scale in zip(basis, scales, strict=True):
             unit = _direction_amplitudes(channel, model, direction, part, kernels, q2, side)
             vectors.append({key: scale * value for key, value in unit.items()})
-        squares = _integrals(channel, vectors, q2, weights)
+        squares = _integrals(channel, vectors, q2, weights, model.theory)
         pairs = list(itertools.combinations(range(len(vectors)), 2))
         sums = [{key: vectors[i][key] + vectors[j][key] for key in vectors[i]} for i, j in pairs]
-        cross = dict(zip(pairs, _integrals(channel, sums, q2, weights), strict=True)) if sums else {}
+        cross = dict(zip(pairs, _integrals(channel, sums, q2, weights, model.theory), strict=True)) if sums else {}
         for (i, j), value in cross.items():
             cross[i, j] = value - squares[i] - squares[j]
         order = itertools.combinations_with_replacement(range(len(vectors)), 2)
@@ -210,17 +210,13 @@ def build_polynomial(
     return BinPolynomial(channel, tuple(bins), tuple(basis), np.array(scales), np.stack(rows))
 
 
-def _integrals(channel: Channel, amplitudes: Sequence[Amplitudes], q2: FloatArray, weights: FloatArray) -> FloatArray:
+def _integrals(
+    channel: Channel, amplitudes: Sequence[Amplitudes], q2: FloatArray, weights: FloatArray, theory: Theory
+) -> FloatArray:
     """Bin integrals of the J_i of each set of amplitudes: (n_sets, n_bins, n_coefficients)."""
     stacked = {key: np.stack([a[key] for a in amplitudes]) for key in amplitudes[0]}
-    j = coefficients_of(channel, stacked, q2)
+    j = angular.coefficients_of(channel, stacked, q2, theory=theory)
     return np.moveaxis(j @ weights.T, 0, -1)
-
-
-def coefficients_of(channel: Channel, amplitudes: Amplitudes, q2: FloatArray) -> FloatArray:
-    """J_i (n_coefficients, ..., n_q2) of any helicity amplitudes (..., n_q2) of a channel."""
-    formula = angular._COEFFICIENTS[channel.spin]
-    return formula(amplitudes, standard_model(channel), q2, channel.lepton_mass())
 
 
 def evaluate(name: str, parts: Sequence[Any], lifetime: float | None = None, width: float = 1.0) -> Any:
@@ -237,12 +233,12 @@ def evaluate(name: str, parts: Sequence[Any], lifetime: float | None = None, wid
     return values[0] if len(values) == 1 else values[0] / values[1]
 
 
-def evaluate_bin(observable: BinnedObservable, parts: Sequence[Any]) -> Any:
+def evaluate_bin(observable: BinnedObservable, parts: Sequence[Any], parameters: Parameters) -> Any:
     """As `evaluate`, for a bin: a rate is its mean over the bin (1/GeV²)."""
     assert observable.channel is not None
     assert observable.q2_min is not None
     assert observable.q2_max is not None
-    lifetime = load_parameters()["tau_" + get_channel(observable.channel).parent]
+    lifetime = parameters["tau_" + get_channel(observable.channel).parent]
     return evaluate(observable.name, parts, lifetime, observable.q2_max - observable.q2_min)
 
 
@@ -295,7 +291,7 @@ class BinPredictor:
             for name in observable_channels(observable):
                 k = self.polynomials[name].bins.index((observable.q2_min, observable.q2_max))
                 parts.append(integrals[name][:, :, k])
-            columns.append(evaluate_bin(observable, parts) * xp.ones(size))
+            columns.append(evaluate_bin(observable, parts, self.model.parameters) * xp.ones(size))
         return xp.stack(columns, axis=-1)
 
 

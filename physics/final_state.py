@@ -7,7 +7,7 @@ from .channels import Channel
 from .mediators import DarkPair
 from .models import Model
 from .modes import Particle
-from .parameters import load_parameters
+from .parameters import Parameters, load_parameters
 
 AXES = ("px", "py", "pz")
 
@@ -34,18 +34,18 @@ def momentum_columns(channel: Channel) -> tuple[str, ...]:
     return tuple(f"{particle}_{axis}" for particle in particles(channel) for axis in AXES)
 
 
-def mass_of(particle: Particle, unlisted: float = 0.0) -> float:
-    """Mass of a particle (GeV), ``unlisted`` if no parameter has it.
+def mass_of(particle: Particle, parameters: Parameters | None = None, unlisted: float = 0.0) -> float:
+    """Mass of a particle (GeV) among the parameters of a theory, flavio's without; ``unlisted`` if none has it.
 
     >>> from darkpenguin.physics.modes import PI_MINUS
     >>> round(mass_of(PI_MINUS), 5)
     0.13957
     """
-    return unlisted if particle.mass is None else load_parameters()[particle.mass]
+    return unlisted if particle.mass is None else (parameters or load_parameters())[particle.mass]
 
 
 def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
-    """Mass of each particle (GeV); that of χ is the model's.
+    """Mass of each particle (GeV), in the model's theory; that of χ is the model's.
 
     Raises:
         InputError: χ without a model, or mediators with different χ: an event does not know which of them made it.
@@ -55,7 +55,8 @@ def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
     0.13957
     """
     unlisted = _chi_mass(model) if channel.dynamics == "chi" else 0.0
-    return {particle.label: mass_of(particle, unlisted) for particle in channel.particles}
+    known = None if model is None else model.parameters
+    return {particle.label: mass_of(particle, known, unlisted) for particle in channel.particles}
 
 
 def _chi_mass(model: Model | None) -> float:

@@ -24,21 +24,35 @@ def _root_logger_kept() -> Iterator[None]:
 
 with _root_logger_kept():
     from flavio import WilsonCoefficients, default_parameters
+    from flavio.classes import ParameterConstraints
+    from flavio.config import config
     from flavio.physics import ckm
     from flavio.physics.bdecays import bpll, matrixelements
     from flavio.physics.bdecays.bvll import amplitudes as bvll
     from flavio.physics.bdecays.bvll.amplitudes import get_ff, get_ss, prefactor
     from flavio.physics.bdecays.bvll.qcdf_interpolate import helicity_amps_qcdf, q2_arr
+    from flavio.physics.bdecays.formfactors.b_p.bsz_parameters import gkvd_load as gkvd_p
+    from flavio.physics.bdecays.formfactors.b_p.bsz_parameters import load_ffs_eos
+    from flavio.physics.bdecays.formfactors.b_v.bsz_parameters import gkvd_load as gkvd_v
+    from flavio.physics.bdecays.formfactors.b_v.lattice_parameters import lattice_load
     from flavio.physics.bdecays.wilsoncoefficients import CL_SM, get_wceff, wctot_dict
     from flavio.physics.common import conjugate_par, conjugate_wc
     from flavio.physics.running import running
+    from flavio.statistics.probability import MultivariateNormalDistribution
+
+LOADERS = {"eos": load_ffs_eos, "gkvd_p": gkvd_p, "gkvd_v": gkvd_v, "lattice": lattice_load}
+"""What reads a table of form factors that flavio ships into constraints, the last argument."""
 
 __all__ = [
     "CL_SM",
+    "LOADERS",
+    "MultivariateNormalDistribution",
+    "ParameterConstraints",
     "WilsonCoefficients",
     "bpll",
     "bvll",
     "ckm",
+    "config",
     "conjugate_par",
     "conjugate_wc",
     "default_parameters",

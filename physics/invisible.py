@@ -28,8 +28,7 @@ from ..kinematics.phasespace import kallen
 from .amplitudes import StandardModel, standard_model
 from .channels import Channel
 from .mediators import Current, DarkPair, Mediator, PairTensor, Scheme
-from .models import Model
-from .parameters import load_parameters
+from .models import Model, shared_theory
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -136,7 +135,7 @@ def chi_coefficients(channel: Channel, models: Model | Sequence[Model], q2: Arra
     1/GeV, shape (n_coefficients, n_q2), or (n_coefficients, n_models, n_q2) for a sequence of models.
     InputError where g_χ is not known (above threshold).
     """
-    s, inside, sm = _grid(channel, q2)
+    s, inside, sm = _grid(channel, models, q2)
     return _spread(lambda model: _chi(sm, model, s, flavour), models, inside)
 
 
@@ -163,7 +162,7 @@ def neutrino_coefficients(channel: Channel, models: Model | Sequence[Model], q2:
     C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, and mediators shift N C_L. Arguments and shapes as in
     :func:`chi_coefficients`.
     """
-    s, inside, sm = _grid(channel, q2)
+    s, inside, sm = _grid(channel, models, q2)
     return _spread(lambda model: _neutrino(sm, model, s, flavour), models, inside)
 
 
@@ -172,7 +171,7 @@ def _neutrino(
 ) -> FloatArray:
     # not flavio's N of conjugated CKM elements, whose |N|² is 4e-5 larger: there is no CP violation here
     n = complex(sm.prefactors[0])
-    standard = (n.conjugate() if flavour > 0 else n) * load_parameters()["CL_sm"]
+    standard = (n.conjugate() if flavour > 0 else n) * model.parameters["CL_sm"]
     tensor = neutrino_tensor(q2)
     two_flavours = 2 * pair_coefficients(sm, q2, standard, 0j, tensor, mass)
     left: Current = np.full(len(q2), standard)
@@ -200,13 +199,15 @@ def wide_coefficients(channel: Channel, model: Model, q2: FloatArray, flavour: i
     >>> bool(np.all(wide_coefficients(channel, get_model("sm"), q2, 1, standard_model(channel).m_hadron) == stable))
     True
     """
-    return _INVISIBLE[channel.dynamics](standard_model(channel), model, q2, flavour, mass)
+    return _INVISIBLE[channel.dynamics](standard_model(channel, model.theory), model, q2, flavour, mass)
 
 
-def _grid(channel: Channel, q2: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_], StandardModel]:
+def _grid(
+    channel: Channel, models: Model | Sequence[Model], q2: ArrayLike
+) -> tuple[FloatArray, NDArray[np.bool_], StandardModel]:
     """The q2 inside phase space, where they are, and the Standard Model of the channel."""
     s = np.atleast_1d(np.asarray(q2, dtype=np.float64))
-    sm = standard_model(channel)
+    sm = standard_model(channel, shared_theory(models))
     inside = (s >= 0) & (s < sm.q2_max)
     return s[inside], inside, sm
 
@@ -230,7 +231,7 @@ def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatA
     Steps that grow by factors of two lead away from each, so that a rule on every interval integrates to
     1e-10 and a table puts its nodes where they are needed.
     """
-    end = standard_model(channel).q2_max
+    end = standard_model(channel, shared_theory(models)).q2_max
     pairs = [one.dark for model in _sequence(models) for one in model.mediators.values() if one.dark is not None]
     thresholds = sorted({pair.threshold for pair in pairs if pair.threshold < end}) or [0.0]
     ends = [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
@@ -239,7 +240,7 @@ def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatA
 
 def neutrino_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatArray:
     """As :func:`chi_breakpoints` for B → K(*) νν̄, where only what couples to ν_μ has a line shape."""
-    end = standard_model(channel).q2_max
+    end = standard_model(channel, shared_theory(models)).q2_max
     return _closing_in([*_marks(channel, models), (0.0, 1e-6 * end), (end, 1e-6 * end)], 0.0, end)
 
 

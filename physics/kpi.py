@@ -49,9 +49,9 @@ from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel
 from .final_state import mass_of
 from .invisible import wide_coefficients
 from .lineshapes import LASS, REFERENCE_WINDOW, Isobar, KStar
-from .models import Model, get_model
-from .parameters import load_parameters
+from .models import Model
 from .swave import swave_coefficients, swave_rate
+from .theory import Theory
 
 N_PARTS = len(V_COEFFICIENTS) + 3 + 2 * 7
 """P wave (12), S wave (3), real (7) and imaginary (7) interference."""
@@ -191,10 +191,10 @@ class KpiDecay:
                 "known; it takes kpi = 'pwave' or 'narrow'"
             )
         low, high = self.system.window
-        if low < self.threshold or high >= self.m_parent - 2.0 * self.channel.lepton_mass():
+        if low < self.threshold or high >= self.m_parent - 2.0 * self.m_lepton:
             raise InputError(
                 f"kpi: the window {low} to {high} GeV: {name} needs m_Kπ from {self.threshold:.4f} to "
-                f"{self.m_parent - 2.0 * self.channel.lepton_mass():.4f} GeV"
+                f"{self.m_parent - 2.0 * self.m_lepton:.4f} GeV"
             )
         if self.system.s_wave != "none" and high > self.s_line.cutoff:
             raise InputError(f"kpi.m_max = {high} GeV: the S wave is known up to {self.s_line.cutoff} GeV")
@@ -202,13 +202,18 @@ class KpiDecay:
     @property
     def m_parent(self) -> float:
         """Mass of the B (GeV)."""
-        return load_parameters()["m_" + self.channel.parent]
+        return self.model.parameters["m_" + self.channel.parent]
+
+    @property
+    def m_lepton(self) -> float:
+        """Mass of the lepton (GeV); zero without charged leptons."""
+        return self.channel.lepton_mass(self.model.parameters)
 
     @property
     def daughter_masses(self) -> tuple[float, float]:
         """Masses of K and π (GeV)."""
         kaon, pion = self.channel.transition.daughters
-        return mass_of(kaon), mass_of(pion)
+        return mass_of(kaon, self.model.parameters), mass_of(pion, self.model.parameters)
 
     @property
     def threshold(self) -> float:
@@ -220,7 +225,7 @@ class KpiDecay:
         """Line shape of the K*."""
         m_k, m_pi = self.daughter_masses
         width = self.channel.transition.width if self.system.width is None else self.system.width
-        m0 = load_parameters()["m_" + self.channel.hadron]
+        m0 = self.model.parameters["m_" + self.channel.hadron]
         return KStar(m0=m0, width=width, m_k=m_k, m_pi=m_pi, m_max=self.m_parent, radius=self.system.radius)
 
     @cached_property
@@ -235,7 +240,7 @@ class KpiDecay:
         """Factor of the S-wave amplitude, from the fraction F_S; zero without an S wave."""
         if self.system.s_wave == "none" or self.system.fraction == 0.0:
             return 0.0
-        return _strength(self.channel.partner("mu"), self.system)
+        return _strength(self.channel.partner("mu"), self.system, self.model.theory)
 
     def q2_limits(self, mass: float) -> tuple[float, float]:
         """Threshold and endpoint of q2 (GeV²) at a mass of the Kπ pair."""
@@ -258,7 +263,7 @@ class KpiDecay:
         """
         s = np.asarray(q2, dtype=float)
         m = np.asarray(mass, dtype=float)
-        inside = (s >= 4.0 * self.channel.lepton_mass() ** 2) & (np.sqrt(s) < self.m_parent - m)
+        inside = (s >= 4.0 * self.m_lepton**2) & (np.sqrt(s) < self.m_parent - m)
         if s.ndim == 1 and m.ndim == 0 and not inside.all():
             result = np.zeros((N_PARTS, len(s)))
             result[:, inside] = self.parts(s[inside], m, flavour, convention)
@@ -266,7 +271,7 @@ class KpiDecay:
         channel, conjugate = self.channel, flavour > 0
 
         def j(h: Mapping[str, ComplexArray]) -> Array:
-            return coefficients_of(channel, h, s, m)
+            return coefficients_of(channel, h, s, m, self.model.theory)
 
         signs = event_signs(channel, flavour, convention)
         if channel.lepton is None:
@@ -370,8 +375,8 @@ class KpiDecay:
         ends = [q2_max(self.m_parent, m) for m in masses]
         known = breakpoints(self.channel, self.model)
         low = known[0]
-        nominal = self.channel.q2_limits()[1]
-        kinks = standard_model(self.channel).kinks
+        nominal = self.channel.q2_limits(self.model.parameters)[1]
+        kinks = standard_model(self.channel, self.model.theory).kinks
         points = [known[known < nominal - 0.5], kinks[kinks > low]]
         points += [end - 0.5 * 2.0 ** -np.arange(0.0, 10.0) for end in ends] + [np.array([low, *ends])]
         if mass is None:
@@ -413,7 +418,7 @@ def s_wave_amplitudes(
     >>> sorted(s_wave_amplitudes(get_channel("B0->K*0mumu"), get_model("sm"), np.array([2.0]), 0.9))
     ['0A', '0V', 'P', 'S']
     """
-    sm = standard_model(channel)
+    sm, m_l = standard_model(channel, model.theory), channel.lepton_mass(model.parameters)
     c = effective_wilson(channel, model, q2, conjugate)
     n = sm.prefactors[int(conjugate)]
     momentum = np.sqrt(kallen(q2, sm.m_parent**2, np.asarray(hadron_mass, dtype=float) ** 2))
@@ -424,7 +429,7 @@ def s_wave_amplitudes(
     return {
         "0V": wave * (c["v"] - c["vp"] + c.get("v0", 0.0) + 2.0 * sm.m_b / sm.m_parent * (c["7"] - c["7p"])),
         "0A": wave * c10,
-        "P": scalar * ((c["p"] - c["pp"]) / sm.m_b + 2.0 * channel.lepton_mass() / q2 * c10),
+        "P": scalar * ((c["p"] - c["pp"]) / sm.m_b + 2.0 * m_l / q2 * c10),
         "S": scalar * (c["s"] - c["sp"]) / sm.m_b,
     }
 
@@ -468,9 +473,9 @@ def _rates(decay: KpiDecay, q2: tuple[float, float], window: tuple[float, float]
 
 
 @lru_cache(maxsize=16)
-def _strength(channel: Channel, system: KpiSystem) -> float:
+def _strength(channel: Channel, system: KpiSystem, theory: Theory) -> float:
     reference = system.model_copy(update={"m_min": REFERENCE_WINDOW[0], "m_max": REFERENCE_WINDOW[1]})
-    decay = KpiDecay(channel, get_model("sm"), reference)
+    decay = KpiDecay(channel, Model(theory=theory), reference)
     object.__setattr__(decay, "strength", 1.0)  # what is sought, kept where the property keeps it
     p, s = _rates(decay, FRACTION_WINDOW, REFERENCE_WINDOW)
     return math.sqrt(system.fraction / (1.0 - system.fraction) * p / s)

@@ -11,13 +11,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self, get_args, get_origin
 
 import numpy as np
 from pydantic import BeforeValidator, model_validator
 
 from ..kinematics.base.cards import cards_in
-from ..kinematics.base.checks import _model_at, known_keys, nearest, parse_value, validate
+from ..kinematics.base.checks import _field, _model_at, known_keys, nearest, parse_value, validate
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.files import read_toml
 from ..kinematics.base.sources import PACKAGE
@@ -25,6 +25,7 @@ from .channels import Channel
 from .fields import Complex, Frozen
 from .light_vector import LightVector
 from .mediators import Array, Decay, Mediator, NewPhysics, Scheme, Term
+from .parameters import Parameters, load_parameters
 from .theory import Theory, TheoryLike, merged_theory, split_errors, theory_table, told
 
 COEFFICIENTS: Mapping[str, str] = MappingProxyType(
@@ -159,6 +160,36 @@ class Model(Frozen):
             if problem is not None:
                 raise ValueError(f"width = {self.width}: {_place(path)}.{problem}")
         return self
+
+    @property
+    def parameters(self) -> Parameters:
+        """Input parameters of its theory."""
+        return load_parameters(self.theory)
+
+
+def shared_theory(models: Model | Sequence[Model]) -> Theory:
+    """Inputs of the theory that models have in common; ValueError if they differ.
+
+    >>> shared_theory([get_model("sm"), get_model("fig2")]) == Theory()
+    True
+    """
+    sequence = (models,) if isinstance(models, Model) else models
+    found = {model.theory.inputs for model in sequence}
+    if len(found) != 1:
+        raise ValueError(f"the models have {len(found)} theories; take them one by one")
+    return found.pop()
+
+
+def by_theory(models: Sequence[Model]) -> list[list[int]]:
+    """Positions of models in groups of one theory.
+
+    >>> by_theory([get_model("sm"), get_model("fig2")])
+    [[0, 1]]
+    """
+    groups: dict[Theory, list[int]] = {}
+    for i, model in enumerate(models):
+        groups.setdefault(model.theory.inputs, []).append(i)
+    return list(groups.values())
 
 
 def _place(path: str) -> str:
@@ -371,7 +402,7 @@ def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
         target: Any = data
         for depth, part in enumerate(path[:-1]):
             target = _enter(target, part, ".".join(path[: depth + 1]))
-        if isinstance(target, list) or path[-1] not in _known_keys(path[:-1]):
+        if isinstance(target, list) or not (_is_table(path[:-1]) or path[-1] in _known_keys(path[:-1])):
             raise InputError(f"{'.'.join(path)}: no such key; {nearest(path[-1], _known_keys(path[:-1]))}")
         if path[0] in known and len(path) == 3:
             touched.setdefault((path[0], int(path[1])), set()).add(path[2])
@@ -379,6 +410,15 @@ def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
     for (kind, index), names in touched.items():
         known[kind].settle(data[kind][index], names)
     return validate(Model, data)
+
+
+def _is_table(path: Sequence[str]) -> bool:
+    """Whether a path is that of a table with keys of the user's own."""
+    location: list[int | str] = [int(part) if part.isdecimal() else part for part in path]
+    schema = _model_at(Model, location) if location else None
+    field = _field(schema, location[-1]) if schema is not None else None
+    origin = None if field is None else get_origin(field.annotation)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:
@@ -396,6 +436,9 @@ def _enter(target: Any, part: str, path: str) -> Any:
             target.append({})
         return target[int(part)]
     inside = target.get(part) if isinstance(target, dict) else None
+    steps = path.split(".")
+    if inside is None and isinstance(target, dict) and (_is_table(steps) or _is_table(steps[:-1])):
+        inside = target.setdefault(part, {})
     if not isinstance(inside, (dict, list)):
         groups = (
             [key for key, value in target.items() if isinstance(value, (dict, list))]

@@ -31,8 +31,8 @@ from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .binning import read_pairs
 from .channels import CHANNELS, Channel, get_channel, lepton_pairs
 from .definitions import PREDICTED, Averages, as_defined, of_sum
-from .models import Model, as_model
-from .parameters import load_parameters
+from .models import Model, as_model, by_theory
+from .parameters import Parameters, load_parameters
 
 
 @dataclass(frozen=True)
@@ -323,8 +323,9 @@ def curve(
         values = []
         for one in _channels(row, channel):
             b, conjugate = (angular_coefficients(one, group, s, flavour) for flavour in (-1, +1))
-            averages = averages_of(one, b, conjugate)
-            low, high = one.q2_limits()
+            known = group[0].parameters
+            averages = averages_of(one, b, conjugate, parameters=known)
+            low, high = one.q2_limits(known)
             with np.errstate(divide="ignore", invalid="ignore"):
                 values.append(np.where((s > low) & (s < high), row.formula(averages), np.nan))
         return _divide(values)
@@ -359,7 +360,8 @@ def binned(
         def evaluate(group: Sequence[Model], low: float = low, high: float = high) -> Array:
             values = []
             for one in channels:
-                averages = averages_of(one, *integrate(one, group, low, high), width=high - low)
+                integrals = integrate(one, group, low, high)
+                averages = averages_of(one, *integrals, width=high - low, parameters=group[0].parameters)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     values.append(row.formula(averages)[:, None])
             return _divide(values)
@@ -369,8 +371,12 @@ def binned(
     return result[0] if single else result
 
 
-def averages_of(channel: Channel, b: Array, conjugate: Array, width: float = 1.0) -> Averages:
+def averages_of(
+    channel: Channel, b: Array, conjugate: Array, width: float = 1.0, parameters: Parameters | None = None
+) -> Averages:
     """What formulas take, from J and J̄ (first axis the coefficients) at points of q2 or integrated over a bin.
+
+    ``parameters`` are those of the theory, for the lifetime; flavio's without.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> float(OBSERVABLES["FH"].formula(averages_of(get_channel("B+->K+mumu"), np.ones(3), np.ones(3))))
@@ -383,13 +389,13 @@ def averages_of(channel: Channel, b: Array, conjugate: Array, width: float = 1.0
         s=definition(found.s),
         cp=definition(found.cp),
         difference=decay_rate(b) - decay_rate(conjugate),
-        lifetime=load_parameters()["tau_" + channel.parent],
+        lifetime=(parameters or load_parameters())["tau_" + channel.parent],
         width=width,
     )
 
 
 def integrate(channel: Channel, models: Sequence[Model], low: float, high: float) -> tuple[Array, Array]:
-    """J_i and J̄_i of each model integrated over q2 from ``low`` to ``high`` (GeV²): (n_coefficients, n_models).
+    """J_i and J̄_i of models of one theory integrated over a range of q2 (GeV²): (n_coefficients, n_models).
 
     InputError where nothing of the range is inside phase space.
 
@@ -397,7 +403,7 @@ def integrate(channel: Channel, models: Sequence[Model], low: float, high: float
     >>> integrate(get_channel("B+->K+mumu"), [as_model("sm")], 1.1, 6.0)[0].shape
     (3, 1)
     """
-    threshold, endpoint = channel.q2_limits()
+    threshold, endpoint = channel.q2_limits(models[0].parameters)
     start, stop = max(low, threshold), min(high, endpoint)
     if not start < stop:
         raise InputError(
@@ -417,9 +423,11 @@ def _divide(values: Sequence[Array]) -> Array:
 
 
 def _grouped(evaluate: Callable[[Sequence[Model]], Array], models: Sequence[Model], points: int) -> Array:
-    """Evaluate in groups of models, so that memory stays bounded."""
+    """Evaluate in groups of models, each of one theory, so that memory stays bounded."""
     if not models:
         raise InputError("models: none given")
     size = max(1, _GROUP // max(points, 1))
-    parts = [evaluate(models[i : i + size]) for i in range(0, len(models), size)]
-    return np.concatenate(parts, axis=0)
+    groups = by_theory(models)
+    cuts = [group[i : i + size] for group in groups for i in range(0, len(group), size)]
+    parts = [evaluate([models[i] for i in cut]) for cut in cuts]
+    return np.concatenate(parts, axis=0)[np.argsort(np.concatenate(cuts))]

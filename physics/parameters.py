@@ -1,4 +1,4 @@
-"""Input parameters with unit and source: flavio's central values, kept in the cache for warm starts."""
+"""Input parameters with unit and source: flavio's, under a theory, kept in the cache for warm starts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
-from ..kinematics.base.cache import cache_folder, read_checked, write_checked
+from ..kinematics.base.cache import cache_folder, keep_newest, read_checked, write_checked
+from ..kinematics.base.errors import InputError
 from ..kinematics.base.sources import source_fingerprint
+from .flavio_inputs import flavio_version, parameter_values
 from .modes import PAIRS, TRANSITIONS
+from .theory import Theory
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
     ("Vcb", "1"),
     ("gamma", "rad"),
 )
+FLAVIO = Theory()
+"""flavio as it is: central values, its own form factors."""
+KEPT = 512
+"""Files of one kind in the cache for theories other than that, at most."""
 SCALE = 4.8
 """Renormalisation scale of all Wilson coefficients (GeV), flavio's for exclusive b → s ℓℓ."""
 
@@ -96,19 +103,21 @@ def physics_fingerprint() -> str:
     return source_fingerprint("kinematics", "physics", libraries=("flavio", "wilson", "numpy", "scipy"))
 
 
-def flavio_version() -> str:
-    """Version of the installed flavio, without importing it."""
-    return version("flavio")
+def flavio_parameters(theory: Theory) -> dict[str, float]:
+    """All of flavio's parameters under a theory, a new dictionary (slow: imports flavio)."""
+    found: dict[str, float] = parameter_values(theory.form_factors, theory.parameters, theory.draw)
+    return found
 
 
-def _collect() -> dict[str, Parameter]:
+def _collect(theory: Theory) -> dict[str, Parameter]:
     """All parameters, from flavio (slow: imports it)."""
-    from .flavio_parts import CL_SM, WilsonCoefficients, ckm, default_parameters, prefactor, running, wctot_dict
+    from .flavio_parts import CL_SM, WilsonCoefficients, ckm, prefactor, running, wctot_dict
 
-    central = default_parameters.get_central_all()
-    source = f"flavio {flavio_version()}, central value"
+    central = flavio_parameters(theory)
+    source = f"flavio {flavio_version()}, " + ("central value" if theory.draw is None else f"draw {theory.draw}")
     derived = f"derived with flavio {flavio_version()}"
-    found = {name: Parameter(float(central[name]), unit, source) for name, unit in _FROM_FLAVIO}
+    given = dict.fromkeys(theory.parameters, "given by the user")
+    found = {name: Parameter(float(central[name]), unit, given.get(name, source)) for name, unit in _FROM_FLAVIO}
     n = prefactor(None, central, "B0", "K*0")
     standard_model = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, central)
     xi_t, xi_u = ckm.xi("t", "bs")(central), ckm.xi("u", "bs")(central)
@@ -138,9 +147,10 @@ def _collect() -> dict[str, Parameter]:
     return found
 
 
-def _cache_file(folder: Path) -> Path:
+def _cache_file(folder: Path, theory: Theory) -> Path:
     names = hashlib.sha256(repr(_FROM_FLAVIO).encode()).hexdigest()[:8]
-    return folder / f"parameters-{physics_fingerprint()[:16]}-{names}-flavio-{flavio_version()}.json"
+    which = "-".join(filter(None, (physics_fingerprint()[:16], names, theory.key)))
+    return folder / f"parameters-{which}-flavio-{flavio_version()}.json"
 
 
 def _read(path: Path) -> Parameters | None:
@@ -155,9 +165,8 @@ def _read(path: Path) -> Parameters | None:
         return None
 
 
-@lru_cache(maxsize=1)
-def load_parameters() -> Parameters:
-    """flavio's central values needed at run time, with units and sources.
+def load_parameters(theory: Theory = FLAVIO) -> Parameters:
+    """flavio's values needed at run time under a theory, its central ones without, with units and sources.
 
     Read from the cache; flavio (some 5 s to import) is loaded only when the cache has none for its version. A
     damaged file is made again, with a RuntimeWarning.
@@ -165,14 +174,38 @@ def load_parameters() -> Parameters:
     >>> load_parameters().entry("m_K+").unit
     'GeV'
     """
+    return _load_parameters(theory.inputs)
+
+
+@lru_cache(maxsize=256)
+def _load_parameters(theory: Theory) -> Parameters:
     folder = cache_folder()
-    path = _cache_file(folder) if folder is not None else None
+    path = _cache_file(folder, theory) if folder is not None else None
     if path is not None:
         known = _read(path)
         if known is not None:
             return known
-    entries = _collect()
+    with refused(theory):
+        entries = _collect(theory)
     if path is not None:
         text = {k: {"value": p.value, "unit": p.unit, "source": p.source} for k, p in entries.items()}
         write_checked(path, json.dumps(text, indent=1).encode())
+        if theory.key:
+            keep_newest(path.parent, "parameters-*-*-*-flavio-*.json", KEPT)
     return Parameters(entries)
+
+
+@contextmanager
+def refused(theory: Theory) -> Iterator[None]:
+    """Turn what flavio raises over a theory's parameters into an InputError; flavio as it is has no excuse."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if not theory.key:
+            raise
+        told = ", ".join(f"{name} = {value:g}" for name, value in theory.parameters.items())
+        raise InputError(
+            f"theory: flavio has no amplitude with {told or 'this theory'} ({error}); change these parameters"
+        ) from None

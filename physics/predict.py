@@ -11,6 +11,7 @@ from ..kinematics.base.errors import InputError
 from ..kinematics.base.results import Rows
 from .binning import BinnedValue, Binning, BinsLike, parse_bins
 from .channels import Channel, get_channel
+from .flavio_inputs import check_used
 from .models import Model, ModelLike, as_model
 from .observables import Observable, binned, curve, get_observable
 from .theory import TheoryLike
@@ -79,6 +80,7 @@ def predict(
     names = [observables] if isinstance(observables, str) else list(observables)
     rows = [get_observable(name) for name in names]
     model = as_model(model, set, theory)
+    check_used(model.theory.form_factors, [channel_of(name, channel).transition for name in names])
     found: list[BinnedValue] = []
     if bins is not None:
         binning = parse_bins(bins)
@@ -93,7 +95,7 @@ def predict(
             ]
         return Predictions(tuple(found), tuple(names), model, binning, None, channel)
     for row in rows:
-        threshold, endpoint = channel_of(row.name, channel).q2_limits()
+        threshold, endpoint = channel_of(row.name, channel).q2_limits(model.parameters)
         low, high = q2 if q2 is not None else (threshold, endpoint)
         if not max(low, threshold) < min(high, endpoint):
             raise InputError(

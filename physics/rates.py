@@ -20,7 +20,8 @@ from .channels import Channel
 from .invisible import pair_coefficients
 from .mediators import Mediator, PairTensor
 from .models import Model
-from .parameters import load_parameters
+from .parameters import FLAVIO
+from .theory import Theory
 
 FloatArray = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ def branching_ratio(channel: Channel, model: Model, q2_range: tuple[float, float
         raise InputError(f"q2_range = {low:g}, {high:g} GeV^2: the upper end has to be above the lower one")
     nodes, weights = quadrature(edges, max(low, float(edges[0])), min(high, float(edges[-1])))
     rate = sum(decay_rate(angular_coefficients(channel, model, nodes, flavour)) for flavour in (-1, 1))
-    return float(load_parameters()[f"tau_{channel.parent}"] * 0.5 * (rate @ weights))
+    return float(model.parameters[f"tau_{channel.parent}"] * 0.5 * (rate @ weights))
 
 
 def narrow_branching_ratio(channel: Channel, model: Model) -> float:
@@ -61,17 +62,17 @@ def narrow_branching_ratio(channel: Channel, model: Model) -> float:
         if one.dark is None or one.mass <= 2 * one.dark.mass:
             continue
         share = one.dark_width() / one.total_width
-        total += share * 0.5 * sum(two_body_rate(channel, one, flavour) for flavour in (-1, 1))
-    return load_parameters()[f"tau_{channel.parent}"] * total
+        total += share * 0.5 * sum(two_body_rate(channel, one, flavour, model.theory) for flavour in (-1, 1))
+    return model.parameters[f"tau_{channel.parent}"] * total
 
 
-def two_body_rate(channel: Channel, vector: Mediator, flavour: int = 1) -> float:
+def two_body_rate(channel: Channel, vector: Mediator, flavour: int = 1, theory: Theory = FLAVIO) -> float:
     r"""Γ(B → M V) for an on-shell V (GeV), summed over its helicities; zero above m_B - m_M.
 
     For a K it is eq. (3) without the lifetime, m_B³/(64 π m_V²) λ^{3/2} f_+² |g_bs|²; for a K* the sum over
     the three helicities. Any channel with the same B and M does.
     """
-    sm = standard_model(channel)
+    sm = standard_model(channel, theory)
     s = np.array([vector.mass**2])
     if s[0] >= sm.q2_max:
         return 0.0

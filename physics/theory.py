@@ -7,18 +7,38 @@ every key and file that names a model names its theory. Only what says what the 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ..kinematics.base.checks import validate
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.files import read_toml
-from .fields import Frozen, FrozenTable, Number
+from .fields import Coupling, Frozen, FrozenTable, Number
+from .flavio_inputs import LARGEST_DRAW, check_parameter, chosen_form_factors
 from .resonances import Changes, Nonlocal, Preset, check_resonances, resonance_lines
+
+
+def _by_name(value: Any) -> Any:
+    """Values by name; they may be written NAME=VALUE.
+
+    >>> _by_name(["Vcb=0.041"])
+    {'Vcb': '0.041'}
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)):
+        return value
+    pairs = [text.rpartition("=") if isinstance(text, str) else ("", "", text) for text in texts]
+    for (name, _, _), text in zip(pairs, texts, strict=True):
+        if not name:
+            raise InputError(f"parameters = {text!r}: write NAME=VALUE, such as Vcb=0.041")
+    return {name.strip(): number.strip() for name, _, number in pairs}
 
 
 class Theory(Frozen):
@@ -28,6 +48,10 @@ class Theory(Frozen):
     perturbative charm loops and QCD factorisation; ``resonances`` adds charmonium and light vector mesons,
     ``dispersive`` in a dispersion relation subtracted at q² = ``subtraction`` (GeV²), see ``charmonium.py``. ``phases``
     names a set of their phases, ``resonances`` changes single ones, by name.
+
+    ``form_factors`` are sets by paper (``form_factors.yml``): names, ``TRANSITION=NAME``, or a table of them; flavio's
+    own without. ``parameters`` sets any of flavio's parameters, by its name and in its units; ``draw`` takes the draw
+    of that number of all the others, correlated, the same vector for every channel and in every run.
 
     >>> Theory() == as_theory({"nonlocal": "flavio"})
     True
@@ -39,6 +63,42 @@ class Theory(Frozen):
     phases: Preset = "both-negative"
     subtraction: Annotated[Number, Field(ge=-100.0, le=0.0)] = 0.0
     resonances: FrozenTable[Changes] = FrozenTable()
+    form_factors: Annotated[FrozenTable[str], BeforeValidator(chosen_form_factors)] = FrozenTable()
+    parameters: Annotated[FrozenTable[Coupling], BeforeValidator(_by_name)] = FrozenTable()
+    draw: Annotated[int, Field(ge=0, lt=LARGEST_DRAW)] | None = None
+
+    @property
+    def inputs(self) -> Theory:
+        """What the local amplitudes depend on alone: form factors, parameters and draw.
+
+        >>> Theory(draw=3, subtraction=-1.0, nonlocal_="dispersive").inputs == Theory(draw=3)
+        True
+        """
+        return _inputs(self)
+
+    @property
+    def central(self) -> Theory:
+        """The same without a draw: what draws scatter about.
+
+        >>> Theory(draw=3).central == Theory()
+        True
+        """
+        return self if self.draw is None else self.model_copy(update={"draw": None})
+
+    @property
+    def key(self) -> str:
+        """Hash of the inputs, for the names of files; empty for flavio as it is."""
+        if self.inputs == Theory():
+            return ""
+        text = json.dumps(self.inputs.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @field_validator("parameters")
+    @classmethod
+    def _known_to_flavio(cls, value: FrozenTable[float]) -> FrozenTable[float]:
+        for name in value:
+            check_parameter(name)
+        return value
 
     @model_validator(mode="after")
     def _resonances_are_there(self) -> Self:
@@ -65,6 +125,11 @@ class Theory(Frozen):
         return validate(Theory, merged_tables(told(self), told(table)), "theory")
 
 
+@lru_cache(maxsize=1024)
+def _inputs(theory: Theory) -> Theory:
+    return Theory(form_factors=theory.form_factors, parameters=theory.parameters, draw=theory.draw)
+
+
 TheoryLike = Theory | str | os.PathLike[str] | Mapping[str, Any] | None
 """What names a theory wherever one is asked for, see `as_theory`; None changes nothing."""
 
@@ -75,7 +140,9 @@ def told(source: Mapping[str, Any] | Theory) -> dict[str, Any]:
     >>> told(Theory()), told(as_theory({"nonlocal": "flavio"}))
     ({}, {'nonlocal': 'flavio'})
     """
-    return source.model_dump(exclude_unset=True) if isinstance(source, Theory) else dict(source)
+    if isinstance(source, Theory):
+        return source.model_dump(exclude_unset=True)
+    return {key: _by_name(value) if key == "parameters" else value for key, value in source.items()}
 
 
 def merged_tables(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,21 +27,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.base.cache import cache_folder, write_atomically
+from ..kinematics.base.cache import cache_folder, keep_newest, write_atomically
 from . import amplitudes, angular
 from .bins import build_predictor, evaluate, evaluate_bin, observable_channels
 from .channels import Channel, get_channel
+from .flavio_inputs import BLOCK, SEED, flavio_version, form_factors_in_use
 from .models import COEFFICIENTS, Model
 from .modes import Transition
 from .observables import BinnedObservable
-from .parameters import SCALE, flavio_version, load_parameters, physics_fingerprint
+from .parameters import FLAVIO, KEPT, SCALE, flavio_parameters, load_parameters, physics_fingerprint, refused
+from .theory import Theory
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-N_DRAWS = 100
+N_DRAWS = BLOCK
 """Draws of the parameters: the error of an error is 7 %."""
-SEED = 1704
-"""Seed of the draws."""
 RANGES = ((0.04, 8.70), (14.0, 22.9))
 """Ranges of q2 (GeV²) in which errors are known, the second to the end of phase space; elsewhere those of the nearest
 end are used."""
@@ -83,6 +83,9 @@ class _Drawn:
     def spectator_amplitudes(self, q2: FloatArray, conjugate: bool = False) -> ComplexArray:
         return self.spectator
 
+    def subleading_shifts(self, q2: FloatArray) -> None:
+        """None: they are among the spectator amplitudes."""
+
 
 def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour: int = -1) -> FloatArray:
     """J_i of every draw, (n_coefficients, n_draws, n_q2): as ``angular_coefficients``, q2 in GeV² and 1-d.
@@ -102,8 +105,9 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     region = int(above.all())
     conjugate = flavour > 0
     side = int(conjugate)
-    sm = amplitudes.standard_model(channel)
-    draws = theory_draws(channel, region)
+    theory = model.theory.central
+    sm, m_l = amplitudes.standard_model(channel, theory), channel.lepton_mass(load_parameters(theory))
+    draws = theory_draws(channel, region, theory)
     t = _basis(s, _range(channel.transition, region))
     rows = sm.smooth(s)[None] + draws.rows @ t
     factors = {name: rows[:, i] for i, name in enumerate(sm.form_factor_names)}
@@ -115,10 +119,10 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     }
     prefactors = draws.prefactors.T[:, :, None]
     # eq. (9) divides by N, here by that of each draw: g_bs g_l stays what it is
-    decay = amplitudes.decay_of(channel, conjugate)._replace(prefactor=prefactors[side])
+    decay = amplitudes.decay_of(channel, conjugate, theory)._replace(prefactor=prefactors[side])
     wilson = {name: wilson.get(name, 0j) + np.zeros(s.shape, dtype=complex) for name in COEFFICIENTS.values()}
     # resonances keep their size: the error of their branching fractions is not in
-    for part in (*model.new_physics.values(), *amplitudes.nonlocal_physics(channel, model.theory)):
+    for part in (*model.new_physics.values(), *amplitudes.nonlocal_physics(channel, theory)):
         for name, value in part.shifts(decay, s, model.width).items():
             wilson[name] = wilson.get(name, 0j) + value
     extra = draws.extra[side] @ t
@@ -127,11 +131,11 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
         spectator = spectator + extra / np.stack([s, s, np.sqrt(s)])[:, None]
     drawn: Any = _Drawn(sm.m_parent, sm.m_hadron, draws.m_b[:, None], prefactors, spectator)
     build = amplitudes._amplitudes_v if channel.spin == 1 else amplitudes._amplitudes_p
-    h = build(drawn, factors, wilson, s, channel.lepton_mass(), conjugate)
+    h = build(drawn, factors, wilson, s, m_l, conjugate)
     if channel.spin == 0:
         h["V"] = h["V"] + extra[0] / np.sqrt(s)
     h = {name: np.broadcast_to(value, rows[:, 0].shape) for name, value in h.items()}
-    return angular._COEFFICIENTS[channel.spin](h, sm, s, channel.lepton_mass())
+    return angular._COEFFICIENTS[channel.spin](h, sm, s, m_l)
 
 
 def theory_covariance(observables: Sequence[BinnedObservable], model: Model | None = None) -> FloatArray:
@@ -156,20 +160,22 @@ def _covariance(observables: tuple[BinnedObservable, ...], chosen: Model) -> Flo
     integrals: dict[tuple[str, float | None, float | None], FloatArray] = {}
     for name, bins in needed.items():
         channel = get_channel(name)
-        q2, weights = _quadrature(channel, list(bins))
+        q2, weights = _quadrature(channel, list(bins), chosen)
         j = sum(draw_coefficients(channel, chosen, q2, flavour) for flavour in (-1, 1))
         for (low, high), value in zip(bins, np.moveaxis(j @ weights.T, -1, 0), strict=True):
             integrals[name, low, high] = value
     columns = [
-        evaluate_bin(o, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)]) for o in observables
+        evaluate_bin(o, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)], chosen.parameters)
+        for o in observables
     ]
     return np.atleast_2d(np.cov(np.stack(columns)))
 
 
-def charm_covariance(observables: Sequence[BinnedObservable]) -> FloatArray:
+def charm_covariance(observables: Sequence[BinnedObservable], standard: Model | None = None) -> FloatArray:
     r"""Covariance from charm that flavio does not have, of rates (dBR) above ``CHARM_START``; zero for all else.
 
-    An assumption, not a calculation: each rate is free by ``CHARM_ERROR`` of the Standard Model's. Bins of one hadron
+    An assumption, not a calculation: each rate is free by ``CHARM_ERROR`` of the Standard Model's, flavio's unless
+    another is given. Bins of one hadron
     share it as far as they overlap, :math:`\rho = w_{12}/\sqrt{w_1 w_2}` of their widths, whatever the charge.
 
     >>> bins = [BinnedObservable("dBR", "B+->K+mumu", low, low + 1.0) for low in (4.0, 6.0, 6.5)]
@@ -181,7 +187,7 @@ def charm_covariance(observables: Sequence[BinnedObservable]) -> FloatArray:
     edges = np.array([(o.q2_min, o.q2_max) for o in observables], dtype=float).reshape(-1, 2)
     for i, o in enumerate(observables):
         if o.name == "dBR" and edges[i, 0] >= CHARM_START:
-            size[i] = CHARM_ERROR * _standard(o)
+            size[i] = CHARM_ERROR * _rate(o, standard or Model())
     overlap = np.minimum.outer(edges[:, 1], edges[:, 1]) - np.maximum.outer(edges[:, 0], edges[:, 0])
     width = edges[:, 1] - edges[:, 0]
     families = [get_channel(str(o.channel)).transition.family for o in observables]
@@ -190,13 +196,13 @@ def charm_covariance(observables: Sequence[BinnedObservable]) -> FloatArray:
 
 
 @lru_cache(maxsize=512)
-def _standard(observable: BinnedObservable) -> float:
-    return float(build_predictor([observable], Model())()[0, 0])
+def _rate(observable: BinnedObservable, model: Model) -> float:
+    return float(build_predictor([observable], model)()[0, 0])
 
 
-def _quadrature(channel: Channel, bins: list[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
+def _quadrature(channel: Channel, bins: list[tuple[float, float]], model: Model) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights of bins, good to some 1e-3 of an error: panels of 0.5 GeV², denser at threshold."""
-    low, high = channel.q2_limits()
+    low, high = channel.q2_limits(model.parameters)
     start, stop = max(min(b[0] for b in bins), low), min(max(b[1] for b in bins), high)
     points = np.concatenate([np.ravel(bins), [0.06, 0.1, 0.2], np.arange(0.5, high, 0.5)])
     q2, weight = angular.quadrature(points, start, stop, order=4)
@@ -232,24 +238,28 @@ def _basis(q2: FloatArray, span: tuple[float, float]) -> FloatArray:
     return np.asarray(np.cos(np.arange(_DEGREE + 1)[:, None] * np.arccos(np.clip(x, -1.0, 1.0))))
 
 
-def theory_draws(channel: Channel, region: int = 0) -> Draws:
-    """Draws of the channel's hadronic transition in one of the ``RANGES``, from memory, the cache, or flavio (slow).
+def theory_draws(channel: Channel, region: int = 0, theory: Theory = FLAVIO) -> Draws:
+    """Draws of the channel's hadronic transition about a theory in one of the ``RANGES``.
 
-    The key of the cache holds flavio's version, the number of draws, the seed and all sources of physics.
+    From memory, the cache, or flavio (slow).
+
+    They are the first draws that ``theory.draw`` names; parameters that are set by hand do not vary. The key of the
+    cache holds the theory's inputs, flavio's version, the number of draws, the seed and all sources of physics.
     """
-    return _draws(channel.transition, region)
+    return _draws(channel.transition, region, theory.central.inputs)
 
 
-def _file(transition: Transition, region: int) -> Path | None:
+def _file(transition: Transition, region: int, theory: Theory) -> Path | None:
     folder = cache_folder()
-    word = transition.name.replace("->", "-").replace("*", "star") + ("", "-high")[region]
+    word = "-".join(filter(None, (transition.name.replace("->", "-").replace("*", "star"), theory.key)))
+    word += ("", "-high")[region]
     name = f"draws-{word}-{flavio_version()}-{N_DRAWS}-{SEED}-{physics_fingerprint()[:16]}.npz"
     return folder / name if folder else None
 
 
-@lru_cache(maxsize=16)
-def _draws(transition: Transition, region: int) -> Draws:
-    path = _file(transition, region)
+@lru_cache(maxsize=64)
+def _draws(transition: Transition, region: int, theory: Theory) -> Draws:
+    path = _file(transition, region, theory)
     names = [field.name for field in fields(Draws)]
     if path is not None and path.is_file():
         try:
@@ -258,27 +268,22 @@ def _draws(transition: Transition, region: int) -> Draws:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             message = f"cache file {path} is damaged ({error}) and is made again"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-    made = _draw_one(transition, _range(transition, region), *_parameter_sets())
+    with refused(theory), form_factors_in_use(theory.form_factors):
+        made = _draw_one(transition, _range(transition, region), *_parameter_sets(theory))
     if path is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **{name: getattr(made, name) for name in names})
         write_atomically(path, buffer.getvalue())
+        if theory.key:
+            keep_newest(path.parent, f"draws-*-????????????-{flavio_version()}-*.npz", KEPT)
     return made
 
 
-@lru_cache(maxsize=1)
-def _parameter_sets() -> tuple[dict[str, float], list[dict[str, float]]]:
-    """flavio's central parameters, and its draws of them, which all transitions share; imports flavio."""
-    from .flavio_parts import default_parameters
-
-    state = np.random.get_state()  # noqa: NPY002  flavio draws with the global generator
-    np.random.seed(SEED)  # noqa: NPY002
-    try:
-        drawn = default_parameters.get_random_all(size=N_DRAWS)
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-    sets = [{name: value[i] for name, value in drawn.items()} for i in range(N_DRAWS)]
-    return default_parameters.get_central_all(), sets
+@lru_cache(maxsize=2)
+def _parameter_sets(theory: Theory) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """flavio's parameters under a theory, and its draws of them, which all transitions share; imports flavio."""
+    drawn = (theory.model_copy(update={"draw": i}) for i in range(N_DRAWS))
+    return flavio_parameters(theory), [flavio_parameters(one) for one in drawn]
 
 
 def _draw_one(
@@ -290,7 +295,7 @@ def _draw_one(
     nodes = (0.5 * (low + high) + 0.5 * (high - low) * x) ** 2
     transform = 2.0 / (_DEGREE + 1) * np.cos(np.outer(np.arange(_DEGREE + 1), np.arccos(x)))
     transform[0] *= 0.5
-    start = _ingredients(transition, central, nodes)
+    start = _ingredients(transition, central, nodes, subleading=False)
     found = [_ingredients(transition, parameters, nodes) for parameters in sets]
     return Draws(
         rows=np.stack([(f.rows - start.rows) @ transform.T for f in found]),
@@ -310,8 +315,10 @@ class _Ingredients:
     m_b: float
 
 
-def _ingredients(transition: Transition, par: dict[str, float], nodes: FloatArray) -> _Ingredients:
-    """flavio's ingredients of the amplitudes for one set of parameters."""
+def _ingredients(
+    transition: Transition, par: dict[str, float], nodes: FloatArray, subleading: bool = True
+) -> _Ingredients:
+    """flavio's ingredients of the amplitudes for one set of parameters, with its subleading effects or without."""
     from .flavio_parts import (
         WilsonCoefficients,
         bpll,
@@ -343,12 +350,16 @@ def _ingredients(transition: Transition, par: dict[str, float], nodes: FloatArra
                 rows[first : first + 4, k] = [wilson["7"].real, wilson["7"].imag, wilson["v"].real, wilson["v"].imag]
                 if spin == 1:
                     scattering = bvll.get_ss(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
-                    shift = bvll.get_subleading(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
+                    shift = (
+                        bvll.get_subleading(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
+                        if subleading
+                        else {}
+                    )
                     for i, helicity in enumerate(helicities):
                         power = 0.5 if helicity == "0" else 1.0
                         value = scattering[helicity, "V"] + shift.get((helicity, "V"), 0.0)
                         extra[side, i, k] = value * q2**power
-                else:
+                elif subleading:
                     shift = bpll.get_subleading(q2, standard, par, parent, hadron, "mu", bool(side))
                     extra[side, 0, k] = shift.get("V", 0.0) * q2**0.5
     constant = np.empty((2, len(amplitudes.CONSTANT)), dtype=complex)

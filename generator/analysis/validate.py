@@ -26,7 +26,6 @@ from ...physics.channels import KPI_COEFFICIENTS, Channel, get_channel
 from ...physics.expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from ...physics.kpi import KpiDecay
 from ...physics.models import Model
-from ...physics.parameters import load_parameters
 from ..files.sample import EventsInMemory, EventsLike, open_events
 from ..files.writers import EventFile
 from ..run.card import RunCard, make_card
@@ -232,7 +231,7 @@ def predict_channel(
         channel_density(channel, model, convention),
         channel.coefficients,
         chosen,
-        segments(channel.q2_limits(), q2, veto),
+        segments(channel.q2_limits(model.parameters), q2, veto),
         np.asarray(breakpoints(channel, model)),
         n_bins,
     )
@@ -575,7 +574,7 @@ class _ChannelReader:
         if not card.poisson or not self.whole:
             return []
         rates = self.prediction.rates
-        lifetime = load_parameters()[f"tau_{self.channel.parent}"]
+        lifetime = card.model.parameters[f"tau_{self.channel.parent}"]
         share = 1.0 if card.flavour == "both" else 0.5
         branching = lifetime * self.channel.branching * sum(rates.values()) / len(rates)
         mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching

@@ -128,8 +128,8 @@ def predict_observables(
         cells = [(row.observable, f"{row.q2_min:.10g}", f"{row.value:.10g}") for row in rows]
     if format == "csv":
         print(",".join(header))
-        for line in cells:
-            print(",".join(line))
+        for cell in cells:
+            print(",".join(cell))
     else:
         show_table(rows.model.name, header, cells)
     if names := write_figures(rows, figures, overwrite):

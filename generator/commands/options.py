@@ -114,6 +114,27 @@ THEORY = (
         list[str],
         "NAME.FIELD=VALUE",
     ),
+    Option(
+        "theory_form_factors",
+        ("--form-factors",),
+        "Take form factors of this paper: hpqcd-2022, grvdv-2023, gkvd-2018, lattice-2015 ..., or of one transition "
+        "alone, as 'B->K=hpqcd-2022'; repeatable.",
+        list[str],
+        "[TRANSITION=]NAME",
+    ),
+    Option(
+        "theory_parameters",
+        ("--parameter",),
+        "Set a parameter of flavio, as Vcb=0.041; repeatable.",
+        list[str],
+        "NAME=VALUE",
+    ),
+    Option(
+        "theory_draw",
+        ("--theory-draw",),
+        "Take the draw of this number, from 0, of all of flavio's parameters, correlated.",
+        int,
+    ),
 )
 """What the Standard Model is taken to be: options of every command that takes a model."""
 SEED = Option("seed", ("--seed",), "Set the seed of the random numbers. Default: 1.", metavar="N")

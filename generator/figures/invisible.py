@@ -13,7 +13,6 @@ from ...physics.angular import angular_coefficients, breakpoints, decay_rate, qu
 from ...physics.channels import Channel, get_channel
 from ...physics.models import Model
 from ...physics.observables import curve
-from ...physics.parameters import load_parameters
 from ...physics.rates import branching_ratio, longitudinal_fraction
 from .style import PALETTE, Q2_LABEL, house_style
 
@@ -37,6 +36,7 @@ class InvisibleSpectrum:
     standard: FloatArray  # νν̄ of the Standard Model
     neutrinos: FloatArray  # νν̄ of the model
     chi: FloatArray  # χχ of the model
+    lifetime: float  # of the B, 1/GeV
 
     @property
     def total(self) -> FloatArray:
@@ -45,7 +45,7 @@ class InvisibleSpectrum:
 
     def rate(self, coefficients: FloatArray) -> FloatArray:
         """CP-averaged dBR/dq² (1/GeV²)."""
-        return np.asarray(0.5 * load_parameters()[f"tau_{self.parent}"] * decay_rate(coefficients))
+        return np.asarray(0.5 * self.lifetime * decay_rate(coefficients))
 
 
 def invisible_spectrum(parent: str, hadron: str, model: Model, points: int = 400) -> InvisibleSpectrum:
@@ -56,11 +56,10 @@ def invisible_spectrum(parent: str, hadron: str, model: Model, points: int = 400
     4.4
     """
     nunu, chichi = (get_channel(f"{parent}->{hadron}{pair}") for pair in ("nunu", "chichi"))
-    end = nunu.q2_limits()[1]
+    end, lifetime = nunu.q2_limits(model.parameters)[1], model.parameters[f"tau_{parent}"]
     q2 = np.unique(np.concatenate([np.linspace(0.0, end, points), breakpoints(chichi, model)]))[1:-1]
-    return InvisibleSpectrum(
-        parent, hadron, q2, _both(nunu, model.standard, q2), _both(nunu, model, q2), _both(chichi, model, q2)
-    )
+    spectra = (_both(nunu, model.standard, q2), _both(nunu, model, q2), _both(chichi, model, q2))
+    return InvisibleSpectrum(parent, hadron, q2, *spectra, lifetime)
 
 
 def _both(channel: Channel, model: Model, q2: FloatArray) -> FloatArray:

@@ -83,7 +83,7 @@ def momenta(
     flavour = xp.ascontiguousarray(xp.asarray(columns["flavour"], dtype=np.int32))
     plus, minus = (np.array(convention_signs(convention, channel.angles_of(f)), dtype=np.float64) for f in (1, -1))
     signs = np.stack([(plus + minus) / 2, (plus - minus) / 2], axis=1).ravel()
-    m_kpi = xp.asarray([load_parameters()["m_" + channel.hadron]])
+    m_kpi = xp.asarray([(model.parameters if model is not None else load_parameters())["m_" + channel.hadron]])
     if "m_kpi" in columns:
         m_kpi = xp.ascontiguousarray(xp.asarray(columns["m_kpi"], dtype=np.float64))
     names = momentum_columns(channel)

@@ -16,6 +16,7 @@ from ...kinematics.base.cards import Card, CardSource, cards_in, read_keys
 from ...kinematics.base.checks import nearest, parse_count, parse_number, validate
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel, file_word, get_channel
+from ...physics.flavio_inputs import check_used
 from ...physics.kpi import PRESETS, KpiDecay, KpiSystem, resolve_kpi
 from ...physics.models import RUN_CARDS, Model, as_model, merged_settings
 from ..files.writers import file_format
@@ -192,6 +193,7 @@ class RunCard(Card):
             raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
         for channel in self.registry():
             self.kpi_decay(channel)
+        check_used(self.model.theory.form_factors, [channel.transition for channel in self.registry()])
         if self.beam is not None:
             from ...physics.final_state import masses
 

@@ -15,7 +15,6 @@ from ...kinematics.base.checks import MAXIMUM_EVENTS
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from ...physics.models import check_partial_widths, check_single_precision
-from ...physics.parameters import load_parameters
 from ..files.columns import ordered
 from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
 from ..lab import table
@@ -134,7 +133,7 @@ class Plan:
                     "rates": {_word(flavour): float(rate) for flavour, rate in part.table.rates.items()},
                 }
             )
-        parameters = load_parameters()
+        parameters = self.card.model.parameters
         return {
             "provenance_version": PROVENANCE_VERSION,
             "card": self.card.for_provenance(),
@@ -187,7 +186,7 @@ def plan_run(card: RunCard) -> Plan:
         if card.precision == "float32":
             check_single_precision(card.model, channel, card.q2, card.veto)
         rows = event_table(card, channel)
-        lifetime = load_parameters()[f"tau_{channel.parent}"]
+        lifetime = card.model.parameters[f"tau_{channel.parent}"]
         rates = [float(rate) for rate in rows.rates.values() if rate > 0.0]
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
         share = 1.0 if card.flavour == "both" else 0.5

@@ -512,7 +512,7 @@ def channel_table(
     def coefficients_of(sign: int) -> Coefficients:
         return lambda q2: event_density(channel, model, q2, sign, convention)
 
-    q2_min, q2_max = channel.q2_limits()
+    q2_min, q2_max = channel.q2_limits(model.parameters)
     return build_table(
         {sign: coefficients_of(sign) for sign in FLAVOURS[flavour]},
         density_breakpoints(channel, model),

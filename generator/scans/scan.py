@@ -296,7 +296,7 @@ def _scanned(
     progress: Callable[[int], None] | None,
 ) -> ScanResult:
     xp = array_library(device)
-    likelihood = theory_likelihood(card.data, card.groups, card.theory_errors)
+    likelihood = theory_likelihood(card.data, card.groups, card.theory_errors, card.base_model().standard)
     standard_predictions = build_predictor(likelihood.observables, card.base_model().standard)()
     standard = {name: float(v[0]) for name, v in _group_chi2(likelihood, standard_predictions).items()}
     linear = [axis for axis in card.axes if axis.linear]

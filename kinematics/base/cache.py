@@ -74,6 +74,29 @@ def write_checked(path: Path, content: bytes) -> bool:
     return write_atomically(path, checksummed(content))
 
 
+def keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Leave the newest files of a pattern: a cache with a key for every user's wish must not grow without end.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in "abc":
+    ...         pathlib.Path(folder, name).touch()
+    ...         os.utime(pathlib.Path(folder, name), (ord(name), ord(name)))
+    ...     keep_newest(pathlib.Path(folder), "*", 2)
+    ...     sorted(path.name for path in pathlib.Path(folder).iterdir())
+    ['b', 'c']
+    """
+
+    def age(path: Path) -> float:
+        try:
+            return path.stat().st_mtime
+        except OSError:  # another process was faster
+            return 0.0
+
+    for path in sorted(folder.glob(pattern), key=age, reverse=True)[count:]:
+        path.unlink(missing_ok=True)
+
+
 def read_checked(path: Path) -> bytes:
     """What was checksummed, to the bit: a cache that is a little wrong would be wrong physics.
 

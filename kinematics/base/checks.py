@@ -79,7 +79,8 @@ def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[Bas
         field = _field(current, part)
         if field is not None:
             current = next(iter(_schemas(field.annotation)), None)
-            named = get_origin(field.annotation) in (Mapping, dict)
+            origin = get_origin(field.annotation)
+            named = isinstance(origin, type) and issubclass(origin, Mapping)
     return current
 
 

@@ -119,7 +119,7 @@ def bs_mumu_branching_ratio(model: Model, parameters: Parameters | None = None) 
     >>> f"{bs_mumu_branching_ratio(get_model('sm')):.2e}"
     '3.63e-09'
     """
-    known = parameters or load_parameters()
+    known = parameters or model.parameters
     m, m_mu = known["m_Bs"], known["m_mu"]
     heavy = {name: model.heavy.coefficient(name, "mu") for name in ("C10", "C10p", "CP", "CPp", "CS", "CSp")}
     quark = known["m_b(4.8)"] / (known["m_b(4.8)"] + known["m_s(4.8)"])
@@ -150,7 +150,7 @@ def bs_mixing_amplitude(model: Model, parameters: Parameters | None = None) -> c
     >>> abs(bs_mixing_amplitude(get_model("fig2"))) < 1e-6 * 1.17e-11   # of Delta M_s
     True
     """
-    known = parameters or load_parameters()
+    known = parameters or model.parameters
     m, f, m_b = known["m_Bs"], known["f_Bs"], known["m_b(4.2)"]
     r = (m / (m_b + known["m_s(4.2)"])) ** 2
     norm = m * f**2
@@ -222,7 +222,7 @@ def trident_ratio(model: Model, parameters: Parameters | None = None) -> float:
     >>> round(trident_ratio(Model(name="footnote", light_vectors=(v,))), 2)
     1.45
     """
-    known = parameters or load_parameters()
+    known = parameters or model.parameters
     vev2 = 1 / (np.sqrt(2) * known["GF"])
     c_v, c_a = 0.5 + 2 * known["s2w"], 0.5
     standard = c_v**2 + c_a**2

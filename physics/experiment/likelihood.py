@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ...kinematics.base.errors import InputError
 from ..bins import namespace, predictable
 from ..channels import CHANNELS, get_channel, lepton_pairs
+from ..models import Model
 from ..observables import OBSERVABLES, BinnedObservable
 from ..uncertainties import charm_covariance, theory_covariance
 from .datasets import Data, Theory, load_data
@@ -269,8 +270,10 @@ def select_measurements(data: Data, group: Group) -> tuple[Measurement, ...]:
     return tuple(measurement for measurement in chosen if measurement is not None)
 
 
-def theory_likelihood(data: Data, groups: Sequence[str], theory: Theory) -> Likelihood:
+def theory_likelihood(data: Data, groups: Sequence[str], theory: Theory, standard: Model | None = None) -> Likelihood:
     """Likelihood of a data set with theory errors of the Standard Model: correlated, bin by bin, or none.
+
+    ``standard`` is the Standard Model of another theory than flavio's.
 
     Rates have the charm error of `uncertainties.charm_covariance` on top of that of flavio's parameters.
     """
@@ -280,12 +283,12 @@ def theory_likelihood(data: Data, groups: Sequence[str], theory: Theory) -> Like
         return plain
     covariance = {}
     for part in plain.groups:
-        matrix = theory_covariance(part.observables)
+        matrix = theory_covariance(part.observables, standard)
         if theory == "uncorrelated":
             # two experiments with the same bin have the same prediction, hence the same error of it
             same = np.array([[a == b for b in part.observables] for a in part.observables])
             matrix = np.where(same, matrix, 0.0)
-        covariance[part.group.name] = matrix + charm_covariance(part.observables)
+        covariance[part.group.name] = matrix + charm_covariance(part.observables, standard)
     return build_likelihood(known, groups, covariance)
 
 

@@ -11,7 +11,6 @@ from scipy.optimize import minimize_scalar
 
 from ..bins import build_predictor
 from ..channels import get_channel
-from ..parameters import load_parameters
 from ..rates import two_body_rate
 from .likelihood import GroupLikelihood, get_group, select_measurements, theory_likelihood
 from .rows import Request, Row, Verdict, below, measured, unknown
@@ -36,9 +35,9 @@ def dimuon_peaks(request: Request) -> list[Row]:
             if curve is None:
                 rows.append(unknown(name, "peak", "1", request.data, v.name))
                 continue
-            made = 0.5 * sum(two_body_rate(channel, v, flavour) for flavour in (-1, 1))
+            made = 0.5 * sum(two_body_rate(channel, v, flavour, request.model.theory) for flavour in (-1, 1))
             share = v.partial_widths()["mu mu"] / v.total_width
-            prediction = load_parameters()[f"tau_{parent}"] * made * share
+            prediction = request.model.parameters[f"tau_{parent}"] * made * share
             source = f"{curve.source} ({curve.level})"
             row = Row(name, "peak", prediction, None, "1", "not sensitive", source, vector=v.name)
             limit = curve.at(v.mass, v.total_width)
@@ -67,7 +66,7 @@ def spectra(request: Request) -> list[Row]:
         if not select_measurements(request.data, get_group(name)):
             rows.append(unknown(name, "chi2", "1", request.data))
             continue
-        likelihood = theory_likelihood(request.data, [name], request.data.theory)
+        likelihood = theory_likelihood(request.data, [name], request.data.theory, request.model.standard)
         part = likelihood[name]
         model, standard = (
             build_predictor(part.observables, one)()[0] for one in (request.model, request.model.standard)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from darkpenguin.kinematics.base.cache import read_checked, write_checked
 from darkpenguin.kinematics.phasespace import kallen
-from darkpenguin.physics import amplitudes
-from darkpenguin.physics.amplitudes import fit_piecewise, helicity_amplitudes, new_physics, standard_model
+from darkpenguin.physics import amplitudes, parameters
+from darkpenguin.physics.amplitudes import helicity_amplitudes, new_physics, standard_model
 from darkpenguin.physics.channels import CHANNELS, get_channel
 from darkpenguin.physics.light_vector import LightVector
 from darkpenguin.physics.models import Heavy, Model, apply_settings, get_model
@@ -223,23 +223,6 @@ def test_many_models_at_once_are_one_at_a_time():
 # --- piecewise Chebyshev
 
 
-def test_piecewise_fit_resolves_kinks_and_cusps():
-    def function(x):
-        return np.array([abs(x - 1.0), np.sqrt(abs(x - 2.0)) + x**3, np.log(x)])
-
-    kinks = np.array([0.1, 1.0, 2.0, 3.0])
-    fitted = fit_piecewise(function, kinks, (2.0,), lambda *_: np.full(3, 1e-10))
-    x = np.random.default_rng(3).uniform(0.1, 3.0, 1000)
-    expected = np.array([function(value) for value in x]).T
-    assert np.max(np.abs(fitted(x) - expected)) < 1e-9
-    np.testing.assert_allclose(fitted(np.array([0.0, 5.0])), fitted(np.array([0.1, 3.0])))
-
-
-def test_unknown_kink_is_an_error():
-    with pytest.raises(RuntimeError, match="not listed"):
-        fit_piecewise(lambda x: np.array([abs(x - 1.234)]), np.array([0.0, 3.0]), (), lambda *_: np.full(1, 1e-10))
-
-
 # --- cache
 
 
@@ -268,7 +251,7 @@ def test_warm_start_is_equal_and_without_flavio(own_cache):
         "print([m for m in ('flavio', 'scipy', 'numba') if m in sys.modules])"
     )
     environment = {**os.environ, "DARKPENGUIN_CACHE": str(own_cache)}
-    amplitudes.load_parameters.cache_clear()  # they were read from another folder: write them here too
+    parameters._load_parameters.cache_clear()  # they were read from another folder: write them here too
     amplitudes.load_parameters()
     shown = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

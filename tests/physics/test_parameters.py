@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from darkpenguin.physics import parameters
-from darkpenguin.physics.parameters import load_parameters
+from darkpenguin.physics.parameters import _load_parameters, load_parameters
 
 HBAR = 6.582119569e-25  # GeV s, CODATA 2018
 
@@ -15,9 +15,9 @@ HBAR = 6.582119569e-25  # GeV s, CODATA 2018
 @pytest.fixture
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("DARKPENGUIN_CACHE", str(tmp_path))
-    load_parameters.cache_clear()
+    _load_parameters.cache_clear()
     yield tmp_path
-    load_parameters.cache_clear()
+    _load_parameters.cache_clear()
 
 
 def test_known_numbers():
@@ -68,20 +68,20 @@ def test_damaged_cache_is_made_again(own_cache, content):
     good = dict(load_parameters())
     (stored,) = own_cache.glob("parameters-*.json")
     stored.write_bytes(content)
-    load_parameters.cache_clear()
+    _load_parameters.cache_clear()
     with pytest.warns(RuntimeWarning, match="damaged"):
         assert dict(load_parameters()) == good
-    load_parameters.cache_clear()
+    _load_parameters.cache_clear()
     assert dict(load_parameters()) == good  # and the file is whole again: no warning
 
 
 def test_works_without_a_cache(monkeypatch):
     monkeypatch.setattr(parameters, "cache_folder", lambda: None)
-    load_parameters.cache_clear()
+    _load_parameters.cache_clear()
     try:
         assert load_parameters()["m_K*0"] == pytest.approx(0.8956, abs=0.001)
     finally:
-        load_parameters.cache_clear()
+        _load_parameters.cache_clear()
 
 
 def test_one_digit_changed_in_the_cache_is_noticed(own_cache):
@@ -91,6 +91,6 @@ def test_one_digit_changed_in_the_cache_is_noticed(own_cache):
     content = stored.read_bytes()
     stored.write_bytes(content.replace(repr(good).encode(), b"5.27999"))
     assert stored.read_bytes() != content
-    load_parameters.cache_clear()
+    _load_parameters.cache_clear()
     with pytest.warns(RuntimeWarning, match="checksum"):
         assert load_parameters()["m_B0"] == good

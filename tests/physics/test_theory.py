@@ -1,15 +1,20 @@
 """What the Standard Model rests on: one object that a model carries, from tables, files and settings."""
 
 import pickle
+import re
 
 import pytest
 from darkpenguin.generator.run.card import RunCard
+from darkpenguin.generator.run.plan import plan_run
 from darkpenguin.generator.scans.card import ScanCard
 from darkpenguin.generator.toys.datasets import get_dataset
 from darkpenguin.generator.toys.run import ToysCard
 from darkpenguin.generator.toys.sensitivity import SensitivityCard
+from darkpenguin.generator.toys.yields import binned_yields, expected_counts
 from darkpenguin.kinematics.base.errors import InputError
+from darkpenguin.physics.axes import moved
 from darkpenguin.physics.models import Model, apply_settings, as_model, get_model
+from darkpenguin.physics.predict import predict
 from darkpenguin.physics.theory import Theory, as_theory, merged_tables, merged_theory, split_errors, told
 
 
@@ -48,10 +53,20 @@ def test_tables_are_merged_key_by_key():
         ({"nonlocal": "flavo"}, "theory.nonlocal = 'flavo': should be 'flavio'"),
         ("flavio", "theory = 'flavio': a table of its keys"),
         (3, "theory = 3: a table of its keys"),
+        (
+            {"parameters": {"Vbc": 0.04}},
+            "theory.parameters.Vbc: flavio has no such parameter; did you mean Vub",
+        ),
+        ({"parameters": ["Vcb"]}, "parameters = 'Vcb': write NAME=VALUE"),
+        ({"parameters": {"Vcb": float("nan")}}, "theory.parameters.Vcb = nan: should be a finite number"),
+        ({"draw": -1}, "theory.draw = -1: should be greater than or equal to 0"),
+        ({"form_factors": "hpqcd"}, "theory.form_factors = 'hpqcd': no such set; did you mean hpqcd-2022?"),
+        ({"form_factors": "B->K*=hpqcd-2022"}, "theory.form_factors = B->K*=hpqcd-2022: hpqcd-2022 has B->K; of B->K*"),
+        ({"form_factors": 3}, "theory.form_factors = 3: name a set"),
     ],
 )
 def test_what_is_no_theory_is_refused_in_one_line(given, message):
-    with pytest.raises(InputError, match=message.replace("(", r"\(").replace("?", r"\?")):
+    with pytest.raises(InputError, match=re.escape(message)):
         as_theory(given)
 
 
@@ -67,7 +82,7 @@ TOLD = {"nonlocal": "flavio"}
 def test_every_card_has_a_theory_which_ends_in_its_models():
     run = RunCard.make(channels="B+->K+mumu", events=1, model="fig2", theory=TOLD)
     assert told(run.model.theory) == TOLD
-    assert run.for_provenance()["model"]["theory"] == TOLD
+    assert as_theory(run.for_provenance()["model"]["theory"]) == run.model.theory
     axis = {"key": "heavy.C9_mu", "min": -1, "max": 0}
     scan = ScanCard.make(model="sm", axes=[axis], theory={"errors": "none", **TOLD})
     assert told(scan.base_model().theory) == TOLD
@@ -96,3 +111,39 @@ def test_yields_of_a_data_set_are_those_of_the_standard_model_of_its_theory():
     model = as_model("fig2", theory=TOLD)
     assert told(get_dataset("lhcb-run12").of(model).standard.theory) == TOLD
     assert "theory" not in get_dataset("lhcb-run12").model_dump()
+
+
+def test_parameters_and_draws_are_fields_that_can_be_set_and_float():
+    model = apply_settings(get_model("sm"), ["theory.parameters.Vcb=0.04", "theory.draw=3"])
+    assert model.theory == as_theory({"parameters": {"Vcb": 0.04}, "draw": 3})
+    assert moved(model, {"theory.parameters.Vcb": 0.041}).theory.parameters == {"Vcb": 0.041}
+    assert as_model(model, theory={"parameters": ["Vub=0.004"]}).theory.parameters == {"Vcb": 0.04, "Vub": 0.004}
+    assert model.theory.central == as_theory({"parameters": {"Vcb": 0.04}})
+    assert hash(model.theory) == hash(as_theory({"draw": 3, "parameters": {"Vcb": 0.04}}))
+
+
+def test_form_factors_of_which_nothing_is_used_are_refused():
+    message = "form_factors = B->K=hpqcd-2022: nothing here is B->K"
+    with pytest.raises(InputError, match=message):
+        RunCard.make(channels="B0->K*0mumu", events=1, theory={"form_factors": "hpqcd-2022"})
+    with pytest.raises(InputError, match=message):
+        predict("P5p", bins=[1.1, 6.0], theory={"form_factors": "hpqcd-2022"})
+    assert as_theory({"form_factors": ["bsz-2015", "B->K=grvdv-2023"]}) == Theory()  # what flavio takes anyway
+
+
+def test_events_and_yields_follow_the_theory():
+    theory = {"form_factors": "hpqcd-2022", "parameters": {"Vcb": 0.05}}
+    branching = [
+        plan_run(RunCard.make(channels="B+->K+mumu", events=1, q2=[(15.0, 22.0)], theory=told)).parts[0].branching
+        for told in (None, theory)
+    ]
+    predicted = [
+        predict("dBR", bins=[15.0, 22.0], channel="B+->K+mumu", theory=told)[0].value for told in (None, theory)
+    ]
+    assert branching[1] / branching[0] == pytest.approx(predicted[1] / predicted[0], rel=1e-4)
+    assert branching[1] / branching[0] > 1.3
+    window, dataset = binned_yields(["B+->K+mumu"], [1.1, 6.0]), get_dataset("lhcb-run12")
+    own, other = as_model("sm"), as_model("sm", theory=theory)
+    counts, _ = expected_counts([own, other], dataset.of(other), window)
+    assert counts[1, 0] == pytest.approx(3850.0)
+    assert counts[0, 0] < 0.8 * counts[1, 0]
