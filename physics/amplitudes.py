@@ -19,17 +19,15 @@ import io
 import json
 import math
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.base.cache import cache_folder, keep_newest, read_checked, write_checked
+from ..kinematics.base.cache import cache_folder, from_cache, keep_newest, write_checked
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
 from .charmonium import nonlocal_parts
@@ -160,12 +158,9 @@ def _standard_model(transition: Transition, theory: Theory) -> StandardModel:
     folder = cache_folder()
     word = "-".join(filter(None, (transition.name.replace("->", "-").replace("*", "star"), theory.key)))
     path = folder / f"sm-{word}-{_key(parameters)}.npz" if folder else None
-    if path is not None and path.is_file():
-        try:
-            return _read(path)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            message = f"cache file {path} is damaged ({error}) and is made again"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
+    known = None if path is None else from_cache(path, _from_bytes)
+    if known is not None:
+        return known
     with refused(theory):
         model = _build(transition, parameters, theory)
     if path is not None:
@@ -189,8 +184,8 @@ def _to_bytes(model: StandardModel) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> StandardModel:
-    with np.load(io.BytesIO(read_checked(path)), allow_pickle=False) as stored:
+def _from_bytes(content: bytes) -> StandardModel:
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         data = {name: stored[name] for name in stored.files}
     smooth = PiecewiseChebyshev(**{f.name: data.pop(f"smooth_{f.name}") for f in fields(PiecewiseChebyshev)})
     plain = {name: value.item() if value.ndim == 0 else value for name, value in data.items()}

@@ -111,7 +111,7 @@ def read_pairs(bins: Any) -> Bins:
     way_out = "rising edges of q2 in GeV^2 from 0 up, such as 1.1,2,3, pairs such as [1.1,6],[14.3,19]"
     try:
         values = np.asarray(_numbers(bins) if isinstance(bins, str) else bins, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         near = nearest(bins, binnings()) if isinstance(bins, str) else "numbers are needed"
         raise InputError(f"bins = {shown!r}: {way_out}, or a published binning; {near}") from None
     if values.ndim == 1:

@@ -49,6 +49,13 @@ def _not_a_bool(value: object) -> object:
     return value
 
 
+def _finite(value: int | float | complex | np.number) -> complex:
+    try:
+        return complex(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise ValueError("a finite number is needed") from None
+
+
 def _to_complex(value: object) -> complex:
     """A number, text such as "1e-9+2e-9j", or [re, im]; NaN and infinities are refused."""
     _not_a_bool(value)
@@ -58,11 +65,11 @@ def _to_complex(value: object) -> complex:
         except ValueError:
             raise ValueError('a number, text such as "1e-9+2e-9j", or [re, im] is needed') from None
     elif isinstance(value, (int, float, complex, np.number)):
-        number = complex(value)
+        number = _finite(value)
     elif isinstance(value, Sequence) and len(value) == 2:
         if not all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in value):
             raise ValueError("[re, im] needs two numbers")
-        number = complex(value[0], value[1])
+        number = complex(_finite(value[0]).real, _finite(value[1]).real)
     else:
         raise ValueError('a number, text such as "1e-9+2e-9j", or [re, im] is needed')
     if not cmath.isfinite(number):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..kinematics.base.cache import cache_folder, read_checked, write_checked
+from ..kinematics.base.cache import cache_folder, from_cache, write_checked
 from ..kinematics.base.checks import nearest
 from ..kinematics.base.errors import InputError
 from .modes import Transition
@@ -50,11 +50,9 @@ def parameter_names() -> tuple[str, ...]:
     """
     folder = cache_folder()
     path = folder / f"parameter-names-{flavio_version()}.json" if folder is not None else None
-    if path is not None and path.is_file():
-        try:
-            return tuple(json.loads(read_checked(path)))
-        except (OSError, ValueError):
-            pass  # made again
+    known = None if path is None else from_cache(path, json.loads)
+    if known is not None:
+        return tuple(known)
     from .flavio_parts import default_parameters
 
     names = tuple(sorted(default_parameters.all_parameters))

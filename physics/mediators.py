@@ -12,6 +12,7 @@ A mediator is one class, one entry of ``models.Model``. Amplitudes, bins, tables
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -158,6 +159,9 @@ class DarkPair(NamedTuple):
         return PairTensor(beta, -(beta**3), none)
 
 
+_FAR_ABOVE = 300.0  # GeV, 60 times the B's mass: probably meant in MeV
+
+
 class Mediator(NewPhysics):
     """A resonance in q2. The module's text says what a new kind has to define."""
 
@@ -170,6 +174,8 @@ class Mediator(NewPhysics):
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
         self.check()
+        if self.mass > _FAR_ABOVE:
+            warnings.warn(f"mass = {self.mass:g} GeV of {self.name}: masses are in GeV", stacklevel=2)
         if self.total_width < NARROWEST * self.mass:
             raise ValueError(
                 f"width = {self.total_width:.3g} GeV: double precision resolves no {self.symbol} narrower than "

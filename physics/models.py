@@ -422,14 +422,18 @@ def _is_table(path: Sequence[str]) -> bool:
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:
-    location: list[int | str] = [int(part) if part.isdecimal() else part for part in path]
+    location: list[int | str] = [int(part) if _is_index(part) else part for part in path]
     schema = _model_at(Model, [*location, ""])
     return known_keys(schema) if schema is not None else []
 
 
+def _is_index(part: str) -> bool:
+    return part.isdecimal() and len(part) < 10
+
+
 def _enter(target: Any, part: str, path: str) -> Any:
     if isinstance(target, list):
-        if not part.isdecimal() or int(part) > len(target):
+        if not _is_index(part) or int(part) > len(target):
             kind = path.partition(".")[0].replace("_", " ")
             raise InputError(f"{path}: the model has {len(target)} {kind}, numbered from 0")
         if int(part) == len(target):

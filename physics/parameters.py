@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..kinematics.base.cache import cache_folder, keep_newest, read_checked, write_checked
+from ..kinematics.base.cache import cache_folder, from_cache, keep_newest, write_checked
 from ..kinematics.base.errors import InputError
 from ..kinematics.base.sources import source_fingerprint
 from .flavio_inputs import flavio_version, parameter_values
@@ -153,16 +152,8 @@ def _cache_file(folder: Path, theory: Theory) -> Path:
     return folder / f"parameters-{which}-flavio-{flavio_version()}.json"
 
 
-def _read(path: Path) -> Parameters | None:
-    if not path.is_file():
-        return None
-    try:
-        raw = json.loads(read_checked(path))
-        return Parameters({name: Parameter(**entry) for name, entry in raw.items()})
-    except (OSError, ValueError) as error:
-        message = f"cache file {path} is damaged ({error}) and is made again"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-        return None
+def _from_bytes(content: bytes) -> Parameters:
+    return Parameters({name: Parameter(**entry) for name, entry in json.loads(content).items()})
 
 
 def load_parameters(theory: Theory = FLAVIO) -> Parameters:
@@ -182,7 +173,7 @@ def _load_parameters(theory: Theory) -> Parameters:
     folder = cache_folder()
     path = _cache_file(folder, theory) if folder is not None else None
     if path is not None:
-        known = _read(path)
+        known = from_cache(path, _from_bytes)
         if known is not None:
             return known
     with refused(theory):

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kinematics.base.cache import cache_folder, keep_newest, write_atomically
+from ..kinematics.base.cache import cache_folder, from_cache, keep_newest, write_checked
 from . import amplitudes, angular
 from .bins import build_predictor, evaluate, evaluate_bin, observable_channels
 from .channels import Channel, get_channel
@@ -261,19 +260,20 @@ def _file(transition: Transition, region: int, theory: Theory) -> Path | None:
 def _draws(transition: Transition, region: int, theory: Theory) -> Draws:
     path = _file(transition, region, theory)
     names = [field.name for field in fields(Draws)]
-    if path is not None and path.is_file():
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return Draws(**{name: stored[name] for name in names})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            message = f"cache file {path} is damaged ({error}) and is made again"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+    def decode(content: bytes) -> Draws:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            return Draws(**{name: stored[name] for name in names})
+
+    known = None if path is None else from_cache(path, decode)
+    if known is not None:
+        return known
     with refused(theory), form_factors_in_use(theory.form_factors):
         made = _draw_one(transition, _range(transition, region), *_parameter_sets(theory))
     if path is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **{name: getattr(made, name) for name in names})
-        write_atomically(path, buffer.getvalue())
+        write_checked(path, buffer.getvalue())
         if theory.key:
             keep_newest(path.parent, f"draws-*-????????????-{flavio_version()}-*.npz", KEPT)
     return made

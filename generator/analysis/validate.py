@@ -445,9 +445,15 @@ def validate(
         )
     if threads is not None:
         check_threads(threads)
-    entries = _entries(file)
+    entries = file.channels("columns", "events", "events_of_run", "first_event_of_run", "rates")
+    lacking = [key for key in ("events", "range") if file.provenance.get(key) is None]
+    if lacking:
+        raise InputError(
+            f"file = {str(file.path)!r}: its provenance does not say {', '.join(lacking)}; nothing to compare with"
+        )
     problems: list[str] = []
-    missing = {name for entry in entries.values() for name in entry["columns"]} - set(file.schema)
+    missing = {"channel", "event", "weight", "q2", *(name for e in entries.values() for name in e["columns"])}
+    missing -= set(file.schema)
     if missing:
         return Verdict(file.path, (), (f"no column {', '.join(sorted(missing))}",), false_alarm)
     if file.rows != file.provenance["events"]:
@@ -481,24 +487,9 @@ def card_of(file: EventFile | EventsInMemory) -> RunCard:
         InputError: the file has none.
     """
     card = file.provenance.get("card")
-    if not isinstance(card, Mapping) or "channels" not in file.provenance:
+    if not card or not file.channels():
         raise InputError(f"file = {str(file.path)!r}: no run card in its provenance, so nothing to compare with")
     return make_card(card)
-
-
-def _entries(file: EventFile | EventsInMemory) -> dict[int, Mapping[str, Any]]:
-    """Return what the provenance says of each channel, by number, once it is known to say all that is needed."""
-    needed = {"name", "index", "columns", "events", "events_of_run", "first_event_of_run", "rates"}
-    entries = file.provenance["channels"]
-    lacking = {"events", "range"} - set(file.provenance)
-    for entry in entries:
-        lacking |= needed - set(entry)
-    if lacking:
-        raise InputError(
-            f"file = {str(file.path)!r}: its provenance does not say {', '.join(sorted(lacking))}, so there is "
-            "nothing to compare with"
-        )
-    return {int(entry["index"]): entry for entry in entries}
 
 
 class _ChannelReader:
@@ -551,7 +542,7 @@ class _ChannelReader:
                 problems.append(f"{count} {what}")
         rates = self.prediction.rates
         for flavour, rate in rates.items():
-            stored = float(entry["rates"]["b" if flavour > 0 else "bbar"])
+            stored = float(entry["rates"].get("b" if flavour > 0 else "bbar", math.nan))
             if not abs(stored - rate) <= RATE_TOLERANCE * rate:
                 problems.append(f"rate of flavour {flavour:+d}: {stored:.6e} GeV instead of {rate:.6e} GeV")
         absent = [flavour for flavour in FLAVOURS if flavour not in rates]

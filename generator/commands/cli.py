@@ -9,15 +9,18 @@ import functools
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from ...kinematics.base.errors import InputError
+from ...kinematics.base.errors import InputError, TryAgainError, one_line
 from .bins import bin_command, hepmc_command
+from .console import note
 from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
 from .figures import figure_command, scan_command
@@ -54,24 +57,41 @@ EXIT_FAILED = 1
 """Exit code when a file does not agree with the prediction."""
 EXIT_INPUT = 2
 """Exit code of a mistake in what was asked for."""
+EXIT_BUG = 70
+"""Exit code of a mistake in this program (EX_SOFTWARE)."""
+EXIT_AGAIN = 75
+"""Exit code when the same command may succeed later: the disk is full, a worker was lost (EX_TEMPFAIL)."""
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 
 def main() -> None:
     """Run the command line (the entry point ``darkpenguin``)."""
+    _open_closed_streams()
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        app()
-    except KeyboardInterrupt:
-        _stop("interrupted", EXIT_INTERRUPTED)
+        _guarded(app)()
+    except SystemExit as end:
+        # the library's own way to say that nobody reads its help
+        raise SystemExit(0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else end.code) from None
+
+
+def _open_closed_streams() -> None:
+    """Open to nothing what we were started without: else the next file would be standard output."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            os.dup2(handle, number)
+            if handle != number:
+                os.close(handle)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, (DeprecationWarning, PendingDeprecationWarning)):
         return
-    print(f"darkpenguin: warning: {message}", file=sys.stderr)
+    note(one_line(f"darkpenguin: warning: {message}"))
 
 
 def _terminated(*_: Any) -> NoReturn:
@@ -80,18 +100,33 @@ def _terminated(*_: Any) -> NoReturn:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print(f"darkpenguin: {message}", file=sys.stderr)
+    note(f"darkpenguin: {message}")
     raise SystemExit(code)
 
 
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn a user's mistake into one line and exit code 2, Ctrl-C into one line and 130."""
+def _failed_system(error: OSError) -> NoReturn:
+    """Leave after an error of the system that nobody expected."""
+    from ...kinematics.base.files import not_written
+
+    again = isinstance(not_written("", error, ""), TryAgainError)
+    if again and error.filename is None:  # standard output: what is left in its buffer cannot be written either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    name = error.filename if error.filename is not None else "output"
+    _stop(one_line(f"error: {name}: {error.strerror or error}"), EXIT_AGAIN if again else EXIT_INPUT)
+
+
+def _guarded(command: Callable[..., Any]) -> Callable[..., None]:
+    """Turn what can go wrong into one line and an exit code; only a mistake of ours shows a traceback."""
 
     @functools.wraps(command)
     def guarded(*args: Any, **keywords: Any) -> None:
         try:
-            command(*args, **keywords)
-            sys.stdout.flush()
+            try:
+                command(*args, **keywords)
+            finally:
+                sys.stdout.flush()
+        except TryAgainError as error:
+            _stop(f"error: {error}", EXIT_AGAIN)
         except InputError as error:
             _stop(f"error: {error}", EXIT_INPUT)
         except KeyboardInterrupt:
@@ -100,9 +135,17 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
         except OSError as error:  # a disk that fills up, a file without permission
-            _stop(f"error: {error.filename or 'output'}: {error.strerror or error}", EXIT_INPUT)
+            _failed_system(error)
         except MemoryError:
             _stop("error: the memory does not suffice; ask for less at a time", EXIT_INPUT)
+        except Exception as error:
+            with suppress(OSError):
+                traceback.print_exc()
+            _stop(
+                "error: this is a bug; please report it with the lines above and the command "
+                f"({one_line(f'{type(error).__name__}: {error}')})",
+                EXIT_BUG,
+            )
 
     return guarded
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from ...kinematics.base.errors import printable
 
 DATA_HELP = "Data set: current, 2017 (what the paper had), any other in the package, or the path of your own .yml file."
 """Help of every option ``--data``; a wrong name is answered with those that there are."""
@@ -16,26 +18,33 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=_plain(title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i < left else "right", overflow="fold")
+        table.add_column(_plain(name), justify="left" if i < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(_plain(cell) for cell in row))
-    console = Console(highlight=False)
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would leave with exit code 1
+
+    console = Plain(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=140)
+        console = Plain(highlight=False, width=140)
     console.print(table)
 
 
 def _plain(text: str) -> str:
+    """Text as it is, whoever wrote it: no markup, nothing for the terminal."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape("\n".join(map(printable, text.split("\n"))))
 
 
 def note(message: str) -> None:
-    """Print one line on standard error."""
-    print(message, file=sys.stderr)
+    """Print one line on standard error; nobody may be there to read it."""
+    with suppress(OSError, ValueError):
+        print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -68,15 +68,13 @@ def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:
             (
                 str(entry["name"]),
                 str(entry["index"]),
-                f"{entry['events']:,}",
-                f"{entry['events_of_run']:,}",
-                f"{entry['first_event_of_run']:,}",
-                f"{entry['branching_fraction']:.4e}",
+                *(f"{entry.get(key, 0):,}" for key in ("events", "events_of_run", "first_event_of_run")),
+                f"{entry.get('branching_fraction', 0.0):.4e}",
             )
-            for entry in provenance.get("channels", ())
+            for entry in file.channels().values()
         ],
     )
-    model = provenance.get("model", {})
+    model = provenance.get("model") or {}
     rows = [
         ("model", str(model.get("name", ""))),
         *(

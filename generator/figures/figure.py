@@ -36,7 +36,7 @@ from .predictions import draw_predictions, draw_ratios
 from .samples import draw_sample
 from .scans import draw_scan
 from .sensitivity import draw_sensitivity, draw_statistics, draw_versus
-from .style import save_figure
+from .style import plain_where_no_math, save_figure
 from .verdict import draw_verdict
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def figure(
     for path in paths:
         check_figure(path, overwrite)
     drawn = found[name]()
+    plain_where_no_math(drawn)
     if paths:
         save_figure(drawn, paths, overwrite)
     return drawn

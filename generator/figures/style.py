@@ -49,6 +49,21 @@ def house_style() -> Iterator[Any]:
         yield plt
 
 
+def plain_where_no_math(figure: Figure) -> None:
+    """Show texts as they are in which a dollar begins no formula: names are their users' own."""
+    from matplotlib.mathtext import MathTextParser
+    from matplotlib.text import Text
+
+    parser = MathTextParser("path")
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if "$" in text.get_text():
+            try:
+                parser.parse(text.get_text())
+            except ValueError:
+                text.set_parse_math(False)
+
+
 def save_figure(figure: Figure, paths: Sequence[str | os.PathLike[str]], overwrite: bool = False) -> None:
     """Write a figure to files (.png, .pdf), each whole or not at all, and close it.
 
@@ -63,6 +78,7 @@ def save_figure(figure: Figure, paths: Sequence[str | os.PathLike[str]], overwri
         metadata = {"Creator": "darkpenguin", "CreationDate": None} if suffix == ".pdf" else None
         with WholeFile(target, overwrite) as temporary:
             with house_style():  # fonts are looked up when the figure is drawn
+                plain_where_no_math(figure)
                 figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)
             if suffix == ".png":
                 _shrink(temporary)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
 from ...physics.channels import Channel
@@ -101,14 +102,18 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
     target = check_target(output, overwrite=overwrite)
     source = EventSource(path, convention=False)
     for channel in source.channels.values():
-        missing = [column for column in momentum_columns(channel) if column not in source.file.schema]
+        needed = (*momentum_columns(channel), "event", "flavour")
+        missing = [column for column in needed if column not in source.file.schema]
         if missing:
             raise InputError(
                 f"file = {str(path)!r}: no momenta of {channel.name} in it (no column {missing[0]}); "
                 "generate it with a beam, such as --beam rest or --beam lhcb-13tev"
             )
     written = left_out = 0
-    info, model = _run_info(pyhepmc, source.file.provenance), Model.model_validate(source.file.provenance["model"])
+    info, model = (
+        _run_info(pyhepmc, source.file.provenance),
+        validate(Model, source.file.provenance.get("model"), "model"),
+    )
     with WholeFile(target, overwrite) as temporary, ExitStack() as stack:
         stream: Any = stack.enter_context(temporary.open("wb"))
         if name.endswith(".gz"):  # level 1: higher ones take three times as long for a few per cent less
@@ -131,10 +136,15 @@ def _run_info(pyhepmc: Any, provenance: Mapping[str, Any]) -> Any:
     """What the file says of its making."""
     info = pyhepmc.GenRunInfo()
     version = str(provenance.get("versions", {}).get("darkpenguin", "unknown"))
-    model = str(provenance.get("model", {}).get("name", "unknown"))
+    model = str((provenance.get("model") or {}).get("name", "unknown"))
     info.tools = [("darkpenguin", version, f"model {model}, seed {provenance.get('seed', 'unknown')}")]
     info.weight_names = ["weight"]
     return info
+
+
+def _first_bad(momentum: Array, columns: Mapping[str, Any]) -> int:
+    """Number of the first event whose momentum is not finite."""
+    return int(columns["event"][int(np.argmin(np.isfinite(momentum).all(axis=0)))])
 
 
 def _events(
@@ -148,6 +158,11 @@ def _events(
     p = {
         name: np.stack([columns[f"{name}_{axis}"].astype(np.float64) for axis in ("px", "py", "pz")]) for name in known
     }
+    if not np.isin(columns["flavour"], (-1, 1)).all():
+        raise InputError(f"flavour: not 1 or -1 in some events of {channel.name}")
+    for name, momentum in p.items():
+        if not np.isfinite(momentum).all():
+            raise InputError(f"{name}_px, {name}_py, {name}_pz: not finite in event {_first_bad(momentum, columns)}")
     e = {name: np.sqrt((v**2).sum(axis=0) + known[name] ** 2) for name, v in p.items()}
     m = {name: np.full(len(weights), known[name]) for name in p}
     if record.daughters:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...kinematics.base.arrays import array_module, to_host
+from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...physics.channels import channel_by_index
 from ...physics.final_state import AXES, masses
 from ...physics.models import Model
 from ..lab.momenta import momenta
 from .columns import Columns, ordered
-from .writers import ROWS_PER_EXTEND, EventFile, open_writer
+from .provenance import channel_entries
+from .writers import ROWS_PER_EXTEND, Described, EventFile, open_writer
 
 if TYPE_CHECKING:
     import awkward
@@ -60,7 +62,7 @@ def open_events(events: EventsLike) -> EventFile | EventsInMemory:
     return EventsInMemory(events) if isinstance(events, EventSample) else EventFile(events)
 
 
-class EventsInMemory:
+class EventsInMemory(Described):
     """A sample with the face of a file."""
 
     kind = "memory"
@@ -88,7 +90,7 @@ def four_momenta(sample: EventSample) -> Any:
     channel = channel_by_index(int(numbers[0]))
     columns: Mapping[str, Any] = sample.columns
     recorded = sample.provenance.get("model")
-    model = Model.model_validate(recorded) if recorded is not None else None
+    model = validate(Model, recorded, "model") if recorded is not None else None
     if f"b_{AXES[0]}" not in columns:
         columns = momenta(channel, columns, str(sample.provenance.get("convention", "lhcb")), model=model)
     return awkward.zip(
@@ -170,7 +172,7 @@ class EventSample:
     @property
     def channels(self) -> dict[int, str]:
         """Names of the channels by their number in the column ``channel``, from the provenance."""
-        return {int(entry["index"]): str(entry["name"]) for entry in self.provenance.get("channels", ())}
+        return {index: str(entry["name"]) for index, entry in channel_entries(self.provenance).items()}
 
     def select(self, mask: Any) -> EventSample:
         """Return the events where ``mask`` is true, or those that an index array or slice names.
@@ -194,7 +196,7 @@ class EventSample:
             if channel not in numbers:
                 raise InputError(f"channel = {channel!r}: this sample has {', '.join(numbers) or 'no named channel'}")
             mask = mask & (self["channel"] == numbers[channel])
-            for entry in self.provenance.get("channels", ()):
+            for entry in channel_entries(self.provenance).values():
                 if entry["name"] == channel and "columns" in entry:
                     dropped = {name for name in self.columns if name not in entry["columns"]}
         if flavour is not None:
@@ -304,6 +306,6 @@ def _joined(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return first
     channels: dict[int, Any] = {}
     for provenance in provenances:
-        for entry in provenance.get("channels", ()):
-            channels.setdefault(int(entry["index"]), entry)
+        for index, entry in channel_entries(provenance).items():
+            channels.setdefault(index, entry)
     return {"channels": list(channels.values()), "parts": [dict(provenance) for provenance in provenances]}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel, get_channel
 from .sample import EventsInMemory, EventsLike, open_events
@@ -24,10 +25,17 @@ class EventSource:
                 f"file = {self.name!r}: its angles follow the theory convention, in which the flavours "
                 "cannot be added; generate it with convention = lhcb"
             )
-        self.entries = {int(entry["index"]): entry for entry in provenance.get("channels", ())}
+        self.entries = self.file.channels(
+            "columns", "events", "events_of_run", "expected_events_of_run", "branching_fraction"
+        )
         if not self.entries:
             raise InputError(f"file = {self.name!r}: no channels in its provenance")
-        self.channels = {index: get_channel(str(entry["name"])) for index, entry in self.entries.items()}
+        self.channels = {index: get_channel(entry["name"]) for index, entry in self.entries.items()}
+        for column in ("channel", "q2", *(name for entry in self.entries.values() for name in entry["columns"])):
+            self.need(column)
+        for name in ("channel", "event", "flavour"):
+            if name in self.file.schema and self.file.schema[name].kind not in "iu":
+                raise InputError(f"file = {self.name!r}: column {name} holds no whole numbers")
         self._maps = _recorded_maps(self.file, tuple(self.channels.values())) if unfold else None
 
     @property
@@ -38,6 +46,8 @@ class EventSource:
     def mesons(self, index: int) -> float:
         """B mesons that the events of a channel stand for."""
         entry = self.entries[index]
+        if not entry["branching_fraction"] > 0.0:
+            raise InputError(f"file = {str(self.file.path)!r}: branching_fraction of {entry['name']} is 0 in it")
         share = float(entry["events"]) / max(float(entry["events_of_run"]), 1.0)
         return share * float(entry["expected_events_of_run"]) / float(entry["branching_fraction"])
 
@@ -45,8 +55,9 @@ class EventSource:
         """Density of a channel's angles: ``kpi`` if an S wave was generated."""
         if self.channels[index].spin == 0:
             return "scalar"
-        kpi = self.file.provenance.get("card", {}).get("kpi", {})
-        return "kpi" if "m_kpi" in self.entries[index]["columns"] and kpi.get("s_wave", "none") != "none" else "vector"
+        kpi = self.file.provenance.get("card", {}).get("kpi")
+        wave = kpi.get("s_wave", "none") if isinstance(kpi, Mapping) else "none"
+        return "kpi" if "m_kpi" in self.entries[index]["columns"] and wave != "none" else "vector"
 
     def need(self, column: str) -> None:
         """InputError for a column that the file does not have."""
@@ -93,7 +104,7 @@ def _recorded_maps(file: EventFile | EventsInMemory, channels: Sequence[Channel]
     recorded = file.provenance.get("card", {}).get("efficiency")
     if recorded is None:
         raise InputError(f"unfold: {str(file.path)!r} was made without an efficiency")
-    stage = EfficiencyStage.from_settings(EfficiencySettings.model_validate(recorded), channels)
+    stage = EfficiencyStage.from_settings(validate(EfficiencySettings, recorded, "card.efficiency"), channels)
     known = file.provenance.get("stages", {}).get("efficiency", {}).get("sha256", {})
     for source, digest in known.items():
         if stage.digests.get(source, digest) != digest:

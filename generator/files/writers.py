@@ -22,7 +22,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target, not_written
 from .columns import ordered
 from .digests import DIGESTS, ColumnDigests, digests_text, seal
-from .provenance import parse_provenance
+from .provenance import channel_entries, parse_provenance
 
 TREE = "events"
 """Name of the tree, RNTuple or table."""
@@ -286,7 +286,21 @@ def open_writer(
     )
 
 
-class EventFile:
+class Described:
+    """Events with a provenance: where they are from, and what it says of their channels."""
+
+    path: Path
+    provenance: dict[str, Any]
+
+    def channels(self, *needed: str) -> dict[int, Mapping[str, Any]]:
+        """What the provenance says of each channel, by number; InputError if it does not say what is ``needed``."""
+        try:
+            return channel_entries(self.provenance, needed)
+        except InputError as error:
+            raise InputError(f"file = {str(self.path)!r}: {error}") from None
+
+
+class EventFile(Described):
     """A file of events opened for reading: its format, number of events, column types and provenance.
 
     Attributes:
@@ -316,6 +330,9 @@ class EventFile:
             raise InputError(f"file = {str(path)!r}: neither a ROOT nor a Parquet file")
         with self._readable():
             openers[magic]()
+        for name, dtype in self.schema.items():
+            if dtype.kind not in "iufb":
+                raise InputError(f"file = {str(path)!r}: column {name} holds no numbers, one an event")
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -338,7 +355,8 @@ class EventFile:
         self.kind = "rntuple" if "RNTuple" in type(self._tree).__name__ else "ttree"
         self.rows = int(self._tree.num_entries)
         empty = self._tree.arrays(entry_stop=0, library="np")
-        self.schema = {name: np.asarray(empty[name]).dtype for name in self._tree.keys()}  # noqa: SIM118
+        columns = {name: np.asarray(empty[name]) for name in self._tree.keys()}  # noqa: SIM118
+        self.schema = {name: array.dtype if array.ndim == 1 else np.dtype(object) for name, array in columns.items()}
         self.provenance_text = str(file[PROVENANCE]) if PROVENANCE in file else "{}"
         self.digests_text = str(file[DIGESTS]) if DIGESTS in file else ""
         self.provenance = parse_provenance(self.provenance_text, self.path)

@@ -50,7 +50,7 @@ def resolve_beam(value: Any) -> str | dict[str, Any] | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        if value not in BEAMS:
+        if not isinstance(value, str) or value not in BEAMS:
             raise InputError(f"beam = {value!r}: no such beam; {nearest(str(value), BEAMS)}")
         return str(value)
     table = dict(value)
@@ -92,7 +92,7 @@ def beam_of(value: str | Mapping[str, Any] | Beam) -> Beam:
         return value
     table = dict(value)
     kind = table.pop("kind", None)
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"beam.kind = {kind!r}: one of {', '.join(_KINDS)}")
     if isinstance(table.get("rapidity"), list):
         table["rapidity"] = tuple(table["rapidity"])

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
-from .efficiency_maps import RANGES, Axis, ConstantMap, CorrectionMap, EfficiencyMap, HistogramMap, LegendreMap
+from .efficiency_maps import (
+    RANGES,
+    Axis,
+    ConstantMap,
+    CorrectionMap,
+    EfficiencyMap,
+    HistogramMap,
+    LegendreMap,
+    check_size,
+)
 
 Array = NDArray[np.float64]
 
@@ -55,6 +64,8 @@ def read_map(source: str | float | os.PathLike[str]) -> EfficiencyMap:
         return _read(path, name)
     except InputError as error:
         raise InputError(f"efficiency map {text!r}: {error}") from None
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise InputError(f"efficiency map {text!r}: cannot be used ({error})") from None
 
 
 def _split(text: str) -> tuple[Path, str]:
@@ -87,7 +98,7 @@ def _read_text(path: Path) -> dict[str, Any]:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = raw.decode()
         data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, EOFError, ValueError) as error:  # JSON and TOML errors are ValueErrors
+    except (OSError, EOFError, ValueError, RecursionError) as error:  # JSON and TOML errors are ValueErrors
         raise InputError(f"neither TOML nor JSON: {error}") from None
     if not isinstance(data, dict):
         raise InputError("a table of keys and values is needed")
@@ -141,6 +152,7 @@ def _dense(rows: Array, n: int) -> Array:
     places = [tuple(int(i) for i in row) for row in index]
     if len(set(places)) != len(places):
         raise InputError("terms: the same indices twice")
+    check_size([int(i) + 1 for i in index.max(axis=0)])
     dense = np.zeros(tuple(int(i) + 1 for i in index.max(axis=0)))
     for place, value in zip(places, rows[:, -1], strict=True):
         dense[place] = value
@@ -194,12 +206,12 @@ def _read_corrections(path: Path, name: str) -> CorrectionMap:
         found = correctionlib.CorrectionSet.from_file(str(path))
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"no file of correctionlib: {error}") from None
-    names = list(found)
-    if not name and len(names) == 1:
-        name = names[0]
-    if name not in names:
-        raise InputError(f"write FILE:NAME; the file has the corrections {', '.join(names)}")
-    return CorrectionMap(found[name])
+    known = {**found, **found.compound}
+    if not name and len(known) == 1:
+        name = next(iter(known))
+    if name not in known:
+        raise InputError(f"write FILE:NAME; the file has the corrections {', '.join(sorted(known))}")
+    return CorrectionMap(known[name])
 
 
 def digest(source: str) -> str:

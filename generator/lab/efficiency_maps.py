@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...kinematics.base.arrays import array_module, to_host
 from ...kinematics.base.errors import InputError
-from ...physics.channels import Channel
+from ...physics.channels import Channel, get_channel
 
 Array = NDArray[np.float64]
 Axis = tuple[str, float, float]
@@ -29,6 +29,7 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 """Ranges of the angles, for maps that do not say theirs."""
+_MOST_TERMS, _MOST_AXES = 10_000, 6  # of a Legendre map: beyond, a check of it would take minutes
 _BLOCK = 1 << 11  # events evaluated at a time: the Legendre values of a block stay in the cache
 
 
@@ -72,6 +73,7 @@ class LegendreMap:
         c = np.array(self.coefficients, dtype=np.float64)
         if c.ndim != len(self.axes) or c.ndim == 0 or c.size == 0:
             raise InputError(f"coefficients: {c.ndim} dimensions for {len(self.axes)} axes; each axis needs one")
+        check_size(c.shape)
         _refuse(~np.isfinite(c), c, "coefficients", lambda i: f"of indices {i}", "must be finite")
         for name, low, high in self.axes:
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -132,7 +134,7 @@ class HistogramMap:
 
     Attributes:
         axes: names of the columns.
-        edges: rising edges of each axis; the last bin includes its upper edge.
+        edges: rising edges of each axis, the ends may be infinite; the last bin includes its upper edge.
         values: efficiencies, one dimension an axis.
         outside: efficiency beyond the edges (0: not selected).
 
@@ -157,8 +159,8 @@ class HistogramMap:
         if len(edges) != len(self.axes) or values.shape != wanted or not edges:
             raise InputError(f"values of shape {values.shape}: {len(self.axes)} axes with edges for {wanted} bins")
         for name, e in zip(self.axes, edges, strict=True):
-            if len(e) < 2 or not np.isfinite(e).all() or not (np.diff(e) > 0).all():
-                raise InputError(f"edges of {name} = {e.tolist()}: needs two or more finite ones that rise")
+            if e.ndim != 1 or len(e) < 2 or not np.isfinite(e[1:-1]).all() or not (e[1:] > e[:-1]).all():
+                raise InputError(f"edges of {name} = {e.tolist()}: needs two or more that rise, the inner ones finite")
         if not 0.0 <= self.outside <= 1.0:
             raise InputError(f"outside = {self.outside}: an efficiency is between 0 and 1")
 
@@ -178,7 +180,8 @@ class HistogramMap:
 
         Args:
             histogram: with axes named after columns, unless ``axes`` names them.
-            axes: names of the columns.
+            axes: names of the columns. A categorical axis has whole numbers as keys, or names of channels for the
+                column ``channel``; what is between them counts as outside.
             outside: efficiency beyond the edges; the histogram's overflow is not used.
 
         Raises:
@@ -191,7 +194,14 @@ class HistogramMap:
         )
         if not all(names):
             raise InputError(f"axes = {list(names)}: name each axis after a column, such as q2 or cos_theta_l")
-        return cls(names, tuple(np.asarray(a.edges) for a in histogram.axes), np.asarray(histogram.values()), outside)
+        values, edges = np.asarray(histogram.values(), dtype=np.float64), []
+        for number, (name, axis) in enumerate(zip(names, histogram.axes, strict=True)):
+            if getattr(getattr(axis, "traits", None), "ordered", True):
+                edges.append(np.asarray(axis.edges))
+            else:
+                found, values = _by_key(name, list(axis), values, number, outside)
+                edges.append(found)
+        return cls(names, tuple(edges), values, outside)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -276,6 +286,14 @@ class ConstantMap:
         return array_module(column).full(len(column), self.value)
 
 
+def check_size(shape: Sequence[int]) -> None:
+    """Raise InputError for a Legendre map of more terms or axes than can be used."""
+    if math.prod(shape) > _MOST_TERMS or len(shape) > _MOST_AXES:
+        raise InputError(
+            f"coefficients: {math.prod(shape):.3g} terms on {len(shape)} axes; at most {_MOST_TERMS} on {_MOST_AXES}"
+        )
+
+
 def check_values(values: Any, columns: Mapping[str, Any], inputs: Sequence[str], first: int = 0) -> None:
     """Raise InputError, with the position, for an efficiency that is NaN, negative or above 1.
 
@@ -291,6 +309,24 @@ def check_values(values: Any, columns: Mapping[str, Any], inputs: Sequence[str],
             f"efficiency = {float(values[i]):g} at {place}: must be between 0 and 1"
             "; a polynomial map may say clip = true"
         )
+
+
+def _by_key(name: str, keys: Sequence[Any], values: Array, axis: int, outside: float) -> tuple[Array, Array]:
+    """Edges around the keys of a categorical axis, and the values between them."""
+    try:
+        numbers = [get_channel(key).index if name == "channel" and isinstance(key, str) else int(key) for key in keys]
+    except ValueError:
+        raise InputError(f"axis {name}: its keys {keys} are text; only channel has names") from None
+    order = np.argsort(numbers)
+    edges = [float(numbers[order[0]]) - 0.5]
+    rows = []
+    for i in order:
+        if numbers[i] - 0.5 > edges[-1]:
+            edges.append(numbers[i] - 0.5)
+            rows.append(np.full_like(values.take(0, axis), outside))
+        edges.append(numbers[i] + 0.5)
+        rows.append(values.take(i, axis))
+    return np.array(edges), np.stack(rows, axis)
 
 
 def _refuse(bad: Any, values: Array, what: str, where: Callable[[tuple[int, ...]], str], why: str) -> None:

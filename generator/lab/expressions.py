@@ -245,7 +245,8 @@ def parse(text: str, columns: Sequence[str], what: str = "expression") -> Expres
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{what} = {text!r}: no expression ({getattr(error, 'msg', error)})") from None
+        reason = str(getattr(error, "msg", error)).partition(" - ")[0]
+        raise InputError(f"{what} = {text!r}: no expression ({reason})") from None
     parser = _Parser(text, frozenset(columns), what)
     try:
         logical, value = parser.node(tree)
@@ -292,9 +293,14 @@ class _Parser:
         return value
 
     def constant(self, tree: ast.Constant) -> tuple[bool, _Value]:
-        if isinstance(tree.value, bool) or not isinstance(tree.value, (int, float)) or not math.isfinite(tree.value):
-            raise self.refuse(f"{tree.value!r} is no finite number")
-        number = float(tree.value)
+        try:
+            if isinstance(tree.value, bool) or not isinstance(tree.value, (int, float)):
+                raise OverflowError
+            number = float(tree.value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.refuse(f"{ast.unparse(tree)} is no finite number")
         return False, lambda rows: number
 
     def name(self, tree: ast.Name) -> tuple[bool, _Value]:

@@ -165,7 +165,7 @@ class ResolutionSettings(StageSettings):
         if not isinstance(data, Mapping) or data.get("preset") is None:
             return data
         name = data["preset"]
-        if name not in RESOLUTIONS:
+        if not isinstance(name, str) or name not in RESOLUTIONS:
             raise InputError(f"resolution.preset = {name!r}: no such detector; {nearest(str(name), RESOLUTIONS)}")
         merged = {kind: dict(table) for kind, table in RESOLUTIONS[name].items()}
         for key, value in data.items():

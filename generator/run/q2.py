@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ...kinematics.base.checks import MAXIMUM_EVENTS, parse_number
+from ...kinematics.base.checks import MAXIMUM_EVENTS, is_digits, parse_number
 from ...kinematics.base.errors import InputError
 
 VETOES: Mapping[str, tuple[float, float]] = MappingProxyType({"jpsi": (8.0, 11.0), "psi2s": (12.5, 15.0)})
@@ -66,9 +66,7 @@ def parse_range(value: Any) -> tuple[int, int]:
     numbers = []
     for part in parts:
         number = parse_number(part, "range")
-        exact = (
-            int(part) if isinstance(part, int) or (isinstance(part, str) and part.strip().isdigit()) else int(number)
-        )
+        exact = int(part) if isinstance(part, int) or is_digits(part) else int(number)
         if number != int(number) or not 0 <= exact <= MAXIMUM_EVENTS:
             raise InputError(f"range = {value!r}: START and STOP are whole numbers, 0 or more")
         numbers.append(exact)

@@ -20,6 +20,7 @@ from ...kinematics.base.arrays import FloatArray, array_library
 from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import OutputLock
 from ...kinematics.base.results import Result
 from ...physics.axes import Axis, moved, tied
 from ...physics.bins import BinPredictor, build_predictor
@@ -276,7 +277,7 @@ def scan(
         **keys: keys of a `ScanCard`, on top of those of the card; ``set`` changes the model.
 
     Raises:
-        InputError: a card that cannot be used.
+        InputError: a card that cannot be used, or another process has the checkpoint.
 
     Example:
         >>> result = scan(data="2017", theory="none", axes=[
@@ -286,7 +287,11 @@ def scan(
         >>> result.to_pandas().shape
         (3, 5)
     """
-    return _scanned(ScanCard.make(card, **keys), device, checkpoint, progress)
+    chosen = ScanCard.make(card, **keys)
+    if checkpoint is None:
+        return _scanned(chosen, device, None, progress)
+    with OutputLock(checkpoint):  # two scans of one card would take each other's place in it
+        return _scanned(chosen, device, checkpoint, progress)
 
 
 def _scanned(

@@ -243,7 +243,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"dataset = {str(path)!r}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(raw, Mapping):
         raise InputError(f"dataset = {str(path)!r}: no keys in it; luminosity and channels are needed")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from .errors import InputError
 from .files import WholeFile
@@ -21,12 +24,13 @@ def _platform_folder() -> Path:
     return Path(xdg) if xdg else Path.home() / ".cache"
 
 
-def cache_folder() -> Path | None:
-    """Folder for cached tables and compiled code: created if missing, None when nothing is writable.
+def cache_folder(*below: str) -> Path | None:
+    """Folder for cached tables and compiled code, or one below it: created if missing, None when there is none to use.
 
     ``$DARKPENGUIN_CACHE`` if set, else ``darkpenguin`` in the platform's user cache directory
     (``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux). Never raises: without a folder everything still works and
-    is computed afresh.
+    is computed afresh. What others may write to is not used, with a warning: compiled code runs as it is. A folder of
+    somebody else is used if the variable names it and it cannot be written: a group's, filled by one of them.
 
     >>> folder = cache_folder()
     >>> folder is None or folder.is_dir()
@@ -35,11 +39,62 @@ def cache_folder() -> Path | None:
     chosen = os.environ.get("DARKPENGUIN_CACHE")
     try:
         folder = Path(chosen).expanduser() if chosen else _platform_folder() / "darkpenguin"
-        folder.mkdir(parents=True, exist_ok=True)
-        usable = folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+        for part in ("", *below):
+            folder /= part
+            if not folder.is_dir():
+                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not os.access(folder, os.R_OK | os.X_OK):
+                return None
+            if why := distrusted(folder):
+                warnings.warn(f"cache {str(folder)!r}: {why}; it is not used, and all is computed afresh", stacklevel=2)
+                return None
+        return folder.resolve()
     except (OSError, RuntimeError, ValueError):  # RuntimeError: no home directory
         return None
-    return folder.resolve() if usable else None
+
+
+def distrusted(path: Path) -> str | None:
+    """Why a file or folder of a cache may not be used, in words; None if it may.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     before = distrusted(Path(folder))
+    ...     Path(folder).chmod(0o777)
+    ...     before, distrusted(Path(folder))
+    (None, 'others can write to it (chmod go-w)')
+    """
+    if os.name != "posix":
+        return None
+    info = path.stat()
+    if info.st_mode & 0o022:
+        return "others can write to it (chmod go-w)"
+    if info.st_uid in (os.geteuid(), 0) or ("DARKPENGUIN_CACHE" in os.environ and not os.access(path, os.W_OK)):
+        return None
+    return "it belongs to another user"
+
+
+Content = TypeVar("Content")
+
+
+def from_cache(path: Path, decode: Callable[[bytes], Content]) -> Content | None:
+    """What a checked file of the cache holds; None if it has to be made, with a warning if it is damaged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a"
+    ...     from_cache(path, bytes.decode), write_checked(path, b"x"), from_cache(path, bytes.decode)
+    (None, True, 'x')
+    """
+    try:
+        why = distrusted(path)
+        if why is None:
+            return decode(read_checked(path))
+    except (FileNotFoundError, PermissionError):
+        return None
+    except Exception as damage:  # whatever is wrong with the file, making it again is the way out
+        why = f"is damaged ({damage})"
+    warnings.warn(f"cache file {path}: {why}; it is made again", RuntimeWarning, stacklevel=3)
+    return None
 
 
 def write_atomically(path: Path, content: bytes) -> bool:
@@ -53,6 +108,7 @@ def write_atomically(path: Path, content: bytes) -> bool:
     try:
         with WholeFile(path, overwrite=True, sync=False, lock=False) as temporary:
             temporary.write_bytes(content)
+            temporary.chmod(temporary.stat().st_mode & ~0o022)  # see `distrusted`
     except InputError:
         return False
     return True

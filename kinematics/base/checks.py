@@ -32,10 +32,19 @@ def parse_number(text: Any, name: str) -> float:
             raise ValueError
         value = float(text)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} = {text!r}: not a number; write for example 1000000 or 1e6") from None
+        raise InputError(f"{name} = {_shown(text)}: not a number; write for example 1000000 or 1e6") from None
     if not math.isfinite(value):
-        raise InputError(f"{name} = {text!r}: must be a finite number")
+        raise InputError(f"{name} = {_shown(text)}: must be a finite number")
     return value
+
+
+def is_digits(text: Any) -> bool:
+    """Whether this is a number written out in so few digits that Python reads them, exactly also beyond 2**53.
+
+    >>> is_digits("9007199254740993"), is_digits("1e6"), is_digits("1_0"), is_digits(5000 * "9")
+    (True, False, False, False)
+    """
+    return isinstance(text, str) and text.strip().isdecimal() and len(text) < 100
 
 
 def parse_count(text: Any, name: str) -> int:
@@ -48,11 +57,11 @@ def parse_count(text: Any, name: str) -> int:
         >>> parse_count("1e6", "events")
         1000000
     """
-    if isinstance(text, str) and text.strip().lstrip("+-").replace("_", "").isdigit():
+    if is_digits(text):
         text = int(text)
     value = text if isinstance(text, int) and not isinstance(text, bool) else parse_number(text, name)
     if not 1 <= value <= MAXIMUM_EVENTS:
-        raise InputError(f"{name} = {text!r}: allowed are whole numbers from 1 to {MAXIMUM_EVENTS:.1e}")
+        raise InputError(f"{name} = {_shown(text)}: allowed are whole numbers from 1 to {MAXIMUM_EVENTS:.1e}")
     if value != int(value):
         raise InputError(f"{name} = {text!r}: must be a whole number")
     return int(value)
@@ -110,7 +119,10 @@ def _schemas(annotation: object) -> list[type[BaseModel]]:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or nested as deeply
+        text = f"a {type(value).__name__} too large to show"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -132,6 +144,8 @@ def validate(schema: type[ModelType], data: object, where: str = "") -> ModelTyp
     except ValidationError as error:
         lines = [_explained(schema, problem, where) for problem in error.errors(include_url=False)]
         raise InputError("; ".join(dict.fromkeys(lines))) from None
+    except (OverflowError, RecursionError) as error:  # the library passes these on
+        raise InputError(f"{where or 'input'}: {error}; a number too large, or tables nested too deeply") from None
 
 
 def _explained(schema: type[BaseModel], problem: Mapping[str, Any], where: str) -> str:
@@ -178,5 +192,5 @@ def parse_value(text: str) -> object:
         return None
     try:
         return tomllib.loads("value = " + text)["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # ValueError: no TOML, or a number of thousands of digits
         return text

@@ -115,7 +115,10 @@ class OutputLock:
             return os.open(self.file, os.O_RDONLY)
 
     def __enter__(self) -> Self:
-        self.acquire()
+        try:
+            self.acquire()
+        except OSError as error:
+            raise not_written(self.path, error, "nothing was written") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -304,6 +307,8 @@ def check_target(path: str | os.PathLike[str], n_bytes: int = 0, overwrite: bool
             has not enough space.
     """
     target = Path(path)
+    if "\0" in str(path):
+        raise InputError(f"output = {str(path)!r}: no name of a file")
     folder = Path(os.path.realpath(target)).parent
     try:
         os.stat(folder / _temporary_name(target.name))  # one like that under which it is written
@@ -368,5 +373,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"card = {str(path)!r}: cannot be read ({error.strerror or error})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"card = {str(path)!r}: not TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"card = {str(path)!r}: not TOML that can be used: nested too deeply") from None
+    except ValueError as error:  # also of numbers with thousands of digits
+        raise InputError(f"card = {str(path)!r}: not TOML: {str(error).partition(';')[0]}") from None

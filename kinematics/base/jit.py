@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import pickle
 import platform
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +29,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
-from .cache import cache_folder, read_checked, write_checked
+from .cache import cache_folder, from_cache, write_checked
 from .sources import source_fingerprint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -75,8 +74,7 @@ class CompiledCache(NullCache):  # type: ignore[misc]
         return None if folder is None else str(folder)
 
     def _folder(self) -> Path | None:
-        top = cache_folder()
-        return None if top is None else top / "compiled" / _FINGERPRINT
+        return cache_folder("compiled", _FINGERPRINT)
 
     def _file(self, signature: Any, codegen: Any) -> Path | None:
         folder = self._folder()
@@ -95,22 +93,14 @@ class CompiledCache(NullCache):  # type: ignore[misc]
         file = self._file(sig, target_context.codegen())
         if file is None:
             return None
-        try:
-            return CompileResult._rebuild(target_context, *pickle.loads(read_checked(file)))
-        except OSError:
-            return None
-        except Exception as damage:  # whatever is wrong with the file, compiling is the way out
-            warnings.warn(f"compiled code in {file} is unusable ({damage}); it is rebuilt", stacklevel=2)
-            return None
+        return from_cache(file, lambda code: CompileResult._rebuild(target_context, *pickle.loads(code)))
 
     def save_overload(self, sig: Any, cres: Any) -> None:
         """Keep a compiled function; a full or read-only disk is no error."""
         file = self._file(sig, cres.codegen)
         if file is None or cres.library.has_dynamic_globals or any(not x.can_cache for x in cres.lifted):
             return
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_checked(file, dumps(cres._reduce()))
+        write_checked(file, dumps(cres._reduce()))
 
 
 def scalar(function: Function) -> Function:

@@ -260,7 +260,7 @@ def _read(path: Path, stamp: tuple[int, int]) -> tuple[Mapping[str, Any], bytes]
     try:
         content = path.read_bytes()
         raw = yaml.load(content, Loader=loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"data = {str(path)!r}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(raw, Mapping):
         raise InputError(f"data = {str(path)!r}: no keys in it; `measurements` is one")

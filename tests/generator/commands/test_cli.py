@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import uproot
 from darkpenguin.generator.commands.cli import app
+from darkpenguin.generator.run.card import RunCard
 from darkpenguin.kinematics.base.cache import cache_folder
 from darkpenguin.physics.observables import binned
 from typer.testing import CliRunner
@@ -247,8 +249,48 @@ def test_a_folder_that_is_not_writable(tmp_path, monkeypatch):
 def test_output_that_cannot_be_written(tmp_path):
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([*PROGRAM, "channels"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=600)
-    assert done.returncode == 2
+    assert done.returncode == 75  # worth a retry
     assert done.stderr == "darkpenguin: error: output: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [["channels"], ["--help"], ["models", "fig2"]])
+def test_a_reader_that_goes_away_ends_us_quietly(arguments):
+    for closed in ("1", "2"):
+        line = f"exec {closed}> >(exec true); sleep 0.2; exec {shlex.join([*PROGRAM, *arguments])}"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=600)
+        assert (done.returncode, done.stderr) == (0, ""), closed
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_were_never_open_are_not_mistaken_for_files(tmp_path, closed):
+    """What is printed must not go into the file that is opened first."""
+    line = f"exec {shlex.join([*PROGRAM, 'init', 'card.toml'])} {closed}"
+    for code in (0, 2):  # then it exists
+        assert subprocess.run(["bash", "-c", line], cwd=tmp_path, timeout=600, check=False).returncode == code
+    assert (tmp_path / "card.toml").read_text(encoding="utf-8") == RunCard.example()
+
+
+def test_a_bug_is_told_from_a_mistake(monkeypatch, capfd):
+    def broken():
+        raise ZeroDivisionError("a\x1bb")
+
+    monkeypatch.setattr("darkpenguin.generator.commands.listing.list_channels", broken)
+    done = call("channels")
+    text = done.output + "".join(capfd.readouterr())
+    assert done.exit_code == 70
+    assert "Traceback" in text
+    assert r"this is a bug; please report it with the lines above and the command (ZeroDivisionError: a\x1bb)" in text
+
+
+def test_a_full_disk_is_worth_a_retry(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = call("generate", "--channel", "B+->K+mumu", "--events", 10, "--output", tmp_path / "x.root")
+    assert done.exit_code == 75
+    assert "No space left" in done.output
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_card_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -258,7 +300,7 @@ def test_a_card_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "run.toml").write_text("mine")
     monkeypatch.setattr(os, "replace", full)
     done = call("init", tmp_path / "run.toml", "--overwrite")
-    assert done.exit_code == 2
+    assert done.exit_code == 75
     assert "No space left" in done.output
     assert os.listdir(tmp_path) == ["run.toml"]
     assert (tmp_path / "run.toml").read_text() == "mine"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from darkpenguin import InputError, get_model
+from darkpenguin import InputError, figure, get_model, predict
 from darkpenguin.generator.figures.predictions import draw_ratios, smooth_curve
 from darkpenguin.generator.figures.style import save_figure
 from darkpenguin.physics.channels import get_channel
@@ -35,3 +35,12 @@ def test_lines_show_a_narrow_v_and_not_the_poles_at_the_ends():
     q2, ratio = smooth_curve("R_K+", narrow, (0.06, end))
     assert ratio[np.abs(q2 - 6.25) < 0.01].max() > 1000
     assert np.nanmax(ratio[np.abs(q2 - 6.25) > 1]) < 3
+
+
+@pytest.mark.parametrize("name", [r"$\frac{$ [/x]", "cost: 5$ or 6$", "a\x1b[31mb"])
+def test_a_name_that_is_no_formula_is_drawn_as_it_is(tmp_path, name):
+    """Names of models are their users' own; half a formula stopped the drawing."""
+    model = {"name": name, "light_vectors": [{"mass": 2.5, "relative_width": 0.2, "g_bs": -1.5e-8, "g_mu_v": 0.1}]}
+    drawn = figure(predict("R_K+", model, bins=[1.1, 3.0, 6.0]), output=tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 1000
+    drawn.canvas.draw()

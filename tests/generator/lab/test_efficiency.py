@@ -351,3 +351,70 @@ def test_validation_of_flagged_and_rejected_files(tmp_path):
     assert validate(tmp_path / "flag.root").passed
     with pytest.raises(InputError, match="no longer those that were generated"):
         validate(tmp_path / "reject.root")
+
+
+@pytest.mark.parametrize(("keys", "values"), [([1, -1], [0.2, 0.8]), ([-1, 1], [0.8, 0.2])])
+def test_a_categorical_axis_is_read_by_its_keys(tmp_path, keys, values):
+    """boost_histogram gives such an axis the edges 0, 1, 2: places, not keys."""
+    histogram = boost_histogram.Histogram(boost_histogram.axis.IntCategory(keys))
+    histogram[...] = values
+    found = HistogramMap.from_hist(histogram, ["flavour"])
+    assert found.evaluate({"flavour": np.array([1, -1, 0, 7])}).tolist() == [0.2, 0.8, 0.0, 0.0]
+    words = boost_histogram.Histogram(
+        boost_histogram.axis.StrCategory(["B+->K+ee", CHANNEL]), boost_histogram.axis.Regular(2, 0, 20)
+    )
+    words[...] = [[0.1, 0.2], [0.3, 0.4]]
+    channels = np.array([get_channel(name).index for name in (CHANNEL, "B+->K+ee", "B+->K+mumu")])
+    columns = {"channel": channels, "q2": np.array([15.0, 5.0, 5.0])}
+    assert HistogramMap.from_hist(words, ["channel", "q2"]).evaluate(columns).tolist() == [0.4, 0.1, 0.0]
+    with pytest.raises(InputError, match="only channel has names"):
+        HistogramMap.from_hist(words, ["flavour", "q2"])
+
+
+def test_a_last_bin_without_end(tmp_path):
+    path = tmp_path / "map.toml"
+    path.write_text('kind = "histogram"\naxes = ["q2"]\nedges = [[0, 5, inf]]\nvalues = [0.2, 0.4]')
+    assert read_map(path).evaluate({"q2": np.array([1.0, 7.0, 1e9])}).tolist() == [0.2, 0.4, 0.4]
+    path.write_text('kind = "histogram"\naxes = ["q2"]\nedges = [[0, inf, 5]]\nvalues = [0.2, 0.4]')
+    with pytest.raises(InputError, match="edges of q2"):
+        read_map(path)
+
+
+def test_a_compound_correction_is_the_product_of_its_parts(tmp_path):
+    schema = pytest.importorskip("correctionlib.schemav2")
+    q2, result = schema.Variable(name="q2", type="real"), schema.Variable(name="efficiency", type="real")
+    parts = [
+        schema.Correction(
+            name=name,
+            version=1,
+            inputs=[q2],
+            output=result,
+            data=schema.Binning(nodetype="binning", input="q2", edges=[0.0, 5.0, "inf"], content=values, flow="error"),
+        )
+        for name, values in (("trigger", [0.5, 0.8]), ("reconstruction", [0.5, 0.9]))
+    ]
+    both = schema.CompoundCorrection(
+        name="both",
+        inputs=[q2],
+        output=result,
+        inputs_update=[],
+        input_op="*",
+        output_op="*",
+        stack=["trigger", "reconstruction"],
+    )
+    path = tmp_path / "map.json"
+    found = schema.CorrectionSet(schema_version=2, corrections=parts, compound_corrections=[both])
+    path.write_text(found.model_dump_json(exclude_unset=True))
+    x = {"q2": np.array([1.0, 7.0])}
+    assert read_map(f"{path}:both").evaluate(x).tolist() == pytest.approx([0.25, 0.72])
+    assert read_map(f"{path}:trigger").evaluate(x).tolist() == [0.5, 0.8]
+    with pytest.raises(InputError, match="both, reconstruction, trigger"):
+        read_map(path)
+
+
+def test_a_map_too_large_to_check_is_refused_before_it_is_made(tmp_path):
+    path = tmp_path / "map.toml"
+    for axes, term in ((4, "99"), (8, "1")):
+        path.write_text(f'kind = "legendre"\naxes = {["phi"] * axes}\nterms = [[{f"{term}, " * axes}0.5]]')
+        with pytest.raises(InputError, match="at most 10000 on 6"):
+            read_map(path)

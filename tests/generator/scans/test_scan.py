@@ -273,6 +273,13 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path, monkeypatch):
     with pytest.warns(RuntimeWarning, match="starts afresh"):
         scan(card, checkpoint=checkpoint)
 
+    def second(points):
+        with pytest.raises(InputError, match="is writing it"):
+            scan(card, checkpoint=checkpoint)
+
+    scan(card, checkpoint=checkpoint, progress=second)
+    assert list(tmp_path.iterdir()) == []
+
 
 def test_a_killed_scan_goes_on_from_its_last_checkpoint(tmp_path):
     """kill -9 in the middle: the next run takes what the file has and ends with the same numbers."""

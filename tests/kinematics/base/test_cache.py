@@ -4,7 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from darkpenguin.kinematics.base.cache import cache_folder, read_checked, write_atomically, write_checked
+from darkpenguin.kinematics.base.cache import (
+    cache_folder,
+    from_cache,
+    read_checked,
+    write_atomically,
+    write_checked,
+)
 
 
 def test_the_variable_wins(monkeypatch, tmp_path):
@@ -32,10 +38,66 @@ def test_nothing_writable_is_none_and_not_an_error(monkeypatch, tmp_path):
         assert cache_folder() is None
 
 
-def test_a_read_only_folder_is_none(monkeypatch, tmp_path):
+def test_a_read_only_folder_is_read(monkeypatch, tmp_path):
+    """A group's cache, that one of them filled: others read it, and whatever is not there they compute."""
     monkeypatch.setenv("DARKPENGUIN_CACHE", str(tmp_path))
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(Path, "stat", owned_by(54321))
+    assert cache_folder() == tmp_path.resolve()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert cache_folder() is None
+
+
+def owned_by(user):
+    def stat(path, **options):
+        found = list(os.stat(path, **options))
+        found[4] = user
+        return os.stat_result(found)
+
+    return stat
+
+
+def test_what_others_may_write_to_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("DARKPENGUIN_CACHE", str(tmp_path))
+    below = cache_folder("compiled", "key")
+    assert below == tmp_path / "compiled" / "key"
+    assert write_checked(below / "a", b"x")
+    assert from_cache(below / "a", bytes.decode) == "x"
+    for path in (below.parent, tmp_path):
+        path.chmod(0o775)
+        with pytest.warns(UserWarning, match="others can write to it"):
+            assert cache_folder("compiled", "key") is None
+        path.chmod(0o755)
+    (below / "a").chmod(0o666)
+    with pytest.warns(RuntimeWarning, match="others can write to it"):
+        assert from_cache(below / "a", bytes.decode) is None
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(Path, "stat", owned_by(54321))
+    with pytest.warns(UserWarning, match="belongs to another user"):
+        assert cache_folder() is None
+
+
+def test_files_are_for_their_owner_to_write_whatever_the_mask(monkeypatch, tmp_path):
+    monkeypatch.setenv("DARKPENGUIN_CACHE", str(tmp_path / "a"))
+    before = os.umask(0)
+    try:
+        folder = cache_folder("compiled")
+        assert write_checked(folder / "a", b"x")
+    finally:
+        os.umask(before)
+    assert from_cache(folder / "a", bytes.decode) == "x"
+
+
+def test_a_file_without_permission_is_not_damaged(monkeypatch, tmp_path, recwarn):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    write_checked(tmp_path / "a", b"x")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert from_cache(tmp_path / "a", bytes.decode) is None
+    assert from_cache(tmp_path / "b", bytes.decode) is None
+    assert not recwarn
 
 
 def test_no_home(monkeypatch):
