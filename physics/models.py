@@ -26,7 +26,7 @@ from .fields import Complex, Frozen
 from .light_vector import LightVector
 from .mediators import Array, Decay, Mediator, NewPhysics, Scheme, Term
 from .parameters import Parameters, load_parameters
-from .theory import Theory, TheoryLike, merged_theory, split_errors, theory_table, told
+from .theory import Theory, TheoryLike, merged_tables, merged_theory, split_errors, theory_table, told
 
 COEFFICIENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -379,9 +379,9 @@ def merged_settings(keys: Mapping[str, Any], given: Mapping[str, Any], name: str
 def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
     """The model with fields changed by a ``key=value`` text or several, as of ``--set`` on the command line.
 
-    Keys are paths such as ``light_vectors.0.mass``, ``heavy.C9_mu`` or ``width``; the number after the last
-    mediator adds one. What cannot stand beside a field that is set gives way to it (``Mediator.settle``): a width
-    replaces the width that there was. Raises InputError.
+    Keys are paths such as ``light_vectors.0.mass``, ``heavy.C9_mu``, ``width`` or ``theory.resonances.J/psi.phase``;
+    the number after the last mediator adds one. What cannot stand beside a field that is set gives way to it
+    (``Mediator.settle``): a width replaces the width that there was. Raises InputError.
 
     >>> apply_settings(get_model("fig2"), ["light_vectors.0.mass=2.8"]).light_vectors[0].mass
     2.8
@@ -399,6 +399,12 @@ def apply_settings(model: Model, settings: str | Sequence[str]) -> Model:
         path = [part for part in key.strip().replace("[", ".").replace("]", "").split(".") if part]
         if not equals or not path:
             raise InputError(f"set {setting!r}: write key=value, say light_vectors.0.mass=2.8")
+        if path[0] == "theory" and len(path) > 1:
+            changes: Any = parse_value(text)
+            for part in reversed(path):
+                changes = {part: changes}
+            data = merged_tables(data, changes)
+            continue
         target: Any = data
         for depth, part in enumerate(path[:-1]):
             target = _enter(target, part, ".".join(path[: depth + 1]))

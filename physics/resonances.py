@@ -168,16 +168,17 @@ def check_resonances(choice: str, changes: Mapping[str, Changes], told: Collecti
     if choice == "flavio":
         for field in ("phases", "subtraction", "resonances"):
             if field in told:
-                raise InputError(f"{field}: nonlocal = 'flavio' has no resonances; take 'resonances' or 'dispersive'")
+                way = "has no resonances; take 'resonances' or 'dispersive'"
+                raise InputError(f"theory.{field}: nonlocal = 'flavio' {way}")
     if choice != "dispersive" and "subtraction" in told:
-        raise InputError(f"subtraction: nonlocal = {choice!r} subtracts nothing; take 'dispersive'")
+        raise InputError(f"theory.subtraction: nonlocal = {choice!r} subtracts nothing; take 'dispersive'")
     for name, one in changes.items():
+        place = f"theory.resonances.{name}"
         if name not in resonance_rows():
-            raise InputError(f"resonances.{name}: no such resonance; {nearest(name, resonance_rows())}")
+            raise InputError(f"{place}: no such resonance; {nearest(name, resonance_rows())}")
         told = [field for field, value in one if field != "on" and value not in (None, {})]
         if not one.is_on(name) and told:
-            raise InputError(f"resonances.{name}.{told[0]}: {name} is off; add on = true, or leave {told[0]} out")
+            raise InputError(f"{place}.{told[0]}: {name} is off; add on = true, or leave {told[0]} out")
         if one.is_on(name) and not (one.branching or resonance_rows()[name].decays):
-            raise InputError(
-                f"resonances.{name}: no branching fraction of it is known; give branching, such as {{'B+->K+' = 3e-4}}"
-            )
+            example = "{'B+->K+' = 3e-4}"
+            raise InputError(f"{place}: no branching fraction of it is known; give branching, such as {example}")

@@ -116,8 +116,8 @@ def predict_observables(
     window = None if q2 is None else parse_window(q2, "q2")
     rows = predict(observables, keys["model"] or "sm", bins, window, points, channel, keys["set"] or (), keys["theory"])
     places = (missing_charm(channel_of(r.observable, channel), rows.model.theory, [(r.q2_min, r.q2_max)]) for r in rows)
-    for line in dict.fromkeys(filter(None, places)):
-        note(line)
+    for missing in dict.fromkeys(filter(None, places)):
+        note(missing)
     if bins is not None:
         header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
         cells: list[tuple[str, ...]] = [

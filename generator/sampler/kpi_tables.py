@@ -48,7 +48,7 @@ from .tables import (
 
 NEVER = 1e9
 """A q0 beyond every q2: nothing moves with the end of the spectrum."""
-MAX_ROWS = 1_000_000
+MAX_ROWS = 2_000_000
 """More rows than this, and the table is refused."""
 _STRIPS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0)  # GeV^2 below the end of the spectrum that move with it
 _SMALLEST_CELL = 1e-4  # of mass nodes (GeV)

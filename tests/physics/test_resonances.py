@@ -40,9 +40,9 @@ def test_some_are_off():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"resonances": {"psi(4040)": {"phase": 1.0}}}, "psi(4040).phase: psi(4040) is off; add on = true"),
+        ({"resonances": {"psi(4040)": {"phase": 1.0}}}, "theory.resonances.psi(4040).phase: psi(4040) is off; add on"),
         ({"resonances": {"J/psi": {"on": False, "phase": 1.0}}}, "J/psi.phase: J/psi is off"),
-        ({"resonances": {"jpsi": {"phase": 1.0}}}, "resonances.jpsi: no such resonance; did you mean J/psi?"),
+        ({"resonances": {"jpsi": {"phase": 1.0}}}, "theory.resonances.jpsi: no such resonance; did you mean J/psi?"),
         ({"resonances": {"J/psi": {"width": -1e-4}}}, "J/psi.width = -0.0001: should be greater than 0"),
         ({"resonances": {"J/psi": {"mass": 0}}}, "J/psi.mass = 0: should be greater than 0"),
         ({"resonances": {"J/psi": {"fase": 1}}}, "J/psi.fase: no such key; did you mean phase?"),
@@ -53,11 +53,11 @@ def test_some_are_off():
             "psi(4415): no branching fraction of it is known; give branching",
         ),
         ({"phases": "both"}, "theory.phases = 'both': no such set of phases"),
-        ({"subtraction": -1.0}, "subtraction: nonlocal = 'resonances' subtracts nothing; take 'dispersive'"),
-        ({"nonlocal": "flavio", "phases": "opposite"}, "phases: nonlocal = 'flavio' has no resonances"),
+        ({"subtraction": -1.0}, "theory.subtraction: nonlocal = 'resonances' subtracts nothing; take 'dispersive'"),
+        ({"nonlocal": "flavio", "phases": "opposite"}, "theory.phases: nonlocal = 'flavio' has no resonances"),
         (
             {"nonlocal": "flavio", "resonances": {"J/psi": {"phase": 1.0}}},
-            "resonances: nonlocal = 'flavio' has no resonances",
+            "theory.resonances: nonlocal = 'flavio' has no resonances",
         ),
         ({"nonlocal": "dispersive", "subtraction": 1.0}, "theory.subtraction = 1.0: should be less than or equal to 0"),
         ({"nonlocal": "charm"}, "theory.nonlocal = 'charm': should be 'flavio', 'resonances' or 'dispersive'"),
