@@ -28,7 +28,13 @@ DATA = Option("data", ("--data",), DATA_HELP)
 
 @takes(SET, *THEORY, ERRORS)
 def figure_command(
-    number: Annotated[int, typer.Argument(metavar="1|2", help="Figure of the paper.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="1|2|spectrum|leakage",
+            help="Figure of the paper; all of the spectrum with charmonium; the J/psi that is found below its mass.",
+        ),
+    ],
     data: Annotated[str, typer.Option("--data", help=DATA_HELP)] = "2017",
     output: OutputOption = ".",
     model: Annotated[
@@ -36,7 +42,7 @@ def figure_command(
         typer.Option(
             "--model",
             metavar="NAME|FILE",
-            help="Figure 1: draw this model, a benchmark, TOML file or card; repeatable. Default: SM, C9, two V. "
+            help="Figure 1, spectrum: draw this model, a benchmark, TOML file or card; repeatable. "
             "Figure 2: start the planes from it. Default: fig2.",
         ),
     ] = None,
@@ -57,16 +63,16 @@ def figure_command(
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
-    """Draw figure 1 or 2 of the paper.
+    """Draw figure 1 or 2 of the paper, or what charmonium does.
 
-    On its data or on today's: PNG, PDF, and the numbers as CSV.
+    On the paper's data or on today's: PNG, PDF, and the numbers as CSV.
     """
     from ..figures.figure import paper_figure
     from .console import waiting
 
     with waiting("drawing (the first run on a machine also fills the cache)"):
         _, paths = paper_figure(
-            number,
+            int(name) if name.isdecimal() else name,
             output,
             overwrite,
             data=data,

@@ -28,6 +28,7 @@ from ..toys.limits import ExpectedLimit
 from ..toys.sensitivity import Sensitivity
 from . import toys as toy_figures
 from .bins import draw_bins, draw_migrations
+from .charm import leakage_figure, spectrum_figure
 from .figure_1 import FIGURE_1_MODELS, figure_1
 from .figure_2 import custom_plane, figure_2, figure_2_cards
 from .invisible import draw_invisible
@@ -116,7 +117,7 @@ def figure(
     """Draw a result, a model, a sample of events, or a figure of the paper (1 or 2).
 
     Args:
-        what: what a function of darkpenguin returned; a `Model`; or 1 or 2.
+        what: what a function of darkpenguin returned; a `Model`; or 1, 2, ``spectrum`` or ``leakage``.
         view: which of its figures: of toys ``bands``, ``pulls`` or ``tests``, of a sensitivity ``statistics`` or
             ``versus``, of a model ``invisible``; its main figure without it.
         output: file to write (.png, .pdf), or several; of a figure of the paper the folder for its files.
@@ -136,7 +137,7 @@ def figure(
         >>> drawn.axes[0].get_ylabel()
         '$R_{K^+}$'
     """
-    if isinstance(what, int):
+    if isinstance(what, (int, str)):
         if view is not None:
             raise InputError(f"view = {view!r}: a figure of the paper has one view; leave it out")
         if output is not None and not isinstance(output, (str, os.PathLike)):
@@ -159,7 +160,7 @@ def figure(
 
 
 def paper_figure(
-    number: int,
+    number: int | str,
     folder: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     *,
@@ -173,15 +174,16 @@ def paper_figure(
     theory: Theory | TheoryLike = None,
     device: str = "auto",
 ) -> tuple[Figure, list[Path]]:
-    """Draw figure 1 or 2 of the paper; in a folder, write it as PNG and PDF and its numbers as CSV.
+    """Draw figure 1 or 2 of the paper, or one with charmonium; in a folder, write PNG, PDF, and its numbers as CSV.
 
     Args:
-        number: 1 or 2.
+        number: 1 or 2; ``spectrum``, dBR/dq² in all of phase space, V beside charmonium for phases that nobody knows;
+            ``leakage``, the J/ψ below its mass, behind a resolution.
         folder: for the files; nothing is written if None.
         overwrite: whether existing files may be replaced.
         data: a data set: its name (``2017``, what the paper had, ``current`` ...) or a file.
-        model: figure 1: models to draw (Standard Model, C9, two V by default); figure 2: where the planes start from
-            (``fig2`` by default). Benchmarks, TOML files, fields, or `Model` objects.
+        model: figure 1 and spectrum: models to draw (Standard Model, C9, two V by default); figure 2: where the planes
+            start from (``fig2`` by default). Benchmarks, TOML files, fields, or `Model` objects.
         set: changes of those models, such as ``light_vectors.0.mass=2.8``, one or several.
         x: figure 2: first axis of another plane, as ``KEY,MIN,MAX``.
         y: figure 2: its second axis.
@@ -201,15 +203,22 @@ def paper_figure(
     models: list[Any] = list(model) if several else [] if model is None else [model]  # type: ignore[arg-type]
     settings = (set,) if isinstance(set, str) else tuple(set)
     errors, told = split_errors(theory)
-    if number == 1:
+    if number != 2:
         for name, value in {"x": x, "y": y, "tie": tie, "theory": errors}.items():
             if value is not None:
-                raise InputError(f"{name}: figure 1 has no such option; it is one of figure 2")
+                raise InputError(f"{name}: figure {number} has no such option; it is one of figure 2")
+    if number == "spectrum":
+        return spectrum_figure(models, folder, overwrite, settings, told, 2 * points)
+    if number == "leakage":
+        if models or settings:
+            raise InputError("--model: figure leakage is of the Standard Model; leave it out")
+        return leakage_figure(folder, overwrite, told)
+    if number == 1:
         if settings and not models:
             raise InputError("set: of which model? Name the models of figure 1 (--model) that it changes")
         return figure_1(data, models or FIGURE_1_MODELS, folder, overwrite, settings, told)
     if number != 2:
-        raise InputError(f"figure = {number}: the paper has figures 1 and 2")
+        raise InputError(f"figure = {number}: there are 1 and 2 of the paper, spectrum and leakage")
     if len(models) > 1:
         raise InputError(f"--model: {len(models)} given; the planes of figure 2 start from one")
     if errors not in (None, "correlated", "uncorrelated", "none"):
