@@ -157,10 +157,10 @@ def _open(sm: StandardModel, mediator: Mediator, pair: DarkPair, scheme: Scheme)
 
 
 def neutrino_coefficients(channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int) -> FloatArray:
-    """J_i of B → K(*) νν̄, three flavours: the Standard Model's C_L, and V in ν_μ, coherently.
+    """J_i of B → K(*) νν̄, three flavours: the Standard Model's C_L, heavy C_L and C_R, and V in ν_μ, coherently.
 
-    C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, and mediators shift N C_L. Arguments and shapes as in
-    :func:`chi_coefficients`.
+    C_L = -X_t / sin²θ_W multiplies the current ν̄ γ (1 - γ5) ν, and mediators shift N C_L of ν_μ. Arguments and shapes
+    as in :func:`chi_coefficients`.
     """
     s, inside, sm = _grid(channel, models, q2)
     return _spread(lambda model: _neutrino(sm, model, s, flavour), models, inside)
@@ -171,16 +171,21 @@ def _neutrino(
 ) -> FloatArray:
     # not flavio's N of conjugated CKM elements, whose |N|² is 4e-5 larger: there is no CP violation here
     n = complex(sm.prefactors[0])
-    standard = (n.conjugate() if flavour > 0 else n) * model.parameters["CL_sm"]
-    tensor = neutrino_tensor(q2)
-    two_flavours = 2 * pair_coefficients(sm, q2, standard, 0j, tensor, mass)
-    left: Current = np.full(len(q2), standard)
-    right: Current = np.zeros(len(q2), dtype=complex)
+    standard, tensor = model.parameters["CL_sm"], neutrino_tensor(q2)
+
+    def couplings(name: str) -> tuple[complex, complex]:
+        left, right = (n * c for c in (standard + model.heavy.neutrino(name)[0], model.heavy.neutrino(name)[1]))
+        return (left.conjugate(), right.conjugate()) if flavour > 0 else (left, right)
+
+    others = [pair_coefficients(sm, q2, *couplings(name), tensor, mass) for name in ("e", "tau")]
+    left: Current
+    right: Current
+    left, right = (np.full(len(q2), c) for c in couplings("mu"))
     for one in model.mediators.values():
         current = one.neutrino_current(q2, flavour, model.width)
         if current is not None:
             left, right = left + current[0], right + current[1]
-    return np.asarray(two_flavours + pair_coefficients(sm, q2, left, right, tensor, mass))
+    return np.asarray(others[0] + others[1] + pair_coefficients(sm, q2, left, right, tensor, mass))
 
 
 _INVISIBLE: Mapping[str, Callable[..., FloatArray]] = MappingProxyType({"chi": _chi, "neutrino": _neutrino})

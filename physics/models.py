@@ -51,7 +51,8 @@ class Heavy(NewPhysics):
     Normalised as flavio does (WCxf basis "flavio"): H_eff = -4 G_F/√2 V_tb V_ts* α/(4π) Σ C_i O_i with
     O_9 = (s̄_L γ b_L)(ℓ̄ γ ℓ), O_10 = (s̄_L γ b_L)(ℓ̄ γ γ5 ℓ), O_S = m_b (s̄_L b_R)(ℓ̄ ℓ),
     O_P = m_b (s̄_L b_R)(ℓ̄ γ5 ℓ) (so C_S, C_P in 1/GeV) and O_7 = m_b/e (s̄_L σF b_R); p: primed, chiralities
-    exchanged.
+    exchanged. C_L and C_R, per neutrino flavour, multiply (s̄_L γ b_L) and (s̄_R γ b_R) times ν̄ γ (1 - γ5) ν in the
+    same normalisation; in the Standard Model C_L is -6.3.
 
     >>> Heavy(C9_mu=-1.1).C9_mu
     (-1.1+0j)
@@ -75,6 +76,12 @@ class Heavy(NewPhysics):
     CSp_e: Complex = 0j
     CP_e: Complex = 0j
     CPp_e: Complex = 0j
+    CL_nu_e: Complex = 0j
+    CL_nu_mu: Complex = 0j
+    CL_nu_tau: Complex = 0j
+    CR_nu_e: Complex = 0j
+    CR_nu_mu: Complex = 0j
+    CR_nu_tau: Complex = 0j
 
     def coefficient(self, name: str, lepton: str) -> complex:
         """Shift of one coefficient ("C7", "C9p", ...) for a lepton flavour ("mu", "e").
@@ -87,8 +94,18 @@ class Heavy(NewPhysics):
 
     @classmethod
     def linear_fields(cls) -> frozenset[str]:
-        """All."""
-        return frozenset(cls.model_fields)
+        """All that act in charged leptons."""
+        return frozenset(name for name in cls.model_fields if "_nu_" not in name)
+
+    def neutrino(self, flavour: str) -> tuple[complex, complex]:
+        """C_L and C_R of a neutrino flavour, "e", "mu" or "tau".
+
+        >>> Heavy(CL_nu_tau=-2.0).neutrino("tau")
+        ((-2+0j), 0j)
+        """
+        left: complex = getattr(self, f"CL_nu_{flavour}")
+        right: complex = getattr(self, f"CR_nu_{flavour}")
+        return left, right
 
     def terms(self, decay: Decay) -> list[Term]:
         """Each coefficient shifts itself; the scalar ones come with m_b."""

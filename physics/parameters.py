@@ -70,7 +70,8 @@ _OF_MODES = dict.fromkeys(
 _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
     *((name, "GeV") for name in (*_OF_MODES, "m_Bs", "m_D0", "m_tau", "m_W", "m_Z") if name is not None),
     *((f"tau_{name}", "1/GeV") for name in dict.fromkeys([*(row.parent.name for row in TRANSITIONS), "Bs"])),
-    ("f_Bs", "GeV"),
+    *((name, "GeV") for name in ("f_Bs", "f_B+", "f_K+", "f_K*+")),
+    ("tau_tau", "1/GeV"),
     ("DeltaGamma/Gamma_Bs", "1"),
     *((f"bag_Bs_{number}", "1") for number in (1, 2, 4, 5)),  # MSbar at 4.2 GeV
     ("GF", "1/GeV^2"),

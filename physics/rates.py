@@ -20,7 +20,7 @@ from .channels import Channel
 from .invisible import pair_coefficients
 from .mediators import Mediator, PairTensor
 from .models import Model
-from .parameters import FLAVIO
+from .parameters import FLAVIO, load_parameters
 from .theory import Theory
 
 FloatArray = NDArray[np.float64]
@@ -64,6 +64,32 @@ def narrow_branching_ratio(channel: Channel, model: Model) -> float:
         share = one.dark_width() / one.total_width
         total += share * 0.5 * sum(two_body_rate(channel, one, flavour, model.theory) for flavour in (-1, 1))
     return model.parameters[f"tau_{channel.parent}"] * total
+
+
+def tau_branching_ratio(channel: Channel, theory: Theory = FLAVIO) -> float:
+    r"""Tree-level part of BR(B+ → K(*)+ νν̄): B+ → τ+ ν, τ+ → K(*)+ ν̄ with a real τ; zero for the other modes.
+
+    It has the final state of the loop, does not interfere with it to speak of, and is 12 % of it for the K
+    (arXiv:0908.1174). The product of the two branching ratios, with decay constants of flavio,
+
+    .. math:: \Gamma(B\to\tau\nu) = \frac{G_F^2|V_{ub}|^2f_B^2}{8\pi} m_B m_\tau^2 (1-m_\tau^2/m_B^2)^2,\qquad
+              \Gamma(\tau\to M\nu) = \frac{G_F^2|V_{us}|^2f_M^2}{16\pi} m_\tau^3 (1-r)^2\,[1 + 2r\ \text{for a } K^*],
+
+    r = m_M²/m_τ². :func:`branching_ratio` leaves it out, as Belle II does, which takes it for background.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> f"{tau_branching_ratio(get_channel('B+->K+nunu')):.2e}"
+    '5.75e-07'
+    """
+    if channel.dynamics != "neutrino" or channel.parent != "B+":
+        return 0.0
+    known = load_parameters(theory)
+    m_b, m_tau, m_h = known["m_B+"], known["m_tau"], known["m_" + channel.hadron]
+    r = (m_h / m_tau) ** 2
+    first = known["Vub"] ** 2 * known["f_B+"] ** 2 / (8 * np.pi) * m_b * m_tau**2 * (1 - (m_tau / m_b) ** 2) ** 2
+    second = known["Vus"] ** 2 * known["f_" + channel.hadron] ** 2 / (16 * np.pi) * m_tau**3 * (1 - r) ** 2
+    spin = 1 + 2 * r if channel.spin == 1 else 1.0
+    return float(known["GF"] ** 4 * known["tau_B+"] * known["tau_tau"] * first * second * spin)
 
 
 def two_body_rate(channel: Channel, vector: Mediator, flavour: int = 1, theory: Theory = FLAVIO) -> float:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .generator.toys.sensitivity import SensitivityCard, sensitivity
     from .kinematics.base.errors import InputError
     from .physics.channels import CHANNELS, Channel, get_channel
+    from .physics.experiment.comparison import compare
     from .physics.experiment.verdicts import constraints
     from .physics.light_vector import LightVector
     from .physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, get_model
@@ -68,6 +69,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "bin": "generator.analysis.binning",
     "binned_toys": "generator.statistics.draws",
     "bridges": "generator.toys.bridges:",
+    "compare": "physics.experiment.comparison",
     "constraints": "physics.experiment.verdicts",
     "count_model": "generator.toys.couplings",
     "dataset_names": "generator.toys.datasets",
@@ -121,6 +123,7 @@ __all__ = [
     "bin",
     "binned_toys",
     "bridges",
+    "compare",
     "constraints",
     "count_model",
     "dataset_names",

@@ -44,6 +44,25 @@ def _pull_or_ratio(row: Row) -> str:
     return "-" if row.ratio is None else f"{row.ratio:.3g}"
 
 
+def _compare(name: str, data: str, keys: dict[str, Any], as_json: bool) -> None:
+    """Print the benchmarks, and the model if it is another, beside each other."""
+    from ...physics.experiment.comparison import compare
+    from ...physics.models import BENCHMARKS, as_model
+    from .console import show_table, waiting
+
+    model = as_model(name, keys["set"] or (), keys["theory"])
+    others = [] if model.name in BENCHMARKS else [model]
+    with waiting("comparing (the first run on a machine also fills the cache)"):
+        found = compare([*BENCHMARKS, *others], data, keys["theory"])
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        return
+    columns = list(found[0].chi2)
+    words = [f"{column} ({found.numbers[column]})" if column in found.numbers else column for column in columns]
+    rows = [(row.model, *(f"{row.chi2[column]:.1f}" for column in columns), f"{row.total:.1f}") for row in found]
+    show_table(f"chi squared ({found.data} data; number of measurements)", ("model", *words, "all"), rows)
+
+
 def _own(row: Row) -> str:
     """The pull of the Standard Model."""
     return "-" if row.standard_pull is None else f"{row.standard_pull:+.2f}"
@@ -75,12 +94,20 @@ def constraints_command(
         typer.Option("--figure", help="Draw B -> K(*) + invisible beside the SM, and R (.png, .pdf); repeatable."),
     ] = None,
     overwrite: OverwriteOption = False,
+    beside: Annotated[
+        bool,
+        typer.Option("--compare", help="Print chi squared of all benchmarks and of a free C9, side by side."),
+    ] = False,
     **keys: Any,
 ) -> None:
     """Hold a model against experiment.
 
-    The constraints are those of equations (2) to (8), (11) and (12) of the paper, arXiv:1704.06188.
+    The constraints are those of equations (2) to (8), (11) and (12) of the paper, arXiv:1704.06188, and those that
+    it does not have: ratios, rates, dimuon peaks, B -> K* and X_s + invisible, colliders, electrons.
     """
+    if beside:
+        _compare(name, data, keys, as_json)
+        return
     from ...physics.experiment.verdicts import constraints
 
     check_figures(figure, overwrite)

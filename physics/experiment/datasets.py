@@ -86,6 +86,7 @@ class Limit(BaseModel):
         upper: upper limit.
         cl: its confidence level.
         includes_sm: whether the Standard Model's share is in it and has to be taken off where it is used.
+        includes_tau: whether B+ → τν, τ → K(*)+ ν counts as signal in it.
         read: date on which it was read there.
     """
 
@@ -97,6 +98,7 @@ class Limit(BaseModel):
     upper: Annotated[float, Field(gt=0)] | None = None
     cl: Annotated[float, Field(gt=0, lt=1)] | None = None
     includes_sm: bool = False
+    includes_tau: bool = False
     read: Annotated[str, BeforeValidator(str)] = ""
 
     @model_validator(mode="after")

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ..channels import get_channel
 from ..models import Model
-from ..rates import branching_ratio, narrow_branching_ratio
+from ..rates import branching_ratio, narrow_branching_ratio, tau_branching_ratio
 from .constraints import g_bs_bound
-from .datasets import Data, load_data
+from .datasets import Data, Limit, load_data
 from .rows import Request, Row, below, edge, measured, unknown
 from .spectrum import Spectrum, load_spectrum
 from .vector_rows import coupling_is_known
@@ -24,14 +24,16 @@ def known_couplings(request: Request) -> bool:
     return all(coupling_is_known(vector) for vector in request.model.light_vectors)
 
 
-def _spectrum(request: Request) -> Spectrum | None:
+def belle_spectrum(request: Request) -> Spectrum | None:
     """The likelihood of Belle II's spectrum, if the data set has it."""
     found = request.data.curves.get("bplus_kplus_inv")
     return load_spectrum(found.file) if found is not None and found.file is not None else None
 
 
-def _standard(channel: str, model: Model) -> float:
-    return branching_ratio(get_channel(channel), model.standard)
+def _standard(channel: str, model: Model, found: Limit | None = None) -> float:
+    """Branching ratio to νν̄ of the Standard Model, with the tree-level τ where an experiment includes it."""
+    tau = tau_branching_ratio(get_channel(channel), model.theory) if found is not None and found.includes_tau else 0.0
+    return branching_ratio(get_channel(channel), model.standard) + tau
 
 
 def _number(request: Request, name: str, nunu: str) -> tuple[float, str] | None:
@@ -39,7 +41,7 @@ def _number(request: Request, name: str, nunu: str) -> tuple[float, str] | None:
     found = request.data.limits.get(name)
     if found is None:
         return None
-    standard = _standard(nunu, request.model) if found.includes_sm else 0.0
+    standard = _standard(nunu, request.model, found) if found.includes_sm else 0.0
     if found.upper is not None:
         return found.upper - standard, f"{found.source} ({found.level})"
     value, error = found.numbers()
@@ -50,7 +52,7 @@ def _kaon_limit(request: Request, model: Model, charged: bool) -> tuple[float, s
     """Limit on BR(B → K χχ) of a model, its source and a note: the user's, of the spectrum, or a number."""
     if request.limit is not None:
         return request.limit, "given by the user", ""
-    spectrum = _spectrum(request) if charged else None
+    spectrum = belle_spectrum(request) if charged else None
     rate = branching_ratio(get_channel("B+->K+chichi"), model) if spectrum is not None else 0.0
     if spectrum is not None and rate > 0.0:
         found = request.data.curves["bplus_kplus_inv"]
@@ -98,7 +100,7 @@ def excited_kaons(request: Request) -> list[Row]:
             row = unknown(name, "as (3)", "1", request.data)
             rows.append(row if known_couplings(request) else replace(row, source="no prediction", note=NO_COUPLING))
             continue
-        standard = _standard(f"{parent}->{hadron}nunu", request.model)
+        standard = _standard(f"{parent}->{hadron}nunu", request.model, found)
         left = found.upper - standard
         prediction = branching_ratio(get_channel(f"{parent}->{hadron}chichi"), request.model)
         source, note = f"{found.source} ({found.level})", f"{_EXTRA}; {found.upper:.2g} less the SM's nu nu; {_SHAPE}"
@@ -147,7 +149,7 @@ def inclusive(request: Request) -> list[Row]:
 
 def measured_kaon(request: Request) -> list[Row]:
     """The measured B+ → K+ + invisible: its spectrum against that of the model, and νν̄ of the Standard Model alone."""
-    spectrum, rows = _spectrum(request), []
+    spectrum, rows = belle_spectrum(request), []
     name = "bplus_kplus_inv_spectrum"
     if spectrum is None or not known_couplings(request):
         rows.append(unknown(name, "(3)", "1", request.data))
@@ -184,7 +186,7 @@ def _nunu(request: Request) -> list[Row]:
     found = request.data.limits.get("br_bplus_kplus_nunu")
     if found is None:
         return [unknown(name, "SM", "1", request.data)]
-    prediction = _standard("B+->K+nunu", request.model)
+    prediction = _standard("B+->K+nunu", request.model, found)
     if found.upper is not None:
         row = Row(name, "SM", prediction, found.upper, "1", below(prediction, found.upper), found.source)
     else:
@@ -194,7 +196,8 @@ def _nunu(request: Request) -> list[Row]:
     row = replace(row, standard=prediction)
     if not known_couplings(request):
         return [replace(row, note=NO_COUPLING)]
-    total = _total(request)
+    tau = tau_branching_ratio(get_channel("B+->K+nunu"), request.model.theory) if found.includes_tau else 0.0
+    total = _total(request) + tau
     note, details = f"nu nu + chi chi of the model: {total:.3e}", {"nu nu + chi chi": total}
     if found.upper is None:
         details["pull of nu nu + chi chi"] = found.pull(total)

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "as_model": "source set theory",
     "as_theory": "source",
     "bin": "events bins variable unfold",
+    "compare": "models data theory",
     "constraints": "model data limit dm_mass set theory",
     "dataset_names": "",
     "events_of_toy": "run toy",

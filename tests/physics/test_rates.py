@@ -15,6 +15,7 @@ from darkpenguin.physics.rates import (
     branching_ratio,
     longitudinal_fraction,
     narrow_branching_ratio,
+    tau_branching_ratio,
     two_body_rate,
 )
 from darkpenguin.physics.widths import invisible_width
@@ -196,3 +197,41 @@ def test_the_point_of_belle_ii():
     assert vector.g_bs.real == pytest.approx(solved, rel=1e-6, abs=0)
     with_muons = get_model("belle2-2.1gev-mu").light_vectors[0]
     assert with_muons.model_copy(update={"g_mu_v": 0.0, "g_mu_a": 0.0}) == vector
+
+
+def test_the_tree_level_tau():
+    """12 % of B+ → K+ νν̄ (arXiv:0908.1174); flavio's BR(B+ → τν) times the Γ(τ → K ν) of its decay constant.
+
+    Belle II quotes 0.61e-6 of 5.58e-6 (arXiv:2311.14647): 4.97e-6 without it, with other form factors.
+    """
+    import flavio
+
+    kaon, star = get_channel("B+->K+nunu"), get_channel("B+->K*+nunu")
+    found = tau_branching_ratio(kaon)
+    assert found / branching_ratio(kaon, get_model("sm")) == pytest.approx(0.12, abs=0.01)
+    assert found == pytest.approx(0.61e-6, rel=0.1)
+    # 1.4 % from electroweak corrections in flavio's B → τν; measured BR(τ → K ν) = 0.7 %, BR(τ → K* ν) = 1.2 % (PDG)
+    first = flavio.sm_prediction("BR(B+->taunu)")
+    assert found / first == pytest.approx(0.0070, rel=0.03)
+    assert tau_branching_ratio(star) / first == pytest.approx(0.0120, rel=0.05)
+    assert tau_branching_ratio(get_channel("B0->K0nunu")) == 0.0
+    assert tau_branching_ratio(get_channel("B+->K+mumu")) == 0.0
+
+
+@pytest.mark.parametrize("channel", ["B+->K+nunu", "B0->K*0nunu"])
+def test_heavy_coefficients_of_neutrinos_are_flavios(channel):
+    """C_L and C_R of each flavour, complex, against flavio's prediction; V adds to the muon's (coherently)."""
+    import flavio
+    from wilson import Wilson
+
+    name = {"B+->K+nunu": "BR(B+->Knunu)", "B0->K*0nunu": "BR(B0->K*nunu)"}[channel]
+    ours = {"CL_nu_e": 2.0 - 1.0j, "CR_nu_mu": -1.5, "CL_nu_tau": -3.0, "CR_nu_tau": 2.0j}
+    theirs = {f"{key[:2]}_bsnu{key[6:]}nu{key[6:]}": value for key, value in ours.items()}
+    ratio = branching_ratio(get_channel(channel), Model(heavy=ours)) / branching_ratio(get_channel(channel), Model())
+    expected = flavio.np_prediction(name, Wilson(theirs, scale=4.8, eft="WET", basis="flavio"))
+    assert ratio == pytest.approx(expected / flavio.sm_prediction(name), rel=3e-3)
+    # a V of 5 TeV is a contact interaction, C_L = -g_bs g_nu / (2 N m²)
+    heavy = Model(light_vectors=({"mass": 5000.0, "width": 1.0, "g_bs": 2e-2, "g_nu_mu": 0.5},))
+    contact = -2e-2 * 0.5 / 2 / 5000.0**2 / complex(load_parameters().prefactor)
+    same = branching_ratio(get_channel(channel), Model(heavy={"CL_nu_mu": contact}))
+    assert branching_ratio(get_channel(channel), heavy) == pytest.approx(same, rel=1e-3)
