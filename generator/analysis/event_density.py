@@ -1,0 +1,146 @@
+"""The density of events in all their variables, dGamma/dq2 dOmega (dm_Kpi), in several models at once.
+
+A narrow hadron: the J_i of all models, linear in q2 between the nodes of their tables (`sampler.tables`), so that an
+event is looked up once for all models, each within 1e-5 of its local dGamma/dq2. At a node they are the J_i themselves:
+what is linear in them, such as a polynomial in couplings, holds between models to rounding. A hadron with a width: the
+density itself, at every event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...kinematics.base.threads import split_work
+from ...physics.angular import Convention, event_density
+from ...physics.channels import Channel
+from ...physics.densities import KPI
+from ...physics.kpi import KpiDecay, KpiSystem
+from ...physics.models import Model
+from ...physics.phase_space import PhaseSpace, phase_space_density, wide_phase_space_density
+from ..sampler.tables import build_table, channel_table, density_of
+from .density_loops import LOOPS
+
+Array = NDArray[np.float64]
+Dynamics = Model | PhaseSpace
+"""What events are distributed by."""
+FLAVOURS = (1, -1)
+_BUCKETS = 1 << 14
+_PIECE = 1 << 14  # events at a time where the density itself is evaluated
+
+
+class NarrowDensities:
+    """Densities of one channel with a hadron of no width, norm sum_i J_i(q2) f_i, in one or several models.
+
+    Called with columns (q2 in GeV^2, the angles, the flavour, 0 where it is not known: the mean of both), returns shape
+    (n_models, n) in 1/GeV; zero outside phase space. ``resolved`` are the models whose structure in q2 the nodes
+    follow, all if None.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> density = NarrowDensities(get_channel("B+->K+mumu"), [get_model("sm"), get_model("fig2")], "lhcb")
+    >>> one = {"q2": np.array([4.0, 30.0]), "cos_theta_l": np.array([0.2, 0.2]), "flavour": np.array([1, 1])}
+    >>> sm, fig2 = density(one)
+    >>> bool(0.5 < fig2[0] / sm[0] < 1), float(sm[1])
+    (True, 0.0)
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        models: Sequence[Dynamics],
+        convention: Convention,
+        resolved: Sequence[Dynamics] | None = None,
+    ) -> None:
+        self.density, self._models = density_of(channel), len(models)
+        nodes = [_nodes(channel, model, convention) for model in (models if resolved is None else resolved)]
+        self.edges = np.unique(np.concatenate(nodes))
+        low, high = self.edges[:-1], self.edges[1:]
+        ends = np.stack([np.nextafter(low, high), np.nextafter(high, low)]).ravel()  # at a jump, neighbours differ
+        rows = np.zeros((len(FLAVOURS), len(low), len(models), 2, len(self.density.coefficients)))
+        for side, flavour in enumerate(FLAVOURS):
+            for k, model in enumerate(models):
+                j = _coefficients(channel, model, ends, flavour, convention)
+                at_low, at_high = j.T.reshape(2, len(low), -1)
+                rows[side, :, k] = np.stack([at_low, (at_high - at_low) / (high - low)[:, None]], axis=1)
+        self._rows = np.ravel(rows * self.density.norm)
+        self._scale = _BUCKETS / float(self.edges[-1] - self.edges[0])
+        starts = np.searchsorted(self.edges, self.edges[0] + np.arange(_BUCKETS + 2) / self._scale, side="right") - 1
+        self._starts = np.clip(starts, 0, len(self.edges) - 2)
+
+    def __call__(self, columns: Mapping[str, Any], threads: int | None = None) -> Array:
+        """Densities of all models, shape (n_models, n)."""
+        data = [np.ascontiguousarray(columns[name]) for name in ("q2", *self.density.angles, "flavour")]
+        out = np.empty((len(data[0]), self._models))
+        loop = LOOPS[self.density.kind]
+
+        def work(low: int, high: int) -> None:
+            part = (column[low:high] for column in data)
+            loop(*part, self.edges, self._starts, self._scale, self._rows, out[low:high])
+
+        split_work(work, len(data[0]), threads if len(data[0]) > 10_000 else 1)
+        return out.T
+
+
+class WideDensities:
+    """Densities of one channel with the K pi mass as a variable, by evaluation; called as `NarrowDensities`.
+
+    ``systems`` are the K pi systems of the models. In 1/GeV^2; zero outside phase space and the window in m_Kpi.
+    """
+
+    def __init__(
+        self, channel: Channel, models: Sequence[Dynamics], convention: Convention, systems: Sequence[KpiSystem]
+    ) -> None:
+        self.density, self.convention, self.channel = KPI, convention, channel
+        self._models = [
+            KpiDecay(channel, model, system) if isinstance(model, Model) else system
+            for model, system in zip(models, systems, strict=True)
+        ]
+
+    def __call__(self, columns: Mapping[str, Any], threads: int | None = None) -> Array:
+        """Densities of all models, shape (n_models, n)."""
+        names = ("q2", "m_kpi", *self.density.angles)
+        q2, mass, *angles = (np.asarray(columns[name], dtype=np.float64) for name in names)
+        flavour = np.asarray(columns["flavour"])
+        out = np.zeros((len(self._models), len(q2)))
+
+        def work(low: int, high: int) -> None:
+            for first in range(low, high, _PIECE):
+                part = slice(first, min(first + _PIECE, high))
+                f = self.density.basis(*(angle[part] for angle in angles))
+                for sign in FLAVOURS:
+                    share = np.where(flavour[part] == 0, 0.5, flavour[part] == sign)
+                    chosen = np.flatnonzero(share)
+                    weights = self.density.norm * share[chosen] * f[:, chosen]
+                    for k in range(len(self._models)) if len(chosen) else ():
+                        j = self._coefficients(k, q2[part][chosen], mass[part][chosen], sign)
+                        out[k, first + chosen] += np.einsum("in,in->n", j, weights)
+
+        split_work(work, len(q2), threads if len(q2) > _PIECE else 1)
+        return out
+
+    def _coefficients(self, k: int, q2: Array, mass: Array, flavour: int) -> Array:
+        model = self._models[k]
+        if isinstance(model, KpiDecay):
+            return model.density(q2, mass, flavour, self.convention)
+        return wide_phase_space_density(self.channel, q2, mass, model.window)
+
+
+def _coefficients(channel: Channel, model: Dynamics, q2: Array, flavour: int, convention: Convention) -> Array:
+    """Coefficients of the density of events, (n_coefficients, n)."""
+    if isinstance(model, Model):
+        return event_density(channel, model, q2, flavour, convention)
+    return phase_space_density(channel, q2)
+
+
+def _nodes(channel: Channel, model: Dynamics, convention: Convention) -> Array:
+    """Nodes between which the coefficients of both flavours are linear."""
+    if isinstance(model, Model):
+        return channel_table(channel, model, convention=convention).q2
+    low, high = channel.q2_limits()
+    steps = (high - low) * 0.5 ** np.arange(1, 40)
+    places = np.sort(np.concatenate([low + steps, high - steps]))
+    return build_table(lambda q2: phase_space_density(channel, q2), places, low, high, kind=density_of(channel).kind).q2

@@ -1,0 +1,442 @@
+r"""Weights that turn events of one model into events of another: the ratio of the full densities.
+
+.. math:: w = \frac{d\Gamma_\mathrm{to}/dq^2\,d\Omega\,(dm_{K\pi})}{d\Gamma_\mathrm{from}/dq^2\,d\Omega\,(dm_{K\pi})}
+
+at the event's q2, angles, mass and flavour, phase space and line shape included. It is not normalised by the sample:
+the sum over N events of ``from`` is expected to be N times the ratio of the branching fractions. From flat phase space,
+which has none, it is N times the branching fraction of ``to``.
+
+As a polynomial in couplings the weight is exact: amplitudes are linear in every coupling, so the density is of second
+degree in each, and its values on three points of each coupling determine all coefficients.
+Terms that vanish in all channels are left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Rows, json_types, record
+from ...kinematics.base.threads import check_threads
+from ...physics.angular import Convention, angular_coefficients, breakpoints, decay_rate, quadrature
+from ...physics.axes import moved
+from ...physics.channels import Channel, get_channel
+from ...physics.kpi import KpiSystem, resolve_kpi
+from ...physics.models import Model, ModelLike, as_model, is_linear
+from ...physics.parameters import load_parameters
+from ...physics.phase_space import PHASE_SPACE
+from ..files.sample import EventsInMemory, EventsLike, open_events
+from ..files.writers import EventFile, open_writer
+from .event_density import Array, Dynamics, NarrowDensities, WideDensities
+from .validate import card_of
+
+THIN = 100.0
+"""Effective events in a GeV^2 of q2 below which a sample is thin there, if 0.1 % of the weights or more lie in it."""
+MAX_COUPLINGS = 4
+"""Most couplings of a polynomial: it has up to 3^n coefficients."""
+NOTHING = 1e-10
+"""Size of a term of a polynomial, in units of the rest of the rate, below which it is none but rounding."""
+
+
+@dataclass(frozen=True)
+class WeightSummary:
+    """What became of a channel's events in one target.
+
+    Attributes:
+        channel: its name.
+        target: name of the model, or of the term of a polynomial.
+        column: of the weights.
+        events: that were weighted.
+        mean: of the weights; the ratio of the branching fractions, within its error.
+        error: statistical error of the mean.
+        effective: (sum w)^2 / sum w^2, the size of an unweighted sample of the same precision.
+        largest: weight.
+        outside: fraction of the events with weight zero: outside the phase space (or the window) of the target.
+        skipped: events that ``from`` cannot have made, left at weight zero.
+        thin: q2 (GeV^2) in which the sample has fewer than `THIN` effective events, bins of 1 GeV^2.
+    """
+
+    channel: str
+    target: str
+    column: str
+    events: int
+    mean: float
+    error: float
+    effective: float
+    largest: float
+    outside: float
+    skipped: int
+    thin: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """A weight as a polynomial in couplings: ``sum_k column_k prod_i x_i ** exponents[k][i]``.
+
+    Attributes:
+        couplings: paths of the couplings x_i.
+        exponents: of each term.
+        columns: of the coefficients, in the same order.
+    """
+
+    couplings: tuple[str, ...]
+    exponents: tuple[tuple[int, ...], ...]
+    columns: tuple[str, ...]
+
+    def at(self, columns: Mapping[str, Any], values: Mapping[str, float]) -> Array:
+        """Weights at values of the couplings.
+
+        Raises:
+            InputError: a coupling without a value, or a value of none.
+
+        Example:
+            >>> line = Polynomial(("heavy.C9_mu",), ((0,), (1,)), ("a", "b"))
+            >>> line.at({"a": np.array([1.0]), "b": np.array([0.5])}, {"heavy.C9_mu": -1.0})
+            array([0.5])
+        """
+        if set(values) != set(self.couplings):
+            raise InputError(f"values = {sorted(values)}: the polynomial is one in {', '.join(self.couplings)}")
+        x = np.array([values[key] for key in self.couplings], dtype=float)
+        factors = [float(np.prod(x ** np.array(powers))) for powers in self.exponents]
+        terms = (factor * np.asarray(columns[name]) for factor, name in zip(factors, self.columns, strict=True))
+        return np.asarray(sum(terms))
+
+
+@dataclass(frozen=True, eq=False)
+class Weights(Rows[WeightSummary]):
+    """Weights of events: one row a channel and target.
+
+    Attributes:
+        rows: what became of the events.
+        source: name of what the events were made by.
+        polynomial: if one was asked for.
+        columns: the weights by column, in the order of the events; empty if they went to a file.
+        output: the file, if they did.
+    """
+
+    source: str
+    polynomial: Polynomial | None = None
+    columns: Mapping[str, Array] = field(default_factory=dict)
+    output: Path | None = None
+    left_out: ClassVar[tuple[str, ...]] = ("columns",)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A row by number, or the weights of a column by name."""
+        return self.columns[key] if isinstance(key, str) else super().__getitem__(key)
+
+
+def weigh(
+    events: EventsLike,
+    to: ModelLike | Sequence[ModelLike] = (),
+    source: ModelLike | None = None,
+    *,
+    set: str | Sequence[str] = (),
+    polynomial: str | Sequence[str] = (),
+    kpi: Any = None,
+    skip: bool = False,
+    output: str | os.PathLike[str] | None = None,
+    keep: str = "all",
+    overwrite: bool = False,
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Weights:
+    """Weights that turn events into those of other models; see the module's text.
+
+    Args:
+        events: a file that darkpenguin wrote, or a sample in memory.
+        to: model or models: benchmarks' names, TOML files, fields, or `Model`.
+        source: what made the events: a model, or ``phase-space``; what their provenance says if None.
+        set: changes of every target, such as ``light_vectors.0.mass=2.8``, one or several.
+        polynomial: couplings in which the coefficients of the weight are wanted, at the other fields of the first
+            target (or of the Standard Model).
+        kpi: of targets, in events with a K pi mass; that of the events if None.
+        skip: leave events that ``source`` cannot have made at weight zero, instead of refusing them.
+        output: file for the weights; without it they are in ``columns``.
+        keep: ``all`` columns of the events beside the weights, or ``index``: their number and channel alone.
+        overwrite: whether the file may be replaced.
+        threads: CPU threads; all without it.
+        progress: called with the number of events after each chunk.
+
+    Raises:
+        InputError: events that ``source`` cannot have made (with the first one's number), unknown models or couplings,
+            couplings in which amplitudes are not linear, or a file that exists.
+
+    Example:
+        >>> from darkpenguin.generator.run.generate import generate
+        >>> found = weigh(generate("B+->K+mumu", model="sm", events=1000, seed=1), "fig2")
+        >>> found.columns["weight_fig2"].shape, round(found[0].effective) > 900
+        ((1000,), True)
+    """
+    if threads is not None:
+        check_threads(threads)
+    if keep not in ("all", "index"):
+        raise InputError(f"keep = {keep!r}: allowed are all, index")
+    file = open_events(events)
+    card = card_of(file)
+    targets = _targets(to, set)
+    couplings = (polynomial,) if isinstance(polynomial, str) else tuple(polynomial)
+    if not targets and not couplings:
+        raise InputError("to = []: name a model at least, or couplings of a polynomial")
+    channels = [get_channel(str(entry["name"])) for entry in file.provenance["channels"]]
+    scheme = _scheme(couplings, targets[0] if targets else as_model("sm", set), channels)
+    made_by: Dynamics = card.model if source is None else _dynamics(source)
+    parts = {}
+    for entry in file.provenance["channels"]:
+        channel = get_channel(str(entry["name"]))
+        decay = card.kpi_decay(channel)
+        system = None if decay is None else decay.system
+        aim = system if kpi is None or system is None else resolve_kpi(kpi)
+        parts[int(entry["index"])] = _Part(channel, made_by, targets, scheme, card.convention, (system, aim))
+    names = _column_names(targets, scheme)
+    taken = [name for name in names if name in file.schema]
+    if taken and output is not None and keep == "all":
+        raise InputError(f"column {taken[0]}: {str(file.path)!r} has it already; keep = 'index', or name another model")
+    poly = None if scheme is None else Polynomial(scheme.couplings, scheme.exponents, tuple(names[len(targets) :]))
+    chunks = _weighted(file, parts, names, skip, threads, progress)
+    if output is None:
+        found: dict[str, list[Array]] = {name: [] for name in names}
+        for _, weights in chunks:
+            for name in names:
+                found[name].append(weights[name])
+        columns = {name: np.concatenate(pieces) if pieces else np.empty(0) for name, pieces in found.items()}
+        path = None
+    else:
+        columns, path = {}, _write(file, chunks, names, poly, output, keep, overwrite, made_by.name)
+    rows = tuple(row for part in parts.values() for row in part.summaries(names))
+    return Weights(rows, made_by.name, poly, columns, path)
+
+
+def _dynamics(source: ModelLike) -> Dynamics:
+    return PHASE_SPACE if source == PHASE_SPACE.name else as_model(source)
+
+
+class _Scheme:
+    """A polynomial in couplings: the points at which it is probed in a channel, and its coefficients from there."""
+
+    def __init__(self, couplings: tuple[str, ...], base: Model, channels: Sequence[Channel]) -> None:
+        self.couplings, self.base = couplings, base
+        self.scales = {channel: [self._scale(channel, key) for key in couplings] for channel in channels}
+        size = np.max([self._sizes(channel) for channel in channels], axis=0)
+        self._kept = np.flatnonzero(size > NOTHING)
+        self.exponents = tuple(tuple(map(int, np.unravel_index(k, (3,) * len(couplings)))) for k in self._kept)
+
+    def models(self, channel: Channel) -> list[Model]:
+        """The base with its couplings at 0 and plus and minus their scales, the last one fastest."""
+        points = product(*((0.0, scale, -scale) for scale in self.scales[channel]))
+        return [moved(self.base, dict(zip(self.couplings, point, strict=True))) for point in points]
+
+    def coefficients(self, channel: Channel, values: Array) -> Array:
+        """Coefficients (n_terms, n) of the terms that are kept, from values at the points of `models`."""
+        return self._all(values, self.scales[channel])[self._kept]
+
+    def _all(self, values: Array, scales: Sequence[float]) -> Array:
+        p = len(self.couplings)
+        found = values.reshape(*(3,) * p, -1)
+        for axis, scale in enumerate(scales):
+            zero, up, down = np.moveaxis(found, axis, 0)
+            first, second = (up - down) / (2 * scale), (up + down - 2 * zero) / (2 * scale**2)
+            found = np.moveaxis(np.stack([zero, first, second]), 0, axis)
+        return np.asarray(found.reshape(3**p, -1))
+
+    def _sizes(self, channel: Channel) -> Array:
+        """Largest size of each term at the scales, in units of the local rate."""
+        low, high = channel.q2_limits()
+        q2 = np.linspace(low, high, 402)[1:-1]
+        j = angular_coefficients(channel, self.models(channel), q2, -1).swapaxes(0, 1)
+        terms = self._all(j, [1.0] * len(self.couplings)).reshape(*j.shape)
+        return np.asarray((np.abs(terms).max(axis=1) / decay_rate(j[0])).max(axis=-1))
+
+    def _scale(self, channel: Channel, key: str) -> float:
+        """Size of a coupling at which it changes the rate about as much as the rest of the amplitude makes.
+
+        Values of a polynomial far beyond it would drown its lower terms in rounding.
+        """
+        q2, weights = quadrature(breakpoints(channel, self.base), *channel.q2_limits(), order=4)
+        others = {name: _typical(self.base, name) for name in self.couplings if name != key}
+        scale = 1.0
+        for _ in range(3):
+            models = [moved(self.base, {**others, key: x}) for x in (0.0, scale, -scale)]
+            zero, up, down = (decay_rate(angular_coefficients(channel, models, q2, -1)) @ weights).tolist()
+            curvature = 0.5 * (up + down) - zero
+            if not (curvature > 0 and zero > 0):
+                break
+            scale *= float(np.sqrt(zero / curvature))
+        return scale
+
+
+def _typical(model: Model, key: str) -> float:
+    """Value of a field if it has one, else one: what the others are while a scale is sought."""
+    value: Any = model
+    for part in key.split("."):
+        value = value[int(part)] if part.isdigit() else getattr(value, part)
+    return float(abs(value)) or 1.0
+
+
+def _targets(to: ModelLike | Sequence[ModelLike], set: str | Sequence[str]) -> list[Model]:
+    several = list(to) if isinstance(to, Sequence) and not isinstance(to, str) else [to]
+    return [as_model(one, set) for one in several]
+
+
+def _scheme(couplings: tuple[str, ...], base: Model, channels: Sequence[Channel]) -> _Scheme | None:
+    if not couplings:
+        return None
+    if len(couplings) > MAX_COUPLINGS or len(dict.fromkeys(couplings)) < len(couplings):
+        raise InputError(f"polynomial = {','.join(couplings)}: 1 to {MAX_COUPLINGS} couplings, each once")
+    for key in couplings:
+        moved(base, {key: 1.0})  # refuses fields that the model does not have
+        if not is_linear(key):
+            raise InputError(f"polynomial = {key!r}: amplitudes are linear in couplings and Wilson coefficients alone")
+    return _Scheme(couplings, base, channels)
+
+
+def _column_names(targets: Sequence[Model], scheme: _Scheme | None) -> list[str]:
+    names: list[str] = []
+    for model in targets:
+        name = base = "weight_" + "".join(c if c.isalnum() or c in "_.-" else "_" for c in model.name)
+        number = 2
+        while name in names:
+            name, number = f"{base}_{number}", number + 1
+        names.append(name)
+    terms = () if scheme is None else scheme.exponents
+    return names + ["weight_term_" + "".join(map(str, powers)) for powers in terms]
+
+
+class _Part:
+    """One channel: its densities, and the sums of its weights."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        made_by: Dynamics,
+        targets: Sequence[Model],
+        scheme: _Scheme | None,
+        convention: Convention,
+        systems: tuple[KpiSystem | None, KpiSystem | None],
+    ) -> None:
+        self.channel, self.scheme, self.targets = channel, scheme, targets
+        probes = [] if scheme is None else scheme.models(channel)
+        models = [made_by, *targets, *probes]
+        before, after = systems
+        self.density: NarrowDensities | WideDensities
+        if before is None or after is None:
+            self.density = NarrowDensities(channel, models, convention, [made_by, *targets, *probes[-1:]])
+        else:
+            self.density = WideDensities(channel, models, convention, [before, *(after for _ in models[1:])])
+        lifetime = load_parameters()[f"tau_{channel.parent}"] * channel.branching
+        self._unit = lifetime if made_by is PHASE_SPACE else 1.0
+        self.events = self.skipped = 0
+        self._bins: Array = np.zeros((0, 0, 3))
+
+    def weights(self, columns: Mapping[str, Any], threads: int | None) -> tuple[Array, Any]:
+        """Weights (n_columns, n) of events, and where ``source`` has none of them."""
+        values = self.density(columns, threads)
+        before = values[0]
+        impossible = ~(np.isfinite(before) & (before > 0))
+        after = values[1 : 1 + len(self.targets)]
+        if self.scheme is not None:
+            probes = values[1 + len(self.targets) :]
+            after = np.concatenate([after, self.scheme.coefficients(self.channel, probes)])
+        found = self._unit * after / np.where(impossible, 1.0, before)
+        found[:, impossible] = 0.0
+        return found, impossible
+
+    def count(self, q2: Any, weights: Array, own: Any, skipped: int) -> None:
+        """Add to the sums in bins of 1 GeV^2."""
+        if not len(self._bins):
+            self._bins = np.zeros((len(weights), 30, 5))
+        place = np.clip(np.asarray(q2, dtype=np.float64).astype(np.int64), 0, 29)
+        for row, w in zip(self._bins, weights * own, strict=True):
+            for k, values in enumerate((np.ones_like(w), w, w * w, (w == 0.0).astype(float))):
+                row[:, k] += np.bincount(place, values, 30)
+            row[0, 4] = max(row[0, 4], float(np.abs(w).max(initial=0.0)))
+        self.events += len(q2)
+        self.skipped += skipped
+
+    def summaries(self, names: Sequence[str]) -> list[WeightSummary]:
+        """One row a column."""
+        found = []
+        titles = [model.name for model in self.targets] + list(names[len(self.targets) :])
+        for name, title, row in zip(names, titles, self._bins, strict=False):
+            n, total, square, zeros = row[:, :4].sum(axis=0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                effective = np.nan_to_num(row[:, 1] ** 2 / row[:, 2])
+            thin = np.flatnonzero((row[:, 1] > 1e-3 * total) & (effective < THIN))
+            spread = max(square / n - (total / n) ** 2, 0.0)
+            found.append(
+                WeightSummary(
+                    self.channel.name,
+                    title,
+                    name,
+                    self.events,
+                    float(total / n),
+                    float(np.sqrt(spread / n)),
+                    float(total**2 / square) if square > 0 else 0.0,
+                    float(row[0, 4]),
+                    float((zeros - self.skipped) / n),
+                    self.skipped,
+                    tuple((float(i), float(i + 1)) for i in thin),
+                )
+            )
+        return found
+
+
+def _weighted(
+    file: EventFile | EventsInMemory,
+    parts: Mapping[int, _Part],
+    names: Sequence[str],
+    skip: bool,
+    threads: int | None,
+    progress: Callable[[int], None] | None,
+) -> Iterator[tuple[dict[str, Any], dict[str, Array]]]:
+    """Chunks of the events, and their weights."""
+    for columns in file.chunks():
+        n = len(columns["q2"])
+        found = np.zeros((len(names), n))
+        for index, part in parts.items():
+            chosen = np.flatnonzero(columns["channel"] == index)
+            if not len(chosen):
+                continue
+            mine = {name: column[chosen] for name, column in columns.items()}
+            weights, impossible = part.weights(mine, threads)
+            if impossible.any() and not skip:
+                first = int(np.flatnonzero(impossible)[0])
+                shown = [name for name in ("q2", *part.channel.angles, "m_kpi") if name in mine]
+                at = ", ".join(f"{name} = {mine[name][first]:.6g}" for name in shown)
+                raise InputError(
+                    f"event {mine['event'][first]} of {part.channel.name}: it cannot be weighted, since what it is "
+                    f"weighted from never makes it ({at}); name what made the events, or skip such events"
+                )
+            own = mine["weight"].astype(np.float64) if "weight" in mine else np.ones(len(chosen))
+            part.count(mine["q2"], weights, own, int(impossible.sum()))
+            found[:, chosen] = weights
+        yield columns, dict(zip(names, found, strict=True))
+        if progress is not None:
+            progress(n)
+
+
+def _write(
+    file: EventFile | EventsInMemory,
+    chunks: Iterator[tuple[dict[str, Any], dict[str, Array]]],
+    names: Sequence[str],
+    polynomial: Polynomial | None,
+    output: str | os.PathLike[str],
+    keep: str,
+    overwrite: bool,
+    source: str,
+) -> Path:
+    """Write events and weights, with what the weights are in the provenance."""
+    kept = list(file.schema) if keep == "all" else [name for name in ("channel", "event") if name in file.schema]
+    schema = {**{name: file.schema[name] for name in kept}, **dict.fromkeys(names, np.dtype(np.float64))}
+    said = {"from": source, "columns": list(names), "polynomial": None if polynomial is None else record(polynomial)}
+    provenance = {**file.provenance, "weights": json_types(said)}
+    with open_writer(output, schema, provenance, overwrite=overwrite) as writer:
+        for columns, weights in chunks:
+            writer.extend({**{name: columns[name] for name in kept}, **weights})
+    return writer.path
