@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .generator.analysis.histograms import histograms, write_histograms
     from .generator.analysis.migration import migrations
     from .generator.analysis.validate import validate
+    from .generator.analysis.weights import weigh
     from .generator.figures.figure import figure
     from .generator.files.hepmc import write_hepmc
     from .generator.files.sample import EventSample, read_events
@@ -95,6 +96,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "statistics": "generator.statistics.hypotheses:",
     "toys": "generator.toys.files",
     "validate": "generator.analysis.validate",
+    "weigh": "generator.analysis.weights",
     "write_hepmc": "generator.files.hepmc",
     "write_histograms": "generator.analysis.histograms",
     "write_scan": "generator.scans.files",
@@ -149,6 +151,7 @@ __all__ = [
     "statistics",
     "toys",
     "validate",
+    "weigh",
     "write_hepmc",
     "write_histograms",
     "write_scan",

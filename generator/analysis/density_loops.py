@@ -70,10 +70,10 @@ def vector_densities(
             out[i, k] = 0.0
         if cell < 0:
             continue
-        k, c, turns = np.float64(cos_theta_k[i]), np.float64(cos_theta_l[i]), np.float64(phi[i]) * (0.5 / math.pi)
+        ck, c, turns = np.float64(cos_theta_k[i]), np.float64(cos_theta_l[i]), np.float64(phi[i]) * (0.5 / math.pi)
         sine, cosine = circle(np.float64, turns - math.floor(turns + 0.5))
-        sin2_k, sin2_l = max(1.0 - k * k, 0.0), max(1.0 - c * c, 0.0)
-        f = vector_functions(k, sin2_k, c, sin2_l, math.sqrt(sin2_k * sin2_l), sine, cosine)
+        sin2_k, sin2_l = max(1.0 - ck * ck, 0.0), max(1.0 - c * c, 0.0)
+        f = vector_functions(ck, sin2_k, c, sin2_l, math.sqrt(sin2_k * sin2_l), sine, cosine)
         step = x - edges[cell]
         first, last, share = _sides(flavour[i])
         for side in range(first, last):

@@ -32,6 +32,7 @@ from ...physics.kpi import KpiSystem, resolve_kpi
 from ...physics.models import Model, ModelLike, as_model, is_linear
 from ...physics.parameters import load_parameters
 from ...physics.phase_space import PHASE_SPACE
+from ...physics.theory import TheoryLike
 from ..files.sample import EventsInMemory, EventsLike, open_events
 from ..files.writers import EventFile, open_writer
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
@@ -51,7 +52,7 @@ class WeightSummary:
 
     Attributes:
         channel: its name.
-        target: name of the model, or of the term of a polynomial.
+        target: name of the model.
         column: of the weights.
         events: that were weighted.
         mean: of the weights; the ratio of the branching fractions, within its error.
@@ -138,6 +139,7 @@ def weigh(
     source: ModelLike | None = None,
     *,
     set: str | Sequence[str] = (),
+    theory: TheoryLike = None,
     polynomial: str | Sequence[str] = (),
     kpi: Any = None,
     skip: bool = False,
@@ -154,6 +156,7 @@ def weigh(
         to: model or models: benchmarks' names, TOML files, fields, or `Model`.
         source: what made the events: a model, or ``phase-space``; what their provenance says if None.
         set: changes of every target, such as ``light_vectors.0.mass=2.8``, one or several.
+        theory: what the Standard Model is in the targets.
         polynomial: couplings in which the coefficients of the weight are wanted, at the other fields of the first
             target (or of the Standard Model).
         kpi: of targets, in events with a K pi mass; that of the events if None.
@@ -180,12 +183,12 @@ def weigh(
         raise InputError(f"keep = {keep!r}: allowed are all, index")
     file = open_events(events)
     card = card_of(file)
-    targets = _targets(to, set)
     couplings = (polynomial,) if isinstance(polynomial, str) else tuple(polynomial)
-    if not targets and not couplings:
+    targets = _targets(to, set, theory) or ([as_model("sm", set, theory)] if couplings else [])
+    if not targets:
         raise InputError("to = []: name a model at least, or couplings of a polynomial")
     channels = [get_channel(str(entry["name"])) for entry in file.provenance["channels"]]
-    scheme = _scheme(couplings, targets[0] if targets else as_model("sm", set), channels)
+    scheme = _scheme(couplings, targets[0], channels)
     made_by: Dynamics = card.model if source is None else _dynamics(source)
     parts = {}
     for entry in file.provenance["channels"]:
@@ -279,9 +282,9 @@ def _typical(model: Model, key: str) -> float:
     return float(abs(value)) or 1.0
 
 
-def _targets(to: ModelLike | Sequence[ModelLike], set: str | Sequence[str]) -> list[Model]:
+def _targets(to: ModelLike | Sequence[ModelLike], set: str | Sequence[str], theory: TheoryLike) -> list[Model]:
     several = list(to) if isinstance(to, Sequence) and not isinstance(to, str) else [to]
-    return [as_model(one, set) for one in several]
+    return [as_model(one, set, theory) for one in several]
 
 
 def _scheme(couplings: tuple[str, ...], base: Model, channels: Sequence[Channel]) -> _Scheme | None:
@@ -362,8 +365,7 @@ class _Part:
     def summaries(self, names: Sequence[str]) -> list[WeightSummary]:
         """One row a column."""
         found = []
-        titles = [model.name for model in self.targets] + list(names[len(self.targets) :])
-        for name, title, row in zip(names, titles, self._bins, strict=False):
+        for name, model, row in zip(names, self.targets, self._bins, strict=False):
             n, total, square, zeros = row[:, :4].sum(axis=0)
             with np.errstate(divide="ignore", invalid="ignore"):
                 effective = np.nan_to_num(row[:, 1] ** 2 / row[:, 2])
@@ -372,7 +374,7 @@ class _Part:
             found.append(
                 WeightSummary(
                     self.channel.name,
-                    title,
+                    model.name,
                     name,
                     self.events,
                     float(total / n),

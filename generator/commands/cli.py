@@ -26,6 +26,7 @@ from .drawing import FigureOption, OverwriteOption
 from .figures import figure_command, scan_command
 from .options import MODEL, RUN, SET, THEORY, takes
 from .toys import sensitivity_command, toys_command
+from .weigh import weigh_command
 
 LOOK: dict[str, Any] = {
     "add_completion": False,
@@ -336,6 +337,7 @@ def selftest(
 
 
 app.command("constraints")(_guarded(constraints_command))
+app.command("weigh")(_guarded(weigh_command))
 app.command("bin")(_guarded(bin_command))
 app.command("hepmc")(_guarded(hepmc_command))
 app.command("figure")(_guarded(figure_command))

@@ -46,6 +46,7 @@ FUNCTIONS = {
     "sensitivity": f"card progress threads {SENSITIVITY_KEYS}",
     "toys": f"card output overwrite threads device progress {TOY_KEYS}",
     "validate": "events false_alarm progress threads",
+    "weigh": "events to source set theory polynomial kpi skip output keep overwrite threads progress",
     "write_hepmc": "path output overwrite",
     "write_histograms": "path found overwrite",
     "write_scan": "result folder overwrite at",

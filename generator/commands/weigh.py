@@ -1,0 +1,99 @@
+"""The command ``darkpenguin weigh``."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from .console import progress_bar, show_table
+from .drawing import OverwriteOption
+from .options import SET, THEORY, takes
+
+
+@takes(SET, *THEORY)
+def weigh_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="NAME|FILE", help="Weigh to this model: a column of weights each; repeatable."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME|FILE",
+            help="Say what made the events: a model or phase-space. Default: the file's own.",
+        ),
+    ] = None,
+    polynomial: Annotated[
+        str | None,
+        typer.Option(
+            "--polynomial",
+            metavar="KEY[,KEY...]",
+            help="Write the coefficients of the weight as a polynomial in these couplings of the first model.",
+        ),
+    ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="OUT", help="Write the weights here.")] = None,
+    keep: Annotated[
+        str,
+        typer.Option("--keep", help="Write all columns beside the weights, or index: number and channel alone."),
+    ] = "all",
+    skip: Annotated[
+        bool,
+        typer.Option("--skip", help="Give weight zero to events that cannot have been made so, and count them."),
+    ] = False,
+    kpi: Annotated[
+        str | None, typer.Option("--kpi", metavar="NAME[,KEY=VALUE]", help="Take this K pi system in the targets.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    overwrite: OverwriteOption = False,
+    **keys: Any,
+) -> None:
+    """Weigh a file's events to other models.
+
+    A weight is the ratio of the full densities, in q2, angles, K pi mass and flavour; the mean of the weights is the
+    ratio of the branching fractions. What is printed says how many events the weighted sample is worth.
+    """
+    from ..analysis.weights import weigh
+    from ..files.writers import EventFile
+
+    couplings = tuple(part.strip() for part in polynomial.split(",")) if polynomial else ()
+    with progress_bar("weighing", EventFile(file).rows) as progress:
+        found = weigh(
+            file,
+            to or (),
+            source,
+            set=keys["set"] or (),
+            theory=keys["theory"],
+            polynomial=couplings,
+            kpi=kpi,
+            skip=skip,
+            output=output,
+            keep=keep,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if as_json:
+        print(json_module.dumps(found.to_dict(), indent=1, allow_nan=False))
+        return
+    header = ("channel", "to", "events", "mean weight", "error", "worth", "largest", "outside", "skipped", "thin in q2")
+    rows = [
+        (
+            row.channel,
+            row.target,
+            f"{row.events:,}",
+            f"{row.mean:.6g}",
+            f"{row.error:.2g}",
+            f"{row.effective:,.0f}",
+            f"{row.largest:.4g}",
+            f"{row.outside:.2%}",
+            f"{row.skipped:,}",
+            " ".join(f"{low:g}-{high:g}" for low, high in row.thin) or "-",
+        )
+        for row in found
+    ]
+    show_table(f"{file}: from {found.source}", header, rows, left=2)
+    if found.output is not None:
+        print(f"file: {found.output}")
