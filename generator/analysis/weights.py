@@ -35,6 +35,7 @@ from ...physics.phase_space import PHASE_SPACE
 from ...physics.theory import TheoryLike
 from ..files.sample import EventsInMemory, EventsLike, open_events
 from ..files.writers import EventFile, open_writer
+from ..run.card import RunCard
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
 from .validate import card_of
 
@@ -190,13 +191,7 @@ def weigh(
     channels = [get_channel(str(entry["name"])) for entry in file.provenance["channels"]]
     scheme = _scheme(couplings, targets[0], channels)
     made_by: Dynamics = card.model if source is None else _dynamics(source)
-    parts = {}
-    for entry in file.provenance["channels"]:
-        channel = get_channel(str(entry["name"]))
-        decay = card.kpi_decay(channel)
-        system = None if decay is None else decay.system
-        aim = system if kpi is None or system is None else resolve_kpi(kpi)
-        parts[int(entry["index"])] = _Part(channel, made_by, targets, scheme, card.convention, (system, aim))
+    parts = _parts(file, card, made_by, targets, scheme, kpi)
     names = _column_names(targets, scheme)
     taken = [name for name in names if name in file.schema]
     if taken and output is not None and keep == "all":
@@ -387,6 +382,25 @@ class _Part:
                 )
             )
         return found
+
+
+def _parts(
+    file: EventFile | EventsInMemory,
+    card: RunCard,
+    made_by: Dynamics,
+    targets: Sequence[Model],
+    scheme: _Scheme | None,
+    kpi: Any,
+) -> dict[int, _Part]:
+    """Channels of a file by their number."""
+    parts = {}
+    for entry in file.provenance["channels"]:
+        channel = get_channel(str(entry["name"]))
+        decay = card.kpi_decay(channel)
+        system = None if decay is None else decay.system
+        aim = system if kpi is None or system is None else resolve_kpi(kpi)
+        parts[int(entry["index"])] = _Part(channel, made_by, targets, scheme, card.convention, (system, aim))
+    return parts
 
 
 def _weighted(
