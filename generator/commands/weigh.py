@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .console import progress_bar, show_table
 from .drawing import OverwriteOption
 from .options import SET, THEORY, takes
+
+if TYPE_CHECKING:
+    from ..analysis.weights import Weights
+
+
+HEADER = ("channel", "to", "events", "mean weight", "error", "worth", "largest", "outside", "skipped", "thin in q2")
+
+
+def _rows(found: Weights) -> list[tuple[str, ...]]:
+    return [
+        (
+            row.channel,
+            row.target,
+            f"{row.events:,}",
+            f"{row.mean:.6g}",
+            f"{row.error:.2g}",
+            f"{row.effective:,.0f}",
+            f"{row.largest:.4g}",
+            f"{row.outside:.2%}",
+            f"{row.skipped:,}",
+            " ".join(f"{low:g}-{high:g}" for low, high in row.thin) or "-",
+        )
+        for row in found
+    ]
 
 
 @takes(SET, *THEORY)
@@ -78,22 +102,6 @@ def weigh_command(
     if as_json:
         print(json_module.dumps(found.to_dict(), indent=1, allow_nan=False))
         return
-    header = ("channel", "to", "events", "mean weight", "error", "worth", "largest", "outside", "skipped", "thin in q2")
-    rows = [
-        (
-            row.channel,
-            row.target,
-            f"{row.events:,}",
-            f"{row.mean:.6g}",
-            f"{row.error:.2g}",
-            f"{row.effective:,.0f}",
-            f"{row.largest:.4g}",
-            f"{row.outside:.2%}",
-            f"{row.skipped:,}",
-            " ".join(f"{low:g}-{high:g}" for low, high in row.thin) or "-",
-        )
-        for row in found
-    ]
-    show_table(f"{file}: from {found.source}", header, rows, left=2)
+    show_table(f"{file}: from {found.source}", HEADER, _rows(found), left=2)
     if found.output is not None:
         print(f"file: {found.output}")
