@@ -30,7 +30,7 @@ class BinnedValue:
         observable: its name, or ``yield``.
         q2_min, q2_max: edges.
         value: in the observable's unit.
-        error: statistical, of events; None of a prediction.
+        error: statistical, of events; of a prediction that of the theory, None where it was not asked for.
     """
 
     channel: str

@@ -31,8 +31,10 @@ from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .binning import read_pairs
 from .channels import CHANNELS, Channel, get_channel, lepton_pairs
 from .definitions import PREDICTED, Averages, as_defined, of_sum
+from .kpi import KpiDecay, KpiSystem
 from .models import Model, as_model, by_theory
 from .parameters import Parameters, load_parameters
+from .wide import kpi_decay, wide_averages
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Observable:
     CP averages of 1, 2, 3, 4, 7 and CP asymmetries of 5, 6, 8, 9 only. ``asymmetry``: a CP asymmetry of angles, which
     files show of such modes alone, since both flavours are binned together. ``angular``: a function of the S_i or A_i
     alone. ``measured``: events of files and toys are asked for it, if it is angular. ``s_wave``: of Kπ in an S wave,
-    which files have and predictions do not. ``panel``: has a place in the figure of a binned file.
+    which is in files and predictions with one. ``integrated``: of bins alone, and it grows with them. ``panel``: has a
+    place in the figure of a binned file.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Observable:
     untagged: bool = False
     asymmetry: bool = False
     panel: bool = False
+    integrated: bool = False
 
 
 def _s(name: str, factor: float = 1.0) -> Formula:
@@ -118,17 +122,13 @@ def _afb(a: Averages) -> Any:
     return a.s("b") if a.spin == 0 else 0.75 * a.s("6s") + 0.375 * a.s("6c")
 
 
-def _rows() -> dict[str, Observable]:
-    star, plain, phi = "B0->K*0mumu", "B+->K+mumu", "Bs->phimumu"
-    dbr = r"d\mathcal{B}/dq^2\ [\mathrm{GeV}^{-2}]"
-    optimised, averaged = "optimised angular observable", "CP-averaged angular observable"
-    asymmetry, s_wave = "CP asymmetry of angles", "angular observable of the K pi S wave"
-    rows = [
+def _rates(channel: str) -> list[Observable]:
+    return [
         Observable(
             "dBR",
             lambda a: 0.5 * a.lifetime * a.rate / a.width,
-            dbr,
-            star,
+            r"d\mathcal{B}/dq^2\ [\mathrm{GeV}^{-2}]",
+            channel,
             None,
             "CP-averaged differential branching fraction; in a bin its mean over the bin",
             "1/GeV^2",
@@ -137,15 +137,36 @@ def _rows() -> dict[str, Observable]:
             untagged=True,
         ),
         Observable(
+            "BR",
+            lambda a: 0.5 * a.lifetime * a.rate,
+            r"\mathcal{B}",
+            channel,
+            None,
+            "CP-averaged branching fraction in a bin; of all decays of the K*, or with --kpi of what it ends in",
+            invisible=True,
+            angular=False,
+            untagged=True,
+            integrated=True,
+        ),
+        Observable(
             "ACP",
             lambda a: a.difference / a.rate,
             r"A_{CP}",
-            star,
+            channel,
             None,
             "CP asymmetry of the rate",
             invisible=True,
             angular=False,
         ),
+    ]
+
+
+def _rows() -> dict[str, Observable]:
+    star, plain, phi = "B0->K*0mumu", "B+->K+mumu", "Bs->phimumu"
+    optimised, averaged = "optimised angular observable", "CP-averaged angular observable"
+    asymmetry, s_wave = "CP asymmetry of angles", "angular observable of the K pi S wave"
+    rows = [
+        *_rates(star),
         Observable(
             "FL",
             _s("2c", -1.0),
@@ -263,7 +284,9 @@ def as_channel(channel: Channel | str) -> Channel:
     return get_channel(channel) if isinstance(channel, str) else channel
 
 
-def _channels(observable: Observable, channel: Channel | str | None) -> tuple[Channel, ...]:
+def _channels(
+    observable: Observable, channel: Channel | str | None, kpi: KpiSystem | None = None
+) -> tuple[Channel, ...]:
     """Channel of the numerator and, for a ratio, of the denominator."""
     if observable.denominator is not None:
         if channel is not None and as_channel(channel).name not in (observable.channel, observable.denominator):
@@ -273,11 +296,8 @@ def _channels(observable: Observable, channel: Channel | str | None) -> tuple[Ch
             )
         return get_channel(observable.channel), get_channel(observable.denominator)
     chosen = as_channel(observable.channel if channel is None else channel)
-    if observable.s_wave:
-        raise InputError(
-            f"observable = {observable.name}: of the K pi S wave, which predictions leave out; `darkpenguin bin` "
-            "measures it in a file with an S wave"
-        )
+    if observable.s_wave and (kpi is None or kpi.s_wave == "none"):
+        raise InputError(f"observable = {observable.name}: of the K pi S wave, which is not there; take kpi = 'swave'")
     check_tagging(observable, chosen)
     if chosen.lepton is None and not observable.invisible:
         raise InputError(f"channel = {chosen.name}: {observable.name} needs charged leptons")
@@ -305,15 +325,19 @@ def curve(
     models: Models,
     q2: npt.ArrayLike,
     channel: Channel | str | None = None,
+    kpi: KpiSystem | None = None,
 ) -> Array:
     """An observable as a function of q2 (GeV²): shape (n_q2,), or (n_models, n_q2) for a sequence of models.
 
-    ``channel`` defaults to the observable's own. NaN where q2 is outside phase space.
+    ``channel`` defaults to the observable's own; the K* has no width unless ``kpi`` gives it one. NaN where q2 is
+    outside phase space.
 
     >>> bool(abs(curve("R_K+", "sm", [3.0])[0] - 1) < 0.01)
     True
     """
     row = get_observable(observable) if isinstance(observable, str) else observable
+    if row.integrated:
+        raise InputError(f"observable = {row.name}: it is of a bin; give bins, or take dBR")
     resolved, single = _resolve(models)
     s = np.atleast_1d(np.asarray(q2, dtype=float))
     if not np.all(np.isfinite(s)):
@@ -321,13 +345,16 @@ def curve(
 
     def evaluate(group: Sequence[Model]) -> Array:
         values = []
-        for one in _channels(row, channel):
-            b, conjugate = (angular_coefficients(one, group, s, flavour) for flavour in (-1, +1))
+        for one in _channels(row, channel, kpi):
             known = group[0].parameters
-            averages = averages_of(one, b, conjugate, parameters=known)
             low, high = one.q2_limits(known)
             with np.errstate(divide="ignore", invalid="ignore"):
-                values.append(np.where((s > low) & (s < high), row.formula(averages), np.nan))
+                if (wide := [kpi_decay(one, model, kpi) for model in group])[0] is not None:
+                    found = np.stack([row.formula(wide_averages(decay, s)) for decay in wide if decay])
+                else:
+                    b, conjugate = (angular_coefficients(one, group, s, flavour) for flavour in (-1, +1))
+                    found = row.formula(averages_of(one, b, conjugate, parameters=known))
+                values.append(np.where((s > low) & (s < high), found, np.nan))
         return _divide(values)
 
     result = _grouped(evaluate, resolved, len(s))
@@ -339,12 +366,14 @@ def binned(
     models: Models,
     bins: Sequence[tuple[float, float]] | npt.ArrayLike,
     channel: Channel | str | None = None,
+    kpi: KpiSystem | None = None,
 ) -> Array:
     """An observable in bins of q2: shape (n_bins,), or (n_models, n_bins) for a sequence of models.
 
     ``bins`` are pairs (q2_min, q2_max), or edges, in GeV². Parts of a bin outside phase space count as zero rate; a bin
     wholly outside is an InputError. Angular coefficients are integrated first; ``dBR`` is the mean over
-    the bin. Relative accuracy about 1e-9.
+    the bin. Relative accuracy about 1e-9. With ``kpi`` the Kπ pair has its mass in a window, and rates are of what the
+    channel ends in (2/3 of a K*).
 
     >>> value = binned("P5p", ["sm", "fig2"], [(4.0, 6.0)])
     >>> value.shape, bool(value[1, 0] > value[0, 0])
@@ -353,22 +382,33 @@ def binned(
     row = get_observable(observable) if isinstance(observable, str) else observable
     resolved, single = _resolve(models)
     pairs = read_pairs(bins)
-    channels = _channels(row, channel)
+    channels = _channels(row, channel, kpi)
     columns = []
     for low, high in pairs:
 
         def evaluate(group: Sequence[Model], low: float = low, high: float = high) -> Array:
             values = []
             for one in channels:
-                integrals = integrate(one, group, low, high)
-                averages = averages_of(one, *integrals, width=high - low, parameters=group[0].parameters)
                 with np.errstate(divide="ignore", invalid="ignore"):
+                    if (wide := [kpi_decay(one, model, kpi) for model in group])[0] is not None:
+                        of_bin = [_integrated(decay, low, high) for decay in wide if decay]
+                        values.append(np.array([row.formula(averages) for averages in of_bin])[:, None])
+                        continue
+                    integrals = integrate(one, group, low, high)
+                    averages = averages_of(one, *integrals, width=high - low, parameters=group[0].parameters)
                     values.append(row.formula(averages)[:, None])
             return _divide(values)
 
         columns.append(_grouped(evaluate, resolved, 3000)[:, 0])
     result = np.stack(columns, axis=-1)
     return result[0] if single else result
+
+
+def _integrated(decay: KpiDecay, low: float, high: float) -> Averages:
+    """Averages of a Kπ pair in a bin of q2 (GeV²)."""
+    threshold, endpoint = decay.q2_limits(decay.system.m_min)
+    start, stop = _inside(decay.channel, low, high, threshold, endpoint)
+    return wide_averages(decay, *quadrature(decay.breakpoints(), start, stop), width=high - low)
 
 
 def averages_of(
@@ -403,16 +443,21 @@ def integrate(channel: Channel, models: Sequence[Model], low: float, high: float
     >>> integrate(get_channel("B+->K+mumu"), [as_model("sm")], 1.1, 6.0)[0].shape
     (3, 1)
     """
-    threshold, endpoint = channel.q2_limits(models[0].parameters)
+    start, stop = _inside(channel, low, high, *channel.q2_limits(models[0].parameters))
+    nodes, weights = quadrature(breakpoints(channel, models), start, stop)
+    b, conjugate = (angular_coefficients(channel, models, nodes, flavour) @ weights for flavour in (-1, +1))
+    return b, conjugate
+
+
+def _inside(channel: Channel, low: float, high: float, threshold: float, endpoint: float) -> tuple[float, float]:
+    """What of a range of q2 (GeV²) is inside phase space; InputError where nothing is."""
     start, stop = max(low, threshold), min(high, endpoint)
     if not start < stop:
         raise InputError(
             f"q2 = {low:g} to {high:g} GeV^2: outside the phase space of {channel.name}, {threshold:.4g} to "
             f"{endpoint:.5g} GeV^2"
         )
-    nodes, weights = quadrature(breakpoints(channel, models), start, stop)
-    b, conjugate = (angular_coefficients(channel, models, nodes, flavour) @ weights for flavour in (-1, +1))
-    return b, conjugate
+    return start, stop
 
 
 def _divide(values: Sequence[Array]) -> Array:

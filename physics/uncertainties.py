@@ -220,7 +220,8 @@ def theory_error(name: str, channel: str, model: Model, q2: npt.ArrayLike) -> Fl
         sum(draw_coefficients(get_channel(part), model, s, flavour) for flavour in (-1, 1))
         for part in observable_channels(BinnedObservable(name, channel))
     ]
-    return np.asarray(np.std(evaluate(name, parts), axis=0, ddof=1))
+    lifetime = model.parameters["tau_" + get_channel(channel).parent]
+    return np.asarray(np.std(evaluate(name, parts, lifetime), axis=0, ddof=1))
 
 
 def _range(transition: Transition, region: int) -> tuple[float, float]:

@@ -218,7 +218,18 @@ def predict(
     points: Annotated[
         int, typer.Option("--points", min=2, max=1_000_000, help="Compute this many points of the curve.")
     ] = 100,
-    format: Annotated[str, typer.Option("--format", help="Print a table or csv.")] = "table",
+    kpi: Annotated[
+        str | None,
+        typer.Option(
+            "--kpi",
+            metavar="NAME[,KEY=VALUE]",
+            help="Give the K* its width (pwave), or an S wave too (swave): rates are of the window, and of K+ pi-.",
+        ),
+    ] = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Add errors of the theory; --format json has their correlations too.")
+    ] = False,
+    format: Annotated[str, typer.Option("--format", help="Print a table, csv or json.")] = "table",
     figure: FigureOption = None,
     overwrite: OverwriteOption = False,
     **keys: Any,
@@ -229,7 +240,7 @@ def predict(
     """
     from .listing import predict_observables
 
-    predict_observables(observables, keys, channel, bins, q2, points, format, figure or (), overwrite)
+    predict_observables(observables, keys, channel, bins, q2, points, kpi, errors, format, figure or (), overwrite)
 
 
 @app.command()

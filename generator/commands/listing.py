@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target
+from ...physics.binning import BinnedValue
 from ...physics.channels import CHANNELS
 from ...physics.charmonium import missing_charm
 from ...physics.models import BENCHMARKS, Model
@@ -101,6 +104,8 @@ def predict_observables(
     bins: str | None,
     q2: str | None,
     points: int,
+    kpi: str | None,
+    errors: bool,
     format: str,
     figures: Sequence[str],
     overwrite: bool,
@@ -108,25 +113,29 @@ def predict_observables(
     """Print observables in bins or along a curve, and draw them if asked; ``keys`` are those of the model."""
     from ...physics.predict import channel_of, predict
 
-    if format not in ("table", "csv"):
-        raise InputError(f"format = {format!r}: allowed are table, csv")
+    if format not in ("table", "csv", "json"):
+        raise InputError(f"format = {format!r}: allowed are table, csv, json")
     check_figures(figures, overwrite)
     if bins is not None and q2 is not None:
         raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
     window = None if q2 is None else parse_window(q2, "q2")
-    rows = predict(observables, keys["model"] or "sm", bins, window, points, channel, keys["set"] or (), keys["theory"])
-    places = (missing_charm(channel_of(r.observable, channel), rows.model.theory, [(r.q2_min, r.q2_max)]) for r in rows)
-    for missing in dict.fromkeys(filter(None, places)):
-        note(missing)
-    if bins is not None:
-        header: tuple[str, ...] = ("observable", "q2_min", "q2_max", "value")
-        cells: list[tuple[str, ...]] = [
-            (row.observable, f"{row.q2_min:.12g}", f"{row.q2_max:.12g}", f"{row.value:.10g}") for row in rows
-        ]
-    else:
-        header = ("observable", "q2", "value")
-        cells = [(row.observable, f"{row.q2_min:.10g}", f"{row.value:.10g}") for row in rows]
-    if format == "csv":
+    model, settings, theory = keys["model"] or "sm", keys["set"] or (), keys["theory"]
+    rows = predict(observables, model, bins, window, points, channel, settings, theory, kpi, errors)
+    missing = (
+        missing_charm(channel_of(r.observable, channel), rows.model.theory, [(r.q2_min, r.q2_max)]) for r in rows
+    )
+    for line in dict.fromkeys(filter(None, missing)):
+        note(line)
+    header = ("observable", *(("q2",) if bins is None else ("q2_min", "q2_max")), "value", *(("error",) * errors))
+    cells = []
+    for row in rows:
+        places: tuple[str, ...] = (
+            (f"{row.q2_min:.10g}",) if bins is None else (f"{row.q2_min:.12g}", f"{row.q2_max:.12g}")
+        )
+        cells.append((row.observable, *places, *_numbers(row, errors, rounded=format == "table")))
+    if format == "json":
+        print(json.dumps(rows.to_dict(), indent=1, allow_nan=False))
+    elif format == "csv":
         print(",".join(header))
         for cell in cells:
             print(",".join(cell))
@@ -134,3 +143,24 @@ def predict_observables(
         show_table(rows.model.name, header, cells)
     if names := write_figures(rows, figures, overwrite):
         note(f"figure: {', '.join(names)}")
+
+
+def _numbers(row: BinnedValue, errors: bool, rounded: bool) -> tuple[str, ...]:
+    """Value and, if asked for, error; rounded to two digits of the error where there is one.
+
+    >>> _numbers(BinnedValue("B+->K+mumu", "BR", 1.1, 6.0, 1.72113e-7, 3.26e-8), True, True)
+    ('1.72e-07', '3.3e-08')
+    >>> _numbers(BinnedValue("B0->K*0mumu", "P5p", 4.0, 6.0, -0.75712, 0.0713), True, True)
+    ('-0.757', '0.071')
+    """
+    if not errors:
+        return (f"{row.value:.10g}",)
+    if row.error is None:
+        return f"{row.value:.10g}", "-" if rounded else ""
+    if not rounded or not row.error > 0 or not math.isfinite(row.value):
+        return f"{row.value:.10g}", f"{row.error:.10g}"
+    last = math.floor(math.log10(row.error)) - 1
+    first = math.floor(math.log10(abs(row.value))) if row.value else last
+    if 1e-4 <= abs(row.value) < 1e6:
+        return f"{row.value:.{max(-last, 0)}f}", f"{row.error:.{max(-last, 0)}f}"
+    return f"{row.value:.{max(first - last, 0)}e}", f"{row.error:.1e}"

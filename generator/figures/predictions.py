@@ -11,6 +11,7 @@ from ...physics.angular import breakpoints
 from ...physics.binning import BinnedValue
 from ...physics.channels import CHANNELS
 from ...physics.expectation import Array
+from ...physics.kpi import KpiSystem
 from ...physics.models import Model
 from ...physics.observables import OBSERVABLES, curve
 from ...physics.predict import Predictions, channel_of, label_of, predict
@@ -85,6 +86,7 @@ def _draw_points(axis: Axes, points: Sequence[BinnedValue]) -> None:
 def draw_predictions(found: Predictions) -> Figure:
     """Draw observables against q2, the model beside the Standard Model: curves, and the bins that are given."""
     observables, model, bins, window, channel = found.observables, found.model, found.bins, found.q2, found.channel
+    kpi = found.kpi
     n_columns = min(3, len(observables))
     n_rows = -(-len(observables) // n_columns)
     with house_style() as plt:
@@ -96,10 +98,11 @@ def draw_predictions(found: Predictions) -> Figure:
             if model.name != "sm":
                 shown.append((_title(model), model, "-"))
             for colour, (title, which, style) in zip(PALETTE, shown, strict=False):
-                rows = () if bins is None else predict([name], which, bins, channel=channel).rows
+                rows = () if bins is None else predict([name], which, bins, channel=channel, kpi=kpi).rows
                 edges = [edge for row in rows for edge in (row.q2_min, row.q2_max)]
                 limits = (max(min(edges), 0.05), max(edges)) if edges else window
-                axis.plot(*smooth_curve(name, which, limits, channel), style, color=colour, label=title)
+                if not OBSERVABLES[name].integrated:
+                    axis.plot(*smooth_curve(name, which, limits, channel, kpi), style, color=colour, label=title)
                 for row in rows:
                     axis.plot([row.q2_min, row.q2_max], [row.value] * 2, color=colour, linewidth=3, alpha=0.5)
             axis.set_xlabel(Q2_LABEL)
@@ -111,7 +114,11 @@ def draw_predictions(found: Predictions) -> Figure:
 
 
 def smooth_curve(
-    observable: str, model: Model, window: tuple[float, float] | None = None, channel: str | None = None
+    observable: str,
+    model: Model,
+    window: tuple[float, float] | None = None,
+    channel: str | None = None,
+    kpi: KpiSystem | None = None,
 ) -> tuple[Array, Array]:
     """Return q2 (GeV^2) and an observable for a line: even points, and more about mediators, so that narrow ones show.
 
@@ -121,12 +128,13 @@ def smooth_curve(
     >>> bool(value.max() > 1000), len(q2) < 1000
     (True, True)
     """
-    even = np.array([row.q2_min for row in predict(observable, model, q2=window, points=300, channel=channel)])
+    asked = predict(observable, model, q2=window, points=300, channel=channel, kpi=kpi)
+    even = np.array([row.q2_min for row in asked])
     edges = breakpoints(channel_of(observable, channel), model)
     close = np.interp(np.arange(0, len(edges) - 1, 0.25), np.arange(len(edges)), edges)
     # not at the ends: there the points close in on the edges of phase space, where ratios diverge
     q2 = np.union1d(even, close[(close > even[1]) & (close < even[-2])])
-    return q2, curve(observable, model, q2, None if OBSERVABLES[observable].denominator else channel)
+    return q2, curve(observable, model, q2, None if OBSERVABLES[observable].denominator else channel, kpi)
 
 
 def _title(model: Model) -> str:

@@ -37,7 +37,7 @@ FUNCTIONS = {
     "make_card": "base keywords",
     "migrations": "events bins variable",
     "open_writer": "path schema provenance format compression overwrite",
-    "predict": "observables model bins q2 points channel set theory",
+    "predict": "observables model bins q2 points channel set theory kpi errors",
     "read_card": "name",
     "read_events": "path",
     "read_toys": "path",

@@ -324,7 +324,7 @@ def test_the_names_of_the_command_line():
         assert row.latex
         assert row.description
         if row.s_wave:
-            with pytest.raises(InputError, match="predictions leave out; `darkpenguin bin` measures it"):
+            with pytest.raises(InputError, match="which is not there; take kpi"):
                 binned(name, "sm", [(1.1, 6.0)])
         else:
             assert np.all(np.isfinite(binned(name, "sm", [(1.1, 6.0)])))
