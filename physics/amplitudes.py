@@ -8,8 +8,9 @@ expansion on each panel between the kinks gives them at any q2 to about 1e-9, th
 stay analytic, and a mediator is what eq. (9) of arXiv:1704.06188 says of V: a shift of C9 and C10 that
 depends on q2. The charm loops do not know the lepton flavour, so one table serves both.
 
-Between 8.7 and 14 GeV² these amplitudes are computed but not meaningful: the narrow charmonium states are not
-in them. flavio trusts its spectator scattering below 6 GeV² and uses it up to 8.9 GeV².
+Between 8.7 and 14 GeV² flavio's amplitudes are computed but not meaningful: the narrow charmonium states are not
+in them. A theory's ``nonlocal`` adds these, see ``charmonium.py``. flavio trusts its spectator scattering below 6 GeV²
+and uses it up to 8.9 GeV².
 """
 
 from __future__ import annotations

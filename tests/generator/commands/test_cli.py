@@ -417,3 +417,50 @@ def test_a_damaged_cache_is_made_again_with_a_warning(sample, tmp_path):
     assert "warning" in done.stderr
     ours, theirs = (uproot.open(path)["events"]["phi"].array(library="np") for path in (tmp_path / "x.root", sample))
     assert np.array_equal(ours, theirs)
+
+
+def test_charmonium_from_generate_to_predict(tmp_path):
+    """Events with J/psi in the amplitude agree with the prediction and know how they were made."""
+    path = tmp_path / "c.root"
+    charm = ("--nonlocal", "dispersive", "--phases", "both-positive", "--resonance", "psi(3770).phase=0.5")
+    done = call(
+        "generate", "--channel", "B+->K+mumu", "--events", 30_000, *charm, "--output", path, "--check", "--seed", 5
+    )
+    assert done.exit_code == 0, done.output
+    assert "GeV^2: J/psi and psi(2S)" not in done.output
+    theory = json.loads(call("inspect", path, "--json").stdout)["card"]["model"]["theory"]
+    assert theory["nonlocal"] == "dispersive"
+    assert theory["resonances"]["psi(3770)"]["phase"] == 0.5
+    assert call("validate", path).exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(call("bin", path, "--bins", "1.1,8,11,20", "--format", "csv").stdout)))
+    yields = [float(row["value"]) for row in rows if row["quantity"] == "yield"]
+    assert yields[1] / sum(yields) > 0.85
+    text = call("predict", "dBR", "--channel", "B+->K+mumu", "--bins", "8,11", *charm, "--format", "csv").stdout
+    assert 3 * float(text.splitlines()[1].split(",")[-1]) == pytest.approx(1.019e-3 * 0.0597, rel=0.01)
+
+
+@pytest.mark.parametrize("what", [("--bins", "6,9"), ("--q2", "1,10", "--points", "3")])
+def test_predict_says_what_flavio_lacks(what):
+    done = call("predict", "dBR", "--channel", "B+->K+mumu", *what)
+    assert done.exit_code == 0
+    assert done.stderr.count("q2 from 8.68 to 14 GeV^2: J/psi and psi(2S)") == 1
+    assert "J/psi" not in call("predict", "dBR", "--channel", "B+->K+mumu", *what, "--nonlocal", "resonances").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--resonance", "J/psi.phase=1"), "theory.resonances: nonlocal = 'flavio' has no resonances"),
+        (("--nonlocal", "resonances", "--resonance", "J/psi.width=-1"), "J/psi.width = -1: should be greater than 0"),
+        (("--nonlocal", "resonances", "--resonance", "psi(4040).phase=1"), "psi(4040) is off; add on = true"),
+        (("--nonlocal", "resonances", "--resonance", "J/psi"), "write NAME.FIELD=VALUE"),
+        (("--nonlocal", "resonances", "--phases", "both"), "theory.phases = 'both': no such set of phases"),
+        (("--nonlocal", "resonances", "--precision", "float32"), "theory.resonances.J/psi has a line shape"),
+    ],
+)
+def test_mistakes_with_resonances_are_one_line(options, message, tmp_path):
+    done = call("generate", "--channel", "B+->K+mumu", "--events", 10, *options, "--output", tmp_path / "x.root")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -512,3 +512,21 @@ def test_todays_data_leave_no_room_for_the_ratios():
     assert result.improvement("R_K").max() < 4.0
     assert result.improvement("R_K*").max() < 4.0
     assert result.improvement("P5p").max() > 4.0
+
+
+def test_a_phase_of_a_resonance_is_an_axis():
+    key = "theory.resonances.J/psi.phase"
+    card = _card(
+        model="fig2",
+        theory={"nonlocal": "dispersive", "errors": "none"},
+        groups=["R_K"],
+        axes=[{"key": key, "min": 0.0, "max": 2.0, "points": 2}, {"key": G_BS, "min": -3e-8, "max": 0.0, "points": 2}],
+        ties=[],
+    )
+    found = scan(card).total()
+    for i, phase in enumerate((0.0, 2.0)):
+        changed = {"nonlocal": "dispersive", "resonances": {"J/psi": {"phase": phase}}, "errors": "none"}
+        axes = [{"key": G_BS, "min": -3e-8, "max": 0.0, "points": 2}]
+        alone = _card(model="fig2", theory=changed, groups=["R_K"], axes=axes, ties=[])
+        assert scan(alone).total().ravel() == pytest.approx(found.reshape(2, 2)[i], rel=1e-9)
+    assert found.ravel()[0] != pytest.approx(found.ravel()[2], rel=1e-4)
