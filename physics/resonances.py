@@ -1,10 +1,10 @@
 """The vector resonances of B → K(*) ℓℓ: what is measured of each, what of it a theory changes, and phases by name.
 
-A resonance is a row of ``resonances.yml``. What no experiment has measured is the phase of each against the local
-amplitude. LHCb's analysis of B+ → K+ μμ (arXiv:1612.06764) finds four solutions, which differ in the signs of the phases
-of J/ψ and ψ(2S), and in all of which the interference far from the poles is small: at ±π/2 that is so. `PHASES` has
-these four, LHCb's signs with a size of π/2, and two extremes: illustrations, none of them a measurement. The broad ψ
-are at -π/2 in the four, where LHCb's dB/dq² above 15 GeV² (arXiv:1403.8044) wants them whatever the narrow ones do.
+A resonance is a row of ``resonances.yml``. Its phase against the local amplitude is a choice. LHCb's analysis of
+B+ → K+ μμ (arXiv:1612.06764) finds four solutions, which differ in the signs of the phases of J/ψ and ψ(2S), and in all
+of which the interference far from the poles is small: at ±π/2 that is so. `PHASES` has these four, LHCb's signs with a
+size of π/2, and two extremes: illustrations, none of them a measurement. The broad ψ are at -π/2 in the four, where
+LHCb's dB/dq² above 15 GeV² (arXiv:1403.8044) wants them whatever the narrow ones do.
 """
 
 from __future__ import annotations

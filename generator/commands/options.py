@@ -104,7 +104,7 @@ THEORY = (
     Option(
         "theory_phases",
         ("--phases",),
-        "Take this set of phases of the resonances, none of them measured: both-negative (default), factorisation ...",
+        "Take this set of phases of the resonances, illustrations all: both-negative (default), factorisation ...",
         metavar="NAME",
     ),
     Option(

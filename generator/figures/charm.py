@@ -1,4 +1,4 @@
-"""Figures of charmonium beside V: all of the spectrum for phases that nobody has measured, the J/ψ below its mass."""
+"""Figures of charmonium beside V: all of the spectrum for illustrative phases, the J/ψ below its mass."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def paper_figure(
     """Draw figure 1 or 2 of the paper, or one with charmonium; in a folder, write PNG, PDF, and its numbers as CSV.
 
     Args:
-        number: 1 or 2; ``spectrum``, dBR/dq² in all of phase space, V beside charmonium for phases that nobody knows;
+        number: 1 or 2; ``spectrum``, dBR/dq² in all of phase space, V beside charmonium for illustrative phases;
             ``leakage``, the J/ψ below its mass, behind a resolution.
         folder: for the files; nothing is written if None.
         overwrite: whether existing files may be replaced.
