@@ -14,10 +14,12 @@ from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import write_text
 from ...physics.axes import Axis, Tie, read_axis, read_tie, tied
-from ...physics.experiment.constraints import delta_a_mu
+from ...physics.experiment.constraints import M_MU, delta_a_mu
 from ...physics.experiment.datasets import Theory, load_data
 from ...physics.experiment.likelihood import get_group
+from ...physics.light_vector import LightVector
 from ...physics.models import ModelLike
+from ...physics.widths import lepton_width
 from ..scans.card import ScanCard
 from ..scans.files import regions_csv
 from ..scans.scan import BETTER, ScanResult, polygons, scan
@@ -113,7 +115,8 @@ def invisible_excess(card: ScanCard) -> FloatArray:
     """|g_bs| over its bound from B+ → K+ χχ, minus one, on the grid: positive where excluded.
 
     The bound is that of ``darkpenguin constraints``, integrated over the line shape, and is worked out once
-    for each mass and width on the grid. For one vector; a model with several is not excluded here.
+    for each mass and width on the grid; what leptons take of the width is taken off at each point. For one vector; a
+    model with several is not excluded here.
     """
     from ...physics.experiment.verdicts import g_bs_limit
 
@@ -135,7 +138,21 @@ def invisible_excess(card: ScanCard) -> FloatArray:
         bound[index] = np.inf if limit is None else limit
     positions = [i for i, axis in enumerate(card.axes) if not axis.linear]
     shape = [axis.points if i in positions else 1 for i, axis in enumerate(card.axes)]
-    return np.asarray(np.broadcast_to(coupling / bound.reshape(shape) - 1.0, card.shape))
+    first = card.model_at({axis.key: float(axis.values[0]) for axis in card.axes}).light_vectors[0]
+    share = _invisible_share(vector, moving) / max(1.0 - first.lepton_width() / first.total_width, 1e-9)
+    return np.asarray(np.broadcast_to(coupling * np.sqrt(share) / bound.reshape(shape) - 1.0, card.shape))
+
+
+def _invisible_share(vector: LightVector, moving: Mapping[str, FloatArray]) -> FloatArray:
+    """What muons leave of the width of V for χχ on the grid, one if g_χ is given."""
+    if vector.g_chi is not None:
+        return np.ones(1)
+    mass, width, relative, g_v, g_a = (
+        moving.get(f"light_vectors.0.{key}", np.asarray(getattr(vector, key) or 0.0))
+        for key in ("mass", "width", "relative_width", "g_mu_v", "g_mu_a")
+    )
+    muons = lepton_width(mass**2, 1.0, 0.0, M_MU) * g_v**2 + lepton_width(mass**2, 0.0, 1.0, M_MU) * g_a**2
+    return np.asarray(np.clip(1.0 - muons / (width + relative * mass), 0.0, 1.0))
 
 
 _AXIS_LABELS: Mapping[str, str] = {
