@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .generator.files.sample import EventSample, read_events
     from .generator.files.writers import open_writer
     from .generator.run.card import RunCard, make_card, read_card
+    from .generator.run.farm import merge
     from .generator.run.generate import generate, run
     from .generator.scans.card import ScanCard
     from .generator.scans.files import write_scan
@@ -84,6 +85,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "histograms": "generator.analysis.histograms",
     "limit": "generator.toys.limits",
     "make_card": "generator.run.card",
+    "merge": "generator.run.farm",
     "migrations": "generator.analysis.migration",
     "open_writer": "generator.files.writers",
     "predict": "physics.predict",
@@ -139,6 +141,7 @@ __all__ = [
     "histograms",
     "limit",
     "make_card",
+    "merge",
     "migrations",
     "open_writer",
     "predict",

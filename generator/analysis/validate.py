@@ -26,8 +26,8 @@ from ...physics.channels import KPI_COEFFICIENTS, Channel, get_channel
 from ...physics.expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from ...physics.kpi import KpiDecay
 from ...physics.models import Model
-from ..files.sample import EventsInMemory, EventsLike, open_events
-from ..files.writers import EventFile
+from ..files.sample import EventsLike, open_events
+from ..files.writers import Events
 from ..run.card import RunCard, make_card
 from .sums import MAX_BINS, sum_kpi, sum_scalar, sum_vector
 
@@ -418,7 +418,7 @@ def validate(
     the sampler's rates.  With statistics: see :func:`compare`.  A file is read in chunks.
 
     Args:
-        events: a file that darkpenguin wrote, or a sample in memory.
+        events: a file that darkpenguin wrote, the files of a run's parts, or a sample in memory.
         false_alarm: probability that a correct file fails, for all tests together.
         progress: called with the number of events after each chunk.
         threads: CPU threads; all without it.
@@ -480,7 +480,7 @@ def validate(
     return Verdict(file.path, verdicts, tuple(problems), false_alarm)
 
 
-def card_of(file: EventFile | EventsInMemory) -> RunCard:
+def card_of(file: Events) -> RunCard:
     """Return the run card that a file was made from.
 
     Raises:

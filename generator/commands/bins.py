@@ -14,7 +14,7 @@ from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 
 
 def bin_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="File, or files of parts of one run.")],
     bins: Annotated[
         str,
         typer.Option(
@@ -57,18 +57,19 @@ def bin_command(
         check_target(output, overwrite=overwrite)
     check_figures(figure, overwrite)
     found: Any
+    events = _one_or_all(files)
     if migration:
-        found = migrations(file, bins, variable=variable or "q2_reco")
+        found = migrations(events, bins, variable=variable or "q2_reco")
         header: tuple[str, ...] = ("channel", "true q2", "generated", "efficiency", "reconstructed q2", "probability")
         cells = [cell for entry in found for cell in entry.table()]
     else:
-        found = bin(file, bins, variable=variable or "q2", unfold=unfold)
+        found = bin(events, bins, variable=variable or "q2", unfold=unfold)
         header = ("channel", "quantity", "q2_min", "q2_max", "value", "error")
         cells = [
             (row.channel, row.observable, f"{row.q2_min:g}", f"{row.q2_max:g}", f"{row.value:.8g}", f"{row.error:.3g}")
             for row in found
         ]
-    _print(file, header, cells, format)
+    _print(", ".join(files), header, cells, format)
     if output is not None:
         write_histograms(output, found, overwrite)
     write_figures(found, figure, overwrite)
@@ -85,8 +86,14 @@ def _print(title: str, header: Sequence[str], cells: Sequence[Sequence[str]], fo
     show_table(title, header, cells, left=2)
 
 
+def _one_or_all(files: Sequence[str]) -> str | Sequence[str]:
+    return files[0] if len(files) == 1 else files
+
+
 def hepmc_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="File with momenta that darkpenguin wrote.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="File with momenta, or files of parts of one run.")
+    ],
     output: Annotated[str, typer.Argument(metavar="OUT.hepmc[.gz]", help="HepMC3 file to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
@@ -96,6 +103,6 @@ def hepmc_command(
     """
     from ..files.hepmc import write_hepmc
 
-    counts = write_hepmc(file, output, overwrite)
+    counts = write_hepmc(_one_or_all(files), output, overwrite)
     left_out = f"; {counts.left_out:,} that were not accepted are left out" if counts.left_out else ""
     print(f"file: {output}, {counts.written:,} events{left_out}")

@@ -296,7 +296,7 @@ def inspect(
 @app.command()
 @_guarded
 def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="File, or files of parts of one run.")],
     figure: FigureOption = None,
     false_alarm: Annotated[
         float, typer.Option("--false-alarm", help="Let a correct file fail with this probability.")
@@ -311,8 +311,28 @@ def validate(
     """
     from .generate import validate_and_show
 
-    if not validate_and_show(file, figure or (), false_alarm, every, threads, overwrite):
+    if not validate_and_show(files, figure or (), false_alarm, every, threads, overwrite):
         raise SystemExit(EXIT_FAILED)
+
+
+@app.command()
+@_guarded
+def merge(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of parts of one run, in any order.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Write all events into this file.")],
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also if the run's first or last events are missing.")
+    ] = False,
+    format: Annotated[str | None, typer.Option("--format", help="Write ttree, rntuple or parquet.")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Join the files of a run's parts (generate --part), with their provenance.
+
+    What is missing, twice or damaged is named. ROOT's hadd joins the events too, and loses how they were made.
+    """
+    from .generate import merge_and_show
+
+    merge_and_show(files, output, partial, format, overwrite)
 
 
 @app.command()

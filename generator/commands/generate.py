@@ -6,9 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...kinematics.base.files import check_target
 from ...physics.charmonium import missing_charm
-from ..files.writers import EventFile
+from ..files.joined import EventFiles
+from ..files.sample import open_events
 from ..run.card import RunCard
+from ..run.farm import merge, state
 from ..run.generate import RunReport, check_files, check_space, execute
 from ..run.plan import plan_run
 from .console import note, progress_bar, show_table, waiting
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 
 def run_card(card: RunCard) -> bool:
     """Generate what a card asks for, check it and draw it if it says so; False if the check fails."""
+    if card.part is not None:
+        states = {name: state(card, name) for name in card.files()}
+        if set(states.values()) == {"done"}:
+            print(f"file: {', '.join(states)}: done before")
+            return True
+        if "other" not in states.values():  # what is there is made again: damaged, or of one channel only
+            card = card.model_copy(update={"overwrite": True})
     check_files(card)
     with waiting("building the tables (the first run on a machine also fills the cache)"):
         plan = plan_run(card)
@@ -43,6 +53,16 @@ def run_card(card: RunCard) -> bool:
     if card.figures:
         print(f"figure: {', '.join(write_figures(report, card.figures, card.overwrite))}")
     return all(verdict.passed for verdict in verdicts)
+
+
+def merge_and_show(files: Sequence[str], output: str, partial: bool, format: str | None, overwrite: bool) -> None:
+    """Join files of one run's parts and say what came of it."""
+    check_target(output, overwrite=overwrite)
+    with progress_bar("merging", EventFiles(files).rows) as progress:
+        joined = merge(files, output, partial=partial, format=format, overwrite=overwrite, progress=progress)
+    print(f"file: {output}: {joined.rows:,} events of {len(files)} files")
+    for line in joined.missing:
+        print(f"missing: {line}")
 
 
 def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
@@ -92,15 +112,16 @@ def _show_verdict_line(verdict: Verdict) -> None:
 
 
 def validate_and_show(
-    path: str, figures: Sequence[str], false_alarm: float, every: bool, threads: int | None, overwrite: bool
+    files: Sequence[str], figures: Sequence[str], false_alarm: float, every: bool, threads: int | None, overwrite: bool
 ) -> bool:
     """Compare a file with the prediction and show the tests; whether it passed."""
     from ..analysis.validate import validate
 
     check_figures(figures, overwrite)
     began = time.perf_counter()
-    with progress_bar("validating", EventFile(path).rows) as progress:
-        verdict = validate(path, false_alarm, progress, threads)
+    events = files[0] if len(files) == 1 else files
+    with progress_bar("validating", open_events(events).rows) as progress:
+        verdict = validate(events, false_alarm, progress, threads)
     for item in verdict.channels:
         tests = sorted(item.tests, key=lambda test: test.p_value)
         shown = item.tests if every else tests[:10]

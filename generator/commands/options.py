@@ -177,6 +177,12 @@ RUN = (
         "Make these events of the run only, the same as in the whole.",
         metavar="START:STOP",
     ),
+    Option(
+        "part",
+        ("--part",),
+        "Make this one of so many equal parts of the run, into a file that is named after it; merge joins them.",
+        metavar="K/N",
+    ),
     Option("device", ("--device",), "Generate on auto, cpu or gpu. Default: auto."),
     Option("precision", ("--precision",), "Compute in float64 or float32. Default: float64."),
     THREADS,

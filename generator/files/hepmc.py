@@ -22,6 +22,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
 from ...physics.channels import Channel
 from ...physics.models import Model
+from .sample import EventsLike
 from .source import EventSource
 
 Array = NDArray[np.float64]
@@ -74,7 +75,7 @@ def chain(channel: Channel) -> Chain:
     )
 
 
-def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], overwrite: bool = False) -> HepmcCounts:
+def write_hepmc(path: EventsLike, output: str | os.PathLike[str], overwrite: bool = False) -> HepmcCounts:
     """Write the events of a file with momenta as HepMC3 (ASCII), compressed if the name ends in ``.gz``.
 
     Events that a column ``accepted`` excludes, and events of weight 0, are left out; a column ``weight`` is the
@@ -106,7 +107,7 @@ def write_hepmc(path: str | os.PathLike[str], output: str | os.PathLike[str], ov
         missing = [column for column in needed if column not in source.file.schema]
         if missing:
             raise InputError(
-                f"file = {str(path)!r}: no momenta of {channel.name} in it (no column {missing[0]}); "
+                f"file = {source.name!r}: no momenta of {channel.name} in it (no column {missing[0]}); "
                 "generate it with a beam, such as --beam rest or --beam lhcb-13tev"
             )
     written = left_out = 0

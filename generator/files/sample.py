@@ -19,8 +19,9 @@ from ...physics.final_state import AXES, masses
 from ...physics.models import Model
 from ..lab.momenta import momenta
 from .columns import Columns, ordered
+from .joined import EventFiles
 from .provenance import channel_entries
-from .writers import ROWS_PER_EXTEND, Described, EventFile, open_writer
+from .writers import ROWS_PER_EXTEND, EventFile, Events, open_writer
 
 if TYPE_CHECKING:
     import awkward
@@ -49,8 +50,8 @@ def read_events(path: str | os.PathLike[str]) -> EventSample:
     return EventSample(columns, file.provenance)
 
 
-def open_events(events: EventsLike) -> EventFile | EventsInMemory:
-    """Open a file, or a sample in memory as if it were one: ``path``, ``rows``, ``schema``, ``provenance``, ``chunks``.
+def open_events(events: EventsLike) -> Events:
+    """Open a file, several of one run (see `EventFiles`), or a sample in memory: one face for all.
 
     Raises:
         InputError: the file is missing, of another kind, or has no ``events``.
@@ -59,10 +60,12 @@ def open_events(events: EventsLike) -> EventFile | EventsInMemory:
         >>> open_events(EventSample({"q2": np.array([1.0])})).schema
         {'q2': dtype('float64')}
     """
-    return EventsInMemory(events) if isinstance(events, EventSample) else EventFile(events)
+    if isinstance(events, EventSample):
+        return EventsInMemory(events)
+    return EventFile(events) if isinstance(events, (str, os.PathLike)) else EventFiles(events)
 
 
-class EventsInMemory(Described):
+class EventsInMemory(Events):
     """A sample with the face of a file."""
 
     kind = "memory"
@@ -295,8 +298,8 @@ class EventSample:
         return pandas.DataFrame(self.to_numpy())
 
 
-EventsLike = str | os.PathLike[str] | EventSample
-"""Events wherever a function reads them: a file that darkpenguin wrote, or a sample in memory."""
+EventsLike = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | EventSample
+"""Events wherever a function reads them: a file that darkpenguin wrote, those of a run's parts, a sample in memory."""
 
 
 def _joined(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import numpy as np
 from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel, get_channel
-from .sample import EventsInMemory, EventsLike, open_events
-from .writers import EventFile
+from .sample import EventsLike, open_events
+from .writers import Events
 
 
 class EventSource:
@@ -96,7 +96,7 @@ class EventSource:
         return weights
 
 
-def _recorded_maps(file: EventFile | EventsInMemory, channels: Sequence[Channel]) -> Mapping[str, Any]:
+def _recorded_maps(file: Events, channels: Sequence[Channel]) -> Mapping[str, Any]:
     """Efficiency maps that a file was made with, by channel; InputError if it was not, or if they changed since."""
     from ..lab.efficiency import EfficiencyStage
     from ..lab.settings import EfficiencySettings

@@ -286,11 +286,26 @@ def open_writer(
     )
 
 
-class Described:
-    """Events with a provenance: where they are from, and what it says of their channels."""
+class Events:
+    """Events to be read: of a file, of several, or in memory, with one face.
+
+    Attributes:
+        path: where they are from.
+        kind: ``ttree``, ``rntuple``, ``parquet`` or ``memory``.
+        rows: number of events.
+        schema: type of every column.
+        provenance: how they were made; empty for what is from elsewhere.
+    """
 
     path: Path
+    kind: str
+    rows: int
+    schema: dict[str, np.dtype[Any]]
     provenance: dict[str, Any]
+
+    def chunks(self, rows: int = ROWS_PER_EXTEND) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        """Iterate over the events in pieces of ``rows`` at most, in their order."""
+        raise NotImplementedError
 
     def channels(self, *needed: str) -> dict[int, Mapping[str, Any]]:
         """What the provenance says of each channel, by number; InputError if it does not say what is ``needed``."""
@@ -300,7 +315,7 @@ class Described:
             raise InputError(f"file = {str(self.path)!r}: {error}") from None
 
 
-class EventFile(Described):
+class EventFile(Events):
     """A file of events opened for reading: its format, number of events, column types and provenance.
 
     Attributes:

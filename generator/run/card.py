@@ -22,7 +22,7 @@ from ...physics.models import RUN_CARDS, Model, as_model, merged_settings
 from ..files.writers import file_format
 from ..lab import table
 from ..lab.settings import StageSettings
-from .q2 import Window, _vetoes, _windows, parse_range
+from .q2 import Window, _vetoes, _windows, parse_part, parse_range, part_name
 
 MAXIMUM_SEED = (1 << 64) - 1
 """Largest seed: the key of the random numbers has 64 bits."""
@@ -96,6 +96,9 @@ class RunCard(Card):
     range: tuple[int, int] | None = None
     """First event and first event after the part of the run to make; the whole run without it."""
 
+    part: tuple[int, int] | None = None
+    """Instead of ``range``, which of how many equal parts of the run to make, as 17/1000; files are named after it."""
+
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to generate."""
 
@@ -150,6 +153,11 @@ class RunCard(Card):
     def _range(cls, value: Any) -> Any:
         return None if value is None else parse_range(value)
 
+    @field_validator("part", mode="before")
+    @classmethod
+    def _part(cls, value: Any) -> Any:
+        return None if value is None else parse_part(value)
+
     @field_validator("beam", mode="before")
     @classmethod
     def _beam(cls, value: Any) -> Any:
@@ -189,6 +197,8 @@ class RunCard(Card):
             raise InputError("channels: missing; name one, for example B0->K*0mumu (`darkpenguin channels` lists them)")
         if self.events is not None and self.b_mesons is not None:
             raise InputError(f"events = {self.events} and b_mesons = {self.b_mesons:g}: give one of the two")
+        if self.part is not None and self.range is not None:
+            raise InputError(f"part = {self.part[0]}/{self.part[1]} and range are both given; give one of the two")
         if self.events is None and self.b_mesons is None:
             raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
         for channel in self.registry():
@@ -267,9 +277,20 @@ class RunCard(Card):
             return {}
         files: dict[str, tuple[str, ...]] = {}
         for name in self.channels:
-            file = self.output.replace("{channel}", file_word(name))
+            file = part_name(self.output.replace("{channel}", file_word(name)), self.part)
             files[file] = (*files.get(file, ()), name)
         return files
+
+    def span(self, total: int) -> tuple[int, int]:
+        """Return the first event to make of a run of so many, and the first one after.
+
+        >>> [make_card(channels=["B+->K+mumu"], events=10, part=f"{k}/3").span(10) for k in (1, 2, 3)]
+        [(0, 3), (3, 6), (6, 10)]
+        """
+        if self.part is not None:
+            number, parts = self.part
+            return (number - 1) * total // parts, number * total // parts
+        return self.range if self.range is not None else (0, total)
 
     def for_provenance(self) -> dict[str, Any]:
         """Return the card as JSON types, able to make the same events again."""

@@ -208,7 +208,7 @@ def plan_run(card: RunCard) -> Plan:
             stage.check(channel, known)
             known = (*known, *(column.name for column in stage.makes(channel)))
         first += count
-    start, stop = card.range if card.range is not None else (0, first)
+    start, stop = card.span(first)
     if stop > first:
         raise InputError(f"range = {start}:{stop}: the run has {first} events; needs 0 <= START < STOP <= {first}")
     return Plan(card, tuple(parts), start, stop, backend)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...kinematics.base.checks import MAXIMUM_EVENTS, is_digits, parse_number
+from ...kinematics.base.checks import MAXIMUM_EVENTS, is_digits, parse_count, parse_number
 from ...kinematics.base.errors import InputError
 
 VETOES: Mapping[str, tuple[float, float]] = MappingProxyType({"jpsi": (8.0, 11.0), "psi2s": (12.5, 15.0)})
 """Windows of q2 (GeV^2) around the charmonia, as in LHCb's analysis of B0 -> K*0 mu mu (arXiv:1512.04442)."""
 Window = tuple[float, float]
+_MOST_PARTS = 1_000_000
 
 
 def parse_window(value: Any, name: str) -> Window:
@@ -73,6 +75,37 @@ def parse_range(value: Any) -> tuple[int, int]:
     if not numbers[0] < numbers[1]:
         raise InputError(f"range = {value!r}: an empty range; needs 0 <= START < STOP")
     return numbers[0], numbers[1]
+
+
+def parse_part(value: Any) -> tuple[int, int]:
+    """Return which of how many parts of a run, from ``K/N`` or a pair.
+
+    Raises:
+        InputError: not two whole numbers, or not 1 <= K <= N.
+
+    Example:
+        >>> parse_part("17/1000")
+        (17, 1000)
+    """
+    parts = value.split("/") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or len(parts) != 2:
+        raise InputError(f"part = {value!r}: write K/N, for example 17/1000")
+    number, of = (parse_count(part, "part") for part in parts)
+    if number > of or of > _MOST_PARTS:
+        raise InputError(f"part = {value!r}: K/N needs 1 <= K <= N <= {_MOST_PARTS}")
+    return number, of
+
+
+def part_name(name: str, part: tuple[int, int] | None) -> str:
+    """Name of the file of a part of a run.
+
+    >>> part_name("out/x.root", (17, 1000)), part_name("x.root", None)
+    ('out/x-0017-of-1000.root', 'x.root')
+    """
+    if part is None:
+        return name
+    file = Path(name)
+    return str(file.with_name(f"{file.stem}-{part[0]:0{len(str(part[1]))}}-of-{part[1]}{file.suffix}"))
 
 
 def _windows(value: Any) -> Any:

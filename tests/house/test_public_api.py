@@ -35,6 +35,7 @@ FUNCTIONS = {
     "histograms": "rows variable",
     "limit": "path unit model set dataset luminosity observables bins theory level toys seed",
     "make_card": "base keywords",
+    "merge": "files output partial format compression overwrite progress",
     "migrations": "events bins variable",
     "open_writer": "path schema provenance format compression overwrite",
     "predict": "observables model bins q2 points channel set theory kpi errors",
