@@ -101,7 +101,7 @@ def generate(
             - ``beam``: where the B comes from, for momenta in the laboratory; and a key for each of the stages in
               `~darkpenguin.generator.lab.table.STAGES`: ``resolution``, ``selection``, ``efficiency`` ...
             - ``q2``: one range ``(min, max)`` or several (GeV^2); ``veto``: ranges to leave out, ``jpsi``, ``psi2s``.
-            - ``seed``; ``range``: first event of a part of the run and the first after it.
+            - ``seed``; ``range``: first event of a part of the run and the first after it; or ``part``, as ``17/1000``.
             - ``device``: ``auto``, ``cpu`` or ``gpu``; ``precision``: ``float64`` or ``float32``; ``threads``.
 
     Returns:
