@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .generator.analysis.validate import validate
     from .generator.analysis.weights import weigh
     from .generator.figures.figure import figure
+    from .generator.files.foreign import EventMap
     from .generator.files.hepmc import write_hepmc
     from .generator.files.sample import EventSample, read_events
     from .generator.files.writers import open_writer
@@ -55,6 +56,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "Channel": "physics.channels",
     "CountModel": "generator.statistics.counts",
     "Dataset": "generator.toys.datasets",
+    "EventMap": "generator.files.foreign",
     "EventSample": "generator.files.sample",
     "Heavy": "physics.models",
     "InputError": "kinematics.base.errors",
@@ -110,6 +112,7 @@ __all__ = [
     "Channel",
     "CountModel",
     "Dataset",
+    "EventMap",
     "EventSample",
     "Heavy",
     "InputError",

@@ -28,14 +28,15 @@ from ...kinematics.base.threads import check_threads
 from ...physics.angular import Convention, angular_coefficients, breakpoints, decay_rate, quadrature
 from ...physics.axes import moved
 from ...physics.channels import Channel, get_channel
+from ...physics.final_state import mass_of
 from ...physics.kpi import KpiSystem, resolve_kpi
 from ...physics.models import Model, ModelLike, as_model, is_linear
 from ...physics.parameters import load_parameters
 from ...physics.phase_space import PHASE_SPACE
 from ...physics.theory import TheoryLike
-from ..files.sample import EventsInMemory, EventsLike, open_events
+from ..files.foreign import EventMap, ForeignEvents
+from ..files.sample import EventSample, EventsInMemory, EventsLike, open_events
 from ..files.writers import EventFile, open_writer
-from ..run.card import RunCard
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
 from .validate import card_of
 
@@ -43,6 +44,9 @@ THIN = 100.0
 """Effective events in a GeV^2 of q2 below which a sample is thin there, if 0.1 % of the weights or more lie in it."""
 MAX_COUPLINGS = 4
 """Most couplings of a polynomial: it has up to 3^n coefficients."""
+Readable = EventFile | EventsInMemory | ForeignEvents
+_Kind = tuple[Channel, Convention, KpiSystem | None, KpiSystem | None]
+_TYPES = {"flavour": "i4", "event": "u8"}
 NOTHING = 1e-10
 """Size of a term of a polynomial, in units of the rest of the rate, below which it is none but rounding."""
 
@@ -143,6 +147,7 @@ def weigh(
     theory: TheoryLike = None,
     polynomial: str | Sequence[str] = (),
     kpi: Any = None,
+    where: EventMap | None = None,
     skip: bool = False,
     output: str | os.PathLike[str] | None = None,
     keep: str = "all",
@@ -153,14 +158,16 @@ def weigh(
     """Weights that turn events into those of other models; see the module's text.
 
     Args:
-        events: a file that darkpenguin wrote, or a sample in memory.
+        events: a file that darkpenguin wrote, a sample in memory, or with ``where`` a file of another program.
         to: model or models: benchmarks' names, TOML files, fields, or `Model`.
         source: what made the events: a model, or ``phase-space``; what their provenance says if None.
         set: changes of every target, such as ``light_vectors.0.mass=2.8``, one or several.
         theory: what the Standard Model is in the targets.
         polynomial: couplings in which the coefficients of the weight are wanted, at the other fields of the first
             target (or of the Standard Model).
-        kpi: of targets, in events with a K pi mass; that of the events if None.
+        kpi: of targets, in events with a K pi mass; that of the events if None, of other programs a K* with its width
+            in all of phase space; ``narrow`` leaves the mass out.
+        where: what the columns of a file of another program are.
         skip: leave events that ``source`` cannot have made at weight zero, instead of refusing them.
         output: file for the weights; without it they are in ``columns``.
         keep: ``all`` columns of the events beside the weights, or ``index``: their number and channel alone.
@@ -182,16 +189,15 @@ def weigh(
         check_threads(threads)
     if keep not in ("all", "index"):
         raise InputError(f"keep = {keep!r}: allowed are all, index")
-    file = open_events(events)
-    card = card_of(file)
+    file = open_events(events) if where is None else _foreign(events, where, source)
     couplings = (polynomial,) if isinstance(polynomial, str) else tuple(polynomial)
     targets = _targets(to, set, theory) or ([as_model("sm", set, theory)] if couplings else [])
     if not targets:
         raise InputError("to = []: name a model at least, or couplings of a polynomial")
-    channels = [get_channel(str(entry["name"])) for entry in file.provenance["channels"]]
-    scheme = _scheme(couplings, targets[0], channels)
-    made_by: Dynamics = card.model if source is None else _dynamics(source)
-    parts = _parts(file, card, made_by, targets, scheme, kpi)
+    channels, made_by = _channels(file, kpi)
+    made_by = made_by if source is None else _dynamics(source)
+    scheme = _scheme(couplings, targets[0], [one[0] for one in channels.values()])
+    parts = {index: _Part(made_by, targets, scheme, *one) for index, one in channels.items()}
     names = _column_names(targets, scheme)
     taken = [name for name in names if name in file.schema]
     if taken and output is not None and keep == "all":
@@ -311,17 +317,17 @@ class _Part:
 
     def __init__(
         self,
-        channel: Channel,
         made_by: Dynamics,
         targets: Sequence[Model],
         scheme: _Scheme | None,
+        channel: Channel,
         convention: Convention,
-        systems: tuple[KpiSystem | None, KpiSystem | None],
+        before: KpiSystem | None,
+        after: KpiSystem | None,
     ) -> None:
         self.channel, self.scheme, self.targets = channel, scheme, targets
         probes = [] if scheme is None else scheme.models(channel)
         models = [made_by, *targets, *probes]
-        before, after = systems
         self.density: NarrowDensities | WideDensities
         if before is None or after is None:
             self.density = NarrowDensities(channel, models, convention, [made_by, *targets, *probes[-1:]])
@@ -384,27 +390,43 @@ class _Part:
         return found
 
 
-def _parts(
-    file: EventFile | EventsInMemory,
-    card: RunCard,
-    made_by: Dynamics,
-    targets: Sequence[Model],
-    scheme: _Scheme | None,
-    kpi: Any,
-) -> dict[int, _Part]:
-    """Channels of a file by their number."""
-    parts = {}
+def _foreign(events: EventsLike, where: EventMap, source: ModelLike | None) -> ForeignEvents:
+    if isinstance(events, EventSample):
+        raise InputError("where: a map is of files of other programs; a sample in memory needs none")
+    if source is None:
+        raise InputError(
+            f"from: nothing says what made {str(events)!r}; name a model, or {PHASE_SPACE.name} if it has no dynamics"
+        )
+    return ForeignEvents(events, where)
+
+
+def _channels(file: Readable, kpi: Any) -> tuple[dict[int, _Kind], Dynamics]:
+    """Channels of a file by number, with convention and K pi systems before and after, and what made them."""
+    if isinstance(file, ForeignEvents):
+        channel = file.channel
+        before = _all_masses(channel) if "m_kpi" in file.columns and kpi != "narrow" else None
+        after = before if before is None or kpi is None else resolve_kpi(kpi)
+        return {0: (channel, file.where.convention, before, after)}, PHASE_SPACE
+    card = card_of(file)
+    found: dict[int, _Kind] = {}
     for entry in file.provenance["channels"]:
         channel = get_channel(str(entry["name"]))
         decay = card.kpi_decay(channel)
         system = None if decay is None else decay.system
         aim = system if kpi is None or system is None else resolve_kpi(kpi)
-        parts[int(entry["index"])] = _Part(channel, made_by, targets, scheme, card.convention, (system, aim))
-    return parts
+        found[int(entry["index"])] = channel, card.convention, system, aim
+    return found, card.model
+
+
+def _all_masses(channel: Channel) -> KpiSystem:
+    """A K* with its width in all masses that there are."""
+    low = sum(mass_of(particle) for particle in channel.transition.daughters)
+    high = load_parameters()["m_" + channel.parent] - 2.0 * channel.lepton_mass()
+    return KpiSystem(m_min=low * (1 + 1e-12), m_max=high * (1 - 1e-12))
 
 
 def _weighted(
-    file: EventFile | EventsInMemory,
+    file: Readable,
     parts: Mapping[int, _Part],
     names: Sequence[str],
     skip: bool,
@@ -416,7 +438,8 @@ def _weighted(
         n = len(columns["q2"])
         found = np.zeros((len(names), n))
         for index, part in parts.items():
-            chosen = np.flatnonzero(columns["channel"] == index)
+            ours = not isinstance(file, ForeignEvents)
+            chosen = np.flatnonzero(columns["channel"] == index) if ours else np.arange(n)
             if not len(chosen):
                 continue
             mine = {name: column[chosen] for name, column in columns.items()}
@@ -429,7 +452,7 @@ def _weighted(
                     f"event {mine['event'][first]} of {part.channel.name}: it cannot be weighted, since what it is "
                     f"weighted from never makes it ({at}); name what made the events, or skip such events"
                 )
-            own = mine["weight"].astype(np.float64) if "weight" in mine else np.ones(len(chosen))
+            own = mine["weight"].astype(np.float64) if ours and "weight" in mine else np.ones(len(chosen))
             part.count(mine["q2"], weights, own, int(impossible.sum()))
             found[:, chosen] = weights
         yield columns, dict(zip(names, found, strict=True))
@@ -438,7 +461,7 @@ def _weighted(
 
 
 def _write(
-    file: EventFile | EventsInMemory,
+    file: Readable,
     chunks: Iterator[tuple[dict[str, Any], dict[str, Array]]],
     names: Sequence[str],
     polynomial: Polynomial | None,
@@ -448,8 +471,12 @@ def _write(
     source: str,
 ) -> Path:
     """Write events and weights, with what the weights are in the provenance."""
-    kept = list(file.schema) if keep == "all" else [name for name in ("channel", "event") if name in file.schema]
-    schema = {**{name: file.schema[name] for name in kept}, **dict.fromkeys(names, np.dtype(np.float64))}
+    known = dict(file.schema)
+    if isinstance(file, ForeignEvents):
+        own = {name: np.dtype(_TYPES.get(name, "f8")) for name in file.columns}
+        known = {**{file.kept_name(name): kind for name, kind in file.schema.items()}, **own}
+    kept = list(known) if keep == "all" else [name for name in ("channel", "event") if name in known]
+    schema = {**{name: known[name] for name in kept}, **dict.fromkeys(names, np.dtype(np.float64))}
     said = {"from": source, "columns": list(names), "polynomial": None if polynomial is None else record(polynomial)}
     provenance = {**file.provenance, "weights": json_types(said)}
     with open_writer(output, schema, provenance, overwrite=overwrite) as writer:

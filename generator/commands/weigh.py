@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...kinematics.base.errors import InputError
 from .console import progress_bar, show_table
 from .drawing import OverwriteOption
-from .options import SET, THEORY, takes
+from .options import SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
     from ..analysis.weights import Weights
+    from ..files.foreign import EventMap
 
 
 HEADER = ("channel", "to", "events", "mean weight", "error", "worth", "largest", "outside", "skipped", "thin in q2")
@@ -36,9 +38,60 @@ def _rows(found: Weights) -> list[tuple[str, ...]]:
     ]
 
 
-@takes(SET, *THEORY)
+FOREIGN = (
+    Option("channel", ("--channel",), "Read a file of another program, of this channel's events."),
+    Option(
+        "momenta",
+        ("--momenta",),
+        "Find a particle's momentum under this name, and the usual endings: k, pi, lp (positive), lm; repeatable.",
+        list[str],
+        "PARTICLE=NAME",
+    ),
+    Option(
+        "angles",
+        ("--angles",),
+        "Instead, find q2, an angle or m_kpi in this column; repeatable.",
+        list[str],
+        "NAME=COLUMN",
+    ),
+    Option(
+        "flavour",
+        ("--flavour-column",),
+        "Take the flavour from the sign of this column: a PDG number or a charge; or b, bbar, average.",
+        metavar="COLUMN",
+    ),
+    Option("unit", ("--unit",), "Take momenta as in GeV (default) or MeV."),
+    Option("convention", ("--convention",), "Take angles as in the convention lhcb (default) or theory."),
+    Option("tree", ("--tree",), "Read this tree of the file. Default: the only one."),
+)
+"""Options that say what the columns of a file of another program are."""
+
+
+def _map(keys: dict[str, Any]) -> EventMap | None:
+    """The map that the options make; None for a file of ours."""
+    from ..files.foreign import EventMap
+
+    given = {option.key: keys[option.key] for option in FOREIGN if keys[option.key]}
+    if "channel" not in given:
+        if given:
+            flag = next(option.flags[0] for option in FOREIGN if option.key in given)
+            raise InputError(f"{flag}: it is of a file of another program; name its --channel too")
+        return None
+    for key in ("momenta", "angles"):
+        pairs = [text.partition("=") for text in given.pop(key, ())]
+        for name, equals, column in pairs:
+            if not (name and equals and column):
+                raise InputError(f"{key} = {name + equals + column!r}: write NAME=COLUMN, such as k=K_TRUEP")
+        given[key] = {name: column for name, _, column in pairs}
+    return EventMap(**given)
+
+
+@takes(*FOREIGN, SET, *THEORY)
 def weigh_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="File of darkpenguin, or with --channel of another program."),
+    ],
     to: Annotated[
         list[str] | None,
         typer.Option("--to", metavar="NAME|FILE", help="Weigh to this model: a column of weights each; repeatable."),
@@ -84,7 +137,8 @@ def weigh_command(
     from ..files.writers import EventFile
 
     couplings = tuple(part.strip() for part in polynomial.split(",")) if polynomial else ()
-    with progress_bar("weighing", EventFile(file).rows) as progress:
+    where = _map(keys)
+    with progress_bar("weighing", 0 if where is not None else EventFile(file).rows) as progress:
         found = weigh(
             file,
             to or (),
@@ -93,6 +147,7 @@ def weigh_command(
             theory=keys["theory"],
             polynomial=couplings,
             kpi=kpi,
+            where=where,
             skip=skip,
             output=output,
             keep=keep,

@@ -1,0 +1,149 @@
+"""Files of other programs: what is read from them is what is in them, and what cannot be is refused in one line."""
+
+import awkward
+import numpy as np
+import pytest
+import uproot
+from darkpenguin import InputError, generate, weigh
+from darkpenguin.generator.commands.cli import app
+from darkpenguin.generator.files.foreign import NAMES, EventMap, ForeignEvents
+from darkpenguin.physics.final_state import AXES
+from typer.testing import CliRunner
+
+PARTICLES = {"k": "Kplus", "pi": "piminus", "lp": "muplus", "lm": "muminus"}
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return generate("B0->K*0mumu", "sm", 4_000, seed=8, beam="lhcb-13tev", q2=[(0.2, 18.0)], kpi="pwave")
+
+
+def columns_of(sample, names="lhcb", scale=1e3):
+    made = {
+        f"{PARTICLES[p]}{ending}": scale * sample[f"{p}_{axis}"]
+        for p in PARTICLES
+        for axis, ending in zip(AXES, NAMES[names], strict=True)
+    }
+    return {
+        **made,
+        "B0_TRUEID": 511 * sample["flavour"].astype(np.int32),
+        "BKGCAT": np.arange(len(sample), dtype=np.int16),
+    }
+
+
+@pytest.fixture(scope="module")
+def tuple_file(sample, tmp_path_factory):
+    path = tmp_path_factory.mktemp("foreign") / "tuple.root"
+    with uproot.recreate(path) as file:
+        file["DecayTree"] = {**columns_of(sample), "jagged": awkward.Array([[1.0], []] * (len(sample) // 2))}
+    return path
+
+
+def a_map(**changes):
+    return EventMap(
+        **{"channel": "B0->K*0mumu", "momenta": PARTICLES, "unit": "MeV", "flavour": "B0_TRUEID", **changes}
+    )
+
+
+def test_what_was_made_is_read(sample, tuple_file):
+    source = ForeignEvents(tuple_file, a_map())
+    pieces = list(source.chunks(1_500))
+    assert [len(piece["q2"]) for piece in pieces] == [1_500, 1_500, 1_000]
+    for name in ("q2", "cos_theta_k", "cos_theta_l", "m_kpi"):
+        np.testing.assert_allclose(
+            np.concatenate([piece[name] for piece in pieces]), sample[name], rtol=1e-7, atol=1e-7
+        )
+    turn = np.concatenate([piece["phi"] for piece in pieces]) - sample["phi"]
+    assert np.abs(np.angle(np.exp(1j * turn))).max() < 1e-6
+    assert (np.concatenate([piece["flavour"] for piece in pieces]) == sample["flavour"]).all()
+    assert "jagged" not in source.schema
+
+
+@pytest.mark.parametrize("names", list(NAMES))
+def test_names_and_formats(sample, names, tmp_path):
+    some = sample.select(slice(0, 50))
+    awkward.to_parquet(awkward.Array(columns_of(some, names, 1.0)), tmp_path / "x.parquet")
+    [piece] = ForeignEvents(tmp_path / "x.parquet", a_map(unit="GeV")).chunks()
+    np.testing.assert_allclose(piece["q2"], some["q2"], rtol=1e-7)
+    with uproot.recreate(tmp_path / "n.root") as file:
+        file.mkrntuple("t", columns_of(some, names, 1.0))
+    [piece] = ForeignEvents(tmp_path / "n.root", a_map(unit="GeV")).chunks()
+    np.testing.assert_allclose(piece["cos_theta_k"], some["cos_theta_k"], rtol=1e-7, atol=1e-9)
+
+
+def test_weights_are_those_of_our_own_file(sample, tuple_file, tmp_path):
+    """The window of the K* is all masses here: one factor on all weights; ours are without it."""
+    ours = weigh(sample, "fig2")["weight_fig2"]
+    found = weigh(tuple_file, "fig2", "sm", where=a_map(), output=tmp_path / "w.parquet")
+    table = awkward.from_parquet(tmp_path / "w.parquet")
+    np.testing.assert_allclose(np.asarray(table["weight_fig2"]), ours, rtol=1e-6)
+    assert (np.asarray(table["BKGCAT"]) == np.arange(4_000)).all()
+    assert found[0].events == 4_000
+
+
+def test_angles_instead_of_momenta(sample, tmp_path):
+    path = tmp_path / "a.root"
+    with uproot.recreate(path) as file:
+        file["t"] = {"Q2": sample["q2"], "ck": sample["cos_theta_k"], "cl": sample["cos_theta_l"], "phi": sample["phi"]}
+    where = EventMap(
+        "B0->K*0mumu", angles={"q2": "Q2", "cos_theta_k": "ck", "cos_theta_l": "cl", "phi": "phi"}, flavour="b"
+    )
+    [piece] = ForeignEvents(path, where).chunks()
+    np.testing.assert_array_equal(piece["q2"], sample["q2"])
+    assert (piece["flavour"] == 1).all()
+    assert "phi_source" in piece
+    assert weigh(path, "sm", "sm", where=where)["weight_sm"] == pytest.approx(1.0)
+
+
+def test_an_unknown_flavour_is_averaged_on_request(sample, tuple_file):
+    average = weigh(tuple_file, "fig2", "sm", where=a_map(flavour="average"))["weight_fig2"]
+    known = weigh(tuple_file, "fig2", "sm", where=a_map())["weight_fig2"]
+    assert np.abs(average / known - 1).max() < 1.0
+    assert 1e-4 < np.abs(average / known - 1).mean() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit": "GeV"}, r"the median mass of the B is 5\d\d\d\.\d+ GeV; say unit = MeV"),
+        ({"unit": "keV"}, "allowed are GeV, MeV"),
+        ({"momenta": {"k": "Kplus"}}, "no column of pi; B0->K"),
+        ({"momenta": {**PARTICLES, "k": "Kminus"}}, "no momentum of k under 'Kminus'"),
+        ({"momenta": {**PARTICLES, "gamma": "g"}}, r"momenta.gamma: B0->K\*0mumu has no gamma"),
+        ({"momenta": {**PARTICLES, "k": "piminus", "pi": "Kplus"}}, r"row \d+: the momenta add up to"),
+        ({"flavour": "B0_ID"}, "no column 'B0_ID' for flavour.*B0_TRUEID"),
+        ({"flavour": "BKGCAT"}, "row 0: BKGCAT = 0 has no sign"),
+        ({"tree": "Tree"}, "tree = 'Tree'.*DecayTree"),
+        ({"angles": {"q2": "a"}}, "not both"),
+        ({"convention": "cp"}, "allowed are lhcb, theory"),
+        ({"channel": "B0->K*0tautau"}, "no such channel|B0->K"),
+    ],
+)
+def test_bad_maps_are_refused(tuple_file, changes, message):
+    with pytest.raises(InputError, match=message):
+        list(ForeignEvents(tuple_file, a_map(**changes)).chunks())
+
+
+def test_damaged_rows_are_named(sample, tmp_path):
+    columns = columns_of(sample.select(slice(0, 20)))
+    columns["Kplus_TRUEP_X"] = np.where(np.arange(20) == 7, np.nan, columns["Kplus_TRUEP_X"])
+    with uproot.recreate(tmp_path / "x.root") as file:
+        file["t"] = columns
+    with pytest.raises(InputError, match="row 7: "):
+        list(ForeignEvents(tmp_path / "x.root", a_map()).chunks())
+    (tmp_path / "y.root").write_text("no")
+    with pytest.raises(InputError, match="neither a ROOT nor a Parquet file"):
+        ForeignEvents(tmp_path / "y.root", a_map())
+
+
+def test_the_command_takes_a_map(tuple_file, tmp_path):
+    words = ["weigh", tuple_file, "--to", "fig2", "--from", "sm", "--channel", "B0->K*0mumu", "--unit", "MeV"]
+    words += ["--flavour-column", "B0_TRUEID", "--output", tmp_path / "w.root"]
+    words += [word for p, name in PARTICLES.items() for word in ("--momenta", f"{p}={name}")]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    with uproot.open(tmp_path / "w.root") as file:
+        assert {"weight_fig2", "q2", "BKGCAT", "Kplus_TRUEP_X"} <= set(file["events"].keys())
+    nothing = CliRunner().invoke(app, [str(word) for word in (*words[:4], *words[6:])])
+    assert nothing.exit_code == 2
+    assert "nothing says what made" in nothing.output
