@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from darkpenguin.kinematics.base.errors import InputError
-from darkpenguin.physics.amplitudes import helicity_amplitudes, nonlocal_physics, standard_model
+from darkpenguin.physics.amplitudes import helicity_amplitudes, new_physics, nonlocal_physics, standard_model
 from darkpenguin.physics.angular import (
     angular_coefficients,
     breakpoints,
@@ -15,6 +15,7 @@ from darkpenguin.physics.angular import (
 from darkpenguin.physics.bins import build_predictor
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.charmonium import OpenCharm, charm_loop, missing_charm
+from darkpenguin.physics.kpi import s_wave_amplitudes
 from darkpenguin.physics.models import as_model, check_single_precision
 from darkpenguin.physics.observables import BinnedObservable, binned, get_observable
 from darkpenguin.physics.parameters import load_parameters
@@ -217,6 +218,18 @@ def test_what_is_not_measured_follows_from_the_partner():
     assert star["psi(4160)"].eta_par == k["psi(4160)"].eta_0
     ratio = abs(plus["psi(2S)"].eta_par) / abs(plus["psi(2S)"].eta_0)  # its polarisation is the partner's
     assert ratio == pytest.approx(abs(star["psi(2S)"].eta_par) / abs(star["psi(2S)"].eta_0), rel=0.01)
+
+
+def test_the_s_wave_follows_the_longitudinal_k_star():
+    """H_S is linear in C9: what J/ψ adds is ΔC9 of the longitudinal amplitude times what C9 = 1 does."""
+    channel, q2 = get_channel(K_STAR), np.array([3.0, 9.55])
+    standard, shifted, charm = (
+        s_wave_amplitudes(channel, model, q2, 0.9)["0V"]
+        for model in (as_model("sm"), as_model({"heavy": {"C9_mu": 1.0}}), alone("J/psi"))
+    )
+    expected = new_physics(channel, alone("J/psi"), q2)["v0"]
+    assert (charm - standard) / (shifted - standard) == pytest.approx(expected, rel=1e-9)
+    assert abs(expected[1]) > 10
 
 
 def test_both_flavours_of_leptons_alike():
