@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ...physics.experiment.verdicts import Constraints
+
 FloatArray = npt.NDArray[np.float64]
 HADRONS = (("B+", "K+"), ("B0", "K*0"))
 """Parent and hadron of the two spectra."""
+LIMITS = {"K+": "br_bplus_kplus_chi_chi", "K*0": "br_b0_kstar0_chi_chi"}
+"""Constraints that are shown with the spectra, by their hadron."""
 _Q2_OF_R = (0.05, 8.68)  # from just above the muonic threshold to the J/psi
 
 
@@ -66,8 +70,10 @@ def _both(channel: Channel, model: Model, q2: FloatArray) -> FloatArray:
     return np.asarray(sum(angular_coefficients(channel, model, q2, flavour) for flavour in (-1, 1)))
 
 
-def draw_invisible(model: Model) -> Figure:
+def draw_invisible(model: Model, found: Constraints | None = None) -> Figure:
     """Draw the two spectra, F_L of the K*0, and R_K and R_K* of the same model.
+
+    With its constraints, the limits on χχ and their verdicts stand in the legends of the spectra.
 
     Raises:
         InputError: a model in which nothing decays to χχ, or something above threshold without g_χ.
@@ -79,14 +85,24 @@ def draw_invisible(model: Model) -> Figure:
     with house_style() as plt:
         figure, axes = plt.subplots(2, 2, figsize=(15.0, 11.5))
         for axis, spectrum in zip(axes[0], spectra, strict=True):
-            _draw_spectrum(axis, spectrum, model)
+            _draw_spectrum(axis, spectrum, model, _limit_of(spectrum, found))
         _draw_longitudinal(axes[1][0], spectra[1], model)
         _draw_r(axes[1][1], model)
         axes[0][0].set_title(model.name, loc="left", fontsize=15)
     return figure
 
 
-def _draw_spectrum(axis: Axes, spectrum: InvisibleSpectrum, model: Model) -> None:
+def _limit_of(spectrum: InvisibleSpectrum, found: Constraints | None) -> str:
+    """Limit on χχ with one hadron among constraints, and the verdict, in words."""
+    name = LIMITS[spectrum.hadron]
+    row = next((row for row in found or () if row.name == name and row.limit is not None), None)
+    if row is None or row.limit is None:
+        return ""
+    level = next((f", {level} % CL" for level in ("95", "90") if f"{level} % CL" in row.source), "")
+    return rf"$\chi\bar\chi$ below ${_scientific(row.limit)}${level}: {row.verdict}"
+
+
+def _draw_spectrum(axis: Axes, spectrum: InvisibleSpectrum, model: Model, limit: str = "") -> None:
     parent, hadron = spectrum.parent, spectrum.hadron
     chi = get_channel(f"{parent}->{hadron}chichi")
     nunu = get_channel(f"{parent}->{hadron}nunu")
@@ -115,7 +131,7 @@ def _draw_spectrum(axis: Axes, spectrum: InvisibleSpectrum, model: Model) -> Non
         rf"$d\mathcal{{B}}({nunu.latex.replace(chr(92) + 'nu' + chr(92) + 'bar' + chr(92) + 'nu', '')}"
         r"\,\mathrm{inv})/dq^2\ [\mathrm{GeV}^{-2}]$"
     )
-    axis.legend(loc="upper right", frameon=False)
+    axis.legend(loc="upper right", frameon=False, title=limit or None)
 
 
 def _scientific(value: float) -> str:

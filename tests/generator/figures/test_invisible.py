@@ -66,3 +66,13 @@ def test_files_whole_or_not_at_all(tmp_path):
     with pytest.raises(InputError, match="give g_chi"):
         draw_invisible(apply_settings(BELLE, ["light_vectors.0.m_chi=1.5"]))
     assert [path.name for path in tmp_path.iterdir()] == ["f.png"]
+
+
+def test_limits_and_verdicts_stand_in_the_legends():
+    """Of Belle II's likelihood for this line shape, and Belle's on K*0; without constraints there is neither."""
+    drawn = figure(constraints("belle2-2.1gev"))
+    titles = [axis.get_legend().get_title().get_text() for axis in drawn.axes[:2]]
+    assert titles[0].endswith("95 % CL: allowed")
+    assert titles[1].endswith(r"8.2 \times 10^{-6}$, 90 % CL: excluded")
+    bare = draw_invisible(get_model("belle2-2.1gev"))
+    assert bare.axes[0].get_legend().get_title().get_text() == ""
