@@ -285,8 +285,8 @@ class KpiDecay:
         if self.strength:
             h_s = s_wave_amplitudes(channel, self.model, s, m, conjugate)
             h_s = {name: self.strength * value for name, value in h_s.items()}
-            real = swave_coefficients(j, h, h_s)
-            imaginary = swave_coefficients(j, h, {name: 1j * value for name, value in h_s.items()})
+            real = swave_coefficients(j, h, h_s, p_wave)
+            imaginary = swave_coefficients(j, h, {name: 1j * value for name, value in h_s.items()}, p_wave)
             s_signs = signs[_S_ROWS].reshape(-1, *(1,) * len(shape))
             found[12:22] = real * s_signs
             found[22:] = (imaginary * s_signs)[3:]

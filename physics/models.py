@@ -190,8 +190,9 @@ def shared_theory(models: Model | Sequence[Model]) -> Theory:
     >>> shared_theory([get_model("sm"), get_model("fig2")]) == Theory()
     True
     """
-    sequence = (models,) if isinstance(models, Model) else models
-    found = {model.theory.inputs for model in sequence}
+    if isinstance(models, Model):
+        return models.theory.inputs
+    found = {model.theory.inputs for model in models}
     if len(found) != 1:
         raise ValueError(f"the models have {len(found)} theories; take them one by one")
     return found.pop()

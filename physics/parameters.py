@@ -86,7 +86,7 @@ _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
     ("Vcb", "1"),
     ("gamma", "rad"),
 )
-FLAVIO = Theory()
+FLAVIO = Theory().inputs
 """flavio as it is: central values, its own form factors."""
 KEPT = 512
 """Files of one kind in the cache for theories other than that, at most."""

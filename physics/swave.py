@@ -45,13 +45,15 @@ _HELICITY_ZERO = np.array([1, 3, 8])
 _MIXED = np.array([5, 6, 9, 10])
 
 
-def swave_coefficients(coefficients: Callable[[Amplitudes], Real], p_wave: Amplitudes, s_wave: Amplitudes) -> Real:
+def swave_coefficients(
+    coefficients: Callable[[Amplitudes], Real], p_wave: Amplitudes, s_wave: Amplitudes, of_p: Real | None = None
+) -> Real:
     r"""The ten coefficients of ``S_COEFFICIENTS`` from the amplitudes of the P and S waves.
 
     ``coefficients`` gives the twelve J_i (first axis, order 1s 1c 2s 2c 3 4 5 6s 6c 7 8 9) of a mapping of
     helicity amplitudes, and is quadratic in them. ``s_wave`` holds amplitudes of hadron helicity zero only,
     under the names the P wave has for them; those it lacks count as zero. Amplitudes include line shapes. The
-    result has shape (10, ...), in the units of the J_i.
+    result has shape (10, ...), in the units of the J_i. ``of_p`` are the coefficients of the P wave, if known already.
 
     A purely longitudinal example, with J_1c = -J_2c = |H_0|²:
 
@@ -66,7 +68,7 @@ def swave_coefficients(coefficients: Callable[[Amplitudes], Real], p_wave: Ampli
         raise ValueError(f"S-wave amplitudes {unknown} have no partner in the P wave")
     alone = {name: s_wave.get(name, np.zeros_like(value)) for name, value in p_wave.items()}
     j_s = coefficients(alone)
-    j_p = coefficients(p_wave)
+    j_p = coefficients(p_wave) if of_p is None else of_p
     j_both = coefficients({name: value + alone[name] for name, value in p_wave.items()})
     interference = j_both - j_p - j_s
     parts = (

@@ -67,6 +67,10 @@ class Theory(Frozen):
     parameters: Annotated[FrozenTable[Coupling], BeforeValidator(_by_name)] = FrozenTable()
     draw: Annotated[int, Field(ge=0, lt=LARGEST_DRAW)] | None = None
 
+    def __hash__(self) -> int:
+        """Of what differs most often; amplitudes ask for it at every call."""
+        return hash((self.nonlocal_, self.draw, *self.parameters.values(), *self.form_factors.values()))
+
     @property
     def inputs(self) -> Theory:
         """What the local amplitudes depend on alone: form factors, parameters and draw.
@@ -74,7 +78,7 @@ class Theory(Frozen):
         >>> Theory(draw=3, subtraction=-1.0, nonlocal_="dispersive").inputs == Theory(draw=3)
         True
         """
-        return _inputs(self)
+        return _inputs(self) if self.draw is not None or self.parameters or self.form_factors else _FLAVIO
 
     @property
     def central(self) -> Theory:
@@ -130,6 +134,7 @@ def _inputs(theory: Theory) -> Theory:
     return Theory(form_factors=theory.form_factors, parameters=theory.parameters, draw=theory.draw)
 
 
+_FLAVIO = Theory()
 TheoryLike = Theory | str | os.PathLike[str] | Mapping[str, Any] | None
 """What names a theory wherever one is asked for, see `as_theory`; None changes nothing."""
 

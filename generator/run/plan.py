@@ -21,6 +21,7 @@ from ..lab import table
 from ..sampler.backend import Backend, select_backend
 from ..sampler.calls import RUN_YIELDS
 from ..sampler.columns import Column
+from ..sampler.stored import stored
 from ..sampler.tables import Table, channel_table
 from .card import RunCard
 from .chunks import chunk_size, collect, make_chunks
@@ -215,13 +216,15 @@ def plan_run(card: RunCard) -> Plan:
 
 
 def event_table(card: RunCard, channel: Channel) -> Table | KpiTable:
-    """Build the table that the events of a channel are sampled from."""
+    """The table that the events of a channel are sampled from: built, or kept from an earlier run."""
+    asked = (card.flavour, card.convention, card.q2, card.veto)
+    key = [repr(channel), card.model.model_dump(mode="json", exclude={"name"}), card.kpi.model_dump(mode="json"), asked]
     decay = card.kpi_decay(channel)
     if decay is None:
-        return channel_table(channel, card.model, card.flavour, card.convention, card.q2, card.veto)
-    from ..sampler.kpi_tables import kpi_table
+        return stored(Table, key, lambda: channel_table(channel, card.model, *asked))
+    from ..sampler.kpi_tables import KpiTable, kpi_table
 
-    return kpi_table(decay, card.flavour, card.convention, card.q2, card.veto)
+    return stored(KpiTable, key, lambda: kpi_table(decay, *asked))
 
 
 def _make_stages(card: RunCard) -> tuple[Stage, ...]:

@@ -130,8 +130,10 @@ def write_checked(path: Path, content: bytes) -> bool:
     return write_atomically(path, checksummed(content))
 
 
-def keep_newest(folder: Path, pattern: str, count: int) -> None:
+def keep_newest(folder: Path, pattern: str, count: int | None = None, size: int | None = None) -> None:
     """Leave the newest files of a pattern: a cache with a key for every user's wish must not grow without end.
+
+    At most ``count`` of them, or as many as ``size`` bytes hold.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -143,14 +145,18 @@ def keep_newest(folder: Path, pattern: str, count: int) -> None:
     ['b', 'c']
     """
 
-    def age(path: Path) -> float:
+    known = []
+    for path in folder.glob(pattern):
         try:
-            return path.stat().st_mtime
+            state = path.stat()
         except OSError:  # another process was faster
-            return 0.0
-
-    for path in sorted(folder.glob(pattern), key=age, reverse=True)[count:]:
-        path.unlink(missing_ok=True)
+            continue
+        known.append((state.st_mtime, state.st_size, path))
+    total = 0
+    for number, (_, length, path) in enumerate(sorted(known, reverse=True)):
+        total += length
+        if (count is not None and number >= count) or (size is not None and total > size):
+            path.unlink(missing_ok=True)
 
 
 def read_checked(path: Path) -> bytes:
