@@ -23,11 +23,12 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock
 from ...kinematics.base.results import Result
 from ...physics.axes import Axis, moved, tied
-from ...physics.bins import BinPredictor, build_predictor
-from ...physics.experiment.likelihood import Likelihood, theory_likelihood
+from ...physics.bins import build_predictor
+from ...physics.experiment.likelihood import K_INV, Likelihood, theory_likelihood
 from ...physics.models import Model
 from .card import ScanCard
 from .checkpoint import _Checkpoint
+from .invisible import SizeCurve, find_spectrum
 
 BETTER = "better than SM by 4"
 """What the paper calls 2σ, in the names of regions."""
@@ -110,8 +111,7 @@ class ScanResult(Result):
         return BestFit(point, sum(values[name] for name in chosen), values, self.standard_model(group))
 
     def _chi2_at(self, point: Mapping[str, float]) -> dict[str, float]:
-        predictor = build_predictor(self.likelihood.observables, self.card.model_at(point))
-        return {name: float(value[0]) for name, value in _group_chi2(self.likelihood, predictor()).items()}
+        return _model_chi2(self.card, self.likelihood, self.card.model_at(point))
 
     def _refined(self, point: dict[str, float], index: Sequence[Any], group: str | None) -> dict[str, float]:
         from scipy.optimize import minimize
@@ -227,6 +227,18 @@ def _corners(ring: FloatArray) -> FloatArray:
     return np.asarray(ring[np.concatenate([[True], np.abs(turn) > 1e-12, [True]])])
 
 
+def _model_chi2(card: ScanCard, likelihood: Likelihood, model: Model) -> dict[str, float]:
+    """χ² of each group of the card for one model."""
+    found = {}
+    if likelihood.groups:
+        predictions = build_predictor(likelihood.observables, model)()
+        found = {name: float(value[0]) for name, value in _group_chi2(likelihood, predictions).items()}
+    if K_INV in card.groups:
+        spectrum = find_spectrum(card.data_set)
+        found[K_INV] = spectrum.minus_two_log(spectrum.strengths(model))
+    return {name: found[name] for name in card.groups}
+
+
 def _group_chi2(likelihood: Likelihood, predictions: Any) -> dict[str, Any]:
     position = {observable: i for i, observable in enumerate(likelihood.observables)}
     columns = {part.group.name: [position[o] for o in part.observables] for part in likelihood.groups}
@@ -302,8 +314,7 @@ def _scanned(
 ) -> ScanResult:
     xp = array_library(device)
     likelihood = theory_likelihood(card.data, card.groups, card.theory_errors, card.base_model().standard)
-    standard_predictions = build_predictor(likelihood.observables, card.base_model().standard)()
-    standard = {name: float(v[0]) for name, v in _group_chi2(likelihood, standard_predictions).items()}
+    standard = _model_chi2(card, likelihood, card.base_model().standard)
     linear = [axis for axis in card.axes if axis.linear]
     other = [axis for axis in card.axes if not axis.linear]
     outer = list(itertools.product(*(axis.values for axis in other)))
@@ -332,8 +343,8 @@ def _scanned(
     axes = [*other, *linear]
     grids = np.moveaxis(chi2, 1, 0).reshape(len(card.groups), *(axis.points for axis in axes))
     order = [axes.index(axis) for axis in card.axes]
-    names = likelihood.names
-    return ScanResult(card, likelihood, {name: grids[k].transpose(order) for k, name in enumerate(names)}, standard)
+    chi2_of = {name: grids[k].transpose(order) for k, name in enumerate(card.groups)}
+    return ScanResult(card, likelihood, chi2_of, standard)
 
 
 def _linear_scan(
@@ -343,20 +354,25 @@ def _linear_scan(
 
     ``fixed`` has the other axes. The grid itself is never in memory, only the block that is asked for.
     """
-    values = [axis.values for axis in axes]
+    ticks = [axis.values for axis in axes]
     keys = [axis.key for axis in axes]
     model = moved(card.base_model(), tied(fixed, card.ties))
 
     def points(index: Sequence[Any]) -> dict[str, Any]:
-        return tied({key: xp.asarray(v[i]) for key, v, i in zip(keys, values, index, strict=True)}, card.ties)
+        return tied({key: xp.asarray(v[i]) for key, v, i in zip(keys, ticks, index, strict=True)}, card.ties)
 
     def evaluate(start: int, stop: int) -> FloatArray:
         index = np.unravel_index(np.arange(start, stop), [axis.points for axis in axes]) if axes else ()
-        found = _group_chi2(likelihood, predictor(points(index)))
-        chi2 = [found[name] for name in likelihood.names]
+        values = points(index)
+        found = _group_chi2(likelihood, predictor(values)) if predictor is not None else {}
+        if invisible is not None:
+            found[K_INV] = invisible(values, stop - start)
+        chi2 = [found[name] for name in card.groups]
         return np.stack([value if isinstance(value, np.ndarray) else value.get() for value in chi2])
 
     # the largest of each coupling: the predictor needs to know which are there, and their scale
-    largest = {key: np.array([v[np.argmax(np.abs(v))]]) for key, v in zip(keys, values, strict=True)}
-    predictor: BinPredictor = build_predictor(likelihood.observables, model, tied(largest, card.ties))
+    largest = {key: np.array([v[np.argmax(np.abs(v))]]) for key, v in zip(keys, ticks, strict=True)}
+    largest = tied(largest, card.ties)
+    predictor = build_predictor(likelihood.observables, model, largest) if likelihood.groups else None
+    invisible = SizeCurve(find_spectrum(card.data_set), model, largest) if K_INV in card.groups else None
     return evaluate

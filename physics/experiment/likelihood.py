@@ -73,8 +73,11 @@ def _rates() -> Iterator[Group]:
         yield Group(name, label, ("dBR",), r".*", ((1.0, _LOW[1]), _HIGH), name, family)
 
 
+K_INV = "K_inv"
+"""The group of B+ → K+ + invisible: a spectrum, whose likelihood is in ``spectrum.py``, and no measurements."""
 _TABLE = (
     *_rates(),
+    Group(K_INV, r"$B^+\to K^+$ inv.", (), r".*", (), "invisible"),
     Group("P5p", "$P_5'$", ("P5p",), r".*", ((1.0, 6.0),), "angular"),
     Group("P", r"$F_L,\,P_i$", _P, _OPTIMISED, ((1.0, 6.0),), "angular"),
     Group("S", r"$F_L,\,S_i$", _S, r".* S .*", ((1.0, 6.0),), "angular"),
@@ -300,10 +303,12 @@ def build_likelihood(
     """Likelihood of a data set and some groups.
 
     ``theory`` has the theory covariance of a group's observables by the group's name; what is missing is
-    zero. Raises InputError for unknown or overlapping groups and data sets.
+    zero. The spectrum ``K_inv`` is left out. Raises InputError for unknown or overlapping groups and data sets.
     """
     parts, known = [], load_data(data)
     for group in check_groups(groups):
+        if group.name == K_INV:
+            continue
         measurements = select_measurements(known, group)
         if not measurements:
             raise InputError(f"groups = {group.name!r}: the data set {known.name!r} has none of it; leave it out")

@@ -323,6 +323,7 @@ PAPER = {
     "physics.experiment.verdicts",
     "generator.figures.figure_1",
     "generator.figures.figure_2",
+    "generator.scans.invisible",
 }
 
 
