@@ -333,8 +333,9 @@ class _Part:
             self.density = NarrowDensities(channel, models, convention, [made_by, *targets, *probes[-1:]])
         else:
             self.density = WideDensities(channel, models, convention, [before, *(after for _ in models[1:])])
-        lifetime = load_parameters()[f"tau_{channel.parent}"] * channel.branching
-        self._unit = lifetime if made_by is PHASE_SPACE else 1.0
+        columns = [*targets, *([] if scheme is None else [scheme.base] * len(scheme.exponents))]
+        lifetimes = np.array([[model.parameters[f"tau_{channel.parent}"]] for model in columns])
+        self._unit: Array | float = lifetimes * channel.branching if made_by is PHASE_SPACE else 1.0
         self.events = self.skipped = 0
         self._bins: Array = np.zeros((0, 0, 3))
 
