@@ -152,7 +152,8 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., None]:
 
 
 CardArgument = Annotated[
-    str | None, typer.Argument(metavar="[CARD]", help="Run card: a TOML file or a built-in card's name.")
+    str | None,
+    typer.Argument(metavar="[CARD]", help="Run card: a TOML file, a built-in card's name, or a file of events."),
 ]
 CardOption = Annotated[str | None, typer.Option("--card", help="Name the card here instead of as CARD.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Use this many CPU threads. Default: all.")]

@@ -19,7 +19,7 @@ from ...physics.channels import Channel, file_word, get_channel
 from ...physics.flavio_inputs import check_used
 from ...physics.kpi import PRESETS, KpiDecay, KpiSystem, resolve_kpi
 from ...physics.models import RUN_CARDS, Model, as_model, merged_settings
-from ..files.writers import file_format
+from ..files.writers import SUFFIXES, EventFile, file_format
 from ..lab import table
 from ..lab.settings import StageSettings
 from .q2 import Window, _vetoes, _windows, parse_part, parse_range, part_name
@@ -250,6 +250,18 @@ class RunCard(Card):
                 keys = {key: value for key, value in keys.items() if key != other}
         return merged_settings(keys, given)
 
+    @classmethod
+    def read(cls, source: CardSource) -> dict[str, Any]:
+        """Return the keys of a source; those of a file of events are of the run that made it, without where it went."""
+        if not isinstance(source, (str, os.PathLike)) or Path(source).suffix.lower() not in SUFFIXES:
+            return read_keys(source, cls.folder)
+        card = EventFile(source).provenance.get("card")
+        if not card:
+            raise InputError(f"card = {str(source)!r}: no run card in its provenance")
+        return {
+            key: value for key, value in card.items() if key not in ("output", "overwrite", "part", "figures", "check")
+        }
+
     def registry(self) -> tuple[Channel, ...]:
         """Return the channels themselves."""
         return tuple(get_channel(name) for name in self.channels)
@@ -326,13 +338,13 @@ def builtin_cards() -> dict[str, Path]:
 
 
 def read_card(name: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the keys of a card: a TOML file's path, or the name of a built-in card.
+    """Return the keys of a card: a TOML file's path, a file of events (the card it was made from), or a built-in name.
 
     Raises:
-        InputError: no such file or card, or no TOML in it.
+        InputError: no such file or card, no TOML in it, or no card in its provenance.
 
     Example:
         >>> read_card("demo")["model"]
         'fig1-2.5gev'
     """
-    return read_keys(name, RUN_CARDS)
+    return RunCard.read(name)

@@ -68,7 +68,12 @@ class Card(BaseModel):
             if not given:
                 return source
             source = {name: getattr(source, name) for name in source.model_fields_set}
-        return validate(cls, cls.merged(read_keys(source, cls.folder), given))  # type: ignore[arg-type]
+        return validate(cls, cls.merged(cls.read(source), given))  # type: ignore[arg-type]
+
+    @classmethod
+    def read(cls, source: CardSource) -> dict[str, Any]:
+        """Return the keys that a source has, unchecked; see `read_keys`."""
+        return read_keys(source, cls.folder)
 
     @classmethod
     def merged(cls, keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

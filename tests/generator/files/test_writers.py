@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import awkward
 import numpy as np
@@ -206,3 +209,13 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(tmp_path, mo
             monkeypatch.setattr(writer._sink, step, full)
             writer.extend(rows(0, 500))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
+def test_killed_at_random_moments(tmp_path):
+    """Also for more of them: python tests/generator/files/kills.py 100."""
+    script = Path(__file__).with_name("kills.py")
+    done = subprocess.run([sys.executable, str(script), "8"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    for name, found in json.loads(done.stdout).items():
+        assert found["damaged"] == found["not cleaned"] == 0, name

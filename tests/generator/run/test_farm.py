@@ -141,3 +141,12 @@ def test_commands_take_many_files(tmp_path, parts):
     assert "1,002 events of 5 files" in done.output
     assert call("merge", *parts, "-o", tmp_path / "x.parquet").exit_code == 2
     assert call("merge", *parts[:3], "-o", tmp_path / "y.root").exit_code == 2
+
+
+def test_a_file_is_made_again_from_itself(tmp_path, folder, parts):
+    done = call("generate", folder / "whole.root", "-o", tmp_path / "again.root")
+    assert done.exit_code == 0, done.output
+    same(read_events(tmp_path / "again.root"), read_events(folder / "whole.root"))
+    assert call("generate", parts[1], "--part", f"2/{PARTS}", "-o", tmp_path / "x.root").exit_code == 0
+    same(read_events(tmp_path / parts[1].name), read_events(parts[1]))
+    assert call("generate", tmp_path / "none.root").exit_code == 2
