@@ -35,8 +35,8 @@ from ...physics.parameters import load_parameters
 from ...physics.phase_space import PHASE_SPACE
 from ...physics.theory import TheoryLike
 from ..files.foreign import EventMap, ForeignEvents
-from ..files.sample import EventSample, EventsInMemory, EventsLike, open_events
-from ..files.writers import EventFile, open_writer
+from ..files.sample import EventSample, EventsLike, open_events
+from ..files.writers import Events, open_writer
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
 from .validate import card_of
 
@@ -44,7 +44,7 @@ THIN = 100.0
 """Effective events in a GeV^2 of q2 below which a sample is thin there, if 0.1 % of the weights or more lie in it."""
 MAX_COUPLINGS = 4
 """Most couplings of a polynomial: it has up to 3^n coefficients."""
-Readable = EventFile | EventsInMemory | ForeignEvents
+Readable = Events | ForeignEvents
 _Kind = tuple[Channel, Convention, KpiSystem | None, KpiSystem | None]
 _TYPES = {"flavour": "i4", "event": "u8"}
 NOTHING = 1e-10
