@@ -392,8 +392,8 @@ class _Part:
 
 
 def _foreign(events: EventsLike, where: EventMap, source: ModelLike | None) -> ForeignEvents:
-    if isinstance(events, EventSample):
-        raise InputError("where: a map is of files of other programs; a sample in memory needs none")
+    if isinstance(events, EventSample) or not isinstance(events, (str, os.PathLike)):
+        raise InputError("where: a map is of one file of another program; a sample in memory needs none")
     if source is None:
         raise InputError(
             f"from: nothing says what made {str(events)!r}; name a model, or {PHASE_SPACE.name} if it has no dynamics"
