@@ -55,6 +55,7 @@ class InvisibleSpectrum:
 def invisible_spectrum(parent: str, hadron: str, model: Model, points: int = 400) -> InvisibleSpectrum:
     """Spectrum of one hadron, denser where V is; InputError where g_χ is needed and not given.
 
+    >>> from darkpenguin.physics.models import get_model
     >>> spectrum = invisible_spectrum("B+", "K+", get_model("belle2-2.1gev"))
     >>> float(spectrum.q2[spectrum.rate(spectrum.chi).argmax()].round(1))
     4.4
@@ -149,7 +150,8 @@ def _scientific(value: float) -> str:
 def mean_longitudinal_fraction(parent: str, hadron: str, model: Model) -> float:
     """F_L of the K* in all of B → K* + invisible, νν̄ and χχ of the model together.
 
-    >>> round(mean_longitudinal_fraction("B0", "K*0", model.standard), 2)
+    >>> from darkpenguin.physics.models import get_model
+    >>> round(mean_longitudinal_fraction("B0", "K*0", get_model("sm")), 2)
     0.49
     """
     nunu, chichi = (get_channel(f"{parent}->{hadron}{pair}") for pair in ("nunu", "chichi"))
