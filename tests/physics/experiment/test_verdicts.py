@@ -203,7 +203,7 @@ def test_without_muons_there_is_no_annihilation_to_judge():
 
 
 def test_todays_verdicts_on_the_benchmarks():
-    """What the issue of a table is: the points are excluded, and by what. The SM is excluded by nothing."""
+    """Which of the points are excluded, and by what. The SM is excluded by nothing."""
     excluded = {
         name: {row.name for row in constraints(name) if row.verdict == "excluded"}
         for name in ("sm", "fig2", "fig1-2.0gev", "belle2-2.1gev-mu", "heavy-c9")
