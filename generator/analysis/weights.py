@@ -35,7 +35,7 @@ from ...physics.parameters import load_parameters
 from ...physics.phase_space import PHASE_SPACE
 from ...physics.theory import TheoryLike
 from ..files.foreign import EventMap, ForeignEvents
-from ..files.sample import EventSample, EventsLike, open_events
+from ..files.sample import EventsLike, open_events
 from ..files.writers import Events, open_writer
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
 from .validate import card_of
@@ -392,7 +392,7 @@ class _Part:
 
 
 def _foreign(events: EventsLike, where: EventMap, source: ModelLike | None) -> ForeignEvents:
-    if isinstance(events, EventSample) or not isinstance(events, (str, os.PathLike)):
+    if not isinstance(events, (str, os.PathLike)):
         raise InputError("where: a map is of one file of another program; a sample in memory needs none")
     if source is None:
         raise InputError(
