@@ -172,17 +172,20 @@ def tail_p_value(null_statistic: npt.ArrayLike, observed: float, free: int, leas
 
     the behaviour for large q both of a χ² of s degrees of freedom and of the maximum over one parameter that means
     nothing under the null (a mass) of a χ² of s - 1 (eq. (3) of arXiv:1005.1891). q0 is exceeded by ``least`` toys, or
-    by 1 % of them if that is more; failed toys count as beyond. What lies within the toys is counted.
+    by 1 % of them if that is more, but by no toy below one; failed toys count as beyond. What lies within the toys is
+    counted. Where fewer than 20 toys reach one there is no tail to continue: p is counted, one toy if none lies beyond.
 
     >>> q = np.random.default_rng(1).chisquare(1, 100_000)
     >>> round(float(significance(0.5 * tail_p_value(q, 25.0, 1))), 1)        # chi-square of one: two-sided
     5.0
+    >>> tail_p_value(np.zeros(1000), 25.0, 1)        # no tail: one toy of them at most
+    0.001
     """
     q = np.sort(np.nan_to_num(np.asarray(null_statistic, dtype=float), nan=np.inf))
-    beyond = min(max(least, len(q) // 100), len(q))
-    start = float(q[-beyond])
-    if observed <= start or not 0 < start < np.inf:
-        return float(np.mean(q >= observed))
+    beyond = min(max(least, len(q) // 100), int(np.sum(q >= 1.0)))
+    start = float(q[-beyond]) if beyond >= 20 else np.inf
+    if observed <= start or start == np.inf:
+        return max(float(np.mean(q >= observed)), 1.0 / len(q))
     return float(beyond / len(q) * (observed / start) ** (0.5 * free - 1.0) * np.exp(-0.5 * (observed - start)))
 
 

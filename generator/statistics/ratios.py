@@ -44,13 +44,28 @@ def _poisson(xp: Any, n: Any, mu: Any) -> Any:
     return xp.where(seen & (mu <= 0), xp.full_like(value, float("inf")), value)
 
 
-def ratio_deviance(log_ratio: Any, n_mu: Any, n_e: Any, efficiency_ratio: Any, b_mu: Any, b_e: Any) -> Any:
+def saturated(n_mu: Any, n_e: Any, b_mu: Any, b_e: Any) -> Any:
+    """Half the deviance at the best of all ratios: not zero where a count lies below its background.
+
+    >>> import numpy as np
+    >>> saturated(*(np.asarray(v, dtype=float) for v in (5, 7, 0, 0))).tolist()
+    0.0
+    """
+    xp = array_module(n_mu)
+    best = _poisson(xp, n_mu, xp.where(n_mu > b_mu, n_mu, b_mu))
+    return best + _poisson(xp, n_e, xp.where(n_e > b_e, n_e, b_e))
+
+
+def ratio_deviance(
+    log_ratio: Any, n_mu: Any, n_e: Any, efficiency_ratio: Any, b_mu: Any, b_e: Any, best: Any = None
+) -> Any:
     r"""-2 ln of the profile likelihood of ln R, relative to its maximum.
 
     .. math:: n_\mu \sim \mathrm{Poisson}(R\,r\,s + b_\mu),\quad n_e \sim \mathrm{Poisson}(s + b_e)
 
     with r = ε_μ/ε_e known and the electron signal s profiled: the root of a quadratic, so no iteration.
-    Without background this is the binomial likelihood of n_mu among n_mu + n_e. All arguments broadcast.
+    Without background this is the binomial likelihood of n_mu among n_mu + n_e. All arguments broadcast; ``best`` is
+    ``saturated`` of the counts, where it is known.
 
     >>> import numpy as np
     >>> x = [np.asarray(v, dtype=float) for v in (0.0, 100, 100, 1, 0, 0)]
@@ -69,9 +84,7 @@ def ratio_deviance(log_ratio: Any, n_mu: Any, n_e: Any, efficiency_ratio: Any, b
     other = 2.0 * constant / xp.where(denominator > 0, denominator, xp.ones_like(denominator))
     s = xp.clip(xp.where(linear >= 0, positive, other), 0.0, None)
     at = _poisson(xp, n_mu, a * s + b_mu) + _poisson(xp, n_e, s + b_e)
-    best = _poisson(xp, n_mu, xp.where(n_mu > b_mu, n_mu, b_mu))
-    best = best + _poisson(xp, n_e, xp.where(n_e > b_e, n_e, b_e))
-    return 2.0 * (at - best)
+    return 2.0 * (at - (saturated(n_mu, n_e, b_mu, b_e) if best is None else best))
 
 
 def ratio_estimate(

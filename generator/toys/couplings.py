@@ -10,29 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
-from ...physics.axes import moved
+from ...physics.axes import Axis, moved
 from ...physics.models import Model, ModelLike, as_model
 from ...physics.observables import BinnedObservable
 from ...physics.theory import TheoryLike, split_errors
 from ..statistics.counts import CountModel, monomial_values, monomials, probe_points, quadratic
-from ..statistics.minimise import newton
 from .datasets import Dataset, get_dataset
-from .experiment import ANGULAR_CHANNEL, Array, Data, Expected, Experiment, Statistic
-from .hypothesis import Hypothesis
+from .experiment import ANGULAR_CHANNEL, Array, Expected, Experiment
 from .systematics import Systematics, nuisances
 from .yields import binned_yields, expected_counts
 
 
 @dataclass(frozen=True, eq=False)
 class Couplings:
-    """Predictions as exact quadratics in couplings x, from -1 to 1 between ``low`` and ``high``.
+    """Predictions as exact quadratics in couplings x, from -1 to 1 between ``low`` and ``high``, in slices.
+
+    A slice has its own masses and widths.
 
     Attributes:
         low: lower ends of the couplings.
         high: upper ends.
         shape: (bins, functions) of the angular moments.
         channels: names.
-        coefficients: of counts, counts times mean and counts times second moments, (monomials, all of them).
+        coefficients: of counts, counts times mean and counts times second moments, (slices, monomials, all of them).
     """
 
     low: Array
@@ -41,12 +41,12 @@ class Couplings:
     channels: tuple[str, ...]
     coefficients: Array
 
-    def at(self, values: Array, factor: float) -> Expected:
-        """Predictions for values of the couplings, (points, couplings)."""
+    def at(self, slices: npt.NDArray[np.int64], values: Array, factor: float) -> Expected:
+        """Predictions for as many slices as rows of values of the couplings, (points, couplings)."""
         terms = monomial_values((2.0 * values - self.low - self.high) / (self.high - self.low))
-        flat = np.zeros((len(values), self.coefficients.shape[1]))
-        for column, row in zip(terms.T, self.coefficients, strict=True):
-            flat += column[:, None] * row
+        flat = np.zeros((len(values), self.coefficients.shape[2]))
+        for k, column in enumerate(terms.T):
+            flat += column[:, None] * self.coefficients[slices, k]
         bins, k = self.shape
         n = flat.shape[1] - bins * k * (k + 1)
         counts = dict(zip(self.channels, np.split(flat[:, :n], len(self.channels), axis=1), strict=True))
@@ -59,28 +59,16 @@ class Couplings:
         covariance = second - mean[..., :, None] * mean[..., None, :]
         return Expected({c: v * factor for c, v in counts.items()}, mean, covariance)
 
-    def newton(self, statistic: Statistic, data: Data, start: Array, factor: float) -> tuple[Array, Array]:
-        """Minimum of a statistic from a start for each toy, within the ends of the couplings, and where it is."""
 
-        def value(toys: npt.NDArray[np.int64], at: Array) -> Array:
-            return statistic(data.take(toys), self.at(at, factor), paired=True)
-
-        return newton(value, start, self.low, self.high)
-
-
-def couplings_of(hypothesis: Hypothesis, experiment: Experiment) -> Couplings | None:
-    """Predictions of a family as quadratics; None if they are none: a mass or a width floats."""
-    axes = hypothesis.axes
+def couplings_of(model: Model, axes: Sequence[Axis], experiment: Experiment) -> Couplings | None:
+    """Predictions along some axes as quadratics, one slice; None if they are none."""
     low, high = np.array([axis.min for axis in axes]), np.array([axis.max for axis in axes])
-    if np.any(high <= low):
-        return None
-    d = len(low)
+    d = len(axes)
     check = 0.37 - 0.21 * np.arange(d)[None, :]
     points = np.concatenate([probe_points(d), check])
     values = 0.5 * (low + high) + 0.5 * (high - low) * points
-    base = hypothesis.base()
     try:
-        models = [moved(base, dict(zip(hypothesis.scan, row, strict=True))) for row in values.tolist()]
+        models = [moved(model, dict(zip((axis.key for axis in axes), row, strict=True))) for row in values.tolist()]
     except InputError:  # a sum of two couplings may lie outside what a model allows
         return None
     found = experiment.expect(models)
@@ -95,7 +83,7 @@ def couplings_of(hypothesis: Hypothesis, experiment: Experiment) -> Couplings | 
     guess = (monomial_values(check) @ coefficients)[0]
     if not np.allclose(guess, flat[-1], rtol=1e-5, atol=1e-6 * float(np.abs(flat[-1]).max())):
         return None
-    return Couplings(low, high, (bins, k), experiment.channels, coefficients)
+    return Couplings(low, high, (bins, k), experiment.channels, coefficients[None])
 
 
 Directions = Mapping[str, Mapping[str, float]]

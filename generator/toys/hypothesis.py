@@ -18,8 +18,8 @@ from .experiment import Array
 class Hypothesis(BaseModel):
     """A model, or a family of models that floats along ``scan``.
 
-    ``scan`` maps paths of the model to [low, high, points]; every combination is a point of the family. A fit looks for
-    the best of them and then on a finer grid about it, so points may be as far apart as χ² has one minimum between.
+    ``scan`` maps paths of the model to [low, high, points]. A fit profiles couplings exactly between low and high, and
+    puts masses and widths as close as the data can tell them apart: the points are where it starts.
 
     >>> family = Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.0, 0.0, 5)})
     >>> [m.heavy.C9_mu.real for m in family.models()]

@@ -13,7 +13,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -454,13 +453,10 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
         raise InputError(
             "likelihood = true: the angular density of the fit knows no efficiency and no drawn systematics; moments do"
         )
-    models = [card.truth.models(), *(h.models() for h in card.hypotheses)]
-    together = experiment.expect([m for family in models for m in family])
-    edges = np.cumsum([1, *(len(family) for family in models[1:])])
-    families = tuple(
-        Family(hypothesis, experiment, together.part(int(a), int(b)))
-        for hypothesis, (a, b) in zip(card.hypotheses, pairwise(edges), strict=True)
-    )
+    single = [h for h in card.hypotheses if not h.scan]
+    together = experiment.expect([m for h in (card.truth, *single) for m in h.models()])
+    points = iter(range(1, 1 + len(single)))
+    families = tuple(Family(h, experiment, None if h.scan else together.point(next(points))) for h in card.hypotheses)
     couplings = None
     if card.fit:
         systematics = systematics_of(experiment, card.theory, card.normalisation, card.resolution_error)

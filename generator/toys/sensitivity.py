@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -288,7 +287,9 @@ class _Question:
         """-2 ln L of every toy and point, by observable."""
 
         def single(term: Term) -> Statistic:
-            return lambda data, expected, paired=False: self.experiment.statistic(term, data, expected, paired)
+            return lambda data, expected, paired=False, rough=False: self.experiment.statistic(
+                term, data, expected, paired, rough
+            )
 
         found = {term.name: single(term) for term in self.experiment.terms}
         return found | ({COMBINED: self.experiment.combined} if len(found) > 1 else {})
@@ -320,15 +321,14 @@ def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
         normalisation=card.normalisation,
         resolution_error=card.resolution_error,
     )
-    alternative = () if card.alternative is None else card.alternative.models()
-    families = (tuple(truths), alternative, card.null.models())
-    together = experiment.expect([m for family in families for m in family])
-    edges = np.cumsum([0, *(len(family) for family in families)])
-    true, other, wrong = (together.part(int(a), int(b)) for a, b in itertools.pairwise(edges))
-    null = Family(card.null, experiment, wrong)
-    points = [true.point(i) for i in range(len(truths))]
+    families = [h for h in (card.alternative, card.null) if h is not None]
+    single = [h for h in families if not h.scan]
+    together = experiment.expect([*truths, *(m for h in single for m in h.models())])
+    points = [together.point(i) for i in range(len(truths))]
+    others = iter(range(len(truths), len(truths) + len(single)))
+    made = [Family(h, experiment, None if h.scan else together.point(next(others))) for h in families]
+    null, floating = made[-1], made[0] if card.alternative is not None else None
     same = [Family(card.truth, experiment, point) for point in points]
-    floating = None if card.alternative is None else Family(card.alternative, experiment, other)
     return [_Question(experiment, p, floating or f, null) for p, f in zip(points, same, strict=True)]
 
 

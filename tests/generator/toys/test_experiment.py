@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from darkpenguin.generator.toys.datasets import DetectorTable, get_dataset
 from darkpenguin.generator.toys.experiment import Data, make_experiment, parse_term
-from darkpenguin.generator.toys.family import Family, minimum
+from darkpenguin.generator.toys.family import Family
 from darkpenguin.generator.toys.hypothesis import Hypothesis
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.models import get_model
@@ -138,25 +138,6 @@ def test_toys_of_an_experiment_do_not_depend_on_the_partition(experiment):
     )
 
 
-def test_minimum_over_a_family():
-    x = np.linspace(-1, 1, 11)
-    truth = np.array([0.13, -0.58, 0.9999])
-    best = minimum((x[None, :] - truth[:, None]) ** 2 * 50 + 3, (11,))
-    np.testing.assert_allclose(best.lowest[:2], 3.0, atol=1e-9)
-    assert best.index.tolist() == [6, 2, 10]
-    np.testing.assert_allclose(-1 + 0.2 * best.position[:, 0], [0.13, -0.58, 1.0], atol=1e-9)
-    assert minimum(np.array([[np.nan, 2.0, 5.0]]), (3,)).lowest[0] == 2.0
-    assert np.isnan(minimum(np.full((1, 3), np.nan), (3,)).lowest[0])
-
-
-def test_minimum_over_two_correlated_couplings_is_between_the_points():
-    x, y = (a.ravel() for a in np.meshgrid(np.linspace(0, 5, 6), np.linspace(0, 4, 5), indexing="ij"))
-    u, v = x - 2.3, y - 1.6
-    best = minimum((3.0 * u**2 + 2.0 * v**2 - 2.0 * u * v + 7.0)[None], (6, 5))
-    np.testing.assert_allclose(best.position, [[2.3, 1.6]], atol=1e-9)
-    assert best.lowest[0] == pytest.approx(7.0)
-
-
 def test_drawn_systematics_move_the_truth_and_measured_ones_what_is_known():
     """With its own efficiency in every toy, n_e/n_mu of a hadron varies by it, in all its bins alike."""
     experiment = make_experiment(
@@ -259,7 +240,7 @@ def test_a_family_is_fitted_between_and_beyond_its_grid_points():
     """C9 and C10 free, R of K and K*: the minimum of a coarse grid is that of a direct minimisation."""
     experiment = make_experiment(get_dataset("lhcb-upgrade2"), EDGES, ["R_K+", "R_K*0"], theory=False)
     hypothesis = Hypothesis(model="sm", scan={"heavy.C9_mu": (-3.0, 1.5, 7), "heavy.C10_mu": (-1.5, 1.5, 5)})
-    family = Family(hypothesis, experiment, experiment.expect(hypothesis.models()))
+    family = Family(hypothesis, experiment)
     data = experiment.draw(experiment.expect([V]), seed=6, start=0, stop=6)
     lowest, values = family.best(experiment.combined, data)
 
