@@ -227,6 +227,7 @@ def test_one_setting_needs_no_list():
     assert apply_settings(get_model("fig2"), "light_vectors.0.mass=2.8").light_vectors[0].mass == 2.8
 
 
+@pytest.mark.filterwarnings("ignore:mass = .* GeV of V")  # at the bounds on purpose
 @pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K+ee"])
 def test_the_largest_numbers_are_finite_physics(name):
     """At the bounds of all fields at once the coefficients are finite, so no other model overflows."""
