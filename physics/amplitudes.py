@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kinematics.base.cache import cache_folder, from_cache, keep_newest, write_checked
+from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen, q2_max
 from .channels import Channel
 from .charmonium import nonlocal_parts
@@ -335,7 +336,7 @@ def decay_of(channel: Channel, conjugate: bool = False, theory: Theory = FLAVIO)
     'mu'
     """
     if channel.lepton is None:
-        raise ValueError(f"{channel.name} has no charged leptons")
+        raise InputError(f"channel = {channel.name}: it has no charged leptons; its rate is that of `rates`")
     sm = standard_model(channel, theory)
     return Decay(
         channel.lepton, channel.lepton_mass(load_parameters(theory)), sm.m_b, sm.prefactors[int(conjugate)], conjugate

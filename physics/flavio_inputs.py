@@ -202,6 +202,7 @@ def form_factors_in_use(form_factors: Mapping[str, str]) -> Iterator[None]:
 def check_used(form_factors: Mapping[str, str], transitions: Iterable[Transition]) -> None:
     """InputError for form factors of which no transition has any use: they would change nothing.
 
+    >>> from darkpenguin.physics.modes import TRANSITIONS
     >>> check_used({"B->K*": "grvdv-2023"}, TRANSITIONS)
     """
     # flavio's names do not know charges

@@ -77,7 +77,7 @@ class Mark(NamedTuple):
         """The places (GeV²), for a spectrum that ends at ``end``.
 
         >>> Mark(4.0, 0.5).points(1.0).tolist()
-        [3.0, 3.5, 4.0, 4.5, 5.0]
+        [3.5, 3.0, 4.0, 4.5, 5.0]
         """
         largest = min(self.reach, end)
         steps = self.step * 2.0 ** np.arange(0.0, max(np.ceil(np.log2(largest / self.step)), 0.0) + 1.0)

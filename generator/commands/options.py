@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import typer
 
-from ...kinematics.base.checks import parse_value
 from ...kinematics.base.errors import InputError
 
 
@@ -72,6 +71,8 @@ def _resonances(texts: list[str]) -> dict[str, Any]:
     >>> _resonances(["J/psi.phase=1.5", "psi(4040).on=true", "J/psi.branching.B0->K*0=1e-3"])
     {'J/psi': {'phase': 1.5, 'branching': {'B0->K*0': 0.001}}, 'psi(4040)': {'on': True}}
     """
+    from ...kinematics.base.checks import parse_value  # pydantic comes with it, and `--help` does without
+
     table: dict[str, Any] = {}
     for text in texts:
         path, equals, value = text.rpartition("=")

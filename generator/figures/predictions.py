@@ -122,7 +122,7 @@ def smooth_curve(
 ) -> tuple[Array, Array]:
     """Return q2 (GeV^2) and an observable for a line: even points, and more about mediators, so that narrow ones show.
 
-    >>> from darkpenguin.physics.models import apply_settings
+    >>> from darkpenguin.physics.models import apply_settings, get_model
     >>> narrow = apply_settings(get_model("fig2"), "light_vectors.0.relative_width=1e-4")
     >>> q2, value = smooth_curve("R_K+", narrow, (1.0, 19.0))
     >>> bool(value.max() > 1000), len(q2) < 1000

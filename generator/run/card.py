@@ -312,7 +312,7 @@ class RunCard(Card):
 
 def card_keys() -> tuple[str, ...]:
     """Return all keys that a run card may have: its own, those of its model, and one a stage."""
-    return (*RunCard.model_fields, *RunCard.also)
+    return (*RunCard.model_fields, "set", "theory", *(stage.key for stage in table.STAGES))
 
 
 def make_card(base: CardSource | RunCard = None, **keywords: Any) -> RunCard:

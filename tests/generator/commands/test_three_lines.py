@@ -67,9 +67,9 @@ def test_views_of_a_result_have_names(tmp_path):
         assert dp.figure(toys, view).axes
     with pytest.raises(dp.InputError, match="did you mean pulls"):
         dp.figure(toys, "pull")
-    with pytest.raises(dp.InputError, match="nothing draws str"):
+    with pytest.raises(dp.InputError, match=r"x\.root: there are 1 and 2 of the paper"):
         dp.figure("x.root")
-    with pytest.raises(dp.InputError, match="figures 1 and 2"):
+    with pytest.raises(dp.InputError, match="there are 1 and 2 of the paper"):
         dp.figure(3)
     with pytest.raises(dp.InputError, match="options of figures 1 and 2"):
         dp.figure(toys, points=3)

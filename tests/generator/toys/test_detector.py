@@ -211,7 +211,10 @@ def test_migration_of_a_simulated_file(tmp_path):
         "cos_theta_l": np.zeros(q2.size),
     }
     path = tmp_path / "simulated.root"
-    provenance = {"channels": [{"name": K.name, "index": K.index}], "convention": "lhcb", "card": {}}
+    n = len(q2)
+    entry = {"name": K.name, "index": K.index, "columns": list(columns), "branching_fraction": 1e-7}
+    entry |= {"events": n, "events_of_run": n, "expected_events_of_run": n}
+    provenance = {"channels": [entry], "convention": "lhcb", "card": {}}
     with open_writer(path, {k: v.dtype for k, v in columns.items()}, provenance) as writer:
         writer.extend(columns)
     matrix, width = read_migration(K, path), GaussianSmearing(0.3)
