@@ -219,9 +219,11 @@ def cls_asymptotic(q: npt.ArrayLike, q_asimov: npt.ArrayLike) -> tuple[Array, Ar
     root, root_a = np.sqrt(np.maximum(q, 0.0)), np.sqrt(np.maximum(a, 0.0))
     below = q <= a
     safe = np.where(root_a > 0, root_a, 1.0)
-    sb = np.where(below, stats.norm.sf(root), stats.norm.sf((q + a) / (2.0 * safe)))
-    b = np.where(below, stats.norm.sf(root - root_a), stats.norm.sf((q - a) / (2.0 * safe)))
-    return sb, b, sb / b
+    up = np.where(below, root, (q + a) / (2.0 * safe))
+    down = np.where(below, root - root_a, (q - a) / (2.0 * safe))
+    sb, b = stats.norm.sf(up), stats.norm.sf(down)
+    tail = np.exp(stats.norm.logsf(up) - stats.norm.logsf(down))  # where both are below the smallest number
+    return sb, b, np.where(b > 0, sb / np.where(b > 0, b, 1.0), tail)
 
 
 def cls_toys(q_observed: float, q_signal: npt.ArrayLike, q_background: npt.ArrayLike) -> tuple[float, float, float]:
@@ -395,11 +397,17 @@ def limit_ratio(model: CountModel, counts: Any, auxiliary: Any, value: float) ->
 
 @dataclass(frozen=True, eq=False)
 class Limit:
-    """An upper limit: ``value``, with ``points`` (CL_s) along ``grid``."""
+    """An upper limit: ``value``, with ``points`` (CL_s) along ``grid``.
+
+    ``intervals`` are all that are allowed, of which ``value`` ends the first, and ``band`` the expected limits for
+    background-only data at -2, -1, 0, 1 and 2 σ; both only of ``statistics.limits``.
+    """
 
     value: float
     grid: Array
     points: Array
+    intervals: tuple[tuple[float, float], ...] = ()
+    band: tuple[float, ...] = ()
 
 
 def upper_limit(

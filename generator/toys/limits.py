@@ -13,16 +13,13 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result, json_types
 from ...physics.models import Model, ModelLike, as_model
 from ...physics.theory import TheoryLike, split_errors
-from ..statistics.fits import fit_counts
-from ..statistics.hypotheses import Limit, upper_limit
-from ..statistics.minimise import CONVERGED
+from ..statistics.hypotheses import Limit
+from ..statistics.limits import find_limit
 from .couplings import quadratic_counts
 from .datasets import Dataset, get_dataset
 from .experiment import Experiment, make_experiment, systematics_of
 
 Array = npt.NDArray[np.float64]
-STEPS = 13
-"""Points at which CL_s is computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +30,8 @@ class ExpectedLimit(Result):
         path: of the coupling.
         unit: what one means.
         level: of confidence.
-        asymptotic: CL_s by the formulas of arXiv:1007.1727 for the Asimov data.
+        asymptotic: CL_s by the formulas of arXiv:1007.1727 for the Asimov data, with every interval allowed and the
+            band of the limit in background-only data.
         toys: the same with the distributions of q from toys; None without toys.
     """
 
@@ -51,21 +49,40 @@ class ExpectedLimit(Result):
             "level": self.level,
             "asymptotic": self.asymptotic.value * self.unit,
             "toys": None if self.toys is None else self.toys.value * self.unit,
+            "intervals": json_types([[end * self.unit for end in ends] for ends in self.asymptotic.intervals]),
+            "band": json_types([value * self.unit for value in self.asymptotic.band]),
             "points": json_types(self.records()),
         }
 
     def records(self) -> dict[str, Any]:
-        """Return CL_s along the coupling."""
+        """Return CL_s along the coupling; NaN where one of the two was not computed."""
         found = {self.path: self.asymptotic.grid * self.unit, "asymptotic": self.asymptotic.points}
-        return found if self.toys is None else {**found, "toys": self.toys.points}
+        if self.toys is None:
+            return found
+        grid = np.concatenate([self.asymptotic.grid, self.toys.grid])
+        none = (np.full(self.asymptotic.grid.size, np.nan), np.full(self.toys.grid.size, np.nan))
+        order = np.argsort(grid, kind="stable")
+        columns = {
+            self.path: grid * self.unit,
+            "asymptotic": np.concatenate([self.asymptotic.points, none[1]]),
+            "toys": np.concatenate([none[0], self.toys.points]),
+        }
+        return {name: column[order] for name, column in columns.items()}
 
     def sentence(self) -> str:
-        """The limit in one sentence."""
+        """The limit in one sentence, with its band and what else is allowed."""
         side = ">" if self.unit < 0 else "<"
-        text = f"expected at {100 * self.level:g} % CL: {self.path} {side} {self.asymptotic.value * self.unit:.3g}"
+        found = self.asymptotic
+        if not np.isfinite(found.value):
+            return f"expected at {100 * self.level:g} % CL: {self.path} is not limited on this side"
+        text = f"expected at {100 * self.level:g} % CL: {self.path} {side} {found.value * self.unit:.3g}"
         if self.toys is not None:
             text += f" (toys: {self.toys.value * self.unit:.3g})"
-        return text
+        one = " to ".join(f"{found.band[i] * self.unit:.3g}" for i in (1, 3))
+        two = " to ".join(f"{found.band[i] * self.unit:.3g}" for i in (0, 4))
+        text += f"; 68 % of data: {one}, 95 %: {two}"
+        also = [" to ".join(f"{end * self.unit:.4g}" for end in ends) for ends in found.intervals[1:]]
+        return text + (f"; allowed too: {', '.join(also)}" if also else "")
 
 
 def expected_limit(
@@ -91,7 +108,7 @@ def expected_limit(
         unit: value of the coupling that counts as one; its sign is that of the limit.
         theory: whether theory is uncertain, as in the experiment.
         level: of confidence.
-        toys: of each hypothesis at each of ``STEPS`` couplings; asymptotic only for 0.
+        toys: of each hypothesis at each of eight couplings; asymptotic only for 0.
         seed: of the toys.
 
     Raises:
@@ -116,18 +133,16 @@ def expected_limit(
         systematics_of(experiment, theory),
         starts=[[0.0]],
     )
-    asimov = counts.expected([0.0], np.zeros(len(counts.nuisances)))[None]
-    fit = fit_counts(counts, asimov)
-    width = float(fit.errors[0, 0])
-    if fit.status[0] != CONVERGED or not np.isfinite(width):
+    moves = np.abs(counts.signal[:, 1:]).max() / np.abs(counts.signal[:, 0]).max()
+    if not moves > 1e-9:
         raise InputError(f"limit {path}: the counts of {', '.join(experiment.channels)} do not feel it")
-    grid = width * np.linspace(0.4, 4.0, STEPS)
+    asimov = counts.expected([0.0], np.zeros(len(counts.nuisances)))
     return ExpectedLimit(
         path,
         unit,
         level,
-        upper_limit(counts, asimov[0], None, grid, level=level),
-        upper_limit(counts, asimov[0], None, grid, level=level, toys=toys, seed=seed) if toys else None,
+        find_limit(counts, asimov, level=level),
+        find_limit(counts, asimov, level=level, toys=toys, seed=seed) if toys else None,
     )
 
 
@@ -159,7 +174,7 @@ def limit(
         bins: edges of q2 (GeV^2).
         theory: whether theory is uncertain; or a table, this as its ``errors``, of the keys of a `Theory`.
         level: of confidence.
-        toys: of each hypothesis at each of ``STEPS`` couplings; asymptotic only for 0.
+        toys: of each hypothesis at each of eight couplings; asymptotic only for 0.
         seed: of the toys.
 
     Raises:

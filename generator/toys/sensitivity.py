@@ -238,7 +238,7 @@ class Sensitivity(Result):
                 for t in self.toys
             ],
             "limits": [
-                {key: value for key, value in limit.to_dict().items() if key in ("path", "level", "asymptotic", "toys")}
+                {key: value for key, value in limit.to_dict().items() if key not in ("unit", "points")}
                 for limit in self.limits
             ],
             "versus": None
