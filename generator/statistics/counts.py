@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
 
 Array = npt.NDArray[np.float64]
+
+
+def check_counts(counts: Any, name: str = "counts") -> None:
+    """InputError unless all are numbers from zero, of any array-API library.
+
+    >>> check_counts(np.array([1.0, np.nan]))
+    Traceback (most recent call last):
+    darkpenguin.kinematics.base.errors.InputError: counts: 1 of 2 are negative or not finite; needs numbers from zero
+    """
+    xp = array_module(counts)
+    if not xp.isdtype(counts.dtype, "real floating"):
+        counts = xp.astype(counts, xp.float64)
+    bad = int(xp.sum(xp.astype(~(xp.isfinite(counts) & (counts >= 0)), xp.int64)))
+    if bad:
+        size = math.prod(counts.shape)
+        raise InputError(f"{name}: {bad} of {size} are negative or not finite; needs numbers from zero")
 
 
 def monomials(n_parameters: int) -> tuple[tuple[int, ...], ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
-from .counts import CountModel
+from .counts import CountModel, check_counts
 from .minimise import CONVERGED, NOT_A_MINIMUM, NOT_FINITE, minimise
 
 STATUS_NAMES = ("converged", "iteration limit", "not finite", "not a minimum")
@@ -231,7 +231,7 @@ def fit_counts(
         max_iterations: of ``minimise``.
 
     Raises:
-        InputError: shapes that do not fit the model.
+        InputError: shapes that do not fit the model; counts that are negative or not finite.
 
     Example:
         >>> import numpy as np
@@ -245,6 +245,7 @@ def fit_counts(
         raise InputError(f"counts has shape {getattr(counts, 'shape', ())}: needs (toys, {model.n_bins})")
     dtype = counts.dtype if xp.isdtype(counts.dtype, "real floating") else xp.float64
     counts = xp.astype(counts, dtype)
+    check_counts(counts)
     n, p, k = counts.shape[0], len(model.parameters), len(model.nuisances)
     if auxiliary is None:
         auxiliary = xp.zeros((n, k), dtype=dtype, device=counts.device)

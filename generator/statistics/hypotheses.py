@@ -20,7 +20,7 @@ from scipy import special, stats
 
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
-from .counts import CountModel
+from .counts import CountModel, check_counts
 from .draws import binned_toys
 from .fits import FitResult, fit_counts
 from .minimise import CONVERGED
@@ -66,6 +66,7 @@ def likelihood_ratio(counts: Any, expectations: Any) -> Any:
     """
     xp = array_module(counts)
     n = xp.astype(counts, xp.float64)
+    check_counts(n)
     mu = xp.asarray(expectations, dtype=xp.float64, device=n.device)
     reference = mu[0, :]
     columns = []

@@ -411,7 +411,7 @@ class ToyRun:
             "hypotheses": [h.title for h in self.card.hypotheses],
             "statuses": {
                 "fit": ["converged", "iteration limit", "not finite", "not a minimum"],
-                "R": ["ok", "no muons", "no electrons"],
+                "R": ["ok", "no muons", "no electrons", "few counts: may cover less"],
             },
             "versions": {"python": platform.python_version(), **package_versions()},
         }

@@ -107,13 +107,14 @@ def test_runs_on_any_array_library_and_device(fitted):
 def test_failures_are_recorded_and_kept():
     # no event at all: the likelihood falls until the expectation vanishes, there is no minimum
     model = CountModel([[0.0, 1.0, 0.0]], ("s",), [3.0], starts=[[1.0]])
-    fit = fit_counts(model, np.array([[0.0], [7.0], [np.nan]]))
+    fit = fit_counts(model, np.array([[0.0], [7.0]]))
     assert fit.status.tolist()[1] == CONVERGED
     assert fit.status[0] != CONVERGED
-    assert fit.status[2] == NOT_FINITE
-    assert fit.failures == 2
-    assert len(fit.values) == 3
+    assert fit.failures == 1
+    assert len(fit.values) == 2
     assert fit.values[1, 0] == pytest.approx(4.0, abs=1e-4)
+    # a start at which less than nothing is expected
+    assert fit_counts(model, np.array([[7.0]]), starts=np.array([[-10.0]])).status[0] == NOT_FINITE
     # a coupling without effect has no error
     flat = fit_counts(CountModel([[5.0, 0.0, 0.0]], ("s",)), np.array([[5.0]]))
     assert flat.status[0] == NOT_A_MINIMUM
@@ -143,3 +144,10 @@ def test_wrong_shapes_are_refused():
         fit_counts(make_model(), np.zeros((3, 40)), np.zeros((2, 3)))
     with pytest.raises(InputError, match="starts has shape"):
         fit_counts(make_model(), np.zeros((3, 40)), starts=[[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+def test_counts_that_are_no_counts_are_refused(bad):
+    model = CountModel([[10.0, 5.0, 0.0], [20.0, 5.0, 0.0]], ("g",))
+    with pytest.raises(InputError, match="counts: 1 of 4 are negative or not finite"):
+        fit_counts(model, np.array([[15.0, 25.0], [bad, 20.0]]))

@@ -4,7 +4,8 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 from darkpenguin.generator.statistics.draws import draw_poisson
-from darkpenguin.generator.statistics.ratios import NO_ELECTRONS, NO_MUONS, OK, ratio_deviance, ratio_estimate
+from darkpenguin.generator.statistics.ratios import FEW, NO_ELECTRONS, NO_MUONS, OK, ratio_deviance, ratio_estimate
+from darkpenguin.kinematics.base.errors import InputError
 from scipy import optimize, stats
 
 
@@ -52,6 +53,45 @@ def test_coverage_table(electrons, width):
         # bent: an efficiency ratio that is off by 10 %
         bent = ratio_estimate(counts[:, 0], counts[:, 1], 4.4, background_mu=2.0, background_e=1.0)
         assert np.mean((bent.low <= 1) & (bent.high >= 1)) < 0.6827 - width
+
+
+def test_below_five_counts_the_interval_is_that_of_clopper_and_pearson():
+    """SciPy's beta quantiles, on both sides of five counts; and it covers where the likelihood does not."""
+    n_mu, n_e = np.array([1.0, 3.0, 4.0, 30.0, 0.0, 12.0, 5.0]), np.array([2.0, 40.0, 4.0, 1.0, 3.0, 0.0, 5.0])
+    found = ratio_estimate(n_mu, n_e, 1.7)
+    tail = stats.norm.sf(1.0)
+    for i in range(6):
+        a, b = n_mu[i], n_e[i]
+        if a > 0:
+            p = stats.beta.ppf(tail, a, b + 1)
+            assert found.low[i] == pytest.approx(p / (1 - p) / 1.7, rel=1e-6)
+        if b > 0:
+            p = stats.beta.isf(tail, a + 1, b)
+            assert found.high[i] == pytest.approx(p / (1 - p) / 1.7, rel=1e-6)
+    assert float(ratio_deviance(*(np.asarray(x) for x in (np.log(found.high[6]), 5.0, 5.0, 1.7, 0.0, 0.0)))) == (
+        pytest.approx(1.0, abs=1e-6)
+    )
+    assert found.status.tolist() == [OK, OK, OK, OK, NO_MUONS, NO_ELECTRONS, OK]
+
+
+@pytest.mark.parametrize("mean", [0.7, 1.5, 3.0])
+def test_few_counts_cover_or_say_that_they_do_not(mean):
+    counts = draw_poisson([2 * mean, mean], seed=8, start=0, stop=20_000)
+    fit = ratio_estimate(counts[:, 0], counts[:, 1], 2.0)
+    assert np.mean((fit.low <= 1) & (fit.high >= 1)) > 0.6827
+    assert not (fit.status == FEW).any()
+    # bent: the profile likelihood itself, which a background of nothing leaves as it is
+    bent = ratio_estimate(counts[:, 0], counts[:, 1], 2.0, background_e=1e-9)
+    few = (counts[:, 0] > 0) & (counts[:, 1] > 0) & (counts.min(axis=1) < 5)
+    assert (bent.status[few] == FEW).all()
+    inside = (bent.low <= 1) & (bent.high >= 1)
+    assert np.mean(inside[few]) < np.mean((fit.low <= 1)[few] & (fit.high >= 1)[few])
+
+
+def test_counts_that_are_no_counts_are_refused():
+    for bad in (np.nan, np.inf, -1.0):
+        with pytest.raises(InputError, match="n_e: 1 of 2 are negative or not finite"):
+            ratio_estimate(np.array([3.0, 4.0]), np.array([5.0, bad]))
 
 
 def test_empty_channels_are_flagged_not_dropped():
