@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kinematics.base.jit import kernel, scalar
+from ...kinematics.base.jit import inner, kernel, scalar
 from ...kinematics.trig import circle
 from ..sampler.event import interference_functions, scalar_functions, vector_functions
 
@@ -63,7 +63,7 @@ def _p_wave(scratch: Any, i: Any, k: Any, c: Any, phi: Any) -> tuple[Any, Any, A
     return sines, sine, cosine
 
 
-@kernel
+@inner
 def _places(
     x: Any,
     cos_theta_k: Any,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kinematics.base.jit import kernel, scalar, wide_vectors
+from ...kinematics.base.jit import inner, kernel, scalar, wide_vectors
 from ...kinematics.beams import cell_momentum, proton_momentum, upsilon_momentum
 from ...kinematics.frames import boost, orientation, rotate, scalar_decay, vector_decay
 from ...kinematics.trig import circle
@@ -41,7 +41,7 @@ def _set_three(a: Any, i: Any, p: Any) -> None:
     a[i], a[i + STRIDE], a[i + 2 * STRIDE] = p
 
 
-@kernel
+@inner
 def _uniforms(scratch: Any, first: Any, stream: Any, k0: Any, k1: Any) -> None:
     """Eight uniforms of each event of a block, from four Philox calls."""
     wide_vectors()
@@ -54,7 +54,7 @@ def _uniforms(scratch: Any, first: Any, stream: Any, k0: Any, k1: Any) -> None:
             scratch[k + STRIDE + i] = uniform(np.float64, c, d)
 
 
-@kernel
+@inner
 def _parents(scratch: Any, kind: Any, c: Any, cells: Any, alias: Any, m_b: Any) -> None:
     """Momentum of the B in the laboratory, from uniforms 3 to 7."""
     wide_vectors()
@@ -92,7 +92,7 @@ def _parents(scratch: Any, kind: Any, c: Any, cells: Any, alias: Any, m_b: Any) 
             _set_three(scratch, _PARENT + i, (0.0, 0.0, 0.0))
 
 
-@kernel
+@inner
 def _vector_decays(scratch: Any, signs: Any, masses: Any) -> None:
     """K, pi, l+, l- in the B frame, the Kpi system along z; signs: mean and half difference over the flavours."""
     wide_vectors()
@@ -120,7 +120,7 @@ def _vector_decays(scratch: Any, signs: Any, masses: Any) -> None:
         _set_three(scratch, _OUT + 9 * STRIDE + i, lm)
 
 
-@kernel
+@inner
 def _scalar_decays(scratch: Any, signs: Any, masses: Any) -> None:
     """K, l+, l- in the B frame, the kaon along z."""
     wide_vectors()
@@ -141,7 +141,7 @@ def _move(scratch: Any, i: Any, column: Any, turn: Any, mass: Any, parent: Any, 
 
 
 # with a loop over the particles their columns would not be constants, and LLVM would keep the physics scalar
-@kernel
+@inner
 def _move_three(scratch: Any, masses: Any) -> None:
     """Move K, l+, l- to the laboratory."""
     wide_vectors()
@@ -156,7 +156,7 @@ def _move_three(scratch: Any, masses: Any) -> None:
         _move(scratch, i, _OUT + 6 * STRIDE, turn, m_l, parent, m_b)
 
 
-@kernel
+@inner
 def _move_four(scratch: Any, masses: Any) -> None:
     """Move K, pi, l+, l- to the laboratory."""
     wide_vectors()
@@ -250,7 +250,7 @@ def scalar_momenta(
         _finish(scratch, start + first, stream, k0, k1, masses, 3, moving, kind, constants, cells, alias, out, first, n)
 
 
-@kernel
+@inner
 def _finish(
     scratch: Any,
     event: Any,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kinematics.base.jit import kernel, scalar, wide_vectors
+from ...kinematics.base.jit import inner, kernel, scalar, wide_vectors
 from ...kinematics.beams import UpsilonBeam
 from ...kinematics.frames import pair_mass_squared
 from ...kinematics.trig import circle, logarithm
@@ -106,7 +106,7 @@ def _spread(a: Any, b: Any, longitudinal: Any, x: Any, y: Any, z: Any, mass: Any
     return math.sqrt(a * a * (p2 + mass * mass) / p2 + b * b * reach2)
 
 
-@kernel
+@inner
 def _block_uniforms(u: Any, numbers: Any, calls: Any, stream: Any, k0: Any, k1: Any) -> None:
     """Two uniforms a call of every event of a block."""
     wide_vectors()
@@ -142,7 +142,7 @@ def _put(b: Any, k: Any, scale: Any) -> None:
     b[_R + k], b[_R + k + _STRIDE], b[_R + k + 2 * _STRIDE] = scale * x, scale * y, scale * z
 
 
-@kernel
+@inner
 def _hadrons(b: Any, masses: Any, c: Any) -> None:
     """Kaon and pion."""
     wide_vectors()
@@ -153,7 +153,7 @@ def _hadrons(b: Any, masses: Any, c: Any) -> None:
         _put(b, _PI + i, _track(b, _PI + i, 1.0, g2, a, slope, along, m_pi))
 
 
-@kernel
+@inner
 def _muons(b: Any, masses: Any, c: Any) -> None:
     """Leptons that do not radiate."""
     wide_vectors()
@@ -184,7 +184,7 @@ def _kept(u: Any, quantiles: Any) -> Any:
     return quantiles[cell] + (quantiles[cell + np.uintp(1)] - quantiles[cell]) * (place - np.int32(place))
 
 
-@kernel
+@inner
 def _radiate(b: Any, quantiles: Any) -> None:
     """Replace the uniforms of the radiation by what it leaves."""
     for i in range(_BLOCK):
@@ -192,7 +192,7 @@ def _radiate(b: Any, quantiles: Any) -> None:
         b[6 * _STRIDE + i] = _kept(b[6 * _STRIDE + i], quantiles)
 
 
-@kernel
+@inner
 def _electrons(b: Any, masses: Any, c: Any) -> None:
     """Leptons that radiate."""
     wide_vectors()
@@ -209,7 +209,7 @@ def _electrons(b: Any, masses: Any, c: Any) -> None:
         _put(b, _LM + i, track2 + _photon(b, _LM + i, kept2, b[7 * s + i], h2, photon))
 
 
-@kernel
+@inner
 def _masses(b: Any, masses: Any, pion: Any) -> None:
     """q2, the mass of the B and of the hadrons, from the reconstructed momenta."""
     wide_vectors()

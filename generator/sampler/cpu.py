@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kinematics.base.jit import kernel, scalar, wide_vectors
+from ...kinematics.base.jit import inner, kernel, scalar, wide_vectors
 from ...kinematics.trig import double_precision
 from .event import (
     CALL,
@@ -56,7 +56,7 @@ def _put(a: Any, i: Any, step: Any, values: Any) -> None:
     a[i], a[i + step], a[i + 2 * step], a[i + 3 * step] = values
 
 
-@kernel
+@inner
 def _vector_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0: Any, k1: Any) -> None:
     """Columns of random words of one block: twelve, and twelve more in double precision."""
     wide_vectors()
@@ -71,7 +71,7 @@ def _vector_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0:
             _put(words, k + 8 * STRIDE, STRIDE, w[8:12])
 
 
-@kernel
+@inner
 def _scalar_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0: Any, k1: Any) -> None:
     """Columns of random words of one block: eight, and eight more in double precision."""
     wide_vectors()
@@ -85,7 +85,7 @@ def _scalar_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0:
             _put(words, k + 4 * STRIDE, STRIDE, w[4:8])
 
 
-@kernel
+@inner
 def _kpi_words(words: Any, double: Any, low: Any, high: Any, stream: Any, k0: Any, k1: Any) -> None:
     """Columns of random words of one block: sixteen, and sixteen more in double precision."""
     wide_vectors()
@@ -111,7 +111,7 @@ def _entries(words: Any, thresholds_and_aliases: Any) -> None:
 # The rows of a block go to scratch in quads: four neighbouring columns of an event together, the quads of one
 # kind of all events after each other. Sixteen separate columns would cost sixteen stores an event, and whole
 # rows more shuffles in the physics than quads, which the vector loop takes apart four by four.
-@kernel
+@inner
 def _vector_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: Any) -> None:
     """Rows of the block's nodes into scratch, in four quads."""
     _entries(words, thresholds_and_aliases)
@@ -125,7 +125,7 @@ def _vector_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: An
         _put(scratch, k + 3 * _QUAD, 1, quad3)
 
 
-@kernel
+@inner
 def _scalar_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: Any) -> None:
     """Rows of the block's nodes into scratch, in two quads."""
     _entries(words, thresholds_and_aliases)
@@ -137,7 +137,7 @@ def _scalar_rows(words: Any, thresholds_and_aliases: Any, rows: Any, scratch: An
 
 
 # one pass for each load that waits for another one: more events are then under way at a time
-@kernel
+@inner
 def _kpi_rows(
     words: Any, thresholds_and_aliases: Any, rows: Any, places: Any, mass_entries: Any, mass_rows: Any, scratch: Any
 ) -> None:
@@ -156,7 +156,7 @@ def _kpi_rows(
             _put(scratch, k + (8 + part) * _QUAD, 1, quad(mass_rows, m + 4 * part, 1))
 
 
-@kernel
+@inner
 def _kpi_physics(words: Any, scratch: Any) -> None:
     """Columns of q2, cos K, cos L, phi and Kpi mass behind the block's rows, before the flavours."""
     wide_vectors()
@@ -192,7 +192,7 @@ def _kpi_physics(words: Any, scratch: Any) -> None:
         scratch[o + 4 * STRIDE + i] = m_kpi
 
 
-@kernel
+@inner
 def _vector_physics(words: Any, scratch: Any) -> None:
     """Columns of q2, cos K, cos L, phi and flavour behind the block's rows."""
     wide_vectors()
@@ -213,7 +213,7 @@ def _vector_physics(words: Any, scratch: Any) -> None:
         scratch[o + 4 * STRIDE + i] = flavour
 
 
-@kernel
+@inner
 def _scalar_physics(words: Any, scratch: Any) -> None:
     """Columns of q2, cos L and flavour behind the block's rows."""
     wide_vectors()
@@ -238,8 +238,7 @@ def _copy(target: Any, first: Any, scratch: Any, column: Any, low: Any, high: An
         target[to + i] = scratch[source + i]
 
 
-@kernel
-def vector_range(
+def _vector_range(
     start: Any,
     stop: Any,
     stream: Any,
@@ -274,8 +273,7 @@ def vector_range(
         _copy(flavour, target, scratch, o + 4 * STRIDE, low, high)
 
 
-@kernel
-def scalar_range(
+def _scalar_range(
     start: Any,
     stop: Any,
     stream: Any,
@@ -306,8 +304,7 @@ def scalar_range(
         _copy(flavour, target, scratch, o + 2 * STRIDE, low, high)
 
 
-@kernel
-def kpi_range(
+def _kpi_range(
     start: Any,
     stop: Any,
     stream: Any,
@@ -348,5 +345,9 @@ def kpi_range(
 
 
 RANGES: Mapping[str, Callable[..., None]] = MappingProxyType(
-    {"vector": vector_range, "scalar": scalar_range, "kpi": kpi_range}
+    {"vector": kernel(_vector_range), "scalar": kernel(_scalar_range), "kpi": kernel(_kpi_range)}
 )
+"""The loops by the kind of their table, as Python calls them."""
+
+vector_range, scalar_range = inner(_vector_range), inner(_scalar_range)
+"""The same for other loops to call."""

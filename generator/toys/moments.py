@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ...kinematics.base.arrays import to_host
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.jit import kernel
+from ...kinematics.base.jit import inner, kernel
 from ...kinematics.base.threads import split_work
 from ..sampler.backend import Backend, Columns
 from ..sampler.cpu import scalar_range, vector_range
@@ -32,7 +32,7 @@ PART = 1024
 STRIDE = PART + 16
 
 
-@kernel
+@inner
 def _vector_functions(cos_k: Any, cos_l: Any, phi: Any, f: Any) -> None:
     real = f.dtype.type
     for i in range(PART):
@@ -52,14 +52,14 @@ def _vector_functions(cos_k: Any, cos_l: Any, phi: Any, f: Any) -> None:
         ) = angular_functions(real, cos_k[i], cos_l[i], phi[i])
 
 
-@kernel
+@inner
 def _scalar_functions(cos_l: Any, f: Any) -> None:
     real = f.dtype.type
     for i in range(PART):
         f[i], f[STRIDE + i], f[2 * STRIDE + i] = scalar_functions(real(1), cos_l[i])
 
 
-@kernel
+@inner
 def _add_bins(q2: Any, n: Any, f: Any, functions: Any, edges: Any, counts: Any, sums: Any) -> None:
     """Add the first ``n`` events to the bins of their q2; those outside all bins are left out."""
     bins = edges.size - 1

@@ -118,8 +118,33 @@ def scalar(function: Function) -> Function:
     return compiled
 
 
+def inner(function: Function) -> Function:
+    """Compile a loop that only kernels call: inlined into them, as `scalar` functions are.
+
+    A kernel must not call a kernel. Whoever compiles the outer one has two copies of the inner one in memory,
+    optimised once alone and once more inside, and calls the first; whoever takes it from the disk has the
+    second only. They may contract other operations, and then a warm run differs from a cold one in last bits.
+
+    >>> @inner
+    ... def add_one(x):
+    ...     for i in range(x.size):
+    ...         x[i] += 1
+    >>> @kernel
+    ... def add_two(x):
+    ...     add_one(x)
+    ...     add_one(x)
+    >>> import numpy as np
+    >>> x = np.zeros(3)
+    >>> add_two(x); x
+    array([2., 2., 2.])
+    """
+    return scalar(function)
+
+
 def kernel(function: Function) -> Function:
     """Compile a loop over events for the CPU: it releases Python's lock, and is kept on disk between runs.
+
+    Python calls it; a loop that kernels call is an `inner` one.
 
     >>> @kernel
     ... def add_one(x):

@@ -1,7 +1,9 @@
 """The compiled-code cache: never stale, shared between processes, survivable when damaged or missing."""
 
+import importlib
 import json
 import os
+import pkgutil
 import platform
 import shutil
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import darkpenguin
 import pytest
 from darkpenguin.generator.sampler import cpu as loops
 from darkpenguin.kinematics.base import jit
@@ -116,6 +119,61 @@ def test_processes_that_compile_at_the_same_time(package):
     assert len(package.files()) == 2
     assert [package.run(dtype) for dtype in types] == ["1.0 1"] * 4
     assert not list(package.cache.rglob("*.part"))
+
+
+def inner_kernels(kernel):
+    """Kernels that a kernel calls by their names."""
+    known = kernel.__globals__ if not hasattr(kernel, "py_func") else kernel.py_func.__globals__
+    names = getattr(kernel, "py_func", kernel).__code__.co_names
+    return [name for name in names if is_kernel(known.get(name))]
+
+
+def is_kernel(thing):
+    return isinstance(getattr(thing, "_cache", None), jit.CompiledCache)
+
+
+@jit.kernel
+def _bent_inner(x):
+    x[0] += 1.0
+
+
+@jit.kernel
+def _bent_outer(x):
+    _bent_inner(x)
+
+
+def test_no_kernel_calls_a_kernel():
+    """Otherwise a run that compiles and one that finds the compiled code differ in last bits, see `jit.inner`."""
+    assert inner_kernels(_bent_outer) == ["_bent_inner"]
+    found = 0
+    for module in pkgutil.walk_packages(darkpenguin.__path__, "darkpenguin."):
+        if not module.name.endswith("__main__"):
+            kernels = [x for x in vars(importlib.import_module(module.name)).values() if is_kernel(x)]
+            found += len(kernels)
+            assert [
+                (module.name, kernel.__name__, inner_kernels(kernel)) for kernel in kernels if inner_kernels(kernel)
+            ] == []
+    assert found > 10
+
+
+@pytest.mark.slow
+def test_a_run_that_compiles_equals_one_that_does_not(tmp_path):
+    """Bitwise, for the longest chain of loops: sampler, momenta, photons and resolution."""
+    program = (
+        "import hashlib, darkpenguin as dp\n"
+        "sample = dp.generate(['B0->K*0mumu', 'B0->K*0ee'], events=100_000, kpi='swave', beam='lhcb-13tev',\n"
+        "                     resolution='lhcb', seed=3)\n"
+        "for name in sample:\n"
+        "    print(name, hashlib.sha256(sample[name].tobytes()).hexdigest())\n"
+    )
+    environment = {**os.environ, "DARKPENGUIN_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    cold, warm = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=1200).stdout
+        for _ in range(2)
+    )
+    assert cold.count("\n") > 20
+    assert cold == warm
 
 
 def test_kernels_of_one_name_in_two_rooms_have_two_files():
