@@ -303,11 +303,13 @@ def as_model(source: ModelLike, set: str | Sequence[str] = (), theory: TheoryLik
         >>> as_model({"heavy": {"C9_mu": -1.1}}).heavy == as_model("heavy-c9").heavy
         True
     """
+    return _model(source, set, theory, ())
+
+
+def _model(source: ModelLike, set: str | Sequence[str], theory: TheoryLike, inside: tuple[Path, ...]) -> Model:
+    """See `as_model`; ``inside`` are the files that led here, each naming the next as its model."""
     settings = settings_of(set)
-    try:
-        model = _found(source)
-    except RecursionError:
-        raise InputError(f"model = {str(source)!r}: the file names itself as its model; name another") from None
+    model = _found(source, inside)
     changed = apply_settings(model, settings)
     if settings and changed.name == model.name:
         changed = changed.model_copy(update={"name": ", ".join((model.name, *settings))})
@@ -324,11 +326,11 @@ def with_theory(model: Model, theory: TheoryLike) -> Model:
     return model.model_copy(update={"theory": model.theory.changed(table)}) if told(table) else model
 
 
-def _found(source: ModelLike) -> Model:
+def _found(source: ModelLike, inside: tuple[Path, ...]) -> Model:
     if isinstance(source, Model):
         return source
     if isinstance(source, Mapping):
-        return _held(source, "own", "model")
+        return _held(source, "own", "model", inside)
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"model = {source!r}: a benchmark's name, a TOML file, a table of fields or a Model is needed")
     name = str(source)
@@ -339,18 +341,20 @@ def _found(source: ModelLike) -> Model:
         return get_model(name)  # an error with the nearest names
     if not path.is_file():
         raise InputError(f"model = {name!r}: no such file; benchmarks are {', '.join(BENCHMARKS)}")
+    if path.resolve() in inside:
+        raise InputError(f"model = {name!r}: the file names itself as its model; name another")
     try:
-        return _held(read_toml(path), path.stem, "model")
+        return _held(read_toml(path), path.stem, "model", (*inside, path.resolve()))
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
 
 
-def _held(table: Mapping[str, Any], name: str, where: str) -> Model:
+def _held(table: Mapping[str, Any], name: str, where: str, inside: tuple[Path, ...]) -> Model:
     """The model in a table: its own fields, or those of the card that it is."""
     holder = next((key for key in ("model", "truth") if key in table), None)
     if holder is not None:
         _, theory = split_errors(table.get("theory"))
-        return as_model(table[holder], table.get("set", table.get("settings", ())), theory)
+        return _model(table[holder], table.get("set", table.get("settings", ())), theory, inside)
     if "channels" in table:  # a run without a model is one of the Standard Model
         return as_model("sm", table.get("set", ()), table.get("theory"))
     return validate(Model, {"name": name, **table}, where)

@@ -313,6 +313,16 @@ def test_a_file_that_makes_no_model_is_refused_in_one_line(tmp_path, monkeypatch
     with pytest.raises(InputError, match=words) as caught:
         as_model("bad.toml")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_files_that_name_each_other_are_refused_at_the_first_return(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        (tmp_path / f"{name}.toml").write_text(f'model = "{other}.toml"\n')
+    with pytest.raises(InputError) as caught:
+        as_model("a.toml")
+    assert str(caught.value).startswith("a.toml: b.toml: c.toml: model = 'a.toml': the file names itself")
 
 
 def test_what_names_no_model():
