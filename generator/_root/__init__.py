@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .generator import statistics
     from .generator.analysis.binning import bin
     from .generator.analysis.histograms import histograms, write_histograms
     from .generator.analysis.migration import migrations
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .generator.scans.card import ScanCard
     from .generator.scans.files import write_scan
     from .generator.scans.scan import scan
-    from .generator.statistics import hypotheses as statistics
     from .generator.statistics.counts import CountModel
     from .generator.statistics.draws import binned_toys
     from .generator.statistics.fits import fit_counts
@@ -97,7 +97,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "run": "generator.run.generate",
     "scan": "generator.scans.scan",
     "sensitivity": "generator.toys.sensitivity",
-    "statistics": "generator.statistics.hypotheses:",
+    "statistics": "generator.statistics:",
     "toys": "generator.toys.files",
     "validate": "generator.analysis.validate",
     "weigh": "generator.analysis.weights",

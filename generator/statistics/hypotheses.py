@@ -1,11 +1,11 @@
-"""Tests of hypotheses with toys and asymptotically: likelihood ratios, p-values, CLs, Feldman-Cousins, scans.
+"""Tests of hypotheses with toys and asymptotically: likelihood ratios, p-values, CLs, scans.
 
 What to use when. Two hypotheses without free parameters: ``likelihood_ratio``, whose distribution toys give
 and ``asimov_fixed`` approximates; it is linear in the counts, so its mean is exact. A free coupling against
 its absence: ``profile_ratio``, chi-square with one degree of freedom by Wilks' theorem, but only where the
 coupling is identifiable and its estimate stays away from a boundary. A mass that floats has no meaning
-without a coupling, so Wilks fails: ``scan_maximum`` takes the maximum over the scan in every toy. Limits:
-``cls_asymptotic`` and ``cls_toys``; near a physical boundary ``feldman_cousins``.
+without a coupling, so Wilks fails: ``scan_maximum`` takes the maximum over the scan in every toy. Limits on a coupling:
+``find_limit`` by CL_s, ``feldman_cousins`` near a physical boundary.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from scipy import special, stats
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
 from .counts import CountModel, check_counts
-from .draws import binned_toys
 from .fits import FitResult, fit_counts
 from .minimise import CONVERGED
 
@@ -376,151 +375,3 @@ def bounded_ratio(model: CountModel, counts: Any, auxiliary: Any, value: float, 
             best = np.minimum(best, np.where(edge.status == CONVERGED, edge.deviance, np.inf))
     good = (held.status == CONVERGED) & np.isfinite(best)
     return np.where(good, np.maximum(held.deviance - np.where(good, best, 0.0), 0.0), np.nan)
-
-
-def limit_ratio(model: CountModel, counts: Any, auxiliary: Any, value: float) -> Array:
-    r"""Statistic q̃ for an upper limit on a non-negative strength, eq. (16) of arXiv:1007.1727.
-
-    .. math:: \tilde q = D(g) - D(\max(\hat g, 0))\ \text{for}\ \hat g \le g,\qquad 0\ \text{otherwise}
-
-    where D is the deviance with nuisance parameters profiled.
-
-    >>> model = CountModel([[10.0, 5.0, 0.0]], ("g",))
-    >>> limit_ratio(model, np.array([[15.0], [20.0]]), None, 1.5).round(4).tolist()    # 2 (17.5 - 15 - 15 ln(17.5/15))
-    [0.3755, 0.0]
-    """
-    name = model.parameters[0]
-    n = np.asarray(counts, dtype=float)
-    free = fit_counts(model, n, auxiliary)
-    q = bounded_ratio(model, n, auxiliary, value, 0.0, np.inf)
-    return np.asarray(np.where(np.asarray(free.column(name)[0]) > value, 0.0, q))
-
-
-@dataclass(frozen=True, eq=False)
-class Limit:
-    """An upper limit: ``value``, with ``points`` (CL_s) along ``grid``.
-
-    ``intervals`` are all that are allowed, of which ``value`` ends the first, and ``band`` the expected limits for
-    background-only data at -2, -1, 0, 1 and 2 σ; both only of ``statistics.limits``.
-    """
-
-    value: float
-    grid: Array
-    points: Array
-    intervals: tuple[tuple[float, float], ...] = ()
-    band: tuple[float, ...] = ()
-
-
-def upper_limit(
-    model: CountModel,
-    counts: npt.ArrayLike,
-    auxiliary: npt.ArrayLike | None,
-    grid: npt.ArrayLike,
-    *,
-    level: float = 0.95,
-    toys: int = 0,
-    seed: int = 0,
-) -> Limit:
-    """CL_s upper limit on the strength of a model of one coupling, for one data set.
-
-    Asymptotic for ``toys`` = 0, else from that many toys of each hypothesis at every point of ``grid``,
-    nuisance parameters at their profiled values. The limit is where CL_s crosses 1 - ``level``, interpolated
-    linearly in ln CL_s; infinite if it does not.
-
-    Example:
-        >>> model = CountModel([[100.0, 10.0, 0.0]], ("s",), starts=[[0.5]])
-        >>> 1.5 < upper_limit(model, [100.0], None, np.linspace(0.5, 4.0, 8)).value < 2.5
-        True
-    """
-    name = model.parameters[0]
-    n = np.atleast_2d(np.asarray(counts, dtype=float))
-    aux = None if auxiliary is None else np.atleast_2d(np.asarray(auxiliary, dtype=float))
-    values = np.asarray(grid, dtype=float)
-    nothing = model.fix(**{name: 0.0})
-    background = fit_counts(nothing, n, aux)
-    asimov = np.atleast_2d(nothing.expected([], background.values[0]))
-    points = []
-    for i, value in enumerate(values):
-        q = float(limit_ratio(model, n, aux, float(value))[0])
-        if toys:
-            held = model.fix(**{name: float(value)})
-            profiled = fit_counts(held, n, aux)
-            distributions = []
-            for j, (hypothesis, fit) in enumerate(((held, profiled), (nothing, background))):
-                drawn = binned_toys(hypothesis, [], seed=seed, stop=toys, sample=2 * i + j, theta=fit.values[0])
-                distributions.append(limit_ratio(model, drawn.counts, drawn.auxiliary, float(value)))
-            points.append(cls_toys(q, *distributions)[2])
-        else:
-            a = float(limit_ratio(model, asimov, background.values[:1], float(value))[0])
-            points.append(float(cls_asymptotic(q, a)[2]))
-    cls = np.asarray(points)
-    return Limit(_crossing(values, cls, 1.0 - level), values, cls)
-
-
-def _crossing(x: Array, y: Array, target: float) -> float:
-    """Last x at which y falls through ``target``, by interpolation in ln y."""
-    logs = np.log(np.maximum(y, 1e-300)) - np.log(target)
-    above = np.nonzero(logs > 0)[0]
-    if above.size == 0:
-        return float(x[0])
-    i = int(above[-1])
-    if i == len(x) - 1:
-        return float("inf")
-    return float(x[i] + (x[i + 1] - x[i]) * logs[i] / (logs[i] - logs[i + 1]))
-
-
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """A Feldman-Cousins interval: accepted grid points, and for each the observed and the critical ratio."""
-
-    low: float
-    high: float
-    grid: Array
-    ratio: Array
-    critical: Array
-
-
-def feldman_cousins(
-    model: CountModel,
-    counts: npt.ArrayLike,
-    auxiliary: npt.ArrayLike | None,
-    grid: npt.ArrayLike,
-    *,
-    bounds: tuple[float, float] = (0.0, np.inf),
-    level: float = 0.9,
-    toys: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Confidence interval with likelihood-ratio ordering for a coupling with a physical boundary.
-
-    G. J. Feldman, R. D. Cousins, arXiv:physics/9711021. At each grid point toys give the critical value of
-    -2 ln L(g)/L(best allowed g), its ``level`` quantile; points whose observed ratio does not exceed it are
-    in. Nuisance parameters are at their profiled values in the toys (the profile construction), and a failed
-    fit counts as accepted, which can only widen the interval. The ends are grid points.
-
-    Raises:
-        InputError: more than one free coupling, or a grid without an accepted point.
-
-    Example:
-        >>> model = CountModel([[3.0, 1.0, 0.0]], ("s",), starts=[[1.0]])    # 3 events of background
-        >>> found = feldman_cousins(model, [3.0], None, np.linspace(0.0, 8.0, 17), toys=500, seed=1)
-        >>> found.low, 3.5 <= found.high <= 5.0
-        (0.0, True)
-    """
-    name = model.parameters[0]
-    n = np.atleast_2d(np.asarray(counts, dtype=float))
-    aux = None if auxiliary is None else np.atleast_2d(np.asarray(auxiliary, dtype=float))
-    values = np.asarray(grid, dtype=float)
-    observed, critical = [], []
-    for i, value in enumerate(values):
-        held = model.fix(**{name: float(value)})
-        theta = fit_counts(held, n, aux).values[0]
-        drawn = binned_toys(held, [], seed=seed, stop=toys, sample=i, theta=theta)
-        t = np.nan_to_num(bounded_ratio(model, drawn.counts, drawn.auxiliary, float(value), *bounds), nan=np.inf)
-        critical.append(float(np.quantile(t, level, method="inverted_cdf")))
-        observed.append(float(np.nan_to_num(bounded_ratio(model, n, aux, float(value), *bounds)[0], nan=0.0)))
-    ratio, limit = np.asarray(observed), np.asarray(critical)
-    inside = np.nonzero(ratio <= limit + 1e-7)[0]
-    if inside.size == 0:
-        raise InputError("grid: no point is accepted; make it finer or wider")
-    return Interval(float(values[inside[0]]), float(values[inside[-1]]), values, ratio, limit)

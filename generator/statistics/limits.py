@@ -2,24 +2,28 @@
 
 The likelihood need be neither linear nor monotonic: destructive interference brings the counts of no coupling back at a
 second, mirror solution. The search walks out from zero in steps of a fraction of a standard deviation, which no
-crossing of CL_s can hide between, and finds each crossing by bisection.
+crossing of CL_s can hide between, and finds each crossing by bisection. Data may be arrays of any library; the path of
+couplings is NumPy's.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
+from ...kinematics.base.arrays import array_module, to_host
 from ...kinematics.base.errors import InputError
 from .counts import CountModel
 from .draws import binned_toys
 from .fits import fit_counts, profiled_deviance
-from .hypotheses import Limit, _crossing, cls_asymptotic, cls_toys
+from .hypotheses import cls_asymptotic, cls_toys
 
 Array = npt.NDArray[np.float64]
 STEP, TOY_STEP = 0.25, 0.7
@@ -29,6 +33,7 @@ FAR = 9.0
 BAND = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Quantiles of background-only data, in σ, of the band of expected limits."""
 _MOST = 20_000
+_ROWS = 4096  # data sets times couplings profiled at a time
 _EXCLUDED = 1e9  # q where counts are impossible
 
 
@@ -112,22 +117,57 @@ class Strength:
         beyond = [x for x in real.tolist() if self.signal(x * (1.0 + 1e-6)).min() < 0]
         return min(beyond, default=np.inf)
 
-    def deviance(self, g: npt.ArrayLike, counts: Array, auxiliary: Array) -> Array:
-        """Deviance with nuisance parameters profiled, (data sets, couplings)."""
-        signal = self.signal(np.atleast_1d(g))
-        columns = []
-        for row in signal:
-            found, _ = profiled_deviance(
-                np.broadcast_to(row, counts.shape), self.model.background, self.model.effects, counts, auxiliary
-            )
-            columns.append(found)
-        return np.stack(columns, axis=1)
+    def deviance(self, g: npt.ArrayLike, counts: Any, auxiliary: Any) -> Any:
+        """Deviance with nuisance parameters profiled, (data sets, couplings); infinite where there is none."""
+        xp, n = array_module(counts), counts.shape[0]
+        signal = self._put(self.signal(np.atleast_1d(g)), counts)
+        parts, step = [], max(1, _ROWS // n)
+        for first in range(0, signal.shape[0], step):
+            some = signal[first : min(first + step, signal.shape[0]), :]
+            m = some.shape[0]
+            rows = [
+                xp.reshape(xp.broadcast_to(x, (m, n, x.shape[-1])), (m * n, x.shape[-1]))
+                for x in (some[:, None, :], counts[None, ...], auxiliary[None, ...])
+            ]
+            parts.append(xp.reshape(self._profiled(*rows), (m, n)))
+        return xp.matrix_transpose(xp.concat(parts))
+
+    def deviance_of_rows(self, g: Any, counts: Any, auxiliary: Any) -> Any:
+        """The same where every data set has its own coupling, (data sets,)."""
+        a, b, c = (self._put(column, counts)[None, :] for column in self.model.signal.T)
+        g = g[:, None]
+        return self._profiled(a + g * (b + g * c), counts, auxiliary)
+
+    def _profiled(self, signal: Any, counts: Any, auxiliary: Any) -> Any:
+        xp = array_module(counts)
+        background, effects = (self._put(x, counts) for x in (self.model.background, self.model.effects))
+        found, _ = profiled_deviance(signal, background, effects, counts, auxiliary)
+        return xp.where(xp.isfinite(found), found, xp.full_like(found, float("inf")))
+
+    @staticmethod
+    def _put(values: Any, like: Any) -> Any:
+        return array_module(like).asarray(values, dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Limit:
+    """An upper limit: ``value``, with ``points`` (CL_s) along ``grid``.
+
+    ``intervals`` are all that are allowed, of which ``value`` ends the first, and ``band`` the expected limits for
+    background-only data at -2, -1, 0, 1 and 2 σ.
+    """
+
+    value: float
+    grid: Array
+    points: Array
+    intervals: tuple[tuple[float, float], ...] = ()
+    band: tuple[float, ...] = ()
 
 
 def find_limit(
     model: CountModel,
-    counts: npt.ArrayLike,
-    auxiliary: npt.ArrayLike | None = None,
+    counts: Any,
+    auxiliary: Any = None,
     *,
     level: float = 0.95,
     toys: int = 0,
@@ -144,7 +184,7 @@ def find_limit(
 
     Args:
         model: of one coupling, with nuisance parameters of the signal.
-        counts: of every bin.
+        counts: of every bin, of any array-API library.
         auxiliary: measured nuisance parameters; zero if None.
         level: of confidence.
         toys: of each hypothesis at each coupling; asymptotic only for 0.
@@ -159,29 +199,29 @@ def find_limit(
         [(0.0, 0.67), (6.83, 8.14)]
     """
     strength = Strength(model)
-    n = np.atleast_2d(np.asarray(counts, dtype=float))
-    aux = (
-        np.zeros((1, len(model.nuisances))) if auxiliary is None else np.atleast_2d(np.asarray(auxiliary, dtype=float))
-    )
+    n, aux = one_data_set(model, counts, auxiliary)
+    xp = array_module(n)
     nothing = model.fix(**{model.parameters[0]: 0.0})
     theta = fit_counts(nothing, n, aux).values
-    asimov = np.atleast_2d(nothing.expected([], theta[0]))
-    grid = strength.path(n[0], STEP)
-    observed = Statistic(strength, grid, n, aux)
-    expected = Statistic(strength, grid, asimov, theta)
+    asimov = xp.asarray(nothing.expected([], to_host(theta)[0]), dtype=n.dtype, device=n.device)[None, :]
+    grid = strength.path(to_host(n)[0], STEP)
+    both = Statistic(strength, grid, xp.concat([n, asimov]), xp.concat([aux, theta]))
 
     def cls(g: float) -> float:
-        return float(cls_asymptotic(observed(g)[0], expected(g)[0])[2])
+        return float(cls_asymptotic(*to_host(both(g)))[2])
 
-    points = np.array([cls(g) for g in grid])
+    def root(g: float) -> float:
+        return -float(np.sqrt(to_host(both(g))[1]))
+
+    observed, expected = to_host(both.along)
+    points, roots = cls_asymptotic(observed, expected)[2], np.sqrt(expected)
     edges = _edges(cls, grid, points, 1.0 - level)
     ends = [*edges, np.inf] if len(edges) % 2 == 0 else edges
     intervals = tuple(itertools.pairwise([0.0, *ends]))[::2]
-    roots = np.sqrt([float(expected(g)[0]) for g in grid])
     band = []
     for sigma in BAND:
         target = float(sigma + stats.norm.isf((1.0 - level) * stats.norm.cdf(sigma)))
-        found = _edges(lambda g: -float(np.sqrt(expected(g)[0])), grid, -roots, -target)
+        found = _edges(root, grid, -roots, -target)
         band.append(found[0] if found else np.inf)
     if not toys:
         return Limit(intervals[0][1], grid, points, intervals, tuple(band))
@@ -193,72 +233,126 @@ def find_limit(
     return Limit(_crossing(tested, values, 1.0 - level), tested, values, intervals, tuple(band))
 
 
+def one_data_set(model: CountModel, counts: Any, auxiliary: Any) -> tuple[Any, Any]:
+    """One data set as rows of floating-point numbers, with measurements of the nuisance parameters, zero if None."""
+    xp = array_module(counts)
+    n = xp.asarray(counts, dtype=xp.float64)
+    n = n[None, :] if n.ndim == 1 else n
+    k = len(model.nuisances)
+    aux = xp.zeros((1, k), dtype=n.dtype, device=n.device) if auxiliary is None else xp.asarray(auxiliary)
+    return n, xp.reshape(aux, (n.shape[0], k))
+
+
 @dataclass(frozen=True, eq=False)
 class Statistic:
     """q of data sets at any coupling; the lowest deviances are sought along a grid first."""
 
     strength: Strength
     grid: Array
-    counts: Array
-    auxiliary: Array
+    counts: Any
+    auxiliary: Any
 
     @cached_property
-    def _lowest(self) -> tuple[Array, Array, Array, Array]:
-        """Of every data set: lowest deviance; in the valley next to zero, place, deviance and the hill behind it."""
-        along = self.strength.deviance(self.grid, self.counts, self.auxiliary)
-        low, last = along[:, 0].copy(), len(self.grid) - 1
-        place, own, hill = np.zeros(len(along)), along[:, 0].copy(), np.full(len(along), np.inf)
-        found = np.zeros(len(along), dtype=bool)
-        for i in range(last):
-            falls = along[:, i + 1] < along[:, i]
-            behind = np.isinf(hill) & found & falls
-            hill[behind] = self.grid[i]
-            rows = np.nonzero((along[:, max(i - 1, 0)] >= along[:, i]) & ~falls)[0]
-            if not rows.size:
-                continue
-            at, value = self._golden(rows, self.grid[max(i - 1, 0)], self.grid[i + 1])
-            low[rows] = np.minimum(low[rows], value)
-            first = ~found[rows]
-            place[rows[first]], own[rows[first]] = at[first], value[first]
-            found[rows] = True
-        return low, place, own, hill
+    def _deviance(self) -> Any:
+        return self.strength.deviance(self.grid, self.counts, self.auxiliary)
 
-    def _golden(self, rows: npt.NDArray[np.int64], low: float, high: float) -> tuple[Array, Array]:
-        """Minima between two couplings by golden sections, all data sets at once."""
-        ratio = 0.5 * (np.sqrt(5.0) - 1.0)
-        n, aux = self.counts[rows], self.auxiliary[rows]
-        a, b = np.full(len(rows), low), np.full(len(rows), high)
+    @cached_property
+    def _minima(self) -> Any:
+        """Which points of the grid no neighbour is below, (data sets, grid)."""
+        d = self._deviance
+        xp = array_module(d)
+        first = xp.ones((d.shape[0], 1), dtype=xp.bool, device=d.device)
+        before = xp.concat([first, d[:, 1:] <= d[:, :-1]], axis=1)
+        after = xp.concat([d[:, 1:] >= d[:, :-1], d[:, -1:] < d[:, -2:-1]], axis=1)
+        return before & after & xp.isfinite(d)
 
-        def at(g: Array) -> Array:
-            found, _ = profiled_deviance(
-                self.strength.signal(g), self.strength.model.background, self.strength.model.effects, n, aux
-            )
-            return np.asarray(found)
+    @cached_property
+    def first(self) -> tuple[Any, Any]:
+        """Place and deviance of the minimum of the valley next to the first point."""
+        xp = array_module(self.counts)
+        return self._vertex(xp.argmax(xp.astype(self._minima, xp.int8), axis=1))
 
-        c, d = b - ratio * (b - a), a + ratio * (b - a)
-        fc, fd = at(c), at(d)
-        for _ in range(14):
-            left = fc < fd
-            a, b = np.where(left, a, c), np.where(left, d, b)
-            new = np.where(left, b - ratio * (b - a), a + ratio * (b - a))
-            value = at(new)
-            c, d = np.where(left, new, d), np.where(left, c, new)
-            fc, fd = np.where(left, value, fd), np.where(left, fc, value)
-        edge = at(np.full(len(rows), low))
-        place, best = np.where(fc < fd, c, d), np.minimum(fc, fd)
-        return np.where(edge <= best, low, place), np.minimum(edge, best)
+    @cached_property
+    def lowest(self) -> Any:
+        """Lowest deviance of every data set, of the three lowest valleys and the first."""
+        d, minima, low = self._deviance, self._minima, self.first[1]
+        xp = array_module(d)
+        order = xp.arange(d.shape[1], device=d.device)[None, :]
+        left = minima & (order != xp.argmax(xp.astype(minima, xp.int8), axis=1)[:, None])
+        for _ in range(3):
+            if not bool(xp.any(left)):
+                break
+            place = xp.argmin(xp.where(left, d, xp.full_like(d, float("inf"))), axis=1)
+            low = xp.where(xp.any(left, axis=1), xp.minimum(low, self._vertex(place)[1]), low)
+            left = left & (order != place[:, None])
+        return low
 
-    def __call__(self, g: float) -> Array:
-        """One value a data set."""
-        low, place, own, hill = self._lowest
-        low = np.where(g <= hill, own, low)
-        q = np.clip(self.strength.deviance(g, self.counts, self.auxiliary)[:, 0] - low, 0.0, _EXCLUDED)
-        return np.where(place > g, 0.0, q)
+    @cached_property
+    def hill(self) -> Any:
+        """The first coupling behind the first valley from which the deviance falls again; infinite if it does not."""
+        d, minima = self._deviance, self._minima
+        xp = array_module(d)
+        falls = xp.concat([d[:, 1:] < d[:, :-1], xp.zeros((d.shape[0], 1), dtype=xp.bool, device=d.device)], axis=1)
+        behind = falls & (xp.cumulative_sum(xp.astype(minima, xp.int64), axis=1) > 0)
+        place = xp.take(self._points, xp.argmax(xp.astype(behind, xp.int8), axis=1))
+        return xp.where(xp.any(behind, axis=1), place, xp.full_like(place, float("inf")))
+
+    @property
+    def _points(self) -> Any:
+        return self.strength._put(self.grid, self.counts)
+
+    def _vertex(self, places: Any) -> tuple[Any, Any]:
+        """Minima next to a point of the grid for each data set, by parabolas: places and deviances."""
+        xp, last = array_module(self.counts), len(self.grid) - 1
+        around = [xp.clip(places + i, 0, last) for i in (-1, 0, 1)]
+        a, m, b = (xp.take(self._points, i) for i in around)
+        fa, fm, fb = (xp.take_along_axis(self._deviance, i[:, None], axis=1)[:, 0] for i in around)
+        for _ in range(6):
+            wide = xp.where(b - m > m - a, 0.5 * (m + b), 0.5 * (a + m))
+            up, down = (m - a) * (fm - fb), (m - b) * (fm - fa)
+            bend = up - down
+            usable = xp.isfinite(bend) & (bend != 0) & (m > a) & (b > m)
+            new = m - 0.5 * ((m - a) * up - (m - b) * down) / xp.where(usable, bend, xp.ones_like(bend))
+            new = xp.where(usable & (new > a) & (new < b), new, wide)
+            value = self.strength.deviance_of_rows(new, self.counts, self.auxiliary)
+            better, right = value < fm, new > m
+            end, f_end = xp.where(better, m, new), xp.where(better, fm, value)  # of the bracket from now on
+            a, fa = xp.where(right == better, end, a), xp.where(right == better, f_end, fa)
+            b, fb = xp.where(right == better, b, end), xp.where(right == better, fb, f_end)
+            m, fm = xp.where(better, new, m), xp.where(better, value, fm)
+        return m, fm
+
+    def _above(self, g: Any, deviance: Any) -> Any:
+        """q from the deviance at a coupling."""
+        xp, (place, own) = array_module(deviance), self.first
+        q = xp.clip(deviance - xp.where(g <= self.hill, own, self.lowest), 0.0, _EXCLUDED)
+        return xp.where(place > g, xp.zeros_like(q), q)
+
+    @cached_property
+    def along(self) -> Any:
+        """q along the grid, (data sets, grid)."""
+        columns = zip(self.grid, range(len(self.grid)), strict=True)
+        return array_module(self.counts).stack(
+            [self._above(float(g), self._deviance[:, i]) for g, i in columns], axis=1
+        )
+
+    @cached_property
+    def ratio_along(self) -> Any:
+        """Deviance above the lowest along the grid, (data sets, grid)."""
+        return array_module(self.counts).clip(self._deviance - self.lowest[:, None], 0.0, _EXCLUDED)
+
+    def ratio(self, g: float) -> Any:
+        """Deviance of every data set at a coupling above the lowest."""
+        d = self.strength.deviance(g, self.counts, self.auxiliary)[:, 0]
+        return array_module(d).clip(d - self.lowest, 0.0, _EXCLUDED)
+
+    def __call__(self, g: float) -> Any:
+        """q of every data set at a coupling."""
+        return self._above(g, self.strength.deviance(g, self.counts, self.auxiliary)[:, 0])
 
 
-def _edges(function: object, grid: Array, values: Array, target: float) -> list[float]:
+def _edges(function: Callable[[float], float], grid: Array, values: Array, target: float) -> list[float]:
     """Where a function crosses a target, between the points of a grid that lie on either side."""
-    assert callable(function)
     found = []
     for i in np.nonzero((values[:-1] > target) != (values[1:] > target))[0]:
         ends = values[i : i + 2] - target
@@ -275,8 +369,8 @@ def _toy_cls(
     strength: Strength,
     grid: Array,
     tested: Array,
-    data: tuple[Array, Array],
-    theta: Array,
+    data: tuple[Any, Any],
+    theta: Any,
     toys: int,
     seed: int,
 ) -> Array:
@@ -285,13 +379,25 @@ def _toy_cls(
     name = model.parameters[0]
     observed = Statistic(strength, grid, n, aux)
     nothing = model.fix(**{name: 0.0})
-    none = binned_toys(nothing, [], seed=seed, stop=toys, sample=0, theta=theta[0])
-    background = Statistic(strength, grid, np.asarray(none.counts, dtype=float), np.asarray(none.auxiliary))
+    none = binned_toys(nothing, [], seed=seed, stop=toys, sample=0, theta=to_host(theta)[0])
+    background = Statistic(strength, grid, strength._put(none.counts, n), strength._put(none.auxiliary, n))
     values = []
-    for i, g in enumerate(tested):
-        held = model.fix(**{name: float(g)})
-        profiled = fit_counts(held, n, aux).values[0]
+    for i, g in enumerate(tested.tolist()):
+        held = model.fix(**{name: g})
+        profiled = to_host(fit_counts(held, n, aux).values)[0]
         drawn = binned_toys(held, [], seed=seed, stop=toys, sample=i + 1, theta=profiled)
-        signal = Statistic(strength, grid, np.asarray(drawn.counts, dtype=float), np.asarray(drawn.auxiliary))
-        values.append(cls_toys(float(observed(g)[0]), signal(g), background(g))[2])
+        signal = Statistic(strength, grid, strength._put(drawn.counts, n), strength._put(drawn.auxiliary, n))
+        values.append(cls_toys(float(observed(g)[0]), to_host(signal(g)), to_host(background(g)))[2])
     return np.asarray(values)
+
+
+def _crossing(x: Array, y: Array, target: float) -> float:
+    """Last x at which y falls through ``target``, by interpolation in ln y."""
+    logs = np.log(np.maximum(y, 1e-300)) - np.log(target)
+    above = np.nonzero(logs > 0)[0]
+    if above.size == 0:
+        return float(x[0])
+    i = int(above[-1])
+    if i == len(x) - 1:
+        return float("inf")
+    return float(x[i] + (x[i + 1] - x[i]) * logs[i] / (logs[i] - logs[i + 1]))

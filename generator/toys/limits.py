@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result, json_types
 from ...physics.models import Model, ModelLike, as_model
 from ...physics.theory import TheoryLike, split_errors
-from ..statistics.hypotheses import Limit
-from ..statistics.limits import find_limit
+from ..statistics.counts import CountModel
+from ..statistics.limits import Limit, find_limit
 from .couplings import quadratic_counts
 from .datasets import Dataset, get_dataset
-from .experiment import Experiment, make_experiment, systematics_of
+from .experiment import Experiment, make_experiment
+from .systematics import Systematics
 
 Array = npt.NDArray[np.float64]
 
@@ -85,13 +86,22 @@ class ExpectedLimit(Result):
         return text + (f"; allowed too: {', '.join(also)}" if also else "")
 
 
+def limit_counts(experiment: Experiment, model: Model, path: str, unit: float) -> CountModel:
+    """Counts of an experiment, with its nuisance parameters, as a quadratic in one coupling in units of ``unit``."""
+    if not (np.isfinite(unit) and unit != 0):
+        raise InputError(f"limit {path} = {unit}: needs a number other than zero; its sign is that of the coupling")
+    none = Systematics(efficiency=0.0)
+    counts = quadratic_counts(model, {path: {path: unit}}, experiment.dataset, experiment.bins, none, starts=[[0.0]])
+    known = experiment.nuisances
+    return replace(counts, nuisances=known.names, effects=known.effects, background_effects=None)
+
+
 def expected_limit(
     experiment: Experiment,
     model: Model,
     path: str,
     unit: float,
     *,
-    theory: bool = True,
     level: float = 0.95,
     toys: int = 0,
     seed: int = 0,
@@ -106,7 +116,6 @@ def expected_limit(
         model: whose masses, widths and other couplings hold.
         path: of the coupling: amplitudes must be linear in it.
         unit: value of the coupling that counts as one; its sign is that of the limit.
-        theory: whether theory is uncertain, as in the experiment.
         level: of confidence.
         toys: of each hypothesis at each of eight couplings; asymptotic only for 0.
         seed: of the toys.
@@ -119,20 +128,11 @@ def expected_limit(
         >>> from darkpenguin.generator.toys.datasets import get_dataset
         >>> from darkpenguin.physics.models import get_model
         >>> experiment = make_experiment(get_dataset("lhcb-run12"), [1.1, 6.0], ["R_K+"], theory=False)
-        >>> found = expected_limit(experiment, get_model("fig1-2.5gev"), "light_vectors.0.g_bs", -1e-8, theory=False)
+        >>> found = expected_limit(experiment, get_model("fig1-2.5gev"), "light_vectors.0.g_bs", -1e-8)
         >>> 0.05 < found.asymptotic.value < 5
         True
     """
-    if not (np.isfinite(unit) and unit != 0):
-        raise InputError(f"limit {path} = {unit}: needs a number other than zero; its sign is that of the coupling")
-    counts = quadratic_counts(
-        model,
-        {path: {path: unit}},
-        experiment.dataset,
-        experiment.bins,
-        systematics_of(experiment, theory),
-        starts=[[0.0]],
-    )
+    counts = limit_counts(experiment, model, path, unit)
     moves = np.abs(counts.signal[:, 1:]).max() / np.abs(counts.signal[:, 0]).max()
     if not moves > 1e-9:
         raise InputError(f"limit {path}: the counts of {', '.join(experiment.channels)} do not feel it")
@@ -192,4 +192,4 @@ def limit(
     errors, told = split_errors(theory)
     errors, chosen = True if errors is None else errors, as_model(model, set, told)
     experiment = make_experiment(data.of(chosen), bins, observables, theory=errors)
-    return expected_limit(experiment, chosen, path, unit, theory=errors, level=level, toys=toys, seed=seed)
+    return expected_limit(experiment, chosen, path, unit, level=level, toys=toys, seed=seed)

@@ -392,7 +392,6 @@ def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threa
             card.truth.base(),
             path,
             unit,
-            theory=card.theory,
             toys=min(card.toys, LIMIT_TOYS),
             seed=card.seed,
         )

@@ -1,4 +1,4 @@
-"""Tests of hypotheses: uniform p-values, Wilks, Asimov, CLs, Feldman-Cousins, look-elsewhere.
+"""Tests of hypotheses: uniform p-values, Wilks, Asimov, CLs, look-elsewhere.
 
 Counts here are made up; where physics enters is tested with the yields. Seeds are fixed; false-alarm rates
 are below 1e-6 unless a line says otherwise.
@@ -12,12 +12,9 @@ from darkpenguin.generator.statistics.hypotheses import (
     asimov_fixed,
     bounded_ratio,
     cls_asymptotic,
-    cls_toys,
-    feldman_cousins,
     global_p_value,
     importance_p_value,
     likelihood_ratio,
-    limit_ratio,
     p_value,
     profile_ratio,
     scan_maximum,
@@ -25,7 +22,6 @@ from darkpenguin.generator.statistics.hypotheses import (
     tail_p_value,
     toy_p_value,
     upcrossings,
-    upper_limit,
     wilks_p_value,
 )
 from darkpenguin.kinematics.base.errors import InputError
@@ -185,43 +181,6 @@ def test_asymptotic_cls_formula_at_known_points():
     assert float(b) == pytest.approx(1.0)
     sb, b, s = cls_asymptotic(4.0, 4.0)
     assert float(s) == pytest.approx(float(p_value(2.0)) / 0.5)
-
-
-def test_cls_from_toys_agrees_with_the_asymptotic_one():
-    model = coupling_model(nuisance=False)
-    value = 0.5
-    signal, nothing = (binned_toys(model, [g], seed=12, stop=6000, sample=i).counts for i, g in enumerate((value, 0.0)))
-    q_signal, q_nothing = (limit_ratio(model, n, None, value) for n in (signal, nothing))
-    q_asimov = float(limit_ratio(model, model.expected([[0.0]]), None, value)[0])
-    for observed in np.quantile(q_nothing, [0.2, 0.5, 0.8]):
-        toys = cls_toys(float(observed), q_signal, q_nothing)
-        formula = cls_asymptotic(float(observed), q_asimov)
-        assert toys[0] == pytest.approx(float(formula[0]), abs=0.03)
-        assert toys[1] == pytest.approx(float(formula[1]), abs=0.04)
-
-
-def test_upper_limit_of_a_counting_experiment():
-    """One bin, no background, nothing seen: CLs gives exp(-s) = 0.05, s = 3.0, and toys reproduce it."""
-    model = CountModel([[0.0, 1.0, 0.0]], ("s",), [1e-9], starts=[[1.0]])
-    grid = np.linspace(1.0, 5.0, 9)
-    limit = upper_limit(model, [0.0], None, grid, toys=4000, seed=2)
-    assert limit.value == pytest.approx(2.996, abs=0.25)
-    # large counts: asymptotic limit close to the Gaussian one, b = 400, n = 400: s = 1.96 σ for CLs
-    model = CountModel([[0.0, 1.0, 0.0]], ("s",), [400.0], starts=[[10.0]])
-    assert upper_limit(model, [400.0], None, np.linspace(5, 80, 76)).value == pytest.approx(1.96 * 20, rel=0.05, abs=0)
-
-
-@pytest.mark.parametrize(
-    ("observed", "low", "high", "grid"),
-    [(2, 0.0, 3.04, [0.0, 0.5, 2.0, 2.5, 3.5, 4.0]), (8, 1.51, 10.99, [0.5, 1.0, 2.0, 5.0, 10.5, 11.5])],
-)
-def test_feldman_cousins_table(observed, low, high, grid):
-    """Table IV of physics/9711021: background 3, 90 % intervals; the grid's points lie 0.45 or more from the ends,
-    where the order of the counts leaves the coverage near 90 % and toys would decide by chance."""
-    model = CountModel([[0.0, 1.0, 0.0]], ("s",), [3.0], starts=[[1.0]])
-    found = feldman_cousins(model, [float(observed)], None, grid, toys=20_000, seed=1)
-    assert found.low == pytest.approx(low, abs=0.6)
-    assert found.high == pytest.approx(high, abs=0.6)
 
 
 def test_failed_fits_count_against_a_claim():

@@ -1,11 +1,12 @@
 """Limits without a grid, against brute force along a dense one and against formulas."""
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 from darkpenguin.generator.statistics.counts import CountModel
 from darkpenguin.generator.statistics.draws import draw_poisson
 from darkpenguin.generator.statistics.hypotheses import cls_asymptotic
-from darkpenguin.generator.statistics.limits import BAND, find_limit
+from darkpenguin.generator.statistics.limits import BAND, STEP, Statistic, Strength, find_limit
 from darkpenguin.kinematics.base.errors import InputError
 from scipy import optimize, stats
 
@@ -20,7 +21,11 @@ def deviance(g, n, known):
         mu = SIGNAL @ [1.0, g, g * g] * np.exp(theta @ MODEL.effects) + MODEL.background
         return 2 * np.sum(mu - n + n * np.log(n / mu)) + np.sum((theta - known) ** 2)
 
-    found = optimize.minimize(minus, known, tol=1e-12)
+    def slope(theta):
+        signal = SIGNAL @ [1.0, g, g * g] * np.exp(theta @ MODEL.effects)
+        return 2 * MODEL.effects @ (signal * (1 - n / (signal + MODEL.background))) + 2 * (theta - known)
+
+    found = optimize.minimize(minus, known, jac=slope, tol=1e-9)
     return found.fun, found.x
 
 
@@ -28,7 +33,7 @@ def deviance(g, n, known):
 def test_every_interval_is_that_of_a_dense_scan(shift):
     """Interference brings the counts back: q of data above its valley's, or the global, minimum, point by point."""
     n = MODEL.expected([shift])
-    grid = np.linspace(0.0, 12.0, 161)
+    grid = np.linspace(0.0, 12.0, 151)
     observed = np.array([deviance(g, n, np.zeros(2))[0] for g in grid])
     nothing = deviance(0.0, n, np.zeros(2))[1]
     asimov = SIGNAL[:, 0] * np.exp(nothing @ MODEL.effects) + MODEL.background
@@ -97,6 +102,19 @@ def test_a_signal_that_can_only_take_away_ends_where_nothing_is_left():
     assert found.value == pytest.approx(4.0 - 1.08, abs=0.3)
     never = find_limit(CountModel([[1.0, -1.0, 0.0]], ("g",), [3.0]), [4.0])  # one event of four
     assert never.intervals == ((0.0, np.inf),)
+
+
+def test_the_statistic_is_the_same_in_any_library_on_any_device():
+    """Data sets with their minimum at zero, beyond it, and at the mirror solution."""
+    counts, known = MODEL.expected([[0.0], [0.8], [9.0]]), np.array([[0.0, 0.0], [0.5, -0.5], [0.0, 1.0]])
+    grid = Strength(MODEL).path(counts[0], 2 * STEP)
+    here = Statistic(Strength(MODEL), grid, counts, known)
+    device = strict.Device("device1")
+    there = Statistic(Strength(MODEL), grid, *(strict.asarray(x, device=device) for x in (counts, known)))
+    host = strict.Device("CPU_DEVICE")
+    for a, b in ((here.along, there.along), (here.lowest, there.lowest), (here.hill, there.hill)):
+        np.testing.assert_allclose(np.asarray(b.to_device(host)), a, rtol=1e-9, atol=1e-9)
+    assert np.all(here.lowest < 1.0)  # each at a minimum of its own, nuisance parameters at most one off
 
 
 def test_refusals():
