@@ -94,21 +94,26 @@ class Strength:
 
         From beyond ``FAR`` the steps grow: nothing is allowed within half the way back. The path ends where all counts
         grow from there on, far from those of no coupling and from the data; or where a signal vanishes.
+
+        Raises:
+            InputError: it does not end; what lies beyond would be called excluded otherwise.
         """
         none = self.expected(0.0)
         points = [0.0]
         guess = 1.0
         end = self._end()
-        while len(points) < _MOST:
+        while len(points) <= _MOST:
             g = points[-1]
             here = self.expected(g)
             away = min(self.distance(none, here), self.distance(counts, here))
             growing = np.all(self.model.signal[:, 1] + 2.0 * self.model.signal[:, 2] * g >= 0)
             if g >= end or (growing and away > FAR and np.all((here >= counts) | (self.model.signal[:, 2] == 0))):
-                break
+                return np.asarray(points)
             points.append(self._next(g, max(step, 0.5 * (away - FAR)), guess, end))
             guess = max(points[-1] - g, 1e-12 * points[-1])
-        return np.asarray(points)
+        raise InputError(
+            f"{self.model.parameters[0]}: {_MOST:,} steps of {step:g} sigma do not reach where it is excluded"
+        )
 
     def _end(self) -> float:
         """Where the first signal turns negative."""

@@ -3,6 +3,7 @@
 import array_api_strict as strict
 import numpy as np
 import pytest
+from darkpenguin.generator.statistics import limits
 from darkpenguin.generator.statistics.counts import CountModel
 from darkpenguin.generator.statistics.draws import draw_poisson
 from darkpenguin.generator.statistics.hypotheses import cls_asymptotic
@@ -115,6 +116,16 @@ def test_the_statistic_is_the_same_in_any_library_on_any_device():
     for a, b in ((here.along, there.along), (here.lowest, there.lowest), (here.hill, there.hill)):
         np.testing.assert_allclose(np.asarray(b.to_device(host)), a, rtol=1e-9, atol=1e-9)
     assert np.all(here.lowest < 1.0)  # each at a minimum of its own, nuisance parameters at most one off
+
+
+def test_a_search_that_does_not_end_says_so(monkeypatch):
+    """Where the path stops is never taken for an end of what is allowed."""
+    whole = find_limit(MODEL, MODEL.expected([0.0])).grid.size
+    monkeypatch.setattr(limits, "_MOST", whole)
+    assert find_limit(MODEL, MODEL.expected([0.0])).grid.size == whole
+    monkeypatch.setattr(limits, "_MOST", whole - 1)
+    with pytest.raises(InputError, match=f"g: {whole - 1} steps of 0.25 sigma do not reach"):
+        find_limit(MODEL, MODEL.expected([0.0]))
 
 
 def test_refusals():

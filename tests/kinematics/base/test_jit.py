@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -148,12 +149,15 @@ def test_no_kernel_calls_a_kernel():
     found = 0
     for module in pkgutil.walk_packages(darkpenguin.__path__, "darkpenguin."):
         if not module.name.endswith("__main__"):
-            kernels = [x for x in vars(importlib.import_module(module.name)).values() if is_kernel(x)]
+            named = list(vars(importlib.import_module(module.name)).values())
+            tables = [x for table in named if isinstance(table, Mapping) for x in table.values()]
+            kernels = [x for x in (*named, *tables) if is_kernel(x)]
             found += len(kernels)
             assert [
                 (module.name, kernel.__name__, inner_kernels(kernel)) for kernel in kernels if inner_kernels(kernel)
             ] == []
     assert found > 10
+    assert all(is_kernel(loop) for loop in loops.RANGES.values())
 
 
 @pytest.mark.slow
