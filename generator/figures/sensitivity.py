@@ -52,7 +52,7 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
         axis.text(result.luminosities[0] * 1.1, card.target * 1.03, rf"${card.target:g}\sigma$", color="0.4")
         axis.set_xscale("log")
         axis.set_xlim(result.luminosities[0], result.luminosities[-1])
-        axis.set_ylim(0.0, min(top * 1.05, 2.4 * card.target))
+        axis.set_ylim(0.0, min(max(top * 1.05, 1.12 * card.target), 2.4 * card.target))  # the target is always in sight
         unit = result.unit.replace("^-1", r"$^{-1}$")
         axis.set_xlabel(f"Luminosity [{unit}]")
         axis.set_ylabel("Median significance")
@@ -60,7 +60,7 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
         axis.set_title(title, fontsize=14, loc="left")
         axis.legend(
             title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]" + "\npoints: toys (open: their tail)",
-            loc="upper left",
+            loc="upper left" if top > card.target else "center left",
             frameon=True,
             framealpha=0.9,
             edgecolor="none",
