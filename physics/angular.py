@@ -56,10 +56,11 @@ import numpy.typing as npt
 
 from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen
-from .amplitudes import Array, ComplexArray, StandardModel, helicity_amplitudes, nonlocal_physics, standard_model
+from .amplitudes import helicity_amplitudes, nonlocal_physics, standard_model
 from .channels import Channel
 from .densities import SCALAR, VECTOR
 from .invisible import chi_breakpoints, chi_coefficients, neutrino_breakpoints, neutrino_coefficients
+from .local import Array, ComplexArray, StandardModel
 from .mediators import Mark
 from .models import Model, by_theory, shared_theory
 from .parameters import FLAVIO, load_parameters

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..kinematics.phasespace import kallen
-from .amplitudes import StandardModel, standard_model
+from .amplitudes import standard_model
 from .channels import Channel
+from .local import StandardModel
 from .mediators import Current, DarkPair, Mediator, PairTensor, Scheme
 from .models import Model, shared_theory
 

@@ -43,12 +43,13 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from ..kinematics.base.checks import nearest, validate
 from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen, q2_max
-from .amplitudes import Array, ComplexArray, effective_wilson, helicity_amplitudes, nonlocal_physics, standard_model
+from .amplitudes import effective_wilson, helicity_amplitudes, nonlocal_physics, standard_model
 from .angular import Convention, breakpoints, coefficients_of, event_signs, quadrature
 from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel
 from .final_state import mass_of
 from .invisible import wide_coefficients
 from .lineshapes import LASS, REFERENCE_WINDOW, Isobar, KStar
+from .local import Array, ComplexArray
 from .models import Model
 from .swave import swave_coefficients, swave_rate
 from .theory import Theory
@@ -95,6 +96,9 @@ class KpiSystem(BaseModel):
     phase: float = 0.0
     """Phase added to the S wave (degrees)."""
 
+    factorised: bool = False
+    """Draw the mass from the line shape alone, as EvtGen does: the decay's rate at a mass has no say in it."""
+
     @field_validator("m_min", "m_max", "width", "radius", "fraction", "phase")
     @classmethod
     def _finite(cls, value: float | None) -> float | None:
@@ -114,6 +118,8 @@ class KpiSystem(BaseModel):
             )
         if self.narrow and self.s_wave != "none":
             raise InputError(f"kpi.s_wave = {self.s_wave!r}: an S wave needs line_shape = 'breit-wigner'")
+        if self.factorised and (self.narrow or self.s_wave != "none"):
+            raise InputError("kpi.factorised = true: it is of a K* with its width and no S wave")
         return self
 
     @property
@@ -132,9 +138,14 @@ PRESETS: Mapping[str, KpiSystem] = MappingProxyType(
         "narrow": KpiSystem(line_shape="narrow"),
         "pwave": KpiSystem(),
         "swave": KpiSystem(s_wave="lass"),
+        "evtgen": KpiSystem(radius=3.0, m_min=0.6656, m_max=1.605, factorised=True),
     }
 )
-"""Kπ systems by name."""
+"""Kπ systems by name.
+
+``evtgen`` is a K*0 in EvtGen (EvtRelBreitWignerBarrierFact.cpp): the Breit-Wigner of `lineshapes.KStar` with a radius
+of 3 GeV⁻¹, from 0.23 GeV below its mass (``evt.pdl``) to 15 widths above, and then a decay at that mass.
+"""
 
 
 def resolve_kpi(value: Any) -> KpiSystem:
@@ -249,11 +260,30 @@ class KpiDecay:
     def shapes(self, mass: npt.ArrayLike) -> Array:
         """|a_P|², |a_S|², Re and Im of a_S a_P* at m (GeV), in 1/GeV; shape (4, ...)."""
         p = self.p_line.amplitude(mass)
+        if self.system.factorised:
+            p = p / np.sqrt(self._relative_rate(mass))
         s = np.zeros_like(p)
         if self.strength:
             s = self.s_line.amplitude(mass) * np.exp(1j * np.radians(self.system.phase))
         both = s * p.conj()
         return np.stack([np.abs(p) ** 2, np.abs(s) ** 2, both.real, both.imag])
+
+    def _relative_rate(self, mass: npt.ArrayLike) -> Array:
+        """Rate of the decay at a mass, in units of that at the K*'s own."""
+        low, high = self.system.window
+        x = 2.0 * (np.asarray(mass, dtype=float) - low) / (high - low) - 1.0
+        return np.asarray(np.exp(np.polynomial.chebyshev.chebval(np.clip(x, -1.0, 1.0), self._rate_series)))
+
+    @cached_property
+    def _rate_series(self) -> Array:
+        """Chebyshev series of the logarithm of that, on the window."""
+        low, high = self.system.window
+        x = np.cos(np.pi * (np.arange(_CHEBYSHEV) + 0.5) / _CHEBYSHEV)
+        masses = [*(0.5 * (low + high) + 0.5 * (high - low) * x), self.p_line.m0]
+        selected = [self.q2_limits(min(masses))]
+        wave = [sum(self._integrated(m, flavour, selected, "lhcb")[:4] for flavour in (1, -1)) for m in masses]
+        rates = np.array(wave) @ [1.5, 0.75, -0.5, -0.25]
+        return np.polynomial.chebyshev.chebfit(x, np.log(rates[:-1] / rates[-1]), _CHEBYSHEV - 1)
 
     def parts(self, q2: npt.ArrayLike, mass: npt.ArrayLike, flavour: int, convention: Convention = "lhcb") -> Array:
         """The 29 parts of the density of events of one flavour, without line shapes; zero outside phase space.

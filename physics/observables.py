@@ -26,12 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kinematics.base.errors import InputError
-from .amplitudes import Array
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .binning import read_pairs
 from .channels import CHANNELS, Channel, get_channel, lepton_pairs
 from .definitions import PREDICTED, Averages, as_defined, of_sum
 from .kpi import KpiDecay, KpiSystem
+from .local import Array
 from .models import Model, as_model, by_theory
 from .parameters import Parameters, load_parameters
 from .wide import kpi_decay, wide_averages

@@ -171,6 +171,8 @@ def load_parameters(theory: Theory = FLAVIO) -> Parameters:
 
 @lru_cache(maxsize=256)
 def _load_parameters(theory: Theory) -> Parameters:
+    if theory.amplitudes != "flavio":  # the parameters are flavio's all the same
+        return _load_parameters(Theory(parameters=theory.parameters).inputs)
     folder = cache_folder()
     path = _cache_file(folder, theory) if folder is not None else None
     if path is not None:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -41,6 +41,10 @@ def _by_name(value: Any) -> Any:
     return {name.strip(): number.strip() for name, _, number in pairs}
 
 
+Amplitudes = Literal["flavio", "btosllball", "btosllball-2", "btosllball-6"]
+"""Whose form factors and effective Wilson coefficients the amplitudes have."""
+
+
 class Theory(Frozen):
     """The Standard Model's side of a prediction; the table ``[theory]`` of a card.
 
@@ -53,6 +57,9 @@ class Theory(Frozen):
     own without. ``parameters`` sets any of flavio's parameters, by its name and in its units; ``draw`` takes the draw
     of that number of all the others, correlated, the same vector for every channel and in every run.
 
+    ``amplitudes`` says whose the local amplitudes are: ``flavio``, or those of EvtGen's BTOSLLBALL with one of its
+    sets of form factors, see ``btosllball.py``.
+
     >>> Theory() == as_theory({"nonlocal": "flavio"})
     True
     """
@@ -63,22 +70,26 @@ class Theory(Frozen):
     phases: Preset = "both-negative"
     subtraction: Annotated[Number, Field(ge=-100.0, le=0.0)] = 0.0
     resonances: FrozenTable[Changes] = FrozenTable()
+    amplitudes: Amplitudes = "flavio"
     form_factors: Annotated[FrozenTable[str], BeforeValidator(chosen_form_factors)] = FrozenTable()
     parameters: Annotated[FrozenTable[Coupling], BeforeValidator(_by_name)] = FrozenTable()
     draw: Annotated[int, Field(ge=0, lt=LARGEST_DRAW)] | None = None
 
     def __hash__(self) -> int:
         """Of what differs most often; amplitudes ask for it at every call."""
-        return hash((self.nonlocal_, self.draw, *self.parameters.values(), *self.form_factors.values()))
+        return hash(
+            (self.nonlocal_, self.amplitudes, self.draw, *self.parameters.values(), *self.form_factors.values())
+        )
 
     @property
     def inputs(self) -> Theory:
-        """What the local amplitudes depend on alone: form factors, parameters and draw.
+        """What the local amplitudes depend on alone: whose they are, form factors, parameters and draw.
 
         >>> Theory(draw=3, subtraction=-1.0, nonlocal_="dispersive").inputs == Theory(draw=3)
         True
         """
-        return _inputs(self) if self.draw is not None or self.parameters or self.form_factors else _FLAVIO
+        chosen = self.draw is not None or self.parameters or self.form_factors or self.amplitudes != "flavio"
+        return _inputs(self) if chosen else _FLAVIO
 
     @property
     def central(self) -> Theory:
@@ -111,6 +122,15 @@ class Theory(Frozen):
         check_resonances(self.nonlocal_, self.resonances, told)
         return self
 
+    @model_validator(mode="after")
+    def _local_is_whole(self) -> Self:
+        if self.amplitudes != "flavio" and (self.form_factors or self.draw is not None):
+            what = "form_factors" if self.form_factors else "draw"
+            raise InputError(
+                f"theory.{what}: amplitudes = {self.amplitudes!r} has form factors of its own, without errors"
+            )
+        return self
+
     @property
     def lines(self) -> dict[str, tuple[float, float]]:
         """Mass and width (GeV) of the resonances that are in the amplitude, by name.
@@ -131,7 +151,9 @@ class Theory(Frozen):
 
 @lru_cache(maxsize=1024)
 def _inputs(theory: Theory) -> Theory:
-    return Theory(form_factors=theory.form_factors, parameters=theory.parameters, draw=theory.draw)
+    return Theory(
+        form_factors=theory.form_factors, parameters=theory.parameters, draw=theory.draw, amplitudes=theory.amplitudes
+    )
 
 
 _FLAVIO = Theory()

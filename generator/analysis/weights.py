@@ -29,7 +29,7 @@ from ...physics.angular import Convention, angular_coefficients, breakpoints, de
 from ...physics.axes import moved
 from ...physics.channels import Channel, get_channel
 from ...physics.final_state import mass_of
-from ...physics.kpi import KpiSystem, resolve_kpi
+from ...physics.kpi import PRESETS, KpiSystem, resolve_kpi
 from ...physics.models import Model, ModelLike, as_model, is_linear
 from ...physics.parameters import load_parameters
 from ...physics.phase_space import PHASE_SPACE
@@ -160,7 +160,8 @@ def weigh(
     Args:
         events: a file that darkpenguin wrote, a sample in memory, or with ``where`` a file of another program.
         to: model or models: benchmarks' names, TOML files, fields, or `Model`.
-        source: what made the events: a model, or ``phase-space``; what their provenance says if None.
+        source: what made the events: a model (``btosllball`` and ``btosllball-6`` are EvtGen's, in files of other
+            programs with EvtGen's K* too), or ``phase-space``; what their provenance says if None.
         set: changes of every target, such as ``light_vectors.0.mass=2.8``, one or several.
         theory: what the Standard Model is in the targets.
         polynomial: couplings in which the coefficients of the weight are wanted, at the other fields of the first
@@ -194,8 +195,7 @@ def weigh(
     targets = _targets(to, set, theory) or ([as_model("sm", set, theory)] if couplings else [])
     if not targets:
         raise InputError("to = []: name a model at least, or couplings of a polynomial")
-    channels, made_by = _channels(file, kpi)
-    made_by = made_by if source is None else _dynamics(source)
+    channels, made_by = _channels(file, kpi, None if source is None else _dynamics(source))
     scheme = _scheme(couplings, targets[0], [one[0] for one in channels.values()])
     parts = {index: _Part(made_by, targets, scheme, *one) for index, one in channels.items()}
     names = _column_names(targets, scheme)
@@ -401,13 +401,15 @@ def _foreign(events: EventsLike, where: EventMap, source: ModelLike | None) -> F
     return ForeignEvents(events, where)
 
 
-def _channels(file: Readable, kpi: Any) -> tuple[dict[int, _Kind], Dynamics]:
+def _channels(file: Readable, kpi: Any, made_by: Dynamics | None) -> tuple[dict[int, _Kind], Dynamics]:
     """Channels of a file by number, with convention and K pi systems before and after, and what made them."""
     if isinstance(file, ForeignEvents):
+        assert made_by is not None  # `_foreign` has seen to it
         channel = file.channel
-        before = _all_masses(channel) if "m_kpi" in file.columns and kpi != "narrow" else None
-        after = before if before is None or kpi is None else resolve_kpi(kpi)
-        return {0: (channel, file.where.convention, before, after)}, PHASE_SPACE
+        wide = "m_kpi" in file.columns and kpi != "narrow"
+        before = _made_masses(channel, made_by) if wide else None
+        after = before and (_all_masses(channel) if kpi is None else resolve_kpi(kpi))
+        return {0: (channel, file.where.convention, before, after)}, made_by
     card = card_of(file)
     found: dict[int, _Kind] = {}
     for entry in file.provenance["channels"]:
@@ -416,7 +418,15 @@ def _channels(file: Readable, kpi: Any) -> tuple[dict[int, _Kind], Dynamics]:
         system = None if decay is None else decay.system
         aim = system if kpi is None or system is None else resolve_kpi(kpi)
         found[int(entry["index"])] = channel, card.convention, system, aim
-    return found, card.model
+    return found, card.model if made_by is None else made_by
+
+
+def _made_masses(channel: Channel, made_by: Dynamics) -> KpiSystem:
+    """The K* of what made events elsewhere: EvtGen's, of its own width, if that is what did."""
+    if not (isinstance(made_by, Model) and made_by.theory.amplitudes != "flavio"):
+        return _all_masses(channel)
+    mass, width = load_parameters()["m_" + channel.hadron], channel.transition.width
+    return PRESETS["evtgen"].model_copy(update={"m_min": mass - 0.231, "m_max": mass + 15.1 * width})
 
 
 def _all_masses(channel: Channel) -> KpiSystem:

@@ -116,6 +116,13 @@ THEORY = (
         "NAME.FIELD=VALUE",
     ),
     Option(
+        "theory_amplitudes",
+        ("--amplitudes",),
+        "Take form factors and C7eff, C9eff as in flavio (default) or as in EvtGen's BTOSLLBALL: btosllball (its "
+        "default form factors), btosllball-2 or btosllball-6.",
+        metavar="NAME",
+    ),
+    Option(
         "theory_form_factors",
         ("--form-factors",),
         "Take form factors of this paper: hpqcd-2022, grvdv-2023, gkvd-2018, lattice-2015 ..., or of one transition "

@@ -101,7 +101,7 @@ def weigh_command(
         typer.Option(
             "--from",
             metavar="NAME|FILE",
-            help="Say what made the events: a model or phase-space. Default: the file's own.",
+            help="Say what made the events: a model, btosllball (EvtGen's), or phase-space. Default: the file's own.",
         ),
     ] = None,
     polynomial: Annotated[
