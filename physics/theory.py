@@ -127,7 +127,7 @@ class Theory(Frozen):
         if self.amplitudes != "flavio" and (self.form_factors or self.draw is not None):
             what = "form_factors" if self.form_factors else "draw"
             raise InputError(
-                f"theory.{what}: amplitudes = {self.amplitudes!r} has form factors of its own, without errors"
+                f"theory.{what}: amplitudes = {self.amplitudes!r} has its own form factors, without errors"
             )
         return self
 
