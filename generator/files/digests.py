@@ -33,40 +33,47 @@ class ColumnDigests:
 
     Example:
         >>> whole, parts = ColumnDigests(["x"]), ColumnDigests(["x"])
-        >>> whole.update({"x": np.arange(5.0)})
+        >>> whole.update("x", np.arange(5.0))
         >>> for part in (np.arange(2.0), np.arange(2.0, 5.0)):
-        ...     parts.update({"x": part})
+        ...     parts.update("x", part)
         >>> whole.finished() == parts.finished()
         True
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._done: dict[str, list[str]] = {name: [] for name in names}
-        self._open = {name: xxhash.xxh3_128() for name in names}
+        self._columns = {name: _ColumnDigest() for name in names}
+
+    def update(self, name: str, rows: np.ndarray[Any, Any]) -> None:
+        """Add rows of a column; other columns may be added to by other threads."""
+        self._columns[name].update(rows)
+
+    def finished(self) -> dict[str, list[str]]:
+        """Return the digests by column; the last may be of fewer rows."""
+        return {name: column.finished() for name, column in self._columns.items()}
+
+
+class _ColumnDigest:
+    def __init__(self) -> None:
+        self._done: list[str] = []
+        self._open = xxhash.xxh3_128()
         self._rows = 0
 
-    def update(self, rows: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Add rows."""
-        n = len(next(iter(rows.values()), ()))
+    def update(self, rows: np.ndarray[Any, Any]) -> None:
         start = 0
-        while start < n:
-            stop = min(n, start + ROWS - self._rows)
-            for name, running in self._open.items():
-                piece = rows[name][start:stop]
-                running.update(np.ascontiguousarray(piece, piece.dtype.newbyteorder("<")).view(np.uint8).data)
-            self._rows += stop - start
-            start = stop
+        while start < len(rows):
+            piece = rows[start : start + ROWS - self._rows]
+            self._open.update(np.ascontiguousarray(piece, piece.dtype.newbyteorder("<")).view(np.uint8).data)
+            self._rows += len(piece)
+            start += len(piece)
             if self._rows == ROWS:
                 self._close()
 
     def _close(self) -> None:
-        for name, running in self._open.items():
-            self._done[name].append(running.hexdigest())
-            running.reset()
+        self._done.append(self._open.hexdigest())
+        self._open.reset()
         self._rows = 0
 
-    def finished(self) -> dict[str, list[str]]:
-        """Return the digests by column; the last may be of fewer rows."""
+    def finished(self) -> list[str]:
         if self._rows:
             self._close()
         return self._done

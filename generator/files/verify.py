@@ -73,7 +73,8 @@ def _of_content(file: EventFile) -> list[str]:
         return [*found, f"columns: {', '.join(file.schema)}; written were {', '.join(known)}"]
     running = ColumnDigests(tuple(known))
     for chunk in file.chunks():
-        running.update(chunk)
+        for name, column in chunk.items():
+            running.update(name, column)
     for name, blocks in running.finished().items():
         if len(blocks) != len(known[name]):
             found.append(f"column {name}: {file.rows:,} rows; some of those that were written are missing")

@@ -10,28 +10,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
 from ...kinematics.base.arrays import to_host
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import WholeFile, check_target, not_written
+from ...kinematics.base.threads import available_threads, keep_freed_memory
 from .columns import ordered
 from .digests import DIGESTS, ColumnDigests, digests_text, seal
 from .provenance import channel_entries, parse_provenance
+from .sinks import PARQUET_DIGESTS, PARQUET_KEY, PROVENANCE, TREE, ParquetSink, Ready, RootSink, Schema, Sink
 
-TREE = "events"
-"""Name of the tree, RNTuple or table."""
-PROVENANCE = "provenance"
-"""Name of the JSON string beside the tree in a ROOT file."""
-PARQUET_KEY = b"darkpenguin"
-"""Key of the provenance in the metadata of a Parquet file."""
-PARQUET_DIGESTS = b"darkpenguin-digests"
-"""Key of the digests there."""
 FORMATS = ("ttree", "rntuple", "parquet")
 """Formats that can be written; the first is what ``.root`` stands for."""
 SUFFIXES: Mapping[str, str] = {".root": "ttree", ".parquet": "parquet", ".pq": "parquet"}
@@ -39,8 +34,9 @@ SUFFIXES: Mapping[str, str] = {".root": "ttree", ".parquet": "parquet", ".pq": "
 COMPRESSIONS = ("none", "lz4", "zstd")
 """Compressions that every format has."""
 ROWS_PER_EXTEND = 1 << 20
-"""Rows gathered before they go to the file: small baskets are six times slower to write and to read."""
-Schema = Mapping[str, np.dtype[Any]]
+"""Rows of a piece that is read."""
+ROWS_PER_BASKET = 1 << 18
+"""Rows gathered before they go to the file: small baskets are slower to write and to read, large ones leave caches."""
 
 
 def file_format(path: str | os.PathLike[str], format: str | None = None) -> str:
@@ -71,70 +67,12 @@ def file_format(path: str | os.PathLike[str], format: str | None = None) -> str:
     return SUFFIXES[suffix]
 
 
-class _Sink(Protocol):
-    """What a format needs: rows in, digests, and an end."""
-
-    def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None: ...
-
-    def add_digests(self, text: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _RootSink:
-    """A TTree or an RNTuple in a ROOT file."""
-
-    def __init__(self, path: Path, kind: str, schema: Schema, provenance: str, compression: str) -> None:
-        import uproot
-
-        codec = {"none": None, "lz4": uproot.LZ4(1), "zstd": uproot.ZSTD(1)}[compression]
-        self._file = uproot.recreate(path, compression=codec)
-        self._file[PROVENANCE] = provenance
-        make = self._file.mktree if kind == "ttree" else self._file.mkrntuple
-        self._tree = make(TREE, dict(schema))
-
-    def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None:
-        self._tree.extend(columns)
-
-    def add_digests(self, text: str) -> None:
-        self._file.compression = None  # the digest of the file is put into it later
-        self._file[DIGESTS] = text
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _ParquetSink:
-    """A Parquet file, one row group an extend."""
-
-    def __init__(self, path: Path, schema: Schema, provenance: str, compression: str) -> None:
-        import pyarrow
-        import pyarrow.parquet
-
-        fields = [(name, pyarrow.from_numpy_dtype(dtype)) for name, dtype in schema.items()]
-        self._schema = pyarrow.schema(fields, metadata={PARQUET_KEY: provenance.encode()})
-        self._table = pyarrow.Table.from_arrays
-        self._array = pyarrow.array
-        self._writer = pyarrow.parquet.ParquetWriter(
-            path, self._schema, compression=compression, use_dictionary=False, write_statistics=True
-        )
-
-    def extend(self, columns: dict[str, np.ndarray[Any, Any]]) -> None:
-        arrays = [self._array(columns[name]) for name in self._schema.names]
-        self._writer.write_table(self._table(arrays, schema=self._schema))
-
-    def add_digests(self, text: str) -> None:
-        self._writer.add_key_value_metadata({PARQUET_DIGESTS.decode(): text})
-
-    def close(self) -> None:
-        self._writer.close()
-
-
 class EventWriter:
     """A file of events that grows chunk by chunk and appears under its name only when it is complete.
 
     A context manager around a :class:`WholeFile`: leaving it by any exception, Ctrl-C included, removes what was
-    written.  Made by :func:`open_writer`.
+    written.  Made by :func:`open_writer`.  Columns are compressed on several threads while the rows before them are
+    written by another, if ``threads`` (all without it) are more than one.
     """
 
     def __init__(
@@ -144,8 +82,9 @@ class EventWriter:
         schema: Schema,
         provenance: Mapping[str, Any],
         compression: str = "lz4",
-        rows_per_extend: int = ROWS_PER_EXTEND,
+        rows_per_extend: int = ROWS_PER_BASKET,
         overwrite: bool = False,
+        threads: int | None = None,
     ) -> None:
         self.path = path
         self.kind = kind
@@ -157,14 +96,19 @@ class EventWriter:
         self._whole = WholeFile(path, overwrite)
         self._provenance = text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
         self._digests = ColumnDigests(tuple(self.schema))
-        self._sink: _Sink
+        threads = threads or available_threads()
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._background = ThreadPoolExecutor(1) if threads > 1 else None
+        self._writing: Future[None] | None = None
+        keep_freed_memory()
+        self._sink: Sink
         self._temporary = temporary = self._whole.open()
         try:
             with self._writable():
                 if kind == "parquet":
-                    self._sink = _ParquetSink(temporary, self.schema, text, compression)
+                    self._sink = ParquetSink(temporary, self.schema, text, compression)
                 else:
-                    self._sink = _RootSink(temporary, kind, self.schema, text, compression)
+                    self._sink = RootSink(temporary, kind, self.schema, text, compression)
         except BaseException:
             self._whole.discard()
             raise
@@ -181,6 +125,7 @@ class EventWriter:
         try:
             with self._writable():
                 self._flush()
+                self._settle()
                 self._sink.add_digests(digests_text(self._digests.finished(), self._provenance))
                 self._sink.close()
                 seal(self._temporary)
@@ -188,6 +133,8 @@ class EventWriter:
         except BaseException:
             self.discard()
             raise
+        finally:
+            self._end_threads()
 
     def extend(self, columns: Mapping[str, Any]) -> None:
         """Add events; a floating-point column that is missing becomes NaN, columns not in the schema are an error.
@@ -218,6 +165,7 @@ class EventWriter:
     def discard(self) -> None:
         """Close and remove the unfinished file."""
         self._waiting.clear()
+        self._end_threads()
         try:
             self._sink.close()
         except Exception:  # a half-written file may not close; it goes away in any case
@@ -241,10 +189,37 @@ class EventWriter:
             raise not_written(self.path, error, "the unfinished file was removed") from error
 
     def _write(self, rows: dict[str, np.ndarray[Any, Any]]) -> None:
+        n = len(next(iter(rows.values())))
+        for start in range(0, n, self._rows_per_extend):
+            self._write_piece({name: column[start : start + self._rows_per_extend] for name, column in rows.items()})
+        self.rows += n
+
+    def _write_piece(self, rows: dict[str, np.ndarray[Any, Any]]) -> None:
+        """Make columns ready, which their owner may change then, and write them behind his back."""
+        each = map if self._pool is None else self._pool.map
+        ready = dict(zip(rows, each(self._ready, rows.items()), strict=True))
         with self._writable():
-            self._sink.extend(rows)
-        self._digests.update(rows)
-        self.rows += len(next(iter(rows.values())))
+            self._settle()
+            if self._background is None:
+                self._sink.extend(ready)
+            else:
+                self._writing = self._background.submit(self._sink.extend, ready)
+
+    def _ready(self, item: tuple[str, np.ndarray[Any, Any]]) -> Ready:
+        name, column = item
+        self._digests.update(name, column)
+        return self._sink.ready(column)
+
+    def _settle(self) -> None:
+        """Wait until the rows before are written."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _end_threads(self) -> None:
+        for threads in (self._pool, self._background):
+            if threads is not None:
+                threads.shutdown(cancel_futures=True)
 
 
 def open_writer(
@@ -254,6 +229,7 @@ def open_writer(
     format: str | None = None,
     compression: str = "lz4",
     overwrite: bool = False,
+    threads: int | None = None,
 ) -> EventWriter:
     """Open a file for events.
 
@@ -264,6 +240,7 @@ def open_writer(
         format: ``ttree``, ``rntuple`` or ``parquet``, when the ending is not to decide.
         compression: ``none``, ``lz4`` or ``zstd``.
         overwrite: whether a file of that name may be replaced.
+        threads: threads that compress; all without it.
 
     Raises:
         InputError: see :func:`file_format` and :func:`check_target`.
@@ -282,7 +259,13 @@ def open_writer(
     if compression not in COMPRESSIONS:
         raise InputError(f"compression = {compression!r}: allowed are {', '.join(COMPRESSIONS)}")
     return EventWriter(
-        check_target(path, overwrite=overwrite), kind, schema, provenance, compression, overwrite=overwrite
+        check_target(path, overwrite=overwrite),
+        kind,
+        schema,
+        provenance,
+        compression,
+        overwrite=overwrite,
+        threads=threads,
     )
 
 

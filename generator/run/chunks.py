@@ -28,13 +28,15 @@ TARGET = 1 << 27
 """Bytes of a chunk, about: what bounds the memory of a run, a few times over."""
 
 
-def chunk_size(row_bytes: int) -> int:
-    """Events of a chunk: a power of two, a million of narrow rows and fewer of wide ones.
+def chunk_size(row_bytes: int, backend: Backend) -> int:
+    """Events of a chunk: a power of two, fewer of wide rows.
 
-    >>> chunk_size(56), chunk_size(200)
-    (1048576, 524288)
+    On the CPU a quarter of a million at most, whose columns caches still hold; a GPU wants more at once.
+
+    >>> [chunk_size(width, CpuBackend()) for width in (56, 200, 800)]
+    [262144, 262144, 131072]
     """
-    return 1 << min(max((TARGET // row_bytes).bit_length() - 1, 16), 20)
+    return 1 << min(max((TARGET // row_bytes).bit_length() - 1, 16), 18 if isinstance(backend, CpuBackend) else 20)
 
 
 @dataclass(frozen=True, eq=False)

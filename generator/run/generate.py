@@ -216,6 +216,7 @@ def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: in
                 card.format,
                 card.compression,
                 card.overwrite,
+                card.threads,
             )
             writers.update(dict.fromkeys(channels, stack.enter_context(writer)))
         for part in plan.parts:

@@ -102,7 +102,7 @@ class Plan:
     def _pieces(self, part: Part, size: int | None) -> list[tuple[int, int]]:
         """Return the bounds of the chunks of one channel, of ``size`` events or of a size that suits their width."""
         first, stop = self.span(part)
-        size = size or chunk_size(self.row_bytes((part.channel.name,)))
+        size = size or chunk_size(self.row_bytes((part.channel.name,)), self.backend)
         # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
         edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []
         return list(pairwise(edges))

@@ -78,7 +78,7 @@ def compare(cases: list[str], sites: dict[str, Path], size: int, rounds: int) ->
 def line(case: str, found: dict[str, float], best: dict[str, dict[str, float]]) -> str:
     """One line of the report: the rate, its ratio to NumPy's and to the other commit's."""
     row = CASES[case]
-    text = f"{case:12s} {row.what:44s}"
+    text = f"{case:22s} {row.what:48s}"
     for name, rate in found.items():
         scale, unit = (1e6, f"M {row.unit}") if row.unit == "events/s" else (1.0, row.unit)
         text += f" {name}: {rate / scale:8.3g} {unit}"
@@ -86,6 +86,9 @@ def line(case: str, found: dict[str, float], best: dict[str, dict[str, float]]) 
     reference = best.get("numpy", {}).get("here")
     if here and reference and row.unit == "events/s":
         text += f"  x{here / reference:.0f} NumPy"
+    beside = best.get(row.beside, {}).get("here")
+    if here and beside:
+        text += f"  x{here / beside:.2f} of {row.beside}"
     for name, rate in found.items():
         if name != "here" and here:
             text += f"  x{here / rate:.2f} of {name}"

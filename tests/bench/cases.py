@@ -118,6 +118,43 @@ def _written(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
     return prepare
 
 
+def _bare(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
+    """What uproot alone makes of the same columns, from memory, in pieces of a million rows."""
+
+    def prepare(size: int) -> Work:
+        import uproot
+        from darkpenguin import generate
+
+        sample = generate("B0->K*0mumu", events=size, precision=precision, device="cpu", **card)
+        columns = {name: sample[name] for name in sample.names}
+        path, step = _scratch(), MILLION
+
+        def work() -> int:
+            with uproot.recreate(path, compression=uproot.LZ4(1)) as file:
+                make = file.mktree if format == "ttree" else file.mkrntuple
+                tree = make("events", {name: column.dtype for name, column in columns.items()})
+                for start in range(0, size, step):
+                    tree.extend({name: column[start : start + step] for name, column in columns.items()})
+            return size
+
+        work()
+        return work
+
+    return prepare
+
+
+def imports(size: int) -> Work:
+    """A process that imports what every run needs."""
+    command = [sys.executable, "-c", "import numba, uproot"]
+
+    def work() -> int:
+        subprocess.run(command, check=True)
+        return 1
+
+    work()
+    return work
+
+
 def kpi_table(size: int) -> Work:
     """Tables of m_Kpi with S wave for one channel, from amplitudes in memory."""
     from darkpenguin import get_channel, get_model
@@ -234,19 +271,35 @@ def plane(size: int) -> Work:
 
 
 class Case(NamedTuple):
-    """A row: what is measured, in which unit, at which size."""
+    """A row: what is measured, in which unit, at which size, and the case that it is compared with."""
 
     prepare: Callable[[int], Work]
     what: str
     unit: str
     size: int
+    beside: str = ""
 
 
 MILLION = 1 << 20
+
+
+def _to_disk(name: str, what: str, size: int, card: dict[str, Any], *kinds: str) -> dict[str, Case]:
+    """Rows of events written to disk, each beside uproot alone with the same columns."""
+    found = {}
+    for kind in kinds:
+        format, bits = kind[:-2], kind[-2:]
+        alone = f"{name}bare-{kind}"
+        told = f"{what}, {format}, float{bits}"
+        found[alone] = Case(_bare(format, f"float{bits}", **card), f"{told}: uproot alone", "events/s", size)
+        found[f"{name}{kind}"] = Case(_written(format, f"float{bits}", **card), told, "events/s", size, alone)
+    return found
+
+
 CASES: dict[str, Case] = {
     "help": Case(help_text, "darkpenguin --help", "1/s", 1),
-    "first": Case(first_event, "process with a first event, K* narrow", "1/s", 1),
-    "first-chain": Case(first_event_of_chain, "process with a first event, whole chain", "1/s", 1),
+    "imports": Case(imports, "import numba, uproot", "1/s", 1),
+    "first": Case(first_event, "process with a first event, K* narrow", "1/s", 1, "imports"),
+    "first-chain": Case(first_event_of_chain, "process with a first event, whole chain", "1/s", 1, "first"),
     "numpy": Case(numpy, "NumPy accept-reject, q2 and angles", "events/s", 8 * MILLION),
     "sampler-1": Case(_sampler("float64", 1), "q2 and angles, float64, 1 thread", "events/s", 8 * MILLION),
     "sampler": Case(_sampler("float64", None), "q2 and angles, float64", "events/s", 32 * MILLION),
@@ -256,11 +309,8 @@ CASES: dict[str, Case] = {
     "chain32": Case(
         _sampler("float32", None, **DETECTOR), "m_Kpi, momenta, beam, cut, float32", "events/s", 8 * MILLION
     ),
-    "ttree": Case(_written("ttree", "float64"), "q2 and angles into a TTree", "events/s", 4 * MILLION),
-    "rntuple": Case(_written("rntuple", "float64"), "q2 and angles into an RNTuple", "events/s", 4 * MILLION),
-    "chain-ttree": Case(
-        _written("ttree", "float64", resolution="lhcb", **DETECTOR), "whole chain into a TTree", "events/s", MILLION
-    ),
+    **_to_disk("", "q2 and angles", 8 * MILLION, {}, "ttree64", "ttree32", "rntuple64", "rntuple32"),
+    **_to_disk("chain-", "whole chain", 2 * MILLION, {"resolution": "lhcb", **DETECTOR}, "ttree64", "ttree32"),
     "kpi-table": Case(kpi_table, "table of m_Kpi with S wave", "1/s", 1),
     "predict": Case(predictions, "R_K*0 and P5' in 5 bins of one model", "1/s", 1),
     "binned-toys": Case(binned_toys, "toys of 40 bins, ratios of 4 hypotheses", "1/s", 100_000),

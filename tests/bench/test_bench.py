@@ -21,7 +21,9 @@ def bench(monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("case", ["numpy", "sampler", "sampler32-1", "ttree", "predict", "binned-toys", "plane"])
+@pytest.mark.parametrize(
+    "case", ["numpy", "sampler", "sampler32-1", "ttree64", "bare-rntuple32", "predict", "binned-toys", "plane"]
+)
 def test_a_case_makes_what_it_says(bench, case):
     from cases import CASES
 

@@ -37,7 +37,7 @@ FUNCTIONS = {
     "make_card": "base keywords",
     "merge": "files output partial format compression overwrite progress",
     "migrations": "events bins variable",
-    "open_writer": "path schema provenance format compression overwrite",
+    "open_writer": "path schema provenance format compression overwrite threads",
     "predict": "observables model bins q2 points channel set theory kpi errors",
     "read_card": "name",
     "read_events": "path",

@@ -104,7 +104,7 @@ def test_pieces_of_any_length_give_the_same_digests(monkeypatch):
     for size in (7, 64, 333, 1000):
         running = ColumnDigests(["x"])
         for start in range(0, 1000, size):
-            running.update({"x": x[start : start + size]})
+            running.update("x", x[start : start + size])
         found.append(running.finished()["x"])
     assert len(found[0]) == 16
     assert all(one == other for one, other in itertools.pairwise(found))
