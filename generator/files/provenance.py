@@ -24,8 +24,9 @@ PACKAGES = (
     "uproot",
     "awkward",
     "pyarrow",
-    "numba-cuda",
     "cupy",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
 )
 """Packages whose versions go into the provenance."""
 

@@ -91,15 +91,13 @@ def momenta(
         out = xp.empty((len(names), len(flavour)), dtype=precision)
     parents = _parents(source, mass["b"])
     numbers = np.array(list(mass.values()))
-    where = (channel.spin, start, stream, k0, k1)
+    constants, words = (signs, numbers, moving, *parents), (stream, k0, k1)
     if xp is np:
-        _loop(where, data, flavour, m_kpi, (signs, numbers, moving, *parents), out, threads)
+        _loop((channel.spin, start, *words), data, flavour, m_kpi, constants, out, threads)
     else:
         from .momenta_gpu import launch
 
-        kind, *arrays = parents
-        constants = (xp.asarray(signs), xp.asarray(numbers), moving, kind, *map(xp.asarray, arrays))
-        launch(*where, *data, flavour, m_kpi, *constants, out)
+        launch(channel.spin, start, words, data, flavour, m_kpi, constants, out)
     return dict(zip(names, out, strict=True))
 
 

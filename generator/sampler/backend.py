@@ -21,8 +21,9 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import install_command
 from ...kinematics.base.threads import available_threads, check_threads
+from .calls import SAMPLER
 from .columns import SAMPLED
-from .rng import counter_words
+from .rng import counter_words, event_uniforms
 
 Precision = Literal["float64", "float32"]
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
@@ -182,7 +183,7 @@ class GpuBackend:
         key, counter = counter_words(seed, stream, start, stop)
         columns = _columns(table, self.precision, stop - start, out, cupy)
         read = _on_device(table, self.precision, int(cupy.cuda.Device().id))
-        launch(table.kind, start, stop, counter, key, read, tuple(columns.values()))
+        launch(table.kind, self.precision, start, stop, counter, key, read, tuple(columns.values()))
         return columns
 
 
@@ -213,10 +214,9 @@ def missing_for_gpu() -> str | None:
     >>> isinstance(missing_for_gpu(), (str, type(None)))
     True
     """
-    if find_spec("cupy") is None:
-        return f"CuPy is not installed ({install_command('cupy')})"
-    if find_spec("numba_cuda") is None:
-        return f"numba-cuda is not installed ({install_command('numba_cuda')})"
+    for package, name in (("cupy", "CuPy"), ("array_api_compat", "array-api-compat")):
+        if find_spec(package) is None:
+            return f"{name} is not installed ({install_command(package)})"
     try:
         import cupy
     except Exception as problem:  # a CuPy for another CUDA fails in several ways
@@ -225,7 +225,25 @@ def missing_for_gpu() -> str | None:
         devices = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as problem:
         return f"no CUDA driver or device ({problem})"
-    return None if devices else "the CUDA driver finds no device"
+    if not devices:
+        return "the CUDA driver finds no device"
+    try:
+        same = _runs_kernels()
+    except Exception as problem:  # no compiler, a compiler too old for the card, a driver too old for the compiler ...
+        first = str(problem).strip().partition("\n")[0]
+        return f"CuPy runs no kernel ({type(problem).__name__}: {first}); {install_command('cupy')} brings all it needs"
+    return None if same else "a kernel gives other numbers than the CPU: the device or its driver is faulty"
+
+
+def _runs_kernels() -> bool:
+    """Whether the current device runs a kernel of ours and finds the CPU's numbers."""
+    import cupy
+
+    from . import gpu
+
+    numbers = np.array([0, 1, 2**32, 2**62], dtype=np.uint64)
+    found = gpu.event_uniforms(cupy.asarray(numbers), 7, 1, SAMPLER.first).get()
+    return bool((found == event_uniforms(numbers, 7, 1, SAMPLER.first)).all())
 
 
 def select_backend(device: str = "auto", precision: str = "float64", threads: int | None = None) -> Backend:

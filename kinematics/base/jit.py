@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import pickle
 import platform
 from collections.abc import Callable, Iterator, Mapping
@@ -33,12 +34,17 @@ from .cache import cache_folder, from_cache, write_checked
 from .sources import source_fingerprint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-FLOATING_POINT: Mapping[str, Any] = MappingProxyType({"error_model": "numpy", "fastmath": {"contract", "nsz"}})
+CONTRACTION = os.environ.get("DARKPENGUIN_CONTRACTION", "on") != "off"
+"""Whether a product and a sum may become one fused multiply-add. The environment variable ``DARKPENGUIN_CONTRACTION``
+set to ``off`` forbids it: then every compiler gives the same bits, and kernels for a GPU can be compared bit by bit."""
+FLOATING_POINT: Mapping[str, Any] = MappingProxyType(
+    {"error_model": "numpy", "fastmath": {"contract", "nsz"} if CONTRACTION else {"nsz"}}
+)
 
 
 def _fingerprint() -> str:
-    """Hash of every source of the package and of what compiles it."""
-    made_by = f"{platform.python_version()} {platform.machine()} "
+    """Hash of every source of the package, of what compiles it and how."""
+    made_by = f"{platform.python_version()} {platform.machine()} " + ("" if CONTRACTION else "no contraction ")
     sources = source_fingerprint(libraries=("numba", "llvmlite", "numpy"))
     return hashlib.sha256((made_by + sources).encode()).hexdigest()[:32]
 

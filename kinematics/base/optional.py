@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
@@ -11,11 +13,11 @@ from .errors import InputError
 
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
+        "array_api_compat": "cuda13",
         "boost_histogram": "formats",
         "correctionlib": "formats",
-        "cupy": "gpu",
+        "cupy": "cuda13",
         "hist": "formats",
-        "numba_cuda": "gpu",
         "pyhepmc": "formats",
         "uhi": "formats",
     }
@@ -24,12 +26,28 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
 
 
 def install_command(package: str) -> str:
-    """The command that installs an optional dependency.
+    """The command that installs an optional dependency; of the two extras for a GPU, the one for its driver.
 
     >>> install_command("hist")
     "pip install 'darkpenguin[formats]'"
     """
-    return f"pip install 'darkpenguin[{EXTRAS[package]}]'"
+    extra = EXTRAS[package]
+    if extra == "cuda13" and 12000 <= cuda_driver() < 13000:
+        extra = "cuda12"
+    return f"pip install 'darkpenguin[{extra}]'"
+
+
+def cuda_driver() -> int:
+    """Version of CUDA that the NVIDIA driver of this machine is for, 13000 for 13.0; 0 without a driver.
+
+    >>> cuda_driver() >= 0
+    True
+    """
+    found = ctypes.c_int()
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(name).cuDriverGetVersion(ctypes.byref(found))
+    return found.value
 
 
 def optional(module: str, purpose: str) -> Any:

@@ -21,8 +21,8 @@ from .test_house import TOP, modules
 
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTION = {  # where it is not the package's name
-    "PIL": "pillow", "boost_histogram": "hist", "numba_cuda": "numba-cuda", "pydantic_core": "pydantic", "uhi": "hist",
-    "yaml": "pyyaml",
+    "PIL": "pillow", "array_api_compat": "array-api-compat", "boost_histogram": "hist", "pydantic_core": "pydantic",
+    "uhi": "hist", "yaml": "pyyaml",
 }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ USES = {
     "hist": lambda folder: histograms([ROW]),
     "pyhepmc": lambda folder: write_hepmc("no.root", folder / "x.hepmc"),
     "cupy": lambda folder: array_library("gpu"),
-    "numba_cuda": lambda folder: backend.select_backend("gpu"),
+    "array_api_compat": lambda folder: backend.select_backend("gpu"),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from darkpenguin.generator.sampler.backend import CpuBackend, select_backend
 from darkpenguin.generator.sampler.cpu import BLOCK
 from darkpenguin.generator.sampler.tables import build_table
+from darkpenguin.kinematics.base import cuda
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.kinematics.base.threads import available_threads
 
@@ -142,7 +143,7 @@ def test_choices_are_described():
     assert select_backend("cpu").threads == available_threads()
 
 
-@pytest.mark.parametrize("missing", ["cupy", "numba_cuda"])
+@pytest.mark.parametrize("missing", ["cupy", "array_api_compat"])
 def test_missing_gpu_packages(monkeypatch, missing):
     """What is missing is named; auto goes to the CPU and says why."""
     import importlib.util
@@ -151,7 +152,7 @@ def test_missing_gpu_packages(monkeypatch, missing):
 
     real = importlib.util.find_spec
     monkeypatch.setattr(backend, "find_spec", lambda name: None if name == missing else real("numpy"))
-    product = {"cupy": "CuPy", "numba_cuda": "numba-cuda"}[missing]
+    product = {"cupy": "CuPy", "array_api_compat": "array-api-compat"}[missing]
     with pytest.raises(InputError, match=f"device = 'gpu': {product} is not installed"):
         select_backend("gpu")
     assert f"auto: {product} is not installed" in select_backend("auto").describe()
@@ -181,3 +182,29 @@ def test_missing_driver_or_device(monkeypatch, devices):
     with pytest.raises(InputError, match=expected):
         select_backend("gpu")
     assert select_backend("auto").name == "cpu"
+
+
+@pytest.mark.parametrize(("driver", "extra"), [(0, "cuda13"), (12040, "cuda12"), (13000, "cuda13")])
+def test_the_extra_fits_the_driver(monkeypatch, driver, extra):
+    from darkpenguin.kinematics.base import optional
+
+    monkeypatch.setattr(optional, "cuda_driver", lambda: driver)
+    assert optional.install_command("cupy") == f"pip install 'darkpenguin[{extra}]'"
+
+
+def test_a_kernel_is_run_before_a_gpu_is_believed(cupy, monkeypatch):
+    """One that does not compile, and a device that calculates wrongly: said in one line, and `auto` is the CPU."""
+    from darkpenguin.generator.sampler import gpu
+
+    assert select_backend("gpu").name == "gpu"
+    source = gpu.PROGRAM.source
+    for bent, message in (
+        (source + "no C++", "device = 'gpu': CuPy runs no kernel .RuntimeError: .*pip install"),
+        (source.replace("out[n + i] =", "out[n + i] = 1 -"), "other numbers than the CPU"),
+    ):
+        monkeypatch.setitem(gpu.PROGRAM.__dict__, "source", bent)
+        cuda._compiled.cache_clear()
+        with pytest.raises(InputError, match=message) as refused:
+            select_backend("gpu")
+        assert "\n" not in str(refused.value)
+        assert select_backend("auto").name == "cpu"

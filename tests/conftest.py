@@ -1,0 +1,93 @@
+"""A GPU that is none: the stand-in for CuPy, with kernels compiled by g++; and NVIDIA's compiler, without a card."""
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+STAND_IN = Path(__file__).parent / "stand_in"
+
+
+@pytest.fixture(scope="session")
+def host_kernels(tmp_path_factory):
+    """Folder of kernels compiled for the host, once a session."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++: kernels for a GPU are not compiled and run here (apt-get install g++)")
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture
+def cupy(monkeypatch, host_kernels):
+    """The stand-in for CuPy: arrays on a device that refuse what CuPy's refuse, kernels that run on the host."""
+    from darkpenguin.generator.sampler import backend
+    from darkpenguin.kinematics.base import cuda
+
+    monkeypatch.syspath_prepend(STAND_IN)
+    monkeypatch.setenv("DARKPENGUIN_HOST_KERNELS", str(host_kernels))
+    cached = (cuda._compiled, backend._on_device)
+
+    def forget():
+        for function in cached:
+            function.cache_clear()
+        for name in [name for name in sys.modules if name.split(".")[0] == "cupy" or "array_api_compat.cupy" in name]:
+            del sys.modules[name]
+
+    forget()
+    import cupy
+
+    yield cupy
+    forget()
+
+
+@dataclass(frozen=True)
+class DeviceCode:
+    """What NVRTC says of a kernel: registers, bytes of stack and spills, PTX instructions of float64, calls."""
+
+    registers: int
+    stack: int
+    spilled: int
+    doubles: int
+    calls: int
+
+
+@pytest.fixture(scope="session")
+def nvrtc():
+    """Compile a source for a generation of cards, as CuPy does: kernel -> `DeviceCode`. Needs no card."""
+    compiler = pytest.importorskip("cuda.bindings.nvrtc", reason="no NVRTC (pip install 'darkpenguin[test]')")
+
+    def checked(result):
+        code, *values = result
+        assert code == compiler.nvrtcResult.NVRTC_SUCCESS, code
+        return values[0] if len(values) == 1 else values
+
+    def text(program, what):
+        buffer = b" " * checked(getattr(compiler, f"nvrtcGet{what}Size")(program))
+        checked(getattr(compiler, f"nvrtcGet{what}")(program, buffer))
+        return buffer.decode(errors="replace")
+
+    def compiled(source, names, capability):
+        program = checked(compiler.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], []))
+        for name in names:
+            checked(compiler.nvrtcAddNameExpression(program, name.encode()))
+        options = ["-std=c++17", f"--gpu-architecture=sm_{capability}", "--ptxas-options=-v"]
+        options += ["--device-as-default-execution-space", "-ftz=true"]  # these two CuPy adds
+        done = compiler.nvrtcCompileProgram(program, len(options), [option.encode() for option in options])
+        log = text(program, "ProgramLog")
+        assert done[0] == compiler.nvrtcResult.NVRTC_SUCCESS, log
+        bodies = dict(re.findall(r"\.entry (\w+)\((.*?)\n}", text(program, "PTX"), re.S))
+        found = {}
+        for name in names:
+            symbol = checked(compiler.nvrtcGetLoweredName(program, name.encode())).decode()
+            report = log[log.index(f"entry function '{symbol}'") :]
+            stack, stores, loads = re.search(r"(\d+) bytes stack frame, (\d+) \D*, (\d+)", report).groups()
+            lines = [line.strip() for line in bodies[symbol].splitlines()]
+            doubles = [x for x in lines if ".f64" in x and not x.startswith((".reg", ".param"))]
+            calls = sum(x.startswith("call") for x in lines)
+            registers = int(re.search(r"Used (\d+) registers", report)[1])
+            found[name] = DeviceCode(registers, int(stack), int(stores) + int(loads), len(doubles), calls)
+        return found
+
+    return compiled
