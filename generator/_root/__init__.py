@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from .generator.files.sample import EventSample, read_events
     from .generator.files.writers import open_writer
     from .generator.run.card import RunCard, make_card, read_card
-    from .generator.run.farm import merge
     from .generator.run.generate import generate, run
     from .generator.scans.card import ScanCard
+    from .generator.scans.farm import merge, plan
     from .generator.scans.files import write_scan
+    from .generator.scans.parts import scan_part
     from .generator.scans.scan import scan
     from .generator.statistics.counts import CountModel
     from .generator.statistics.draws import binned_toys
@@ -87,15 +88,17 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "histograms": "generator.analysis.histograms",
     "limit": "generator.toys.limits",
     "make_card": "generator.run.card",
-    "merge": "generator.run.farm",
+    "merge": "generator.scans.farm",
     "migrations": "generator.analysis.migration",
     "open_writer": "generator.files.writers",
+    "plan": "generator.scans.farm",
     "predict": "physics.predict",
     "read_card": "generator.run.card",
     "read_events": "generator.files.sample",
     "read_toys": "generator.toys.files",
     "run": "generator.run.generate",
     "scan": "generator.scans.scan",
+    "scan_part": "generator.scans.parts",
     "sensitivity": "generator.toys.sensitivity",
     "statistics": "generator.statistics:",
     "toys": "generator.toys.files",
@@ -147,12 +150,14 @@ __all__ = [
     "merge",
     "migrations",
     "open_writer",
+    "plan",
     "predict",
     "read_card",
     "read_events",
     "read_toys",
     "run",
     "scan",
+    "scan_part",
     "sensitivity",
     "statistics",
     "toys",

@@ -35,8 +35,11 @@ from ...physics.parameters import load_parameters
 from ...physics.phase_space import PHASE_SPACE
 from ...physics.theory import TheoryLike
 from ..files.foreign import EventMap, ForeignEvents
+from ..files.joined import PartOfEvents, run_key
 from ..files.sample import EventsLike, open_events
-from ..files.writers import Events, open_writer
+from ..files.verify import damages
+from ..files.writers import EventFile, Events, open_writer
+from ..run.q2 import parse_part, part_name
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
 from .validate import card_of
 
@@ -151,6 +154,7 @@ def weigh(
     skip: bool = False,
     output: str | os.PathLike[str] | None = None,
     keep: str = "all",
+    part: str | tuple[int, int] | None = None,
     overwrite: bool = False,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
@@ -158,7 +162,7 @@ def weigh(
     """Weights that turn events into those of other models; see the module's text.
 
     Args:
-        events: a file that darkpenguin wrote, a sample in memory, or with ``where`` a file of another program.
+        events: a file of darkpenguin, several of one run, a sample in memory, or with ``where`` another program's.
         to: model or models: benchmarks' names, TOML files, fields, or `Model`.
         source: what made the events: a model (``btosllball`` and ``btosllball-6`` are EvtGen's, in files of other
             programs with EvtGen's K* too), or ``phase-space``; what their provenance says if None.
@@ -172,6 +176,7 @@ def weigh(
         skip: leave events that ``source`` cannot have made at weight zero, instead of refusing them.
         output: file for the weights; without it they are in ``columns``.
         keep: ``all`` columns of the events beside the weights, or ``index``: their number and channel alone.
+        part: which of how many equal parts of the events to weigh, as ``17/1000``; the file is named after it.
         overwrite: whether the file may be replaced.
         threads: CPU threads; all without it.
         progress: called with the number of events after each chunk.
@@ -190,7 +195,9 @@ def weigh(
         check_threads(threads)
     if keep not in ("all", "index"):
         raise InputError(f"keep = {keep!r}: allowed are all, index")
-    file = open_events(events) if where is None else _foreign(events, where, source)
+    file = _opened(events, where, source, part)
+    if part is not None and output is not None:
+        output = part_name(os.fspath(output), parse_part(part))
     couplings = (polynomial,) if isinstance(polynomial, str) else tuple(polynomial)
     targets = _targets(to, set, theory) or ([as_model("sm", set, theory)] if couplings else [])
     if not targets:
@@ -204,15 +211,13 @@ def weigh(
         raise InputError(f"column {taken[0]}: {str(file.path)!r} has it already; keep = 'index', or name another model")
     poly = None if scheme is None else Polynomial(scheme.couplings, scheme.exponents, tuple(names[len(targets) :]))
     chunks = _weighted(file, parts, names, skip, threads, progress)
+    provenance = _provenance(file, names, poly, made_by.name)
+    if part is not None and output is not None and _is_there(output, provenance):
+        return Weights((), made_by.name, poly, {}, Path(output))
     if output is None:
-        found: dict[str, list[Array]] = {name: [] for name in names}
-        for _, weights in chunks:
-            for name in names:
-                found[name].append(weights[name])
-        columns = {name: np.concatenate(pieces) if pieces else np.empty(0) for name, pieces in found.items()}
-        path = None
+        columns, path = _collected(chunks, names), None
     else:
-        columns, path = {}, _write(file, chunks, names, poly, output, keep, overwrite, made_by.name)
+        columns, path = {}, _write(file, chunks, names, provenance, output, keep, overwrite)
     rows = tuple(row for part in parts.values() for row in part.summaries(names))
     return Weights(rows, made_by.name, poly, columns, path)
 
@@ -391,6 +396,27 @@ class _Part:
         return found
 
 
+def _opened(
+    events: EventsLike, where: EventMap | None, source: ModelLike | None, part: str | tuple[int, int] | None
+) -> Readable:
+    """The events that are weighed."""
+    if where is None:
+        file = open_events(events)
+        return file if part is None else PartOfEvents(file, parse_part(part))
+    if part is not None:
+        raise InputError("part: events of another program have no numbers in a run; weigh all of them")
+    return _foreign(events, where, source)
+
+
+def _collected(chunks: Iterator[tuple[dict[str, Any], dict[str, Array]]], names: Sequence[str]) -> dict[str, Array]:
+    """Weights in memory."""
+    found: dict[str, list[Array]] = {name: [] for name in names}
+    for _, weights in chunks:
+        for name in names:
+            found[name].append(weights[name])
+    return {name: np.concatenate(pieces) if pieces else np.empty(0) for name, pieces in found.items()}
+
+
 def _foreign(events: EventsLike, where: EventMap, source: ModelLike | None) -> ForeignEvents:
     if not isinstance(events, (str, os.PathLike)):
         raise InputError("where: a map is of one file of another program; a sample in memory needs none")
@@ -471,25 +497,38 @@ def _weighted(
             progress(n)
 
 
+def _provenance(file: Readable, names: Sequence[str], polynomial: Polynomial | None, source: str) -> dict[str, Any]:
+    """That of the events, with what the weights are."""
+    said = {"from": source, "columns": list(names), "polynomial": None if polynomial is None else record(polynomial)}
+    return {**file.provenance, "weights": json_types(said)}
+
+
+def _is_there(output: str | os.PathLike[str], provenance: Mapping[str, Any]) -> bool:
+    """Whether a part was weighed before, into a file that is as it was written."""
+    try:
+        known = EventFile(output).provenance
+    except InputError:
+        return False
+    same = run_key(known) == run_key(provenance) and known.get("range") == provenance["range"]
+    return same and damages(output) == []
+
+
 def _write(
     file: Readable,
     chunks: Iterator[tuple[dict[str, Any], dict[str, Array]]],
     names: Sequence[str],
-    polynomial: Polynomial | None,
+    provenance: Mapping[str, Any],
     output: str | os.PathLike[str],
     keep: str,
     overwrite: bool,
-    source: str,
 ) -> Path:
-    """Write events and weights, with what the weights are in the provenance."""
+    """Write events and weights."""
     known = dict(file.schema)
     if isinstance(file, ForeignEvents):
         own = {name: np.dtype(_TYPES.get(name, "f8")) for name in file.columns}
         known = {**{file.kept_name(name): kind for name, kind in file.schema.items()}, **own}
     kept = list(known) if keep == "all" else [name for name in ("channel", "event") if name in known]
     schema = {**{name: known[name] for name in kept}, **dict.fromkeys(names, np.dtype(np.float64))}
-    said = {"from": source, "columns": list(names), "polynomial": None if polynomial is None else record(polynomial)}
-    provenance = {**file.provenance, "weights": json_types(said)}
     with open_writer(output, schema, provenance, overwrite=overwrite) as writer:
         for columns, weights in chunks:
             writer.extend({**{name: columns[name] for name in kept}, **weights})

@@ -23,6 +23,7 @@ from .bins import bin_command, hepmc_command
 from .console import note
 from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
+from .farm import merge_command, plan_command
 from .figures import figure_command, scan_command
 from .options import MODEL, RUN, SET, THEORY, takes
 from .toys import sensitivity_command, toys_command
@@ -318,26 +319,6 @@ def validate(
 
 @app.command()
 @_guarded
-def merge(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of parts of one run, in any order.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="Write all events into this file.")],
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Also if the run's first or last events are missing.")
-    ] = False,
-    format: Annotated[str | None, typer.Option("--format", help="Write ttree, rntuple or parquet.")] = None,
-    overwrite: OverwriteOption = False,
-) -> None:
-    """Join the files of a run's parts (generate --part), with their provenance.
-
-    What is missing, twice or damaged is named. ROOT's hadd joins the events too, and loses how they were made.
-    """
-    from .generate import merge_and_show
-
-    merge_and_show(files, output, partial, format, overwrite)
-
-
-@app.command()
-@_guarded
 def init(
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="Run card to write.")] = "run.toml",
     card: Annotated[str, typer.Option("--card", help="Start from this built-in card.")] = "example",
@@ -369,6 +350,8 @@ def selftest(
 
 
 app.command("constraints")(_guarded(constraints_command))
+app.command("plan")(_guarded(plan_command))
+app.command("merge")(_guarded(merge_command))
 app.command("weigh")(_guarded(weigh_command))
 app.command("bin")(_guarded(bin_command))
 app.command("hepmc")(_guarded(hepmc_command))

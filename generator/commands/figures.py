@@ -11,9 +11,11 @@ import typer
 from ...kinematics.base.errors import InputError
 from .console import DATA_HELP
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
+from .farm import DaskOption, PartOption
 from .options import MODEL, SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
+    from ..scans.card import ScanCard
     from ..scans.scan import ScanResult
 
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="Write the files into this folder.")]
@@ -104,6 +106,8 @@ def scan_command(
         bool, typer.Option("--restart", help="Do not go on from an earlier, interrupted run of this card.")
     ] = False,
     figure: FigureOption = None,
+    part: PartOption = None,
+    dask: DaskOption = None,
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
@@ -122,18 +126,33 @@ def scan_command(
     if card is None:
         raise InputError("card: name a scan card; `darkpenguin scan --example` prints one")
     checked = ScanCard.make(card, **keys)
+    if part is not None:
+        _part(checked, part, output, device, overwrite, dask, bool(figure or at))
+        return
     point = read_point(checked, at or [])
     check_outputs(checked, output, overwrite)
     check_figures(figure, overwrite)
-    checkpoint = Path(output) / f".{checked.name}.partial.npz"
+    checkpoint = Path(output) / f".{checked.name}.partial"
     if restart:
         checkpoint.unlink(missing_ok=True)
     with progress_bar("scanning", checked.points) as progress:
-        result = scan(checked, device, checkpoint, progress)
+        result = scan(checked, device, checkpoint, progress, dask)
     paths: list[Path | str] = [*write_scan(result, output, overwrite, point)]
     paths += write_figures(result, figure, overwrite)
     _summary(result)
     _list(paths)
+
+
+def _part(card: ScanCard, part: str, folder: str, device: str, overwrite: bool, dask: str | None, more: bool) -> None:
+    """Compute a part of a scan alone."""
+    from ..scans.parts import scan_part
+    from .console import progress_bar
+
+    if more:
+        raise InputError("--part: a part of a scan has no figure and no pulls; merge the parts first")
+    with progress_bar("scanning", 0) as progress:
+        path, points = scan_part(card, part, folder, device=device, overwrite=overwrite, progress=progress, dask=dask)
+    print(f"file: {path}: {f'{points:,} points' if points else 'already there'}")
 
 
 def _summary(result: ScanResult) -> None:

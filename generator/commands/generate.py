@@ -6,12 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...kinematics.base.files import check_target
 from ...physics.charmonium import missing_charm
-from ..files.joined import EventFiles
 from ..files.sample import open_events
 from ..run.card import RunCard
-from ..run.farm import merge, state
+from ..run.farm import state
 from ..run.generate import RunReport, check_files, check_space, execute
 from ..run.plan import plan_run
 from .console import note, progress_bar, show_table, waiting
@@ -26,7 +24,7 @@ def run_card(card: RunCard) -> bool:
     if card.part is not None:
         states = {name: state(card, name) for name in card.files()}
         if set(states.values()) == {"done"}:
-            print(f"file: {', '.join(states)}: done before")
+            print(f"file: {', '.join(states)}: already there")
             return True
         if "other" not in states.values():  # what is there is made again: damaged, or of one channel only
             card = card.model_copy(update={"overwrite": True})
@@ -53,16 +51,6 @@ def run_card(card: RunCard) -> bool:
     if card.figures:
         print(f"figure: {', '.join(write_figures(report, card.figures, card.overwrite))}")
     return all(verdict.passed for verdict in verdicts)
-
-
-def merge_and_show(files: Sequence[str], output: str, partial: bool, format: str | None, overwrite: bool) -> None:
-    """Join files of one run's parts and say what came of it."""
-    check_target(output, overwrite=overwrite)
-    with progress_bar("merging", EventFiles(files).rows) as progress:
-        joined = merge(files, output, partial=partial, format=format, overwrite=overwrite, progress=progress)
-    print(f"file: {output}: {joined.rows:,} events of {len(files)} files")
-    for line in joined.missing:
-        print(f"missing: {line}")
 
 
 def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
+from .farm import DaskOption, PartOption
 from .options import SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def toys_command(
     ] = None,
     threads: ThreadsOption = None,
     device: Annotated[str, typer.Option("--device", help="Make event toys on cpu, gpu or auto.")] = "cpu",
+    part: PartOption = None,
+    dask: DaskOption = None,
     overwrite: OverwriteOption = False,
     datasets: ListOption = False,
     example: ExampleOption = False,
@@ -120,7 +123,16 @@ def toys_command(
         return
     check_figures(figure, overwrite, words(chosen))
     with progress_bar("toys", chosen.toys) as progress:
-        made = toys(chosen, output, overwrite=overwrite, threads=threads, device=device, progress=progress)
+        made = toys(
+            chosen,
+            output,
+            overwrite=overwrite,
+            threads=threads,
+            device=device,
+            part=part,
+            dask=dask,
+            progress=progress,
+        )
     _show_toys(made)
     for name in write_figures(made, figure, overwrite):
         print(f"figure: {name}")
@@ -137,7 +149,8 @@ def _show_toys(made: Toys) -> None:
     from .console import show_table
 
     card = made.card
-    print(f"file: {made.path}: {made.toys:,} toys, {made.made:,} of them made now")
+    said = f"{made.made:,} of them made now" if made.made or not made.toys else "already there"
+    print(f"file: {made.path}: {made.toys:,} toys, {said}")
     for name, number in made.failures.items():
         print(f"  {name}: {number:,} not zero")
     if estimated(card):

@@ -10,6 +10,7 @@ import typer
 from ...kinematics.base.errors import InputError
 from .console import progress_bar, show_table
 from .drawing import OverwriteOption
+from .farm import PartOption
 from .options import SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
@@ -86,11 +87,23 @@ def _map(keys: dict[str, Any]) -> EventMap | None:
     return EventMap(**given)
 
 
+def _opened(files: list[str], where: EventMap | None) -> tuple[Any, int]:
+    """What is weighed, and how many events are in it if that is known."""
+    from ..files.sample import open_events
+
+    if where is not None and len(files) > 1:
+        raise InputError(f"files: {len(files)} of another program; weigh one at a time")
+    file: Any = files[0] if len(files) == 1 else files
+    return file, 0 if where is not None else open_events(file).rows
+
+
 @takes(*FOREIGN, SET, *THEORY)
 def weigh_command(
-    file: Annotated[
-        str,
-        typer.Argument(metavar="FILE", help="File of darkpenguin, or with --channel of another program."),
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="File, or files of parts of one run; or with --channel one of another program."
+        ),
     ],
     to: Annotated[
         list[str] | None,
@@ -125,6 +138,7 @@ def weigh_command(
         str | None, typer.Option("--kpi", metavar="NAME[,KEY=VALUE]", help="Take this K pi system in the targets.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    part: PartOption = None,
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
@@ -134,11 +148,11 @@ def weigh_command(
     ratio of the branching fractions. What is printed says how many events the weighted sample is worth.
     """
     from ..analysis.weights import weigh
-    from ..files.writers import EventFile
 
     couplings = tuple(part.strip() for part in polynomial.split(",")) if polynomial else ()
     where = _map(keys)
-    with progress_bar("weighing", 0 if where is not None else EventFile(file).rows) as progress:
+    file, rows = _opened(files, where)
+    with progress_bar("weighing", rows) as progress:
         found = weigh(
             file,
             to or (),
@@ -151,12 +165,14 @@ def weigh_command(
             skip=skip,
             output=output,
             keep=keep,
+            part=part,
             overwrite=overwrite,
             progress=progress,
         )
     if as_json:
         print(json_module.dumps(found.to_dict(), indent=1, allow_nan=False))
         return
-    show_table(f"{file}: from {found.source}", HEADER, _rows(found), left=2)
+    if found.rows:
+        show_table(f"{', '.join(files)}: from {found.source}", HEADER, _rows(found), left=2)
     if found.output is not None:
-        print(f"file: {found.output}")
+        print(f"file: {found.output}" + ("" if found.rows else ": already there"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,11 @@ import numpy as np
 
 from ...kinematics.base.errors import InputError
 from .columns import ordered
+from .pieces import Span, check_whole, share
 from .writers import ROWS_PER_EXTEND, EventFile, Events
 
 OF_ONE_JOB = ("output", "part", "range", "threads", "device", "overwrite", "check", "figures", "format", "compression")
 """Keys of a card that may differ between the files of one run: they change no event."""
-Span = tuple[int, int]
 
 
 def run_of(provenance: Mapping[str, Any]) -> str:
@@ -28,7 +29,17 @@ def run_of(provenance: Mapping[str, Any]) -> str:
     """
     card = {key: value for key, value in provenance.get("card", {}).items() if key not in OF_ONE_JOB}
     version = provenance.get("versions", {}).get("darkpenguin")
-    return json.dumps([card, provenance.get("parameters"), provenance.get("stages"), version], sort_keys=True)
+    weights = [] if "weights" not in provenance else [provenance["weights"]]
+    return json.dumps([card, provenance.get("parameters"), provenance.get("stages"), version, *weights], sort_keys=True)
+
+
+def run_key(provenance: Mapping[str, Any]) -> str:
+    """Hash of `run_of`: files of one run have the same.
+
+    >>> run_key({"card": {"seed": 1}}) == run_key({"card": {"seed": 2}})
+    False
+    """
+    return hashlib.sha256(run_of(provenance).encode()).hexdigest()[:32]
 
 
 class EventFiles(Events):
@@ -39,11 +50,14 @@ class EventFiles(Events):
 
     Attributes:
         files: the files in the order of their events.
+        output: the file that they were joined into; None if they were not.
         missing: what of the run is in none of the files, in words; empty if they are the whole of it.
 
     Raises:
         InputError: files that are not of one run, a gap between them, or events that are in two of them.
     """
+
+    output: Path | None = None
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         if not paths:
@@ -53,7 +67,15 @@ class EventFiles(Events):
         for file in files:
             file.channels("events", "events_of_run", "first_event_of_run")
             if not file.channels() or file.provenance.get("range") is None:
-                raise InputError(f"file = {str(file.path)!r}: its provenance does not say which part of a run it is")
+                raise InputError(
+                    f"file = {str(file.path)!r}: its provenance does not say which part of a run it is; hadd and other "
+                    "programs lose that: merge the files of the parts themselves"
+                )
+            if file.rows > sum(entry.get("events", 0) for entry in file.channels().values()):
+                raise InputError(
+                    f"file = {str(file.path)!r}: has {file.rows:,} events and the provenance of fewer; joined by hadd? "
+                    "It loses how events were made: merge the files of the parts themselves"
+                )
             if run_of(file.provenance) != run_of(first.provenance):
                 raise InputError(
                     f"file = {str(file.path)!r}: of another run than {str(first.path)!r} (card or version)"
@@ -76,17 +98,8 @@ class EventFiles(Events):
         for index, entry in entries.items():
             begin = entry["first_event_of_run"]
             end = begin + entry["events_of_run"]
-            have = max(start, begin)
-            for span in sorted(spans[index] for spans in map(_spans, self.files) if index in spans):
-                if span[0] < have and span[0] < span[1]:
-                    raise InputError(
-                        f"files: events {span[0]} to {min(have, span[1]) - 1} of {entry['name']} are twice"
-                    )
-                if span[0] > have:
-                    raise InputError(f"files: events {have} to {span[0] - 1} of {entry['name']} are missing")
-                have = max(have, span[1])
-            if have < min(stop, end):
-                raise InputError(f"files: events {have} to {min(stop, end) - 1} of {entry['name']} are missing")
+            spans = [found[index] for found in map(_spans, self.files) if index in found]
+            check_whole(spans, max(start, begin), min(stop, end), "events", f" of {entry['name']}")
         if (start, stop) != (0, total):
             gaps = [(0, start), (stop, total)]
             self.missing = [f"events {low} to {high - 1} of the run" for low, high in gaps if low < high]
@@ -128,7 +141,41 @@ def _place(file: EventFile) -> tuple[int, int]:
     return file.provenance["range"][0], min(entry["first_event_of_run"] for entry in file.channels().values())
 
 
-def _spans(file: EventFile) -> dict[int, Span]:
+class PartOfEvents(Events):
+    """One of equal parts of a file of events, by their numbers in the run, with the face of a file.
+
+    Raises:
+        InputError: the file does not say which events of a run it has.
+    """
+
+    def __init__(self, file: Events, part: tuple[int, int]) -> None:
+        entries = file.channels("events", "events_of_run", "first_event_of_run")
+        if not entries or file.provenance.get("range") is None or "event" not in file.schema:
+            raise InputError(f"file = {str(file.path)!r}: its provenance does not say which part of a run it is")
+        low, high = file.provenance["range"]
+        first, stop = share(part, high - low)
+        self.path, self.kind, self.schema = file.path, file.kind, file.schema
+        self.start, self.stop = low + first, low + stop
+        self.rows = file.rows * (stop - first) // max(high - low, 1)  # about: stages may have left out events
+        self._file = file
+        self.provenance = {**file.provenance, "range": [self.start, self.stop]}
+        spans = _spans(self)
+        counts = {index: stop - start for index, (start, stop) in spans.items()}
+        self.provenance |= {
+            "channels": [{**entry, "events": counts[index]} for index, entry in entries.items()],
+            "events": sum(counts.values()),
+        }
+
+    def chunks(self, rows: int = ROWS_PER_EXTEND) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        """Iterate over the events of the part in pieces of ``rows`` at most."""
+        for chunk in self._file.chunks(rows):
+            event = chunk["event"]
+            chosen = (event >= self.start) & (event < self.stop)
+            if chosen.any():
+                yield {name: column[chosen] for name, column in chunk.items()}
+
+
+def _spans(file: Events) -> dict[int, Span]:
     """First event in the run, and the first one after, that a file has of each of its channels, by their number."""
     start, stop = file.provenance["range"]
     found = {}

@@ -19,6 +19,7 @@ from ...physics.channels import Channel, file_word, get_channel
 from ...physics.flavio_inputs import check_used
 from ...physics.kpi import PRESETS, KpiDecay, KpiSystem, resolve_kpi
 from ...physics.models import RUN_CARDS, Model, as_model, merged_settings
+from ..files.pieces import share
 from ..files.writers import SUFFIXES, EventFile, file_format
 from ..lab import table
 from ..lab.settings import StageSettings
@@ -299,10 +300,7 @@ class RunCard(Card):
         >>> [make_card(channels=["B+->K+mumu"], events=10, part=f"{k}/3").span(10) for k in (1, 2, 3)]
         [(0, 3), (3, 6), (6, 10)]
         """
-        if self.part is not None:
-            number, parts = self.part
-            return (number - 1) * total // parts, number * total // parts
-        return self.range if self.range is not None else (0, total)
+        return self.range if self.range is not None else share(self.part, total)
 
     def for_provenance(self) -> dict[str, Any]:
         """Return the card as JSON types, able to make the same events again."""

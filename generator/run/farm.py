@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...kinematics.base.errors import InputError
-from ..files.joined import EventFiles, run_of
+from ..files.joined import EventFiles, run_key
 from ..files.provenance import package_versions
 from ..files.verify import damages
 from ..files.writers import EventFile, open_writer
@@ -26,12 +26,12 @@ def state(card: RunCard, name: str) -> State:
     except InputError:
         return "other"
     wanted = {**known, "card": card.for_provenance(), "versions": package_versions()}
-    if run_of(known) != run_of(wanted) or known.get("card", {}).get("part") != list(card.part or ()):
+    if run_key(known) != run_key(wanted) or known.get("card", {}).get("part") != list(card.part or ()):
         return "other"
     return "damaged" if damages(name) else "done"
 
 
-def merge(
+def merge_events(
     files: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
@@ -65,10 +65,11 @@ def merge(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     keys = {"events": 100, "output": f"{folder}/x.root"}
         ...     parts = [run("B+->K+mumu", part=f"{k}/3", **keys).files[0] for k in (1, 2, 3)]
-        ...     merge(parts, f"{folder}/x.root").rows
+        ...     merge_events(parts, f"{folder}/x.root").rows
         100
     """
     joined = EventFiles(files)
+    joined.output = Path(output)
     if joined.missing and not partial:
         raise InputError(
             f"files: {', '.join(joined.missing)} are missing; make them, or merge what is there (--partial)"

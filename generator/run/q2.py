@@ -13,7 +13,7 @@ from ...kinematics.base.errors import InputError
 VETOES: Mapping[str, tuple[float, float]] = MappingProxyType({"jpsi": (8.0, 11.0), "psi2s": (12.5, 15.0)})
 """Windows of q2 (GeV^2) around the charmonia, as in LHCb's analysis of B0 -> K*0 mu mu (arXiv:1512.04442)."""
 Window = tuple[float, float]
-_MOST_PARTS = 1_000_000
+MOST_PARTS = 1_000_000
 
 
 def parse_window(value: Any, name: str) -> Window:
@@ -91,8 +91,8 @@ def parse_part(value: Any) -> tuple[int, int]:
     if not isinstance(parts, (list, tuple)) or len(parts) != 2:
         raise InputError(f"part = {value!r}: write K/N, for example 17/1000")
     number, of = (parse_count(part, "part") for part in parts)
-    if number > of or of > _MOST_PARTS:
-        raise InputError(f"part = {value!r}: K/N needs 1 <= K <= N <= {_MOST_PARTS}")
+    if number > of or of > MOST_PARTS:
+        raise InputError(f"part = {value!r}: K/N needs 1 <= K <= N <= {MOST_PARTS}")
     return number, of
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import time
 import warnings
-import zipfile
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from ...kinematics.base.arrays import FloatArray
-from ...kinematics.base.cache import read_checked, write_checked
+from ...kinematics.base.errors import InputError
 from ...kinematics.base.sources import source_fingerprint
 from ...physics.parameters import physics_fingerprint
+from ..files.pieces import Span, read_piece, write_piece
 from .card import ScanCard
 
 _CHECKPOINT = 20.0  # seconds between checkpoints of a long scan, at least
@@ -23,44 +21,50 @@ _SHARE = 0.05  # of the time, at most, that is spent on checkpoints
 
 
 class _Checkpoint:
-    """Partial results of a scan in one file with a checksum, recognised by card and all that the numbers rest on.
+    """Partial results of a scan in one file with a digest, recognised by card and all that the numbers rest on.
 
-    ``done`` counts blocks, of which each point of the non-linear axes has ``blocks``.
+    ``blocks`` are the first and the last (exclusive) that are wanted, of which those up to ``done`` are there.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, card: ScanCard, blocks: int) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, card: ScanCard, blocks: Span) -> None:
         self.path = Path(path) if path is not None else None
-        self.key = scan_key(card) if path is not None else ""
-        self.blocks = blocks
+        self.told = {} if path is None else {"key": scan_key(card), "blocks": list(blocks)}
         self.due = time.monotonic() + _CHECKPOINT
 
-    def load(self, chi2: FloatArray) -> int:
+    def load(self, chi2: FloatArray) -> tuple[int | None, int]:
+        """Number of the first block that is not there, None if there are none, and of points that are."""
         if self.path is None or not self.path.is_file():
-            return 0
+            return None, 0
         try:
-            with np.load(io.BytesIO(read_checked(self.path)), allow_pickle=False) as stored:
-                done = int(stored["done"])
-                rows = -(-done // self.blocks)
-                if str(stored["key"]) != self.key or stored["chi2"].shape != (rows, *chi2.shape[1:]):
-                    return 0
-                chi2[:rows] = stored["chi2"]
-                return done
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            stored, told = read_piece(self.path)
+            found, done = stored["chi2"], int(told.pop("done"))
+            points = found.shape[1]
+            if told != self.told or points > chi2.shape[1]:
+                return None, 0
+            chi2[:, :points] = found
+            return done, points
+        except (OSError, ValueError, KeyError, TypeError) as error:
             message = f"checkpoint {self.path} is damaged ({error}); the scan starts afresh"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-            return 0
+            return None, 0
 
-    def save_if_due(self, chi2: FloatArray, done: int) -> None:
+    def save_if_due(self, chi2: FloatArray, done: int, points: int) -> None:
         if time.monotonic() > self.due:
-            self.save(chi2, done)
+            self.save(chi2, done, points)
 
-    def save(self, chi2: FloatArray, done: int) -> None:
-        if self.path is None or done == 0:
+    def save(self, chi2: FloatArray, done: int, points: int) -> None:
+        if self.path is None or points == 0:
             return
         start = time.monotonic()
-        buffer = io.BytesIO()
-        np.savez(buffer, key=self.key, done=done, chi2=chi2[: -(-done // self.blocks)])
-        write_checked(self.path, buffer.getvalue())
+        with suppress(InputError):  # a full or read-only disk: the scan goes on without
+            write_piece(
+                self.path,
+                {"chi2": chi2[:, :points]},
+                {**self.told, "done": done},
+                overwrite=True,
+                sync=False,
+                lock=False,
+            )
         end = time.monotonic()
         self.due = end + max(_CHECKPOINT, (end - start) / _SHARE)
 

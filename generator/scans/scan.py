@@ -7,11 +7,11 @@ new mass costs a propagator and some milliseconds.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock
 from ...kinematics.base.results import Result
+from ...kinematics.base.workers import check_dask, in_order
 from ...physics.axes import Axis, moved, tied
 from ...physics.bins import build_predictor
 from ...physics.experiment.likelihood import K_INV, Likelihood, theory_likelihood
@@ -276,6 +277,7 @@ def scan(
     device: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[int], None] | None = None,
+    dask: str | None = None,
     **keys: Any,
 ) -> ScanResult:
     """χ² of every group at every point of the card's grid.
@@ -286,6 +288,7 @@ def scan(
         checkpoint: file in which a long scan keeps what it has, from time to time and when interrupted. The same card
             continues from it, another card ignores it, and it is removed at the end.
         progress: told how many points have been done since it was last told, those of the checkpoint included.
+        dask: address of a Dask scheduler, or ``local:N``, whose workers compute the points.
         **keys: keys of a `ScanCard`, on top of those of the card; ``set`` changes the model.
 
     Raises:
@@ -300,51 +303,126 @@ def scan(
         (3, 5)
     """
     chosen = ScanCard.make(card, **keys)
+    check_dask(dask)
+    grid = Grid.of(chosen, device)
     if checkpoint is None:
-        return _scanned(chosen, device, None, progress)
+        return grid.result(grid.chi2(0, grid.blocks, None, progress, dask))
     with OutputLock(checkpoint):  # two scans of one card would take each other's place in it
-        return _scanned(chosen, device, checkpoint, progress)
+        return grid.result(grid.chi2(0, grid.blocks, checkpoint, progress, dask))
 
 
-def _scanned(
-    card: ScanCard,
-    device: str,
-    checkpoint: str | os.PathLike[str] | None,
-    progress: Callable[[int], None] | None,
-) -> ScanResult:
-    xp = array_library(device)
-    likelihood = theory_likelihood(card.data, card.groups, card.theory_errors, card.base_model().standard)
-    standard = _model_chi2(card, likelihood, card.base_model().standard)
-    linear = [axis for axis in card.axes if axis.linear]
-    other = [axis for axis in card.axes if not axis.linear]
-    outer = list(itertools.product(*(axis.values for axis in other)))
-    inner = math.prod(axis.points for axis in linear)
-    blocks = -(-inner // _BLOCK)
-    chi2 = np.empty((len(outer), len(card.groups), inner))
-    keeper = _Checkpoint(checkpoint, card, blocks)
-    done = keeper.load(chi2)
-    if progress is not None and done:
-        progress(done // blocks * inner + done % blocks * _BLOCK)
-    try:
-        for i in range(done // blocks, len(outer)):
-            fixed = dict(zip((axis.key for axis in other), outer[i], strict=True))
-            evaluate = _linear_scan(card, likelihood, fixed, linear, xp)
-            for j in range(done % blocks, blocks):
-                start, stop = j * _BLOCK, min((j + 1) * _BLOCK, inner)
-                chi2[i, :, start:stop] = evaluate(start, stop)
-                done += 1
-                keeper.save_if_due(chi2, done)
+def grid_blocks(card: ScanCard, block: int | None = None) -> int:
+    """Number of blocks of a card's grid.
+
+    >>> grid_blocks(ScanCard(axes=[{"key": "light_vectors.0.mass", "min": 2.0, "max": 3.0, "points": 7}]))
+    7
+    """
+    inner = math.prod(axis.points for axis in card.axes if axis.linear)
+    return card.points // inner * -(-inner // (block or _BLOCK))
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The points of a card in blocks that are computed together.
+
+    They lie in the order of the axes, those that are not linear before the others; a block has linear ones alone.
+    """
+
+    card: ScanCard
+    likelihood: Likelihood
+    device: str
+    block: int
+    """Points of a block at most."""
+
+    @classmethod
+    def of(cls, card: ScanCard, device: str = "auto") -> Grid:
+        """The grid of a card, with its likelihood."""
+        array_library(device)
+        theory = card.theory_errors
+        return cls(card, theory_likelihood(card.data, card.groups, theory, card.base_model().standard), device, _BLOCK)
+
+    @cached_property
+    def axes(self) -> tuple[list[Axis], list[Axis]]:
+        """Axes that are not linear, and those that are."""
+        return [axis for axis in self.card.axes if not axis.linear], [axis for axis in self.card.axes if axis.linear]
+
+    @property
+    def inner(self) -> int:
+        """Points of the linear axes."""
+        return math.prod(axis.points for axis in self.axes[1])
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return grid_blocks(self.card, self.block)
+
+    def place(self, block: int) -> int:
+        """Number of the first point of a block."""
+        outer, part = divmod(block, -(-self.inner // self.block))
+        return outer * self.inner + part * self.block
+
+    def chi2_of(self, start: int, stop: int) -> FloatArray:
+        """χ² (n_groups, n_points) of blocks."""
+        found = [self._evaluate(block) for block in range(start, stop)]
+        return np.concatenate(found, axis=1) if found else np.empty((len(self.card.groups), 0))
+
+    def _evaluate(self, block: int) -> FloatArray:
+        first = self.place(block)
+        outer, start = divmod(first, self.inner)
+        if self._at.get("outer") != outer:
+            other, linear = self.axes
+            index = np.unravel_index(outer, [axis.points for axis in other]) if other else ()
+            fixed = {axis.key: float(axis.values[i]) for axis, i in zip(other, index, strict=True)}
+            evaluate = _linear_scan(self.card, self.likelihood, fixed, linear, array_library(self.device))
+            self._at.update(outer=outer, evaluate=evaluate)
+        return np.asarray(self._at["evaluate"](start, start + self.place(block + 1) - first))
+
+    @cached_property
+    def _at(self) -> dict[str, Any]:
+        """The function of the linear axes at the point of the others where we are."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_at"}
+
+    def chi2(
+        self,
+        start: int,
+        stop: int,
+        checkpoint: str | os.PathLike[str] | None,
+        progress: Callable[[int], None] | None,
+        dask: str | None,
+    ) -> FloatArray:
+        """χ² (n_groups, n_points) of blocks, from time to time kept in a checkpoint."""
+        origin = self.place(start)
+        chi2 = np.empty((len(self.card.groups), self.place(stop) - origin))
+        keeper = _Checkpoint(checkpoint, self.card, (start, stop))
+        done, points = keeper.load(chi2)
+        if progress is not None and points:
+            progress(points)
+        done = start if done is None else done
+        try:
+            for _, found in in_order(self.chi2_of, ((b, b + 1) for b in range(done, stop)), dask):
+                size = found.shape[1]
+                chi2[:, points : points + size] = found
+                done, points = done + 1, points + size
+                keeper.save_if_due(chi2, done, points)
                 if progress is not None:
-                    progress(stop - start)
-    except KeyboardInterrupt:
-        keeper.save(chi2, done)
-        raise
-    keeper.remove()
-    axes = [*other, *linear]
-    grids = np.moveaxis(chi2, 1, 0).reshape(len(card.groups), *(axis.points for axis in axes))
-    order = [axes.index(axis) for axis in card.axes]
-    chi2_of = {name: grids[k].transpose(order) for k, name in enumerate(card.groups)}
-    return ScanResult(card, likelihood, chi2_of, standard)
+                    progress(size)
+        except KeyboardInterrupt:
+            keeper.save(chi2, done, points)
+            raise
+        keeper.remove()
+        return chi2
+
+    def result(self, chi2: FloatArray) -> ScanResult:
+        """The scan, once χ² of all blocks is there."""
+        card, axes = self.card, [axis for some in self.axes for axis in some]
+        grids = chi2.reshape(len(card.groups), *(axis.points for axis in axes))
+        order = [axes.index(axis) for axis in card.axes]
+        chi2_of = {name: grids[k].transpose(order) for k, name in enumerate(card.groups)}
+        standard = _model_chi2(card, self.likelihood, card.base_model().standard)
+        return ScanResult(card, self.likelihood, chi2_of, standard)
 
 
 def _linear_scan(

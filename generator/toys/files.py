@@ -1,20 +1,18 @@
 """The toy ntuple: one row a toy, with provenance; runs resume after an interruption and extend.
 
 The tree (table) is called ``toys``; a column with one value a bin of q2 is an array of fixed length. While a
-run goes on its finished parts lie in a hidden folder beside the file; Ctrl-C gathers them into the file,
+run goes on its finished pieces lie in a hidden folder beside the file; Ctrl-C gathers them into the file,
 anything harder leaves them there, and the next run takes them up. A file is extended only by toys of the same
 card.
 """
 
 from __future__ import annotations
 
-import io
+import functools
 import json
 import os
-import shutil
 import warnings
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,12 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...kinematics.base.cache import checksummed, read_checked
 from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock, WholeFile, check_target
 from ...kinematics.base.results import Result
+from ...kinematics.base.workers import check_dask, in_order
+from ..files.pieces import Pieces, Span, share
 from ..files.provenance import parse_provenance
+from ..run.q2 import parse_part, part_name
 from .run import Columns, ToyRun, ToysCard, plan_toys
 
 TREE = "toys"
@@ -172,6 +172,8 @@ def toys(
     overwrite: bool = False,
     threads: int | None = None,
     device: str = "cpu",
+    part: str | tuple[int, int] | None = None,
+    dask: str | None = None,
     progress: Callable[[int], None] | None = None,
     **keys: Any,
 ) -> Toys:
@@ -187,6 +189,8 @@ def toys(
         overwrite: whether a file with toys of another card may be replaced.
         threads: CPU threads; all of them when None.
         device: where event toys are made: ``cpu``, ``gpu`` or ``auto``.
+        part: which of how many equal parts of the toys to make, as ``17/1000``; the file is named after it.
+        dask: address of a Dask scheduler, or ``local:N``, whose workers make them.
         progress: called with the number of toys after each portion.
         **keys: keys of a `ToysCard`, on top of those of the card; ``set`` changes the model that is true.
 
@@ -198,54 +202,72 @@ def toys(
         >>> bool(found.to_pandas()["q_1"].median() < 0)    # heavy-c9 is preferred where it is true
         True
     """
-    chosen = ToysCard.make(card, **keys)
-    if output is None:
-        run = plan_toys(chosen, device)
-        pieces = []
-        for start in range(0, chosen.toys, CHUNK):
-            stop = min(start + CHUNK, chosen.toys)
-            pieces.append(run.rows(start, stop, threads))
-            if progress:
-                progress(stop - start)
-        columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        return Toys(chosen, columns, {**run.provenance(), "toys": chosen.toys}, made=chosen.toys)
-    return _into_file(chosen, output, overwrite, threads, device, progress)
+    chosen, place = ToysCard.make(card, **keys), None if part is None else parse_part(part)
+    check_dask(dask)
+    if output is not None:
+        return _into_file(
+            chosen, part_name(os.fspath(output), place), place, overwrite, threads, device, progress, dask
+        )
+    run = plan_toys(chosen, device)
+    start, stop = share(place, chosen.toys)
+    pieces = []
+    for span, columns in in_order(_work(run, threads, dask), portions(start, stop), dask):
+        pieces.append(columns)
+        if progress:
+            progress(span[1] - span[0])
+    columns = _joined(pieces) if pieces else run.rows(start, start, threads)
+    return Toys(chosen, columns, _provenance(run, place, stop - start), made=stop - start)
+
+
+def _work(run: ToyRun, threads: int | None, dask: str | None) -> Callable[[int, int], Columns]:
+    """What makes the toys of a portion; a worker of a cluster has one thread."""
+    return functools.partial(run.rows, threads=threads if dask is None else 1)
+
+
+def _provenance(run: ToyRun, part: tuple[int, int] | None, toys: int) -> dict[str, Any]:
+    """How toys were made, and if they are a part of a run, which."""
+    told = {**run.provenance(), "toys": toys}
+    return told if part is None else {**told, "part": list(part), "range": list(share(part, run.card.toys))}
 
 
 def _into_file(
     card: ToysCard,
-    path: str | os.PathLike[str],
+    path: str,
+    part: tuple[int, int] | None,
     overwrite: bool,
     threads: int | None,
     device: str,
     progress: Callable[[int], None] | None,
+    dask: str | None,
 ) -> Toys:
     target = Path(path)
     _kind(target)
     check_target(target, overwrite=True)
     run = plan_toys(card, device)
+    first, stop = share(part, card.toys)
     with OutputLock(target):  # two jobs that add to one file would each lose the toys of the other
         there = target.exists()
-        known = _existing(target, run, overwrite) if there else None
-        parts = _Parts(target, card.key(), known)
+        known = _existing(target, run, overwrite, part) if there else None
+        kept = _Kept(target, card.key(), known, first)
         made, interrupted = 0, False
-        if progress and parts.toys:
-            progress(min(parts.toys, card.toys))  # what is there counts as done
+        if progress and kept.toys:
+            progress(min(kept.toys, stop - first))  # what is there counts as done
         try:
-            for start, stop in parts.missing(card.toys):
-                parts.save(start, run.rows(start, stop, threads))
-                made += stop - start
+            for span, columns in in_order(_work(run, threads, dask), kept.missing(stop), dask):
+                kept.keep(span, columns)
+                made += span[1] - span[0]
                 if progress:
-                    progress(stop - start)
+                    progress(span[1] - span[0])
         except KeyboardInterrupt:
             interrupted = True
-        columns = parts.together()
-        if not columns:
-            raise KeyboardInterrupt
-        provenance = {**run.provenance(), "toys": len(columns["toy"])}
+        columns = kept.together()
+        if interrupted and (part is not None or not columns):
+            raise KeyboardInterrupt  # a part is whole or not there; its pieces are kept
+        columns = columns or run.rows(first, stop, threads)
+        provenance = _provenance(run, part, len(columns["toy"]))
         if made or known is None:
             write_toys(target, columns, provenance, overwrite=there, lock=False)
-        parts.discard()
+        kept.pieces.discard()
     return Toys(card, columns, provenance, target, made, interrupted)
 
 
@@ -254,8 +276,8 @@ def count_failures(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, int]:
     return {name: int(np.sum(values != 0)) for name, values in columns.items() if name.endswith("_status")}
 
 
-def _existing(target: Path, run: ToyRun, overwrite: bool) -> Columns | None:
-    """Columns of the file if it belongs to the card; None to start afresh."""
+def _existing(target: Path, run: ToyRun, overwrite: bool, part: tuple[int, int] | None) -> Columns | None:
+    """Columns of the file if it belongs to the card (and is that part); None to start afresh."""
     try:
         columns, provenance = read_ntuple(target)
     except InputError:
@@ -268,7 +290,15 @@ def _existing(target: Path, run: ToyRun, overwrite: bool) -> Columns | None:
         raise InputError(
             f"output = {str(target)!r}: holds toys of another card; give --overwrite to replace it, or another name"
         )
-    again = run.rows(0, min(2, len(columns["toy"])))
+    wanted = list(share(part, run.card.toys)) if part is not None else None
+    if provenance.get("range") != wanted:
+        if overwrite:
+            return None
+        raise InputError(
+            f"output = {str(target)!r}: holds another part of the toys; give --overwrite to replace it, or another name"
+        )
+    first = wanted[0] if wanted else 0
+    again = run.rows(first, first + min(2, len(columns["toy"])))
     for name, value in again.items():
         if name not in columns or not np.allclose(columns[name][: len(value)], value, rtol=1e-9, equal_nan=True):
             if overwrite:
@@ -281,31 +311,25 @@ def _existing(target: Path, run: ToyRun, overwrite: bool) -> Columns | None:
     return columns
 
 
-class _Parts:
-    """Finished parts of a run, in memory and in a folder beside its file, from which a killed run is taken up.
+class _Kept:
+    """Toys that are there: those of the file (``known``), or pieces of a run that was stopped.
 
-    What is damaged or missing there is made again, with one warning; with toys that are in the file already (``known``)
-    the folder is of no use and removed.
+    What is damaged or missing of these is made again, with one warning; with toys that are in the file already the
+    pieces are of no use and removed.
     """
 
-    def __init__(self, target: Path, key: str, known: Columns | None) -> None:
-        self.folder, self.key = target.with_name(f".{target.name}.toys"), key
-        self.pieces: dict[int, Columns] = {0: known} if known is not None and len(known["toy"]) else {}
-        if known is not None or not (self.folder / key).is_file():
-            self.discard()  # of another card
-        damaged = []
-        for file in sorted(self.folder.glob("*.npz")):
-            try:
-                with np.load(io.BytesIO(read_checked(file)), allow_pickle=False) as stored:
-                    columns = {name: stored[name] for name in stored.files}
-                self.pieces[int(columns["toy"][0])] = columns
-            except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
-                damaged.append(file.name)
-        last = max(self.pieces, default=0)
-        again = sum(stop - start for start, stop in self.missing(last))
-        if damaged or again:
+    def __init__(self, target: Path, key: str, known: Columns | None, first: int) -> None:
+        self.first, self.pieces = first, Pieces(target, key)
+        self.there: dict[int, Columns] = {first: known} if known is not None and len(known["toy"]) else {}
+        if known is not None:
+            self.pieces.discard()
+        for span in self.pieces.spans:
+            columns = self.pieces.read(span)
+            if columns is not None:
+                self.there[span[0]] = columns
+        if self.pieces.damaged or self.missing(max(self.there, default=first)):
             warnings.warn(
-                f"parts of {target.name} that were finished earlier are damaged or missing; their toys are made again",
+                f"pieces of {target.name} that were finished earlier are damaged or missing; their toys are made again",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -313,38 +337,40 @@ class _Parts:
     @property
     def toys(self) -> int:
         """Number of toys that are there."""
-        return sum(len(columns["toy"]) for columns in self.pieces.values())
+        return sum(len(columns["toy"]) for columns in self.there.values())
 
-    def missing(self, toys: int) -> list[tuple[int, int]]:
-        """First and last toy (exclusive) of the portions that are to be made for so many toys."""
-        found, have = [], 0
-        for start in (*sorted(start for start in self.pieces if start < toys), toys):
-            edges = [*range(have, start, CHUNK), start]
-            found += list(pairwise(edges))
-            have = max(have, start + len(self.pieces[start]["toy"]) if start in self.pieces else start)
+    def missing(self, stop: int) -> list[Span]:
+        """First and last toy (exclusive) of the portions that are to be made up to toy ``stop``."""
+        found, have = [], self.first
+        for start in (*sorted(start for start in self.there if start < stop), stop):
+            found += portions(have, start)
+            have = max(have, start + len(self.there[start]["toy"]) if start in self.there else start)
         return found
 
-    def save(self, start: int, columns: Columns) -> None:
-        """Keep one part."""
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / self.key).touch()
-        arrays: dict[str, Any] = dict(columns)
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        file = self.folder / f"{start:012d}-{start + len(columns['toy']):012d}.npz"
-        with WholeFile(file, overwrite=True, lock=False) as temporary:
-            temporary.write_bytes(checksummed(buffer.getvalue()))
-        self.pieces[start] = columns
+    def keep(self, span: Span, columns: Columns) -> None:
+        """Keep one piece."""
+        self.pieces.keep(span, columns)
+        self.there[span[0]] = columns
 
     def together(self) -> Columns:
         """All toys from the first on, up to where one is missing; nothing if the first is."""
         pieces: list[Columns] = []
-        have = 0
-        while have in self.pieces:
-            pieces.append(self.pieces[have])
+        have = self.first
+        while have in self.there:
+            pieces.append(self.there[have])
             have += len(pieces[-1]["toy"])
-        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]} if pieces else {}
+        return _joined(pieces) if pieces else {}
 
-    def discard(self) -> None:
-        """Remove all parts from the disk."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+def portions(start: int, stop: int) -> list[Span]:
+    """Toys that are made at a time: first and last (exclusive) of each portion.
+
+    >>> portions(500, 2000)
+    [(500, 1500), (1500, 2000)]
+    """
+    edges = [*range(start, stop, CHUNK), stop]
+    return list(pairwise(edges))
+
+
+def _joined(pieces: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

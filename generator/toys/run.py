@@ -188,6 +188,8 @@ class ToyRun:
 
     def rows(self, start: int, stop: int, threads: int | None = None) -> Columns:
         """Columns of toys ``start`` to ``stop``."""
+        if start == stop:  # a part of a run that has more parts than toys
+            return {name: column[:0] for name, column in self.rows(0, 1, threads).items()}
         card, experiment = self.card, self.experiment
         where = self._where(start, stop, threads)
         fitted: Columns = {}

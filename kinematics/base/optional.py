@@ -17,6 +17,8 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "boost_histogram": "formats",
         "correctionlib": "formats",
         "cupy": "cuda13",
+        "dask": "dask",
+        "distributed": "dask",
         "hist": "formats",
         "pyhepmc": "formats",
         "uhi": "formats",

@@ -15,6 +15,7 @@ from darkpenguin.generator.sampler import backend
 from darkpenguin.kinematics.base.arrays import array_library
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.kinematics.base.optional import EXTRAS, install_command, optional
+from darkpenguin.kinematics.base.workers import check_dask, in_order
 from darkpenguin.physics.binning import BinnedValue
 
 from .test_house import TOP, modules
@@ -78,6 +79,8 @@ USES = {
     "correctionlib": _correctionlib,
     "hist": lambda folder: histograms([ROW]),
     "pyhepmc": lambda folder: write_hepmc("no.root", folder / "x.hepmc"),
+    "dask": lambda folder: next(in_order(range, [(0, 1)], "local:1")),
+    "distributed": lambda folder: check_dask("tcp://127.0.0.1:1"),
     "cupy": lambda folder: array_library("gpu"),
     "array_api_compat": lambda folder: backend.select_backend("gpu"),
 }

@@ -1,4 +1,4 @@
-"""A run in parts: the events of the whole, parts done before are known, and one file again in the end."""
+"""A run in parts: the events of the whole, parts already there are known, and one file again in the end."""
 
 import os
 
@@ -9,7 +9,7 @@ from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.files.joined import EventFiles
 from darkpenguin.generator.files.sample import open_events
 from darkpenguin.generator.files.verify import damages
-from darkpenguin.generator.run.farm import merge
+from darkpenguin.generator.scans.farm import merge
 from typer.testing import CliRunner
 
 PARTS = 5
@@ -108,7 +108,7 @@ def test_a_part_that_is_done_is_not_made_again(tmp_path, monkeypatch):
     before = os.stat("x-03-of-40.root")
     again = call(*command, "--threads", 1)
     assert again.exit_code == 0
-    assert "done before" in again.output
+    assert "already there" in again.output
     assert os.stat("x-03-of-40.root").st_ino == before.st_ino
     assert call(*command, "--seed", 5).exit_code == 2  # another run's
     content = bytearray((tmp_path / "x-03-of-40.root").read_bytes())

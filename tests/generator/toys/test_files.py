@@ -110,7 +110,7 @@ def test_damaged_parts_are_made_again_with_one_warning(tmp_path, whole, damage):
 
     with pytest.raises(SystemExit):
         toys(with_toys(130), path, progress=die_after_four)
-    parts = sorted((tmp_path / ".toys.root.toys").glob("*.npz"))
+    parts = sorted((tmp_path / ".toys.root.pieces").glob("*.piece"))
     assert len(parts) == 4
     part = parts[0 if damage == "first gone" else 2]
     content = part.read_bytes()

@@ -1,0 +1,164 @@
+"""Work in pieces: here one after the other, or on the workers of a Dask cluster, with the same results in order."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from .errors import InputError, TryAgainError
+from .optional import optional
+from .sources import source_fingerprint
+
+Result = TypeVar("Result")
+Piece = tuple[int, int]
+
+PATIENCE = 300.0
+"""Seconds without any worker after which the others of a cluster are given up."""
+_CLOSE = 4.0
+_CONNECT = 30.0
+_CARRIED = "darkpenguin-work"
+
+
+def in_order(
+    work: Callable[[int, int], Result], pieces: Iterable[Piece], dask: str | None = None
+) -> Iterator[tuple[Piece, Result]]:
+    """Do ``work(start, stop)`` for every piece; yields piece and result in the order of the pieces.
+
+    On a cluster the pieces of a worker that is lost are made by others. What comes back is what would have been made
+    here: workers with another version of the sources are refused.
+
+    Args:
+        work: a function that can be pickled, and what it holds.
+        pieces: first and last (exclusive) of each.
+        dask: address of a scheduler (``tcp://host:8786``), or ``local:N`` for N workers of one thread on this machine;
+            here if None.
+
+    Raises:
+        InputError: no such scheduler, or Dask is not installed.
+        TryAgainError: the workers or the scheduler were lost.
+
+    Example:
+        >>> list(in_order(range, [(0, 2), (2, 3)]))
+        [((0, 2), range(0, 2)), ((2, 3), range(2, 3))]
+    """
+    if dask is None:
+        for piece in pieces:
+            yield piece, work(*piece)
+        return
+    with _client(dask) as client:
+        yield from _on_workers(client, work, pieces)
+
+
+def check_dask(dask: str | None) -> None:
+    """InputError, before any work, for what is no address or if Dask is not installed.
+
+    >>> check_dask(None)
+    """
+    if dask is None:
+        return
+    if _local_workers(dask) is None and "://" not in dask:
+        raise InputError(
+            f"dask = {dask!r}: give the address of a scheduler, such as tcp://host:8786, or local:4 for 4 workers here"
+        )
+    optional("distributed", "dask")
+
+
+def _local_workers(dask: str) -> int | None:
+    """N of ``local:N``; None for an address."""
+    word, _, number = dask.partition(":")
+    if word != "local":
+        return None
+    if not (number.isascii() and number.isdecimal() and 1 <= int(number[:9]) <= 1024):
+        raise InputError(f"dask = {dask!r}: write local:N for N workers on this machine, 1 to 1024")
+    return int(number)
+
+
+@contextmanager
+def _client(dask: str) -> Iterator[Any]:
+    """A client of the cluster; a local one is started, and stopped at the end."""
+    check_dask(dask)
+    distributed = optional("distributed", "dask")
+    workers = _local_workers(dask)
+    cluster = None
+    # a worker that is killed is no fault of the piece that it was at: others may make it, again and again
+    settings = {"distributed.scheduler.allowed-failures": 100, "distributed.comm.timeouts.connect": _CONNECT}
+    with optional("dask.config", "dask").set(settings):
+        try:
+            if workers is not None:
+                cluster = distributed.LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    memory_limit=0,
+                    silence_logs=60,  # workers that come and go are no news to who asked for a result
+                )
+            client = distributed.Client(cluster or dask, timeout=_CONNECT, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            if cluster is not None:
+                cluster.close(timeout=_CLOSE)
+            raise InputError(f"dask = {dask!r}: no scheduler answers there ({error})") from None
+        try:
+            yield client
+        finally:
+            client.close(timeout=_CLOSE)
+            if cluster is not None:
+                cluster.close(timeout=_CLOSE)
+
+
+def _on_workers(
+    client: Any, work: Callable[[int, int], Result], pieces: Iterable[Piece]
+) -> Iterator[tuple[Piece, Result]]:
+    distributed = optional("distributed", "dask")
+
+    class Carried(distributed.WorkerPlugin):  # type: ignore[misc, name-defined]
+        """The work, given once to every worker, those that come later included."""
+
+        name = _CARRIED
+
+        def __init__(self) -> None:
+            self.work = work
+
+    waiting: deque[tuple[Piece, Any]] = deque()
+    source = source_fingerprint()
+    lost = (distributed.KilledWorker, distributed.comm.CommClosedError, distributed.client.FutureCancelledError)
+    try:
+        client.register_plugin(Carried())
+        for piece in pieces:
+            waiting.append((piece, client.submit(_made, source, *piece, pure=False)))
+            while len(waiting) > 2 * sum(client.nthreads().values()) + 1:
+                done, future = waiting.popleft()
+                yield done, _result(client, future)
+        while waiting:
+            done, future = waiting.popleft()
+            yield done, _result(client, future)
+    except (*lost, OSError) as error:
+        raise TryAgainError(f"dask: the workers or their scheduler were lost ({error}); run it again") from None
+    finally:
+        for _, future in waiting:
+            future.release()
+
+
+def _made(source: str, start: int, stop: int) -> Any:
+    """Do a piece of the work that this worker carries."""
+    worker = optional("distributed", "dask").get_worker()
+    if source_fingerprint() != source:
+        raise InputError("dask: a worker has other sources of darkpenguin than we have; install the same version there")
+    return worker.plugins[_CARRIED].work(start, stop)
+
+
+def _result(client: Any, future: Any) -> Any:
+    """Result of a piece, once it is there; TryAgainError if there has been no worker for long."""
+    alone: float | None = None
+    while True:
+        try:
+            return future.result(timeout=1.0)
+        except TimeoutError:
+            if future.done():  # the piece itself failed so
+                raise
+            now = time.monotonic()
+            alone = None if client.nthreads() else alone or now
+            if alone is not None and now - alone > PATIENCE:
+                raise TryAgainError(f"dask: no worker for {PATIENCE:.0f} s; run it again when there are some") from None
