@@ -308,17 +308,26 @@ def effective_wilson(
     >>> complex(effective_wilson(get_channel("B+->K+mumu"), get_model("sm"), [1.0])["a"][0]).real < -4
     True
     """
-    s = np.asarray(q2, dtype=float)
-    return _all_wilson(channel, models, s, standard_model(channel, shared_theory(models)).smooth(s), conjugate)
+    return smooth_inputs(channel, models, np.asarray(q2, dtype=float), conjugate)[1]
 
 
-def _all_wilson(
-    channel: Channel, models: Model | Sequence[Model], s: Array, rows: Array, conjugate: bool
-) -> dict[str, ComplexArray]:
-    wilson = new_physics(channel, models, s, conjugate)
-    for name, value in standard_model(channel, shared_theory(models))._wilson(rows, conjugate).items():
+def smooth_inputs(
+    channel: Channel, models: Model | Sequence[Model], q2: Array, conjugate: bool = False
+) -> tuple[dict[str, Array], dict[str, ComplexArray]]:
+    """Form factors and effective coefficients at q2 (GeV²), by name: what does not depend on the hadron's mass.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> factors, wilson = smooth_inputs(get_channel("B+->K+mumu"), get_model("sm"), np.array([1.0]))
+    >>> sorted(factors)
+    ['f+', 'f0', 'fT']
+    """
+    sm = standard_model(channel, shared_theory(models))
+    rows = sm.smooth(q2)
+    wilson = new_physics(channel, models, q2, conjugate)
+    for name, value in sm._wilson(rows, conjugate).items():
         wilson[name] = wilson[name] + value
-    return wilson
+    return dict(zip(sm.form_factor_names, rows, strict=False)), wilson
 
 
 def helicity_amplitudes(
@@ -327,6 +336,7 @@ def helicity_amplitudes(
     q2: npt.ArrayLike,
     conjugate: bool = False,
     hadron_mass: npt.ArrayLike | None = None,
+    inputs: tuple[dict[str, Array], dict[str, ComplexArray]] | None = None,
 ) -> dict[str, ComplexArray]:
     """Helicity amplitudes of a model, or of several of one theory, at q2 (GeV², shape (n_q2,)).
 
@@ -339,7 +349,8 @@ def helicity_amplitudes(
     momentum of the pair, √λ, is that of its mass. The masses m_V that stand in the definitions of the form
     factors keep the pole's value: A12 m_V and A1 (m_B + m_V) are what is known at the pole, and only so all
     helicities stay equal where the pair is at rest (arXiv:1312.1923): their ratio at the endpoint is 0.98 to
-    1.00 between 0.796 and 0.996 GeV, but 0.86 to 1.12 with m_V → m_Kπ.
+    1.00 between 0.796 and 0.996 GeV, but 0.86 to 1.12 with m_V → m_Kπ. ``inputs`` are those of `smooth_inputs` where
+    they are known already.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
@@ -349,9 +360,7 @@ def helicity_amplitudes(
     theory = shared_theory(models)
     sm, m_l = standard_model(channel, theory), channel.lepton_mass(load_parameters(theory))
     s = np.asarray(q2, dtype=float)
-    rows = sm.smooth(s)
-    factors = dict(zip(sm.form_factor_names, rows, strict=False))
-    wilson = _all_wilson(channel, models, s, rows, conjugate)
+    factors, wilson = smooth_inputs(channel, models, s, conjugate) if inputs is None else inputs
     if channel.spin == 0:
         return _amplitudes_p(sm, factors, wilson, s, m_l, conjugate)
     found = _amplitudes_v(sm, factors, wilson, s, m_l, conjugate, hadron_mass)

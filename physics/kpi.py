@@ -43,7 +43,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from ..kinematics.base.checks import nearest, validate
 from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import kallen, q2_max
-from .amplitudes import effective_wilson, helicity_amplitudes, nonlocal_physics, standard_model
+from .amplitudes import effective_wilson, helicity_amplitudes, nonlocal_physics, smooth_inputs, standard_model
 from .angular import Convention, breakpoints, coefficients_of, event_signs, quadrature
 from .channels import KPI_COEFFICIENTS, S_COEFFICIENTS, V_COEFFICIENTS, Channel
 from .final_state import mass_of
@@ -294,9 +294,9 @@ class KpiDecay:
         s = np.asarray(q2, dtype=float)
         m = np.asarray(mass, dtype=float)
         inside = (s >= 4.0 * self.m_lepton**2) & (np.sqrt(s) < self.m_parent - m)
-        if s.ndim == 1 and m.ndim == 0 and not inside.all():
+        if s.ndim == 1 and m.ndim < 2 and not inside.all():
             result = np.zeros((N_PARTS, len(s)))
-            result[:, inside] = self.parts(s[inside], m, flavour, convention)
+            result[:, inside] = self.parts(s[inside], np.broadcast_to(m, s.shape)[inside], flavour, convention)
             return result
         channel, conjugate = self.channel, flavour > 0
 
@@ -307,13 +307,14 @@ class KpiDecay:
         if channel.lepton is None:
             p_wave = wide_coefficients(channel, self.model, s, flavour, m)
         else:
-            h = helicity_amplitudes(channel, self.model, s, conjugate, m)
+            inputs = smooth_inputs(channel, self.model, s, conjugate)
+            h = helicity_amplitudes(channel, self.model, s, conjugate, m, inputs)
             p_wave = j(h)
         shape = p_wave.shape[1:]
         found = np.zeros((N_PARTS, *shape))
         found[:12] = p_wave * signs.reshape(-1, *(1,) * len(shape))
         if self.strength:
-            h_s = s_wave_amplitudes(channel, self.model, s, m, conjugate)
+            h_s = s_wave_amplitudes(channel, self.model, s, m, conjugate, inputs[1])
             h_s = {name: self.strength * value for name, value in h_s.items()}
             real = swave_coefficients(j, h, h_s, p_wave)
             imaginary = swave_coefficients(j, h, {name: 1j * value for name, value in h_s.items()}, p_wave)
@@ -439,9 +440,16 @@ def combine(parts: Array, shapes: Array) -> Array:
 
 
 def s_wave_amplitudes(
-    channel: Channel, model: Model, q2: Array, hadron_mass: npt.ArrayLike, conjugate: bool = False
+    channel: Channel,
+    model: Model,
+    q2: Array,
+    hadron_mass: npt.ArrayLike,
+    conjugate: bool = False,
+    wilson: Mapping[str, ComplexArray] | None = None,
 ) -> dict[str, ComplexArray]:
     """Amplitudes 0V, 0A, P, S of B → (Kπ)_S ℓℓ for f_+(0) = 1, without line shape: see the module's text.
+
+    ``wilson`` are the effective coefficients at q2 where they are known already.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
@@ -449,7 +457,7 @@ def s_wave_amplitudes(
     ['0A', '0V', 'P', 'S']
     """
     sm, m_l = standard_model(channel, model.theory), channel.lepton_mass(model.parameters)
-    c = effective_wilson(channel, model, q2, conjugate)
+    c = effective_wilson(channel, model, q2, conjugate) if wilson is None else wilson
     n = sm.prefactors[int(conjugate)]
     momentum = np.sqrt(kallen(q2, sm.m_parent**2, np.asarray(hadron_mass, dtype=float) ** 2))
     form = 1.0 / (1.0 - q2 / _POLE**2)

@@ -7,7 +7,8 @@ slowly on m (`physics.kpi`). Both are tables, and what is sampled is their mixtu
   up to a q0 and (q2 - q0) / (endpoint(m) - q0) above: so a light vector, a kink and the edge of a range, which stay at
   their q2, and the end of the spectrum, which moves with m, are both straight. Every cell has a q0 of its own, and
   where the end of the spectrum passes the edge of a range there is a mass node. At every m_k the parts are a
-  one-dimensional table of its own adaptive nodes in q2.
+  one-dimensional table of its own adaptive nodes in q2. With narrow charmonium, bands of q2 have mass nodes of their
+  own.
 - **Line-shape nodes** m_l, some hundred to a thousand, between which |a_P|^2, |a_S|^2 and a_S a_P* are linear.
 
 With h_k the hats of the mass nodes, H_l those of the line-shape nodes, U_kj those of the nodes in q2,
@@ -21,15 +22,17 @@ wave, and m_l from the weights that this wave has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.threads import split_work
 from ...physics.angular import Convention
 from ...physics.densities import DENSITIES, VECTOR, Density
 from ...physics.kpi import N_PARTS, KpiDecay, combine
@@ -39,10 +42,11 @@ from .tables import (
     Array,
     alias_table,
     aligned,
+    answer,
     fold_vector,
-    place_nodes,
     round_edges,
     round_hats,
+    search_nodes,
     select_ranges,
 )
 
@@ -51,6 +55,8 @@ NEVER = 1e9
 MAX_ROWS = 2_000_000
 """More rows than this, and the table is refused."""
 _STRIPS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0)  # GeV^2 below the end of the spectrum that move with it
+_PIECE = 4096  # places that are evaluated together: larger arrays leave the cache
+_BANDS = (7.0, 3.0)  # GeV^2 below the end of the spectrum at the heaviest mass
 _SMALLEST_CELL = 1e-4  # of mass nodes (GeV)
 _NEAR_END = 0.02  # GeV^2 at the end, where errors are measured in units of the rate further inside
 _P_RATE = np.array([*VECTOR.rate, *(0,) * (N_PARTS - 12)])
@@ -62,9 +68,10 @@ class KpiTable:
     """A density in q2, the Kpi mass and the angles, as the module's text says; both flavours are one mixture.
 
     Attributes:
-        masses: mass nodes (GeV), sorted, shape (n_nodes,).
+        masses: mass nodes (GeV), sorted within a band, shape (n_nodes,).
         ends: end of the spectrum (GeV^2) at each.
-        q0: of each cell between two mass nodes (GeV^2), shape (n_nodes - 1,).
+        q0: of each cell between two mass nodes of a band (GeV^2), shape (n_nodes - n_bands,).
+        bands: number of the first mass node of each band of q2, shape (n_bands,).
         node: mass node of each row.
         parts: the 29 parts (1/GeV), shape (n_rows, 29).
         q2: position of the rows (GeV^2); ``left`` and ``right`` are the widths of their hats.
@@ -78,6 +85,7 @@ class KpiTable:
     masses: Array
     ends: Array
     q0: Array
+    bands: NDArray[np.int32]
     node: NDArray[np.int32]
     parts: Array
     q2: Array
@@ -108,7 +116,16 @@ class KpiTable:
     @cached_property
     def _hats(self) -> Array:
         """h_k(m_l), shape (n_nodes, n_shapes)."""
-        return np.stack([np.interp(self.shape_masses, self.masses, row) for row in np.eye(len(self.masses))])
+        hats = [np.interp(self.shape_masses, masses, row) for masses, _ in self._by_band for row in np.eye(len(masses))]
+        return np.stack(hats)
+
+    @cached_property
+    def _by_band(self) -> list[tuple[Array, Array]]:
+        """Mass nodes of each band, and q0 of the cells between them."""
+        first = self.bands[1:]
+        return list(
+            zip(np.split(self.masses, first), np.split(self.q0, first - np.arange(1, len(first) + 1)), strict=True)
+        )
 
     @cached_property
     def _widths(self) -> tuple[Array, Array]:
@@ -174,25 +191,20 @@ class KpiTable:
 
     def at(self, q2: Array, mass: float, flavour: int) -> Array:
         """The 19 coefficients (1/GeV^2) of the sampled density at one mass and q2 (n,): what it is compared by."""
-        cell = int(np.clip(np.searchsorted(self.masses, mass) - 1, 0, len(self.q0) - 1))
-        q0, end = self.q0[cell], (self.m_parent - mass) ** 2
-        shapes = np.stack(
-            [
-                np.interp(mass, self.shape_masses, f)
-                for f in (self._hats[:, :, None] * self.shapes).transpose(0, 2, 1).reshape(-1, len(self.shape_masses))
-            ]
-        ).reshape(-1, 4)
+        shapes = np.stack([[np.interp(mass, self.shape_masses, h * f) for f in self.shapes.T] for h in self._hats])
         result = np.zeros((len(self.density.coefficients), len(q2)))
-        for k in (cell, cell + 1):
-            chosen = (self.node == k) & (self.flavour == flavour)
-            at_node, slope = _along(q2, q0, end, self.ends[k])
-            x, left, right = self.q2[chosen], self.left[chosen], self.right[chosen]
-            distance = at_node[:, None] - x
-            with np.errstate(divide="ignore", invalid="ignore"):
-                hats = np.where(distance < 0, 1 + distance / left, 1 - distance / right)
-            hats = np.where((distance >= -left) & (distance <= right), hats, 0.0)
-            parts = (hats @ self.parts[chosen]).T * slope
-            result += combine(parts, np.repeat(shapes[k][:, None], len(q2), axis=1))
+        for first, (masses, q0) in zip(self.bands, self._by_band, strict=True):
+            cell = int(np.clip(np.searchsorted(masses, mass) - 1, 0, len(q0) - 1))
+            for k in first + np.array([cell, cell + 1]):
+                chosen = (self.node == k) & (self.flavour == flavour)
+                at_node, slope = _along(q2, q0[cell], (self.m_parent - mass) ** 2, self.ends[k])
+                x, left, right = self.q2[chosen], self.left[chosen], self.right[chosen]
+                distance = at_node[:, None] - x
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    hats = np.where(distance < 0, 1 + distance / left, 1 - distance / right)
+                hats = np.where((distance >= -left) & (distance <= right), hats, 0.0)
+                parts = (hats @ self.parts[chosen]).T * slope
+                result += combine(parts, np.repeat(shapes[k][:, None], len(q2), axis=1))
         return result
 
     @cached_property
@@ -265,15 +277,16 @@ class KpiTable:
 
         index = self._mass_entries[1].ravel()
         node = np.repeat(np.arange(len(self.masses)), size)
-        m = self.shape_masses
-        cell = np.searchsorted(self.masses, m)  # of a mass node: the cell above it
-        at_node = np.isin(m, self.masses)
-        below = np.clip(cell - 1, 0, len(self.q0) - 1)
-        above = np.where(at_node, np.clip(cell, 0, len(self.q0) - 1), below)
-        q0 = round_edges(self.q0, dtype, up=True)
-        window = self.masses[[0, -1]][None, :]
-        hats = round_hats(m, *self._widths, window, dtype)
-        shape_rows = np.stack([*hats, q0[below], q0[above]], axis=1)[index]
+        m, window = self.shape_masses, self.masses[[0, -1]][None, :]
+        hats = np.stack(round_hats(m, *self._widths, window, dtype), axis=1)[index]
+        both_q0 = []
+        for masses, q0 in self._by_band:
+            cell = np.searchsorted(masses, m)  # of a mass node: the cell above it
+            below = np.clip(cell - 1, 0, len(q0) - 1)
+            above = np.where(np.isin(m, masses), np.clip(cell, 0, len(q0) - 1), below)
+            both_q0.append(round_edges(q0, dtype, up=True)[np.stack([below, above], axis=1)])
+        band = np.searchsorted(self.bands, node, side="right") - 1
+        shape_rows = np.concatenate([hats, np.stack(both_q0)[band, index]], axis=1)
         gaps = self.ends[node][:, None] - shape_rows[:, 3:5].astype(np.float64)
         inverse = np.where(gaps > 0, 1.0 / np.where(gaps > 0, gaps, 1.0), 0.0)
         mass_rows = aligned((2 * len(index), MASS_ROW), dtype)
@@ -338,24 +351,33 @@ def kpi_table(
     ranges = select_ranges(q2_min, q2_max, q2_ranges, vetoes)
     signs = FLAVOURS[flavour]
 
-    masses, q0 = _mass_nodes(decay, ranges, signs[0], convention, 0.4 * tolerance)
-    ends = (decay.m_parent - masses) ** 2
-    for edge in ranges.ravel():  # exactly, where a mass node stands for an edge
-        ends = np.where(np.abs(ends - edge) < 1e-12, edge, ends)
-    found = _rows(decay, convention, ranges, masses, ends, signs, 0.3 * tolerance)
+    bands, found, first = [], [], [0]
+    for selected in _bands(decay, ranges):
+        masses, q0 = _mass_nodes(decay, selected, signs[0], convention, 0.4 * tolerance)
+        ends = (decay.m_parent - masses) ** 2
+        for edge in selected.ravel():  # exactly, where a mass node stands for an edge
+            ends = np.where(np.abs(ends - edge) < 1e-12, edge, ends)
+        bands.append((masses, ends, q0))
+        rows = _rows(decay, convention, selected, masses, ends, signs, 0.3 * tolerance)
+        found += [(first[-1] + k, sign, *nodes) for k, sign, *nodes in rows]
+        first.append(first[-1] + len(masses))
     if not found:
         raise InputError("q2: the selected ranges lie beyond phase space in the window of m_Kpi")
-    shape_masses, shapes = _shape_nodes(decay, masses, 0.2 * tolerance)
+    masses, ends, q0 = (np.concatenate(arrays) for arrays in zip(*bands, strict=True))
+    node, sign, q2, left, right, parts = zip(*found, strict=True)
+    lengths = [len(one) for one in q2]
+    shape_masses, shapes = _shape_nodes(decay, np.unique(masses), 0.2 * tolerance)
     table = KpiTable(
         masses=masses,
         ends=ends,
         q0=q0,
-        node=np.concatenate([np.full(len(part[2]), part[0], dtype=np.int32) for part in found]),
-        parts=np.concatenate([part[5] for part in found]),
-        q2=np.concatenate([part[2] for part in found]),
-        left=np.concatenate([part[3] for part in found]),
-        right=np.concatenate([part[4] for part in found]),
-        flavour=np.concatenate([np.full(len(part[2]), part[1], dtype=np.int32) for part in found]),
+        bands=np.array(first[:-1], dtype=np.int32),
+        node=np.repeat(np.array(node, dtype=np.int32), lengths),
+        parts=np.concatenate(parts),
+        q2=np.concatenate(q2),
+        left=np.concatenate(left),
+        right=np.concatenate(right),
+        flavour=np.repeat(np.array(sign, dtype=np.int32), lengths),
         shape_masses=shape_masses,
         shapes=shapes,
         ranges=ranges,
@@ -364,6 +386,20 @@ def kpi_table(
     if not table.total_rate > 0:
         raise InputError("q2: the model has no decays in the selected ranges")
     return table
+
+
+def _bands(decay: KpiDecay, ranges: Array) -> list[Array]:
+    """Ranges of q2 that have mass nodes of their own: all together, but with charmonium by their distance to the end.
+
+    Far below the end of the spectrum, where J/psi and psi(2S) need a node in q2 every few keV, little depends on the
+    mass; at the end psi(4160) stands still while the end moves, and every MeV of mass needs its own table.
+    """
+    if not decay.model.theory.lines:
+        return [ranges]
+    end = decay.q2_limits(decay.system.window[1])[1]
+    edges = [-np.inf, *(end - below for below in _BANDS), np.inf]
+    cut = [np.clip(ranges, low, high) for low, high in pairwise(edges)]
+    return [kept for band in cut if len(kept := band[band[:, 0] < band[:, 1]])]
 
 
 def _rows(
@@ -378,25 +414,33 @@ def _rows(
     """Nodes of q2 at every mass node and flavour: number of the mass node, flavour, and what `place_nodes` returns."""
     found: list[tuple[Any, ...]] = []
     q2_min = decay.q2_limits(decay.system.window[0])[0]
-    rows = 0
+    selected = {k: kept for k, end in enumerate(ends) if len(kept := _below(ranges, end))}
     for sign in signs:
-        for k, mass in enumerate(masses):
-            selected = _below(ranges, ends[k])
-            if not len(selected):
-                continue
+        searches = [
+            search_nodes(decay.breakpoints(masses[k]), kept, _P_RATE + _S_RATE, (q2_min, ends[k]), tolerance)
+            for k, kept in selected.items()
+        ]
+        at = masses[list(selected)]
+        nodes = answer(searches, lambda q2, of, at=at, sign=sign: _parts(decay, q2, at[of], sign, convention))
+        found += [(k, sign, *one) for k, one in zip(selected, nodes, strict=True)]
+    if sum(len(one[2]) for one in found) > MAX_ROWS:
+        raise InputError(
+            f"kpi: more than {MAX_ROWS} nodes; a light vector as narrow as this, where the end of phase "
+            "space moves through it, takes a narrower window (m_min, m_max) or kpi = 'narrow'"
+        )
+    return found
 
-            def function(q2: Array, sign: int = sign, mass: float = mass) -> Array:
-                return decay.parts(q2, mass, sign, convention)
 
-            end = (q2_min, ends[k])
-            nodes = place_nodes(function, decay.breakpoints(mass), selected, _P_RATE + _S_RATE, end, tolerance)
-            found.append((k, sign, *nodes))
-            rows += len(nodes[0])
-            if rows > MAX_ROWS:
-                raise InputError(
-                    f"kpi: more than {MAX_ROWS} nodes; a light vector as narrow as this, where the end of phase "
-                    "space moves through it, takes a narrower window (m_min, m_max) or kpi = 'narrow'"
-                )
+def _parts(decay: KpiDecay, q2: Array, mass: Array, flavour: int, convention: Convention) -> Array:
+    """The 29 parts at many places, by all threads."""
+    found = np.empty((N_PARTS, len(q2)))
+
+    def work(start: int, stop: int) -> None:
+        for first in range(start, stop, _PIECE):
+            piece = slice(first, min(first + _PIECE, stop))
+            found[:, piece] = decay.parts(q2[piece], mass[piece], flavour, convention)
+
+    split_work(work, len(q2), None if len(q2) > _PIECE else 1)
     return found
 
 
@@ -418,41 +462,52 @@ def _mass_nodes(
     """
     low, high = decay.system.window
     crossings = decay.m_parent - np.sqrt(ranges.ravel())
-    edges = np.unique(np.concatenate([[low, high], crossings[(crossings > low) & (crossings < high)]]))
-    todo = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-    done: list[tuple[float, float, float]] = []
+    edges = np.unique(np.concatenate([[low, high], crossings[(crossings > low) & (crossings < high)]])).tolist()
+    todo, done = list(pairwise(edges)), []
     while todo:
-        a, b = todo.pop()
-        error, q0 = _best_q0(decay, ranges, a, b, flavour, convention)
-        if error > tolerance and b - a > _SMALLEST_CELL:
-            todo += [(a, 0.5 * (a + b)), (0.5 * (a + b), b)]
-        else:
-            done.append((a, b, q0))
+        searches = [_search_q0(decay, ranges, a, b) for a, b in todo]
+        found = answer(searches, lambda asked, _: _parts(decay, *asked, flavour, convention))
+        halves = []
+        for (a, b), (error, q0) in zip(todo, found, strict=True):
+            if error > tolerance and b - a > _SMALLEST_CELL:
+                halves += [(a, 0.5 * (a + b)), (0.5 * (a + b), b)]
+            else:
+                done.append((a, b, q0))
+        todo = halves
     cells = np.array(sorted(done))
     return np.append(cells[:, 0], cells[-1, 1]), cells[:, 2]
 
 
-def _best_q0(
-    decay: KpiDecay, ranges: Array, a: float, b: float, flavour: int, convention: Convention
-) -> tuple[float, float]:
-    """(largest error in units of the local rate, q0) of a cell from mass a to b, for the best q0."""
-    middle = 0.5 * (a + b)
-    upper, end, lower = ((decay.m_parent - m) ** 2 for m in (a, middle, b))
-    choices = _q0_choices(ranges, upper, lower)
+def _search_q0(decay: KpiDecay, ranges: Array, low: float, high: float) -> Generator[Array, Array, tuple[float, float]]:
+    """(largest error in units of the local rate, q0) of a cell of masses, for the best q0.
+
+    Yields where it needs the parts: q2 and masses, shape (2, n).
+    """
+    middle = 0.5 * (low + high)
+    upper, end, lower = ((decay.m_parent - m) ** 2 for m in (low, middle, high))
     q2 = _samples(decay, ranges, middle, end)
     if not len(q2):
         return 0.0, NEVER
-    exact = decay.parts(q2, middle, flavour, convention)
+    choices = _q0_choices(ranges, upper, lower)
+    moves = np.searchsorted(q2, choices, side="right").tolist()  # the first q2 that moves with the end, of each q0
+    lines = [(q2, np.ones(len(q2)), middle)]
+    for mass, at in ((low, upper), (high, lower)):
+        lines.append((q2[: moves[-1]], np.ones(moves[-1]), mass))  # what does not move, for all q0 together
+        for q0, first in zip(choices, moves, strict=True):
+            there, slope = _along(q2[first:], q0, end, at)
+            lines.append((np.minimum(there, at * (1 - 1e-12)), slope, mass))
+    lengths = [len(places) for places, _, _ in lines]
+    values = yield np.stack([np.concatenate([x for x, _, _ in lines]), np.repeat([m for _, _, m in lines], lengths)])
+    exact, *sides = np.split(values, np.cumsum(lengths)[:-1], axis=1)
+    halves = [0.5 * slope * part for (_, slope, _), part in zip(lines[1:], sides, strict=True)]
+    still, *moved = [a + b for a, b in zip(halves[: len(choices) + 1], halves[len(choices) + 1 :], strict=True)]
     local = (_P_RATE + _S_RATE) @ exact
     near = q2 > end - _NEAR_END
     if near.any() and not near.all():
         local = np.where(near, np.maximum(local, local[~near][-1]), local)
     errors = []
-    for q0 in choices:
-        linear = np.zeros_like(exact)
-        for m, at in ((a, upper), (b, lower)):
-            there, slope = _along(q2, q0, end, at)
-            linear += 0.5 * slope * decay.parts(np.minimum(there, at * (1 - 1e-12)), m, flavour, convention)
+    for first, there in zip(moves, moved, strict=True):
+        linear = np.concatenate([still[:, :first], there], axis=1)
         errors.append(float((np.abs(linear - exact) / local).max()))
     best = int(np.argmin(errors))
     return errors[best], choices[best]

@@ -9,15 +9,16 @@ edge of a range or veto. A jump has two nodes at one q2, each with half a hat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.jit import kernel
 from ...physics.angular import Convention, event_density
 from ...physics.angular import breakpoints as density_breakpoints
 from ...physics.channels import Channel
@@ -27,6 +28,11 @@ from ...physics.models import Model
 Array = NDArray[np.float64]
 Coefficients = Callable[[Array], Array]
 """Coefficients of an event density, shape (n_coefficients, n), at q2 (GeV^2), shape (n,)."""
+Nodes = tuple[Array, Array, Array, Array]
+"""q2, left and right width of the hats, and the values, (n, n_values)."""
+Search = Generator[Array, Array, Nodes]
+"""A search for nodes: yields q2 (n,) as often as it has to, and is sent the values there, (n_values, n)."""
+Found = TypeVar("Found")
 FLAVOURS: Mapping[str, tuple[int, ...]] = {"both": (1, -1), "b": (1,), "bbar": (-1,)}
 MAX_NODES = 1_000_000
 """More nodes than this means a density that is not piecewise smooth."""
@@ -240,21 +246,36 @@ def alias_table(weights: Array) -> NDArray[np.uint64]:
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
         raise ValueError("weights of an alias table must be finite, not negative, and not all zero")
     n = len(weights)
-    share = (weights * (n / weights.sum())).tolist()
-    threshold, alias = [1.0] * n, list(range(n))
-    small = [i for i, p in enumerate(share) if p < 1]
-    large = [i for i, p in enumerate(share) if p >= 1]
-    while small and large:
-        i, k = small.pop(), large[-1]
+    threshold, alias = np.ones(n), np.arange(n)
+    _pair(weights * (n / weights.sum()), threshold, alias)
+    unpaired = (threshold == 1.0) & (weights == 0)  # rounding left these without a partner: full, unless empty
+    threshold[unpaired], alias[unpaired] = 0.0, int(np.argmax(weights))
+    fixed = np.minimum(np.rint(threshold * 2.0**32), 2.0**32 - 1).astype(np.uint64)
+    return np.asarray(fixed | (alias.astype(np.uint64) << np.uint64(32)))
+
+
+@kernel
+def _pair(share: Array, threshold: Array, alias: NDArray[np.int64]) -> None:
+    """Give every entry with less than its share of 1 a partner that has more."""
+    n = len(share)
+    small, large = np.empty(n, np.int64), np.empty(n, np.int64)
+    n_small = n_large = 0
+    for i in range(n):
+        if share[i] < 1.0:
+            small[n_small] = i
+            n_small += 1
+        else:
+            large[n_large] = i
+            n_large += 1
+    while n_small > 0 and n_large > 0:
+        n_small -= 1
+        i, k = small[n_small], large[n_large - 1]
         threshold[i], alias[i] = share[i], k
-        share[k] -= 1 - share[i]
-        if share[k] < 1:
-            small.append(large.pop())
-    for i in small:  # rounding left these without a partner: full, unless empty
-        if weights[i] == 0:
-            threshold[i], alias[i] = 0.0, int(np.argmax(weights))
-    fixed = np.minimum(np.rint(np.array(threshold) * 2.0**32), 2.0**32 - 1).astype(np.uint64)
-    return np.asarray(fixed | (np.array(alias, dtype=np.uint64) << np.uint64(32)))
+        share[k] -= 1.0 - share[i]
+        if share[k] < 1.0:
+            n_large -= 1
+            small[n_small] = k
+            n_small += 1
 
 
 def select_ranges(
@@ -356,14 +377,58 @@ def place_nodes(
     rate: Array,
     phase_space: tuple[float, float],
     tolerance: float,
-) -> tuple[Array, Array, Array, Array]:
+) -> Nodes:
     """(q2, left, right, values at the nodes (n, n_values)) of a function that is piecewise linear to ``tolerance``.
 
     ``rate`` are the weights that make the local scale of the errors out of the function's values.
     """
+    return answer([search_nodes(breakpoints, selected, rate, phase_space, tolerance)], lambda q2, _: function(q2))[0]
+
+
+def search_nodes(
+    breakpoints: Sequence[float] | Array,
+    selected: Array,
+    rate: Array,
+    phase_space: tuple[float, float],
+    tolerance: float,
+) -> Search:
+    """`place_nodes` of a function that somebody else evaluates, see `answer`."""
     zones = phase_space[0] * (1 + _EDGE), phase_space[1] - _EDGE  # a cell is in one of them or not, never both
     edges = _first_edges(selected, np.append(breakpoints, zones))
-    return _nodes(*_refine(function, edges, rate, zones, tolerance), rate, tolerance)
+    cells = yield from _refine(edges, rate, zones, tolerance)
+    return _nodes(*cells, rate, tolerance)
+
+
+def answer(
+    searches: Sequence[Generator[Array, Array, Found]], function: Callable[[Array, NDArray[np.intp]], Array]
+) -> list[Found]:
+    """What searches find whose questions are answered together: fewer and larger arrays than one after the other.
+
+    ``function`` takes what they yield, along the last axis, and the number of the search that each place stands in;
+    it returns shape (n_values, n). ValueError where that is not finite.
+    """
+    found: dict[int, Found] = {}
+    asked: dict[int, Array] = {}
+
+    def go_on(number: int, values: Array | None) -> None:
+        try:
+            asked[number] = next(searches[number]) if values is None else searches[number].send(values)
+        except StopIteration as end:
+            found[number] = end.value
+            asked.pop(number, None)
+
+    for number in range(len(searches)):
+        go_on(number, None)
+    while asked:
+        lengths = [x.shape[-1] for x in asked.values()]
+        places = np.concatenate(list(asked.values()), axis=-1)
+        values = np.asarray(function(places, np.repeat(list(asked), lengths)), dtype=np.float64)
+        if not np.isfinite(values).all():
+            q2 = np.atleast_2d(places)[0, ~np.isfinite(values).all(axis=0)]
+            raise ValueError(f"the density is not finite at q2 = {q2[0]:.17g} GeV^2")
+        for number, part in zip(list(asked), np.split(values, np.cumsum(lengths)[:-1], axis=1), strict=True):
+            go_on(number, part)
+    return [found[number] for number in range(len(searches))]
 
 
 def _first_edges(selected: Array, breakpoints: Sequence[float] | Array) -> Array:
@@ -378,25 +443,17 @@ def _first_edges(selected: Array, breakpoints: Sequence[float] | Array) -> Array
 
 
 def _refine(
-    function: Coefficients, edges: Array, rate: Array, zones: tuple[float, float], tolerance: float
-) -> tuple[Array, Array, Array, Array]:
-    """Bisect cells until linear interpolation is good at their quarters.
+    edges: Array, rate: Array, zones: tuple[float, float], tolerance: float
+) -> Generator[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Bisect cells until linear interpolation is good at their quarters; yields q2 and is sent the values there.
 
     Below and above ``zones`` the errors are measured by the spectrum's maximum.
 
     Returns the cells sorted by q2 as (lower edge, upper edge, J at the lower edge, J at the upper edge), J
     with shape (n_coefficients, n) and taken from inside the cell: at a jump, neighbours differ.
     """
-
-    def evaluate(x: Array) -> Array:
-        values = np.asarray(function(x), dtype=np.float64)
-        if not np.isfinite(values).all():
-            bad = x[~np.isfinite(values).all(axis=0)]
-            raise ValueError(f"the density is not finite at q2 = {bad[0]:.17g} GeV^2")
-        return values
-
     low, high = edges.T
-    values = evaluate(np.concatenate([np.nextafter(low, high), 0.5 * (low + high), np.nextafter(high, low)]))
+    values = yield np.concatenate([np.nextafter(low, high), 0.5 * (low + high), np.nextafter(high, low)])
     v0, v2, v4 = np.split(values, 3, axis=1)
     maximum = float((rate @ values).max())
     done: list[tuple[Array, Array, Array, Array]] = []
@@ -404,7 +461,7 @@ def _refine(
     while len(low):
         width = high - low
         quarters = np.concatenate([low + 0.25 * width, low + 0.75 * width])
-        v1, v3 = np.split(evaluate(quarters), 2, axis=1)
+        v1, v3 = np.split((yield quarters), 2, axis=1)
         bad = np.zeros(len(low), dtype=bool)
         for fraction, exact in ((0.25, v1), (0.5, v2), (0.75, v3)):
             x = low + fraction * width

@@ -155,18 +155,23 @@ def imports(size: int) -> Work:
     return work
 
 
-def kpi_table(size: int) -> Work:
-    """Tables of m_Kpi with S wave for one channel, from amplitudes in memory."""
-    from darkpenguin import get_channel, get_model
+def _kpi(theory: dict[str, Any] | None = None) -> Callable[[int], Work]:
+    def prepare(size: int) -> Work:
+        from darkpenguin import get_channel, get_model
 
-    table_of = find("kpi_table", "generator.sampler.kpi_tables", "generator.kpi_tables")
-    resolve = find("resolve_kpi", "physics.kpi")
+        table_of = find("kpi_table", "generator.sampler.kpi_tables", "generator.kpi_tables")
+        system, decay_of = find("resolve_kpi", "physics.kpi")("swave"), find("KpiDecay", "physics.kpi")
+        model = find("as_model", "physics.models")("sm", theory=theory) if theory else get_model("sm")
+        decay = decay_of(get_channel("B0->K*0mumu"), model, system)
+        decay.strength  # amplitudes in memory  # noqa: B018
 
-    def work() -> int:
-        table_of(get_channel("B0->K*0mumu"), get_model("sm"), resolve("swave"))
-        return 1
+        def work() -> int:
+            table_of(decay)
+            return 1
 
-    return work
+        return work
+
+    return prepare
 
 
 def predictions(size: int) -> Work:
@@ -311,7 +316,8 @@ CASES: dict[str, Case] = {
     ),
     **_to_disk("", "q2 and angles", 8 * MILLION, {}, "ttree64", "ttree32", "rntuple64", "rntuple32"),
     **_to_disk("chain-", "whole chain", 2 * MILLION, {"resolution": "lhcb", **DETECTOR}, "ttree64", "ttree32"),
-    "kpi-table": Case(kpi_table, "table of m_Kpi with S wave", "1/s", 1),
+    "kpi-table": Case(_kpi(), "table of m_Kpi with S wave", "1/s", 1),
+    "kpi-charm": Case(_kpi({"nonlocal": "resonances"}), "the same with all charmonium, all of q2", "1/s", 1),
     "predict": Case(predictions, "R_K*0 and P5' in 5 bins of one model", "1/s", 1),
     "binned-toys": Case(binned_toys, "toys of 40 bins, ratios of 4 hypotheses", "1/s", 100_000),
     "profiled-toys": Case(profiled_toys, "toys of 40 bins, a coupling and 5 nuisances fitted", "1/s", 10_000),

@@ -14,6 +14,8 @@ from darkpenguin.generator.sampler.backend import CpuBackend
 from darkpenguin.generator.sampler.kpi_tables import kpi_table
 from darkpenguin.kinematics.base.threads import available_threads
 from darkpenguin.physics.kpi import KpiDecay, resolve_kpi
+from darkpenguin.physics.models import as_model
+from darkpenguin.physics.resonances import resonance_rows
 
 FALSE_ALARM = 1e-7
 RANGES = ((1.1, 6.0), (15.0, 19.0))  # the second one ends where the end of phase space passes, at m = 0.92 GeV
@@ -77,6 +79,29 @@ def test_the_table_is_the_density(name, model, system, ranges):
             exact = found.density(q2, mass, flavour)
             local = rate @ found.density(np.minimum(q2, end - 0.05), mass, flavour)
             assert (np.abs(rows.at(q2, mass, flavour) - exact) / local).max() < 1e-4
+
+
+def test_a_line_of_93_kev_and_one_that_the_end_of_phase_space_moves_through():
+    """J/psi in a band of q2 with few mass nodes, psi(4160) in one with many; within 1e-4 as above, in all of q2."""
+    theory = {"nonlocal": "resonances", "resonances": {name: {"on": False} for name in resonance_rows()}}
+    theory["resonances"] |= {"J/psi": {}, "psi(4160)": {}}
+    found = KpiDecay(
+        get_channel("B0->K*0mumu"), as_model("sm", theory=theory), resolve_kpi("swave,m_min=0.85,m_max=0.94")
+    )
+    rows = kpi_table(found, "b")
+    nodes = np.diff(np.append(rows.bands, len(rows.masses)))
+    assert len(nodes) == 3
+    assert nodes[0] < 0.3 * nodes[-1]
+    assert len(rows.q2) < 60_000
+    rng, rate = np.random.default_rng(3), np.array(rows.density.rate)
+    pole, width = 3.0969**2, 3.0969 * 9.26e-5
+    for mass in rng.uniform(0.85, 0.94, 6):
+        end = found.q2_limits(mass)[1]
+        q2 = np.sort(np.concatenate([rng.uniform(0.05, end, 200), pole + width * rng.standard_cauchy(200)]))
+        q2 = q2[(q2 > 0.05) & (q2 < end)]
+        exact = found.density(q2, mass, 1)
+        local = rate @ found.density(np.minimum(q2, end - 0.05), mass, 1)
+        assert (np.abs(rows.at(q2, mass, 1) - exact) / local).max() < 1e-4
 
 
 def test_rates_moments_and_fraction_are_those_of_quadrature(table, predictions):
