@@ -270,7 +270,7 @@ def _draws(transition: Transition, region: int, theory: Theory) -> Draws:
     if known is not None:
         return known
     with refused(theory), form_factors_in_use(theory.form_factors):
-        made = _draw_one(transition, _range(transition, region), *_parameter_sets(theory))
+        made = _draw_one(transition, _range(transition, region), theory)
     if path is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **{name: getattr(made, name) for name in names})
@@ -287,17 +287,15 @@ def _parameter_sets(theory: Theory) -> tuple[dict[str, float], list[dict[str, fl
     return flavio_parameters(theory), [flavio_parameters(one) for one in drawn]
 
 
-def _draw_one(
-    transition: Transition, span: tuple[float, float], central: dict[str, float], sets: list[dict[str, float]]
-) -> Draws:
-    """Evaluate flavio at the nodes of a range of q2 for every set of parameters."""
+def _draw_one(transition: Transition, span: tuple[float, float], theory: Theory) -> Draws:
+    """Evaluate flavio at the nodes of a range of q2 for every set of parameters of a theory."""
     low, high = np.sqrt(span)
     x = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
     nodes = (0.5 * (low + high) + 0.5 * (high - low) * x) ** 2
     transform = 2.0 / (_DEGREE + 1) * np.cos(np.outer(np.arange(_DEGREE + 1), np.arccos(x)))
     transform[0] *= 0.5
-    start = _ingredients(transition, central, nodes, subleading=False)
-    found = [_ingredients(transition, parameters, nodes) for parameters in sets]
+    start = _ingredients(transition, theory, None, nodes)
+    found = [_ingredients(transition, theory, draw, nodes) for draw in range(N_DRAWS)]
     return Draws(
         rows=np.stack([(f.rows - start.rows) @ transform.T for f in found]),
         extra=np.stack([(f.extra - start.extra) @ transform.T for f in found], axis=2),
@@ -316,56 +314,64 @@ class _Ingredients:
     m_b: float
 
 
-def _ingredients(
-    transition: Transition, par: dict[str, float], nodes: FloatArray, subleading: bool = True
-) -> _Ingredients:
-    """flavio's ingredients of the amplitudes for one set of parameters, with its subleading effects or without."""
-    from .flavio_parts import (
-        WilsonCoefficients,
-        bpll,
-        bvll,
-        conjugate_par,
-        conjugate_wc,
-        get_wceff,
-        running,
-        wctot_dict,
-    )
+def _parameters(theory: Theory, draw: int | None) -> dict[str, float]:
+    """One of the sets of a theory, the central one for None."""
+    central, sets = _parameter_sets(theory)
+    return central if draw is None else sets[draw]
+
+
+@lru_cache(maxsize=4 * N_DRAWS)
+def _effective(
+    theory: Theory, draw: int | None, quarks: str, nodes: tuple[float, ...]
+) -> tuple[FloatArray, ComplexArray]:
+    """Effective coefficients of a set of parameters: four rows for b and four for its conjugate; the constant ones.
+
+    Of flavio's they depend on the quarks, not on the hadrons: transitions with the same nodes share them.
+    """
+    from .flavio_parts import WilsonCoefficients, conjugate_par, conjugate_wc, get_wceff, meson_quark, wctot_dict
+
+    parent, hadron = next(mesons for mesons, content in meson_quark.items() if content == quarks)
+    par = _parameters(theory, draw)
+    total = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, par)
+    rows, constant = np.empty((8, len(nodes))), np.empty((2, len(amplitudes.CONSTANT)), dtype=complex)
+    for side, (parameters, coefficients) in enumerate(((par, total), (conjugate_par(par), conjugate_wc(total)))):
+        for k, q2 in enumerate(nodes):
+            wilson = get_wceff(q2, coefficients, parameters, parent, hadron, "mu", SCALE)
+            rows[4 * side : 4 * side + 4, k] = [part for key in "7v" for part in (wilson[key].real, wilson[key].imag)]
+        wilson = get_wceff(1.0, coefficients, parameters, parent, hadron, "mu", SCALE)
+        constant[side] = [wilson[name] for name in amplitudes.CONSTANT]
+    return rows, constant
+
+
+def _ingredients(transition: Transition, theory: Theory, draw: int | None, nodes: FloatArray) -> _Ingredients:
+    """flavio's ingredients of the amplitudes for a set of parameters; with its subleading effects if that is a draw."""
+    from .flavio_parts import WilsonCoefficients, bpll, bvll, conjugate_par, meson_quark, running
 
     parent, hadron, spin = transition.parent.name, transition.hadron.name, transition.spin
-    standard = WilsonCoefficients()
-    total = wctot_dict(standard, "bsmumu", SCALE, par)
-    sides = ((par, total), (conjugate_par(par), conjugate_wc(total)))
+    par, standard = _parameters(theory, draw), WilsonCoefficients()
     names = amplitudes.V_FORM_FACTORS if spin == 1 else amplitudes.P_FORM_FACTORS
     helicities = ("pl", "mi", "0") if spin == 1 else ("V",)
     rows = np.empty((len(names) + 8, len(nodes)))
     extra = np.zeros((2, len(helicities), len(nodes)), dtype=complex)
+    module = bvll if spin == 1 else bpll
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "should not be trusted above 6 GeV^2": said in the README
+        rows[len(names) :], constant = _effective(theory, draw, meson_quark[parent, hadron], tuple(nodes))
         for k, q2 in enumerate(nodes):
-            module = bvll if spin == 1 else bpll
             factors = module.get_ff(q2, par.copy(), parent, hadron)  # flavio writes into its argument
             rows[: len(names), k] = [factors[name] for name in names]
-            for side, (parameters, coefficients) in enumerate(sides):
-                wilson = get_wceff(q2, coefficients, parameters, parent, hadron, "mu", SCALE)
-                first = len(names) + 4 * side
-                rows[first : first + 4, k] = [wilson["7"].real, wilson["7"].imag, wilson["v"].real, wilson["v"].imag]
+            for side in (0, 1):
                 if spin == 1:
+                    shift = {}
                     scattering = bvll.get_ss(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
-                    shift = (
-                        bvll.get_subleading(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
-                        if subleading
-                        else {}
-                    )
+                    if draw is not None:
+                        shift = bvll.get_subleading(q2, standard, par, parent, hadron, cp_conjugate=bool(side))
                     for i, helicity in enumerate(helicities):
                         power = 0.5 if helicity == "0" else 1.0
                         value = scattering[helicity, "V"] + shift.get((helicity, "V"), 0.0)
                         extra[side, i, k] = value * q2**power
-                elif subleading:
+                elif draw is not None:
                     shift = bpll.get_subleading(q2, standard, par, parent, hadron, "mu", bool(side))
                     extra[side, 0, k] = shift.get("V", 0.0) * q2**0.5
-    constant = np.empty((2, len(amplitudes.CONSTANT)), dtype=complex)
-    for side, (parameters, coefficients) in enumerate(sides):
-        wilson = get_wceff(1.0, coefficients, parameters, parent, hadron, "mu", SCALE)
-        constant[side] = [wilson[name] for name in amplitudes.CONSTANT]
-    prefactors = np.array([bvll.prefactor(None, parameters, parent, hadron) for parameters, _ in sides])
+    prefactors = np.array([bvll.prefactor(None, one, parent, hadron) for one in (par, conjugate_par(par))])
     return _Ingredients(rows, extra, constant, prefactors, float(running.get_mb(par, SCALE)))
