@@ -213,15 +213,17 @@ def _draw_curves(axis: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _draw_measured(axis: Axes, points: Sequence[Point]) -> None:
-    """Points with both errors; another charge of the B than the curve's has an open marker.
+    """Points with both errors; another charge of the B than the curve's, or other leptons, have an open marker.
 
     Where several analyses share a panel their points are moved apart a little, the bins stay where they are.
     """
     groups: dict[str, list[Point]] = {}
     for point in points:
         label = point.experiment.split(" ")[0]
-        if point.observable.channel != point.panel.channel:
-            label += f", ${get_channel(str(point.observable.channel)).transition.hadron.latex}$"
+        curve, own = get_channel(point.panel.channel), get_channel(str(point.observable.channel))
+        if own != curve:
+            other = own.pair.latex if own.transition == curve.transition else own.transition.hadron.latex
+            label += f", ${other}$"
         groups.setdefault(label, []).append(point)
     for k, (label, members) in enumerate(groups.items()):
         filled = "$" not in label
