@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from ..kinematics.base.checks import nearest
@@ -131,14 +132,58 @@ def _numbers(text: str) -> Any:
     return found[0] if len(found) == 1 and found[0] and isinstance(found[0][0], list) else found
 
 
-def edges_of(bins: Any) -> tuple[float, ...]:
-    """Edges of bins without gaps, from what ``read_pairs`` takes; InputError for others.
+RisingBins = tuple[float, ...] | Bins
+"""Edges of rising bins of q2 (GeV²), or pairs where there are gaps between them."""
 
-    >>> edges_of("1.1,2,3"), edges_of([[1.1, 2], [2, 3]])
+
+def rising_bins(bins: Any) -> RisingBins:
+    """Bins that rise, with gaps or without, from what ``read_pairs`` takes; InputError for bins that overlap.
+
+    >>> rising_bins("1.1,2,3"), rising_bins([[1.1, 2], [2, 3]])
     ((1.1, 2.0, 3.0), (1.1, 2.0, 3.0))
+    >>> rising_bins("[1.1,6],[14.3,19]")
+    ((1.1, 6.0), (14.3, 19.0))
     """
     pairs = read_pairs(bins)
-    for (_, high), (low, _) in pairwise(pairs):
-        if high != low:
-            raise InputError(f"bins = {list(pairs)}: gaps and overlaps cannot be here; give edges such as 1.1,2,3")
-    return (pairs[0][0], *(high for _, high in pairs))
+    steps = [(high, low) for (_, high), (low, _) in pairwise(pairs)]
+    if any(low < high for high, low in steps):
+        shown = ", ".join(f"[{low:g}, {high:g}]" for low, high in pairs)
+        raise InputError(f"bins = {shown}: they must rise and may not overlap; give edges such as 1.1,2,3, or pairs")
+    return pairs if any(low > high for high, low in steps) else (pairs[0][0], *(high for _, high in pairs))
+
+
+def intervals_of(bins: Any) -> tuple[tuple[float, ...], list[int]]:
+    """Edges of all intervals of q2 from the first bin to the last, gaps too, and which of the intervals are bins.
+
+    >>> intervals_of([[1.1, 2], [2, 6], [14.3, 19]])
+    ((1.1, 2.0, 6.0, 14.3, 19.0), [0, 1, 3])
+    """
+    pairs = read_pairs(rising_bins(bins))
+    edges = tuple(sorted({edge for pair in pairs for edge in pair}))
+    return edges, [edges.index(low) for low, _ in pairs]
+
+
+def stretches_of(bins: Any) -> Bins:
+    """Ranges of q2 (GeV²) that bins cover without a gap.
+
+    >>> stretches_of([[1.1, 2], [2, 6], [14.3, 19]])
+    ((1.1, 6.0), (14.3, 19.0))
+    """
+    found: list[tuple[float, float]] = []
+    for low, high in read_pairs(rising_bins(bins)):
+        if found and found[-1][1] == low:
+            low = found.pop()[0]
+        found.append((low, high))
+    return tuple(found)
+
+
+def find_bins(bins: Any, q2: Any) -> npt.NDArray[np.int64]:
+    """Number of the bin that each q2 is in, -1 for none.
+
+    >>> find_bins([[1.1, 2], [14.3, 19]], [0.5, 1.1, 3.0, 15.0, 19.0, np.nan]).tolist()
+    [-1, 0, -1, 1, -1, -1]
+    """
+    edges, places = intervals_of(bins)
+    number = np.full(len(edges), -1)
+    number[places] = np.arange(len(places))
+    return np.asarray(number[np.searchsorted(edges, np.atleast_1d(q2), side="right") - 1])

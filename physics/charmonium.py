@@ -234,6 +234,27 @@ def missing_charm(channel: Channel, theory: Theory, q2: Sequence[tuple[float, fl
     )
 
 
+def check_charm(channel: Channel, theory: Theory, bins: Sequence[tuple[float, float]]) -> None:
+    """Refuse bins of q2 (GeV²) with the J/ψ or the ψ(2S) in them where the amplitude has neither.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> check_charm(get_channel("B+->K+mumu"), Theory(), [(1.1, 6.0), (11.0, 12.5)])
+
+    Raises:
+        InputError: such a bin.
+    """
+    if channel.lepton is None or theory.nonlocal_ != "flavio":
+        return
+    for low, high in bins:
+        inside = [name for name in ("J/psi", "psi(2S)") if low < resonance_rows()[name].mass ** 2 < high]
+        if inside:
+            raise InputError(
+                f"bins: {low:g} to {high:g} GeV^2 has the {' and the '.join(inside)} in it, which is not in the "
+                f"amplitude of {channel.name}; end it at {NARROW_CHARMONIA[0]:g} or begin it at {NARROW_CHARMONIA[1]:g}"
+                + (", or add nonlocal = 'resonances' or 'dispersive'" if _donors(channel.transition) else "")
+            )
+
+
 def nonlocal_parts(
     transition: Transition, theory: Theory, local: Callable[[Transition], Local], known: Parameters
 ) -> tuple[NewPhysics, ...]:

@@ -14,6 +14,7 @@ from ..kinematics.base.results import Rows
 from .binning import BinnedValue, Binning, BinsLike, parse_bins
 from .bins import predictable
 from .channels import Channel, get_channel
+from .charmonium import check_charm
 from .flavio_inputs import check_used
 from .kpi import KpiSystem, resolve_kpi
 from .models import Model, ModelLike, as_model
@@ -89,7 +90,7 @@ def predict(
 
     Raises:
         InputError: an unknown observable, model or channel, or bins or a range that are empty or
-            outside phase space.
+            outside phase space, or a bin with the J/psi or psi(2S) in it without ``nonlocal``.
 
     Example:
         >>> [row] = predict("R_K+", model="sm", bins=[1.1, 6.0])
@@ -126,6 +127,7 @@ def _of_bins(
     pairs = binning.bins(channel_of(row.name, channel))
     if not pairs:
         raise InputError(f"bins = {binning.name!r}: no bins for {row.name}; it has {', '.join(binning.modes)}")
+    check_charm(channel_of(row.name, channel), model.theory, pairs)
     values = binned(row, model, pairs, _channel_for(row, channel), kpi)
     return [
         BinnedValue(_belongs_to(row, channel), row.name, low, high, float(value))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...physics.binning import Bins, read_pairs, stretches_of
 from ...physics.models import Model
 from ...physics.observables import curve, get_observable
 from ..toys.datasets import get_dataset
@@ -53,17 +53,17 @@ def draw_bands(card: ToysCard, columns: Columns) -> Figure:
     Theory's error on an angular observable is part of the spread. One panel an observable.
     """
     names = estimated(card)
-    edges = np.asarray(card.bins)
+    windows = read_pairs(card.bins)
     with house_style() as plt:
         figure, axes = plt.subplots(1, len(names), figsize=(7.0 * len(names), 6.2), squeeze=False)
         for axis, name in zip(axes[0], names, strict=True):
             values = np.asarray(columns[column_of(name)], dtype=float)
             values = np.where(np.isfinite(values), values, np.nan)
-            _draw_band(axis, edges, values)
-            _draw_curves(axis, name, card, edges)
+            _draw_band(axis, windows, values)
+            _draw_curves(axis, name, card)
             axis.set_xlabel(Q2_LABEL)
             axis.set_ylabel(f"${get_observable(name).latex}$")
-            axis.set_xlim(edges[0] - 0.2, edges[-1] + 0.2)
+            axis.set_xlim(windows[0][0] - 0.2, windows[-1][1] + 0.2)
             low, high = np.nanquantile(values, [0.02, 0.98])
             axis.set_ylim(low - 0.15 * (high - low), high + 0.9 * (high - low))
             axis.legend(loc="upper right", fontsize=11, ncols=2)
@@ -72,9 +72,9 @@ def draw_bands(card: ToysCard, columns: Columns) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def _draw_band(axis: Axes, edges: Array, values: Array) -> None:
+def _draw_band(axis: Axes, windows: Bins, values: Array) -> None:
     quantiles = np.nanquantile(values, [0.0228, 0.1587, 0.5, 0.8413, 0.9772], axis=0)
-    for b, (low, high) in enumerate(pairwise(edges)):
+    for b, (low, high) in enumerate(windows):
         first = b == 0
         axis.fill_between(
             [low, high],
@@ -112,13 +112,16 @@ def _draw_band(axis: Axes, edges: Array, values: Array) -> None:
         )
 
 
-def _draw_curves(axis: Axes, name: str, card: ToysCard, edges: Array) -> None:
-    q2 = np.linspace(edges[0], edges[-1], 300)
+def _draw_curves(axis: Axes, name: str, card: ToysCard) -> None:
+    stretches = stretches_of(card.bins)
+    parts = [np.linspace(low, high, max(300 // len(stretches), 2)) for low, high in stretches]
+    q2 = np.concatenate(parts)
+    broken = np.cumsum([len(part) for part in parts])[:-1]  # no line over a gap
     colours = (PALETTE[6], PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4])
     for i, (title, model) in enumerate(_models(card)):
         axis.plot(
-            q2,
-            curve(name, model, q2),
+            np.insert(q2, broken, np.nan),
+            np.insert(curve(name, model, q2), broken, np.nan),
             color=colours[i % len(colours)],
             linewidth=1.6,
             linestyle="-" if i == 0 else "--",
@@ -169,12 +172,13 @@ def _true_coupling(truth: Model, fit_model: str | Model, units: Mapping[str, flo
 
 def pull_table(card: ToysCard, columns: Columns) -> list[list[str]]:
     """Rows: observable, bin, toys used, mean and width of the pull with errors, coverage of one sigma."""
-    rows = []
+    rows, windows = [], read_pairs(card.bins)
     for name, pull in pulls(card, columns).items():
         for b in range(pull.shape[1]):
             good = pull[:, b][np.isfinite(pull[:, b])]
             n = max(len(good), 1)
-            window = f"{card.bins[b]:g}-{card.bins[b + 1]:g}" if pull.shape[1] > 1 or len(card.bins) == 2 else "all"
+            low, high = windows[b]
+            window = f"{low:g}-{high:g}" if pull.shape[1] > 1 or len(windows) == 1 else "all"
             width = float(np.std(good)) if len(good) else float("nan")
             rows.append(
                 [

@@ -15,7 +15,6 @@ events are correlated, R and the rate of one hadron share its muons, rates share
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -25,8 +24,9 @@ import numpy.typing as npt
 
 from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
-from ...physics.binning import edges_of
+from ...physics.binning import Bins, BinsLike, read_pairs, rising_bins
 from ...physics.channels import CHANNELS, get_channel
+from ...physics.charmonium import check_charm
 from ...physics.models import Model
 from ...physics.moments import Moments, follows_from, observables
 from ...physics.observables import BinnedObservable, measured_observables
@@ -145,7 +145,7 @@ class Experiment:
 
     Attributes:
         dataset: yields and detector.
-        edges: of the bins of q2 (GeV²).
+        windows: bins of q2 (GeV²), which rise and may have gaps.
         terms: of the likelihood.
         efficiency_error: of electrons over muons.
         nuisances: parameters and their effects on ln of the signal; bins of all ``channels``, channel by channel.
@@ -153,16 +153,11 @@ class Experiment:
     """
 
     dataset: Dataset
-    edges: tuple[float, ...]
+    windows: Bins
     terms: tuple[Term, ...]
     efficiency_error: float
     nuisances: Nuisances = field(default_factory=Nuisances)
     theory_covariance: Array = field(default_factory=lambda: np.zeros((0, 0)))
-
-    @property
-    def windows(self) -> list[tuple[float, float]]:
-        """Bins of q2 (GeV²)."""
-        return list(itertools.pairwise(self.edges))
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -192,7 +187,7 @@ class Experiment:
         """Expected background in the bins of a channel."""
         entry = self.dataset.channel(channel)
         density = self.dataset.background(channel) / (entry.q2[1] - entry.q2[0])
-        return density * np.diff(np.asarray(self.edges))
+        return density * np.array([high - low for low, high in self.windows])
 
     def columns(self, channels: Sequence[str]) -> npt.NDArray[np.int64]:
         """Places of the bins of some channels among ``bins``."""
@@ -445,7 +440,7 @@ class Statistic(Protocol):
 
 def make_experiment(
     dataset: Dataset,
-    edges: Sequence[float],
+    bins: BinsLike,
     names: Sequence[str],
     *,
     theory: bool = True,
@@ -458,7 +453,7 @@ def make_experiment(
 
     Args:
         dataset: yields and detector.
-        edges: of the bins of q2 (GeV²), or pairs without gaps.
+        bins: edges of q2 (GeV²), or pairs where there are gaps.
         names: of the observables.
         theory: whether form factors and charm are uncertain.
         efficiency_error: relative, of electrons over muons; the data set's if None.
@@ -481,13 +476,15 @@ def make_experiment(
         name, others = dependent
         raise InputError(f"observables: {name} follows from {', '.join(others)}; leave one of them out")
     error = dataset.efficiency_error if efficiency_error is None else efficiency_error
-    bare = Experiment(dataset, edges_of(edges), terms, error)
-    windows = bare.windows
+    windows = read_pairs(rising_bins(bins))
+    bare = Experiment(dataset, windows, terms, error)
     for name in bare.channels:
         dataset.channel(name)
         low, high = get_channel(name).q2_limits()
         if windows[0][0] >= high or windows[-1][1] > high or windows[0][0] < low:
-            raise InputError(f"bins {edges[0]:g} to {edges[-1]:g} GeV^2: {name} reaches from {low:.4g} to {high:.5g}")
+            shown = f"{windows[0][0]:g} to {windows[-1][1]:g}"
+            raise InputError(f"bins {shown} GeV^2: {name} reaches from {low:.4g} to {high:.5g}")
+        check_charm(get_channel(name), dataset.theory, windows)
     found = nuisances(dataset, bare.bins, systematics_of(bare, theory, normalisation, resolution_error, modes))
     covariance = np.zeros((0, 0))
     if theory and bare.angular:

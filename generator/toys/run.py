@@ -24,7 +24,7 @@ from ...kinematics.base.cards import Card, CardSource
 from ...kinematics.base.checks import parse_count
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.threads import available_threads
-from ...physics.binning import edges_of
+from ...physics.binning import RisingBins, find_bins, intervals_of, rising_bins, stretches_of
 from ...physics.channels import file_word, get_channel
 from ...physics.models import ModelChoice, as_model
 from ...physics.moments import functions
@@ -73,7 +73,7 @@ class ToysCard(Card):
         detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
         luminosity: in the data set's unit; its own if None.
         observables: terms of the likelihood, see ``ensembles``.
-        bins: edges of q2 (GeV²).
+        bins: edges of q2 (GeV²), or pairs where there are gaps: ``[[1.1, 6], [14.3, 19]]``.
         depth: ``binned`` draws counts and moments, ``events`` generates every event.
         likelihood: with ``events``, angular fits by maximum likelihood beside the moments.
         fit: couplings to fit to the counts, see ``yields.Directions``; none if empty.
@@ -107,7 +107,7 @@ class ToysCard(Card):
     detector: DetectorTable = DetectorTable()
     luminosity: float | None = Field(default=None, gt=0)
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
-    bins: Annotated[tuple[float, ...], BeforeValidator(edges_of)] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
+    bins: Annotated[RisingBins, BeforeValidator(rising_bins)] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
     depth: Literal["binned", "events"] = "binned"
     likelihood: bool = False
     fit: Mapping[str, Mapping[str, float]] = {"C9": {"heavy.C9_mu": 1.0}}
@@ -167,16 +167,21 @@ class ToyRun:
     @cached_property
     def tables(self) -> dict[str, Table]:
         """Node table of every channel under the truth, over all q2 that can end in a bin."""
-        model, edges = self.card.truth.models()[0], self.card.bins
+        model, edges = self.card.truth.models()[0], intervals_of(self.card.bins)[0]
+        exact, whole = stretches_of(self.card.bins), ((edges[0], edges[-1]),)
         return {
-            name: channel_table(get_channel(name), model, q2_ranges=[detector.range(edges[0], edges[-1])])
+            name: channel_table(
+                get_channel(name),
+                model,
+                q2_ranges=[detector.range(*ends) for ends in (exact if detector.perfect else whole)],
+            )
             for name, detector in self.detectors.items()
         }
 
     @cached_property
     def generated(self) -> Array:
         """Mean number of signal events of each channel that an event toy generates, nominally."""
-        model, edges = self.card.truth.models()[0], self.card.bins
+        model, edges = self.card.truth.models()[0], intervals_of(self.card.bins)[0]
         return np.array(
             [
                 float(self.truth.counts[name].sum())
@@ -247,6 +252,7 @@ class ToyRun:
             )
         )
         counts: dict[str, Array] = {}
+        edges, bins = intervals_of(card.bins)
         angular: dict[str, Array] = {}
         errors: dict[str, Array] = {}
         fitted: Columns = {}
@@ -258,33 +264,38 @@ class ToyRun:
                 fast = event_moments(
                     self.tables[name],
                     numbers[:, i],
-                    card.bins,
+                    edges,
                     seed=card.seed,
                     stream=stream,
                     start=start,
                     threads=threads,
                     device=self.device,
                 )
-                found, measured = (
-                    fast.counts,
-                    experiment.angular_observables(fast.means, fast.counts) if moments else None,
-                )
+                found = fast.counts[:, bins]
+                measured = experiment.angular_observables(fast.means[:, bins], found) if moments else None
             else:
-                keep = factors[name] / factors[name].max(axis=1, keepdims=True) if drawn else None
+                keep = None
+                if drawn:
+                    keep = np.ones((len(numbers), len(edges) - 1))
+                    keep[:, bins] = factors[name] / factors[name].max(axis=1, keepdims=True)
                 seen = observed_toys(
                     CpuBackend("float64", threads or available_threads()),
                     self.tables[name],
                     self.detectors[name],
                     numbers[:, i],
-                    card.bins,
+                    edges,
                     seed=card.seed,
                     stream=stream,
                     start=start,
                     moments=moments,
                     keep=keep,
                 )
-                found = seen.counts
-                measured = experiment.angular_observables(seen.means, found, seen.covariance) if moments else None
+                found = seen.counts[:, bins]
+                measured = (
+                    experiment.angular_observables(seen.means[:, bins], found, seen.covariance[:, bins])
+                    if moments
+                    else None
+                )
             counts[name] = (found + backgrounds[name]).astype(float)
             if measured is None:
                 continue
@@ -309,14 +320,13 @@ class ToyRun:
 
     def _angular_fits(self, name: str, numbers: npt.NDArray[np.int64], stream: int, start: int) -> Columns:
         """Maximum-likelihood fits of the angles of one channel in every bin."""
-        edges = np.asarray(self.card.bins)
         angles = get_channel(name).angles
         backend = CpuBackend("float64", available_threads())
-        parts: list[list[Mapping[str, Any]]] = [[] for _ in range(len(edges) - 1)]
+        parts: list[list[Mapping[str, Any]]] = [[] for _ in self.experiment.windows]
         for t, n in enumerate(numbers):
             columns = toy_columns(backend, self.tables[name], start + t, int(n), seed=self.card.seed, stream=stream)
             reco = self.detectors[name].observe(columns, (start + t) << SHIFT, self.card.seed, stream)
-            inside = np.searchsorted(edges, reco, side="right") - 1
+            inside = find_bins(self.card.bins, reco)
             for b, part in enumerate(parts):
                 part.append({key: columns[key][inside == b] for key in angles})
         out: Columns = {
@@ -504,8 +514,10 @@ def events_of_toy(run: ToyRun | ToysCard | CardSource, toy: int) -> EventSample:
             columns = toy_columns(backend, run.tables[name], toy, int(numbers[i]), seed=card.seed, stream=stream)
             columns |= _found(run, name, toy << SHIFT, columns, stream)
             if card.systematics == "drawn":
-                keep = np.asarray(factors[name][0] / factors[name].max())
-                place = np.searchsorted(card.bins, columns["q2_reco"], side="right") - 1
+                edges, bins = intervals_of(card.bins)
+                keep = np.ones(len(edges) - 1)
+                keep[bins] = factors[name][0] / factors[name].max()
+                place = np.searchsorted(edges, columns["q2_reco"], side="right") - 1
                 events = event_numbers(toy << SHIFT, int(numbers[i]))
                 u = event_uniforms(events, card.seed, stream, TOY_THINNING.first)[0]
                 columns["accepted"] = columns["accepted"] * (u < keep[np.clip(place, 0, keep.size - 1)])
@@ -536,16 +548,16 @@ def _found(run: ToyRun, name: str, first: int, columns: Mapping[str, Any], strea
 
 def _fill_bins(run: ToyRun, name: str, toy: int, wanted: npt.NDArray[np.int64], stream: int) -> Columns:
     """The first events of a toy's stream that fill each bin with as many as are wanted, in order."""
-    backend, edges = CpuBackend("float64", available_threads()), np.asarray(run.card.bins)
+    backend = CpuBackend("float64", available_threads())
     first, left, parts = toy << SHIFT, wanted.copy(), []
     while left.sum() > 0:
         if first >= (toy + 1) << SHIFT:
             raise InputError(f"toy {toy}: its counts in {name} are too rare to be made again as events")
         columns = backend.generate(run.tables[name], run.card.seed, first, first + _PORTION, stream)
         columns |= _found(run, name, first, columns, stream)
-        place = np.atleast_1d(np.searchsorted(edges, columns["q2_reco"], side="right") - 1)
+        place = find_bins(run.card.bins, columns["q2_reco"])
         take = np.zeros(_PORTION, dtype=bool)
-        for b in range(len(edges) - 1):
+        for b in range(len(left)):
             mine = np.nonzero(place == b)[0][: left[b]]
             take[mine] = True
             left[b] -= len(mine)

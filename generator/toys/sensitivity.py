@@ -17,7 +17,7 @@ from ...kinematics.base.cards import Card, CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Result, json_types
 from ...physics.axes import read_axis, read_value
-from ...physics.binning import edges_of
+from ...physics.binning import RisingBins, rising_bins
 from ...physics.models import Model
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .datasets import DatasetChoice, DetectorTable, get_dataset
@@ -57,8 +57,8 @@ class SensitivityCard(Card):
         dataset: data set that gives yields for a luminosity: a name, or a table of one's own.
         detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
         observables: terms of the likelihood, each on its own and all together.
-        bins: edges of q2 (GeV²); above 6 the tail of the J/psi is in LHCb's electron samples, which no yield
-            here knows.
+        bins: edges of q2 (GeV²), or pairs where there are gaps; above 6 the tail of the J/psi is in LHCb's electron
+            samples, which no yield here knows.
         luminosities: where toys are made, in the unit of the data set; its own if empty.
         curve: first and last luminosity of the asymptotic curve.
         target: significance asked for.
@@ -85,7 +85,7 @@ class SensitivityCard(Card):
     dataset: DatasetChoice = "lhcb-upgrade2"
     detector: DetectorTable = DetectorTable()
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "P5p")
-    bins: Annotated[tuple[float, ...], BeforeValidator(edges_of)] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
+    bins: Annotated[RisingBins, BeforeValidator(rising_bins)] = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
     luminosities: tuple[float, ...] = ()
     curve: tuple[float, float] | None = None
     target: float = Field(default=5.0, gt=0)

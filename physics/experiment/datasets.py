@@ -86,7 +86,7 @@ class Limit(BaseModel):
         upper: upper limit.
         cl: its confidence level.
         includes_sm: whether the Standard Model's share is in it and has to be taken off where it is used.
-        includes_tau: whether B+ → τν, τ → K(*)+ ν counts as signal in it.
+        includes_tau: whether B+ → τν, τ → K(*)+ ν counts as signal in it; in none of ours that says so.
         read: date on which it was read there.
     """
 

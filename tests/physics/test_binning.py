@@ -8,7 +8,7 @@ from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.toys.run import ToysCard
 from darkpenguin.generator.toys.sensitivity import SensitivityCard
 from darkpenguin.kinematics.base.errors import InputError
-from darkpenguin.physics.binning import binnings, edges_of, parse_bins, read_pairs
+from darkpenguin.physics.binning import binnings, parse_bins, read_pairs, rising_bins
 from darkpenguin.physics.channels import CHANNELS, get_channel
 from darkpenguin.physics.observables import binned
 from darkpenguin.physics.predict import predict
@@ -48,7 +48,7 @@ def test_pairs_as_text_and_as_lists(given):
 )
 def test_edges_as_text_and_as_lists(given):
     assert read_pairs(given) == ((1.1, 2.0), (2.0, 3.0))
-    assert edges_of(given) == (1.1, 2.0, 3.0)
+    assert rising_bins(given) == (1.1, 2.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,10 @@ def test_anything_else_is_refused_with_the_way_out(given):
 def test_the_nearest_published_binning_is_named():
     with pytest.raises(InputError, match="did you mean lhcb"):
         parse_bins("lhbc")
-    with pytest.raises(InputError, match="gaps and overlaps"):
-        edges_of(PAIRS)
+    assert rising_bins(PAIRS) == PAIRS
+    for bins in ([[1.1, 6], [5, 8]], [[14.3, 19], [1.1, 6]]):
+        with pytest.raises(InputError, match="must rise and may not overlap"):
+            rising_bins(bins)
 
 
 def test_commands_take_the_same_bins(tmp_path):
@@ -92,7 +94,11 @@ def test_commands_take_the_same_bins(tmp_path):
     with pytest.raises(InputError, match="no bins for R_K"):
         predict("R_K+", bins="atlas")
     for card in (ToysCard, SensitivityCard):
+        assert card(bins=PAIRS).bins == card(bins="[1.1,6],[14.3,19]").bins == PAIRS
         assert card(bins="1.1,2.5,6").bins == card(bins=[[1.1, 2.5], [2.5, 6]]).bins == (1.1, 2.5, 6.0)
         assert json.loads(card(bins="1.1,6").model_dump_json())["bins"] == [1.1, 6.0]
-        with pytest.raises(ValueError, match="gaps and overlaps"):
-            card(bins=PAIRS)
+        with pytest.raises(ValueError, match="may not overlap"):
+            card(bins=[[1.1, 6], [5, 8]])
+    with pytest.raises(InputError, match=r"0.1 to 19 GeV.2 has the J/psi and the psi\(2S\) in it.*nonlocal"):
+        predict("R_K+", bins=[[1.1, 6], [0.1, 19]])
+    assert predict("R_K+", bins=[8.0, 10.0], theory={"nonlocal": "resonances"})[0].value > 0.9

@@ -1,15 +1,21 @@
 """Each row on both sides of its edge: a point just inside and one just outside, from the number of the source."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from darkpenguin.physics.bins import build_predictor
 from darkpenguin.physics.channels import get_channel
 from darkpenguin.physics.experiment import invisible_rows, lepton_rows, muon_rows, vector_rows
 from darkpenguin.physics.experiment.constraints import delta_a_mu
 from darkpenguin.physics.experiment.datasets import load_data
 from darkpenguin.physics.experiment.lepton_rows import Z_EE_SM
+from darkpenguin.physics.experiment.likelihood import get_group
 from darkpenguin.physics.experiment.muon_rows import line_pulls
 from darkpenguin.physics.experiment.rows import Request, below, edge, measured
 from darkpenguin.physics.experiment.spectrum import TABLE, load_spectrum
+from darkpenguin.physics.experiment.verdicts import NAMES
 from darkpenguin.physics.light_vector import LightVector
 from darkpenguin.physics.models import Model, get_model
 from darkpenguin.physics.rates import branching_ratio, two_body_rate
@@ -235,29 +241,92 @@ def test_the_width_itself():
 
 
 @pytest.mark.parametrize(
-    ("name", "central", "down"),
-    #   arXiv:2505.03483 and 2604.08631
-    [("R_K_high", 1.08, np.hypot(0.09, 0.04)), ("R_K*_high", 1.08, np.hypot(0.12, 0.07))],
+    ("name", "measurement", "window", "central", "error", "side"),
+    [
+        #   arXiv:2212.09153: 0.949 +- 0.042 +- 0.022 (errors of two sides made one, as they are correlated), 1.027
+        ("R_K", "LHCb RK RK* 2022", (1.1, 6.0), 0.949, np.hypot((0.042 * 0.041) ** 0.5, 0.022), -1),
+        ("R_K*", "LHCb RK RK* 2022", (1.1, 6.0), 1.027, np.hypot((0.072 * 0.068) ** 0.5, (0.027 * 0.026) ** 0.5), -1),
+        #   arXiv:2505.03483 and 2604.08631, lower errors
+        ("R_K_high", "LHCb RK high q2 2025", (14.3, 22.9), 1.08, np.hypot(0.09, 0.04), -1),
+        ("R_K*_high", "LHCb RK* high q2 2026", (14.0, 19.2), 1.08, np.hypot(0.12, 0.07), -1),
+        #   arXiv:1403.8044: 20.6 +- 1.1 +- 1.0 and 82.8 +15.8 -14.1 +- 5.6 (1e-9)
+        ("dBR_K", "LHCb B+->Kmumu BR 2014", (17.0, 18.0), 20.6e-9, np.hypot(1.1, 1.0) * 1e-9, 1),
+        ("dBR_K*", "LHCb B+->K*mumu BR 2014", (15.0, 17.0), 64.4e-9, np.hypot(12.9, 4.4) * 1e-9, 1),
+    ],
 )
-def test_ratios_above_the_psi_2s(name, central, down):
-    """A negative C9 of muons lowers them: tension two, excluded three of the lower errors below the value."""
-    request = lambda c9: Request(Model(heavy={"C9_mu": c9}), TODAY)  # noqa: E731
+def test_a_single_measurement_of_muons(name, measurement, window, central, error, side):
+    """C9 of muons moves it: tension two, excluded three errors from the value; without theory errors."""
+    group = get_group(name)
+    found = {m.name: m for m in TODAY.measurements}[measurement]
+    one = found.select(lambda o: o.window == window and group.accepts(o))
+    assert len(one) == 1
+    data = replace(TODAY, theory="none", measurements=(one,))
 
     def there(c9):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(muon_rows, "SPECTRA", (name,))
-            return muon_rows.spectra(request(c9))[0]
+            return muon_rows.spectra(Request(Model(heavy={"C9_mu": c9}), data))[0]
 
-    from darkpenguin.physics.bins import build_predictor
-    from darkpenguin.physics.experiment.likelihood import build_likelihood
-
-    observables = build_likelihood("current", [name])[name].observables
-    ratio = lambda c9: float(build_predictor(observables, Model(heavy={"C9_mu": c9}))()[0, 0])  # noqa: E731
+    grid = side * np.linspace(0.01, 4.0, 400)
+    predictions = build_predictor(one.observables, Model(heavy={"C9_mu": 1.0}))({"heavy.C9_mu": grid})[:, 0]
     for sigmas, inside, outside in ((2, "allowed", "tension"), (3, "tension", "excluded")):
-        c9 = brentq(lambda c: ratio(c) - (central - sigmas * down), -3.0, -0.1)  # noqa: B023
-        assert there(0.99 * c9).verdict == inside
-        assert there(1.01 * c9).verdict == outside
+        c9 = float(grid[np.argmax(side * (predictions - central) > sigmas * error)])  # the first that is beyond
+        assert there(c9 - 0.02 * side).verdict == inside
+        assert there(c9).verdict == outside
     assert there(0.0).verdict == "not sensitive"
+
+
+def test_b_s_mixing():
+    """2 |M12| of V against the error of Delta M_s: HFLAV's 17.757 +- 0.021 / ps, 0.021 hbar / ps = 1.4e-14 GeV."""
+    inside, outside = scaled(lepton_rows.mixing, "bs_mixing", WIDE, "g_bs", 1.4e-14)
+    assert (inside.verdict, outside.verdict) == ("allowed", "excluded")
+    assert row(lepton_rows.mixing, "bs_mixing", {**WIDE, "g_bs": 0.0}).verdict == "not sensitive"
+
+
+@pytest.mark.parametrize("name", ["sigma_v_fermion", "sigma_v_scalar"])
+def test_annihilation(name):
+    """Twice the largest 5.2e-26 cm3/s of arXiv:1204.3622: what annihilates less leaves too much of chi."""
+    fields = {**WIDE, "g_mu_v": 1e-4, "m_chi": 0.4}
+    less, more = scaled(vector_rows.annihilation, name, fields, "g_mu_v", 2 * 5.2e-26)
+    assert (less.verdict, more.verdict) == ("excluded", "allowed")
+    assert row(vector_rows.annihilation, name, {**fields, "g_mu_v": 0.0}).verdict == "not sensitive"
+
+
+def test_the_standard_models_own_row():
+    """br_bplus_kplus_nunu_sm: 4.7e-6 of today's form factors, against a limit on either side of it.
+
+    The paper's combination, 1.5e-5, allows it; the measurement (2.3 +- 0.7)e-5 (arXiv:2311.14647) is 2.6 off, and more
+    would not exclude it: the row is the Standard Model's own.
+    """
+    old, name = load_data("2017"), "br_bplus_kplus_nunu"
+    verdicts = [invisible_rows._nunu(Request(Model(), data))[0].verdict for data in (old, TODAY)]
+    assert verdicts == ["allowed", "tension"]
+    prediction = branching_ratio(get_channel("B+->K+nunu"), get_model("sm"))
+    for upper, verdict in ((1.01 * prediction, "allowed"), (0.99 * prediction, "excluded")):
+        data = replace(old, limits={**old.limits, name: old.limits[name].model_copy(update={"upper": upper})})
+        found = invisible_rows._nunu(Request(Model(), data))[0]
+        assert (found.name, found.verdict) == ("br_bplus_kplus_nunu_sm", verdict)
+
+
+def test_every_row_is_on_both_sides_somewhere():
+    """Names of the rows that the tests above take to both sides of their edge: a new row needs its own."""
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in NAMES if f'"{name}"' not in source] == []
+
+
+def test_the_tau_counts_where_a_source_says_so():
+    """B+ -> tau nu, tau -> K+ nu: none of the sources counts it, and the switch adds 12 % (arXiv:0908.1174).
+
+    Belle II's signal strength 4.6 is 2.3e-5 over 5.0e-6 (as quoted in arXiv:2602.09666): over the rate without it.
+    """
+    assert not any(limit.includes_tau for limit in TODAY.limits.values())
+    assert pytest.approx(4.97e-6, rel=0.02) == 2.3e-5 / 4.6
+    name = "br_bplus_kplus_nunu"
+    counted = TODAY.limits[name].model_copy(update={"includes_tau": True})
+    data = replace(TODAY, limits={**TODAY.limits, name: counted})
+    plain, more = (invisible_rows._nunu(Request(Model(), one))[0] for one in (TODAY, data))
+    assert more.prediction / plain.prediction == pytest.approx(1.12, abs=0.02)
+    assert abs(more.pull) < abs(plain.pull)
 
 
 def test_pulls_along_the_line_against_a_known_likelihood():
