@@ -235,7 +235,7 @@ def _draw_measured(axis: Axes, points: Sequence[Point]) -> None:
             [p.value for p in members],
             xerr=(centre - low, high - centre),
             yerr=([p.down for p in members], [p.up for p in members]),
-            fmt=_MARKERS.get(label.split(",")[0], "v"),
+            fmt="d" if "e^+" in label else _MARKERS.get(label.split(",")[0], "v"),
             color="black" if filled else "0.45",
             markersize=7,
             markerfacecolor="black" if filled else "white",
