@@ -269,11 +269,13 @@ def fit_counts(
     return FitResult(values, covariance, 2.0 * f, status, tried, names)
 
 
-def profiled_deviance(signal: Any, background: Any, effects: Any, counts: Any, auxiliary: Any) -> tuple[Any, Any]:
+def profiled_deviance(
+    signal: Any, background: Any, effects: Any, counts: Any, auxiliary: Any, background_effects: Any = None
+) -> tuple[Any, Any]:
     r"""Deviance of counts, nuisance parameters profiled, where every row has its own expectation; and its status.
 
     .. math:: D = \min_\theta\Big\{2\sum_b\big[\mu_b - n_b + n_b\ln(n_b/\mu_b)\big] + |\theta - a|^2\Big\},\qquad
-              \mu_b = s_b\,e^{\sum_k\theta_k\epsilon_{kb}} + B_b
+              \mu_b = s_b\,e^{\sum_k\theta_k\epsilon_{kb}} + B_b\,e^{\sum_k\theta_k\eta_{kb}}
 
     Args:
         signal: s, shape (rows, bins).
@@ -281,6 +283,7 @@ def profiled_deviance(signal: Any, background: Any, effects: Any, counts: Any, a
         effects: ε, shape (nuisances, bins).
         counts: n, shape (rows, bins).
         auxiliary: a, shape (rows, nuisances).
+        background_effects: η, shape (nuisances, bins); zero if None.
 
     Example:
         >>> import numpy as np
@@ -292,11 +295,16 @@ def profiled_deviance(signal: Any, background: Any, effects: Any, counts: Any, a
     xp = array_module(counts)
     k = effects.shape[0]
 
-    def scaled(x: Any, s: Any) -> Any:
-        exponent = xp.zeros_like(s)
+    def factor(x: Any, rows: Any) -> Any:
+        exponent = xp.zeros_like(counts[:1, :])
         for i in range(k):
-            exponent = exponent + x[:, i, None] * effects[i, None, :]
-        return s * xp.exp(exponent)
+            exponent = exponent + x[:, i, None] * rows[i, None, :]
+        return xp.exp(exponent)
+
+    def parts(x: Any, s: Any) -> tuple[Any, Any]:
+        return s * factor(x, effects), background * (
+            1.0 if background_effects is None else factor(x, background_effects)
+        )
 
     def half(x: Any, mu: Any, data: tuple[Any, ...]) -> Any:
         n, known, _ = data
@@ -307,18 +315,23 @@ def profiled_deviance(signal: Any, background: Any, effects: Any, counts: Any, a
         return xp.where(defined, total, xp.full_like(total, float("inf")))
 
     def value(x: Any, data: tuple[Any, ...]) -> Any:
-        return half(x, scaled(x, data[2]) + background, data)
+        grown, below = parts(x, data[2])
+        return half(x, grown + below, data)
 
     def objective(x: Any, data: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
         n, known, s = data
-        grown = scaled(x, s)
-        mu = grown + background
+        grown, below = parts(x, s)
+        mu = grown + below
         safe = xp.where(mu > 0, mu, xp.ones_like(mu))
-        rows = grown[:, None, :] * effects[None, :, :]
         weight = 1.0 - n / safe
+        rows = grown[:, None, :] * effects[None, :, :]
+        bend = xp.matmul(rows * weight[:, None, :], xp.matrix_transpose(effects)[None, :, :])
+        if background_effects is not None:
+            more = below[:, None, :] * background_effects[None, :, :]
+            other = xp.matrix_transpose(background_effects)[None, :, :]
+            rows, bend = rows + more, bend + xp.matmul(more * weight[:, None, :], other)
         gradient = xp.sum(rows * weight[:, None, :], axis=2) + x - known
-        hessian = xp.matmul(rows * (n / (safe * safe))[:, None, :], xp.matrix_transpose(rows))
-        hessian = hessian + xp.matmul(rows * weight[:, None, :], xp.matrix_transpose(effects)[None, :, :])
+        hessian = xp.matmul(rows * (n / (safe * safe))[:, None, :], xp.matrix_transpose(rows)) + bend
         hessian = hessian + xp.eye(k, dtype=x.dtype, device=x.device)[None, :, :]
         return half(x, mu, data), gradient, hessian, xp.sum(rows * rows / safe[:, None, :], axis=2) + 1.0
 

@@ -64,7 +64,7 @@ def feldman_cousins(
     which is exact; else toys, of which all couplings share the random numbers. A failed fit counts as accepted.
 
     Args:
-        model: of one coupling, with nuisance parameters of the signal.
+        model: of one coupling.
         counts: of every bin, of any array-API library.
         auxiliary: measured nuisance parameters; zero if None.
         bounds: lowest and highest coupling that there can be.

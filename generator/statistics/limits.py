@@ -46,8 +46,6 @@ class Strength:
     def __post_init__(self) -> None:
         if len(self.model.parameters) != 1:
             raise InputError(f"{len(self.model.parameters)} couplings are free: needs one; fix the others")
-        if np.any(np.asarray(self.model.background_effects) != 0):
-            raise InputError("background_effects: a limit takes nuisance parameters of the signal alone")
 
     def signal(self, g: npt.ArrayLike) -> Array:
         """Expected signal, (couplings, bins)."""
@@ -61,8 +59,11 @@ class Strength:
     @cached_property
     def _weight(self) -> Array:
         """Inverse covariance of 2√n in the bins, nuisance parameters included."""
-        signal = self.signal(0.0)
-        slopes = np.asarray(self.model.effects) * signal / np.sqrt(self.expected(0.0) + 0.375)
+        model, signal = self.model, self.signal(0.0)
+        slopes = np.asarray(model.effects) * signal + np.asarray(model.background_effects) * np.asarray(
+            model.background
+        )
+        slopes = slopes / np.sqrt(self.expected(0.0) + 0.375)
         return np.asarray(np.linalg.inv(np.eye(len(signal)) + slopes.T @ slopes))
 
     def distance(self, one: Array, other: Array) -> float:
@@ -145,8 +146,10 @@ class Strength:
 
     def _profiled(self, signal: Any, counts: Any, auxiliary: Any) -> Any:
         xp = array_module(counts)
-        background, effects = (self._put(x, counts) for x in (self.model.background, self.model.effects))
-        found, _ = profiled_deviance(signal, background, effects, counts, auxiliary)
+        model = self.model
+        background, effects = self._put(model.background, counts), self._put(model.effects, counts)
+        tilts = self._put(model.background_effects, counts) if np.any(model.background_effects) else None
+        found, _ = profiled_deviance(signal, background, effects, counts, auxiliary, tilts)
         return xp.where(xp.isfinite(found), found, xp.full_like(found, float("inf")))
 
     @staticmethod
@@ -188,7 +191,7 @@ def find_limit(
     data: √q_A(g) = N + Φ⁻¹(1 - α Φ(N)) in these formulas.
 
     Args:
-        model: of one coupling, with nuisance parameters of the signal.
+        model: of one coupling.
         counts: of every bin, of any array-API library.
         auxiliary: measured nuisance parameters; zero if None.
         level: of confidence.

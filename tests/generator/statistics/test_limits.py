@@ -12,19 +12,23 @@ from darkpenguin.kinematics.base.errors import InputError
 from scipy import optimize, stats
 
 SIGNAL = np.array([[100.0, -30.0, 4.0], [60.0, -14.5, 2.0], [200.0, -3.0, 0.4]])
-MODEL = CountModel(SIGNAL, ("g",), [5.0, 0.0, 20.0], ("a", "b"), [[0.12, 0.12, 0.12], [0.0, 0.05, -0.02]])
+EFFECTS, TILTS = [[0.12, 0.12, 0.12], [0.0, 0.05, -0.02]], [[0.0, 0.0, 0.0], [0.3, 0.0, 0.3]]
+MODEL = CountModel(SIGNAL, ("g",), [5.0, 0.0, 20.0], ("a", "b"), EFFECTS, TILTS)
 
 
 def deviance(g, n, known):
     """Nuisance parameters profiled by SciPy."""
 
     def minus(theta):
-        mu = SIGNAL @ [1.0, g, g * g] * np.exp(theta @ MODEL.effects) + MODEL.background
+        mu = SIGNAL @ [1.0, g, g * g] * np.exp(theta @ MODEL.effects)
+        mu = mu + MODEL.background * np.exp(theta @ MODEL.background_effects)
         return 2 * np.sum(mu - n + n * np.log(n / mu)) + np.sum((theta - known) ** 2)
 
     def slope(theta):
         signal = SIGNAL @ [1.0, g, g * g] * np.exp(theta @ MODEL.effects)
-        return 2 * MODEL.effects @ (signal * (1 - n / (signal + MODEL.background))) + 2 * (theta - known)
+        below = MODEL.background * np.exp(theta @ MODEL.background_effects)
+        rows = MODEL.effects * signal + MODEL.background_effects * below
+        return 2 * rows @ (1 - n / (signal + below)) + 2 * (theta - known)
 
     found = optimize.minimize(minus, known, jac=slope, tol=1e-9)
     return found.fun, found.x
@@ -37,7 +41,7 @@ def test_every_interval_is_that_of_a_dense_scan(shift):
     grid = np.linspace(0.0, 12.0, 151)
     observed = np.array([deviance(g, n, np.zeros(2))[0] for g in grid])
     nothing = deviance(0.0, n, np.zeros(2))[1]
-    asimov = SIGNAL[:, 0] * np.exp(nothing @ MODEL.effects) + MODEL.background
+    asimov = MODEL.expected([0.0], nothing)
     expected = np.array([deviance(g, asimov, nothing)[0] for g in grid])
     place = grid[int(np.argmin(observed))]
     assert place == pytest.approx(shift, abs=0.08)
