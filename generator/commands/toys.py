@@ -68,13 +68,22 @@ SENSITIVITY = (
     Option(
         "versus",
         ("--versus",),
-        "Vary a mass, width or coupling of the true model: light_vectors.0.mass,1.5,3,16.",
-        metavar="KEY,MIN,MAX,POINTS",
+        "Vary a mass, width or coupling of the true model: light_vectors.0.mass,1.5,3,16; a map if given twice.",
+        list[str],
+        "KEY,MIN,MAX,POINTS",
+    ),
+    Option(
+        "free",
+        ("--free",),
+        "Let this parameter of the true model float in the fit: light_vectors.0.mass,1.2,2.8; repeatable.",
+        list[str],
+        "KEY,MIN,MAX",
     ),
     Option(
         "limit",
         ("--limit",),
-        "Find the expected CL_s limit on a coupling of the true model from the counts: light_vectors.0.g_bs=-1e-8.",
+        "Find the expected CL_s limit on a coupling of the true model from the counts: light_vectors.0.g_bs=-1e-8; "
+        "beside --versus along it.",
         metavar="KEY=VALUE",
     ),
     SEED,
@@ -198,7 +207,8 @@ def sensitivity_command(
         print(SensitivityCard.example(), end="")
         return
     chosen = SensitivityCard.make(card, **keys)
-    views = ["", *(["statistics"] if chosen.toys else []), *(["versus"] if chosen.versus else [])]
+    views = ["", *(["statistics"] if chosen.toys else []), *(["luminosity"] if chosen.versus else [])]
+    views += ["limit"] if chosen.limit else []
     check_figures(figure, overwrite, views)
     with waiting("asymptotic curves and toys"):
         result = sensitivity(chosen, threads=threads)
@@ -213,7 +223,7 @@ def sensitivity_command(
 
 def _show_sensitivity(result: Any) -> None:
     """Print the answer: luminosities by observable, along a parameter, limits."""
-    from ..toys.sensitivity import marks, summary_rows, versus_rows
+    from ..toys.tables import marks, summary_rows, versus_header, versus_rows
     from .console import show_table
 
     card = result.card
@@ -223,7 +233,7 @@ def _show_sensitivity(result: Any) -> None:
     title = f"{card.truth.title} (true) against {card.null.title}, {result.dataset}"
     show_table(title, header, summary_rows(result))
     if result.versus is not None:
-        show_table(needed, [result.versus.path, *result.versus.required], versus_rows(result))
+        show_table(needed, versus_header(result), versus_rows(result))
     if remark := marks(result):
         print(f"({remark})")
     print(result.answer())

@@ -32,7 +32,7 @@ from .charm import leakage_figure, spectrum_figure
 from .figure_1 import FIGURE_1_MODELS, figure_1
 from .figure_2 import custom_plane, figure_2, figure_2_cards
 from .invisible import draw_invisible
-from .limits import draw_limit
+from .limits import draw_limit, draw_limits
 from .predictions import draw_predictions, draw_ratios
 from .samples import draw_sample
 from .scans import draw_scan
@@ -56,11 +56,14 @@ def _toys(result: Toys) -> Views:
 
 
 def _sensitivity(result: Sensitivity) -> Views:
-    views: Views = {"": partial(draw_sensitivity, result)}
+    luminosity = partial(draw_sensitivity, result)
+    views: Views = {"": luminosity if result.versus is None else partial(draw_versus, result)}
     if result.toys:
         views["statistics"] = partial(draw_statistics, result, result.toys[-1].luminosity)
     if result.versus is not None:
-        views["versus"] = partial(draw_versus, result)
+        views["luminosity"] = luminosity
+    if result.limits:
+        views["limit"] = partial(draw_limits, result) if result.versus else partial(draw_limit, result.limits[0])
     return views
 
 
@@ -118,8 +121,8 @@ def figure(
 
     Args:
         what: what a function of darkpenguin returned; a `Model`; or 1, 2, ``spectrum`` or ``leakage``.
-        view: which of its figures: of toys ``bands``, ``pulls`` or ``tests``, of a sensitivity ``statistics`` or
-            ``versus``, of a model ``invisible``; its main figure without it.
+        view: which of its figures: of toys ``bands``, ``pulls`` or ``tests``, of a sensitivity ``statistics``,
+            ``luminosity`` or ``limit``, of a model ``invisible``; its main figure without it.
         output: file to write (.png, .pdf), or several; of a figure of the paper the folder for its files.
         overwrite: whether existing files may be replaced.
         **options: of a figure of the paper, see `paper_figure`: ``data``, ``model``, ``set``, ``x``, ``y``, ``tie``,

@@ -59,7 +59,8 @@ def plain_where_no_math(figure: Figure) -> None:
         assert isinstance(text, Text)
         if "$" in text.get_text():
             try:
-                parser.parse(text.get_text())
+                for line in text.get_text().splitlines():  # as it is drawn
+                    parser.parse(line)
             except ValueError:
                 text.set_parse_math(False)
 

@@ -48,8 +48,8 @@ class ExpectedLimit(Result):
             "path": self.path,
             "unit": self.unit,
             "level": self.level,
-            "asymptotic": self.asymptotic.value * self.unit,
-            "toys": None if self.toys is None else self.toys.value * self.unit,
+            "asymptotic": json_types(self.asymptotic.value * self.unit),
+            "toys": None if self.toys is None else json_types(self.toys.value * self.unit),
             "intervals": json_types([[end * self.unit for end in ends] for ends in self.asymptotic.intervals]),
             "band": json_types([value * self.unit for value in self.asymptotic.band]),
             "points": json_types(self.records()),
@@ -74,16 +74,20 @@ class ExpectedLimit(Result):
         """The limit in one sentence, with its band and what else is allowed."""
         side = ">" if self.unit < 0 else "<"
         found = self.asymptotic
+        start = f"expected at {100 * self.level:g} % CL: {self.path}"
         if not np.isfinite(found.value):
-            return f"expected at {100 * self.level:g} % CL: {self.path} is not limited on this side"
-        text = f"expected at {100 * self.level:g} % CL: {self.path} {side} {found.value * self.unit:.3g}"
+            return f"{start} is not limited on this side"
+        text = f"{start} {side} {self._text(found.value, 3)}"
         if self.toys is not None:
-            text += f" (toys: {self.toys.value * self.unit:.3g})"
-        one = " to ".join(f"{found.band[i] * self.unit:.3g}" for i in (1, 3))
-        two = " to ".join(f"{found.band[i] * self.unit:.3g}" for i in (0, 4))
+            text += f" (toys: {self._text(self.toys.value, 3)})"
+        one, two = (" to ".join(self._text(found.band[i], 3) for i in ends) for ends in ((1, 3), (0, 4)))
         text += f"; 68 % of data: {one}, 95 %: {two}"
-        also = [" to ".join(f"{end * self.unit:.4g}" for end in ends) for ends in found.intervals[1:]]
+        also = [" to ".join(self._text(end, 4) for end in ends) for ends in found.intervals[1:]]
         return text + (f"; allowed too: {', '.join(also)}" if also else "")
+
+    def _text(self, value: float, digits: int) -> str:
+        """A coupling in units of the field, in words where there is no limit."""
+        return f"{value * self.unit:.{digits}g}" if np.isfinite(value) else "no limit"
 
 
 def limit_counts(experiment: Experiment, model: Model, path: str, unit: float) -> CountModel:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -25,6 +24,7 @@ from .experiment import Data, Expected, Experiment, Statistic, Systematic, Term,
 from .family import Family
 from .hypothesis import Hypothesis, with_settings, with_theories
 from .limits import ExpectedLimit, expected_limit
+from .reach import FARTHEST, Versus, reach
 
 Array = npt.NDArray[np.float64]
 LIMIT_TOYS = 1000
@@ -34,11 +34,28 @@ COMBINED = "combined"
 
 
 def _versus(value: Any) -> Any:
-    """An axis may be written KEY,MIN,MAX,POINTS."""
-    if not isinstance(value, str):
+    """An axis, or a list of them, may be written KEY,MIN,MAX,POINTS."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         return value
-    axis = read_axis(value, "versus")
-    return {axis.key: (axis.min, axis.max, axis.points)}
+    axes = [read_axis(text, "versus") for text in texts]
+    return {axis.key: (axis.min, axis.max, axis.points) for axis in axes}
+
+
+def _with_free(data: Any, default: Hypothesis) -> Any:
+    """The keys of a card whose ``free`` lets parameters of the true model float in what is fitted, resolved.
+
+    >>> _with_free({"free": "heavy.C9_mu,-2,2"}, Hypothesis())["alternative"].scan
+    {'heavy.C9_mu': (-2.0, 2.0, 9)}
+    """
+    if not isinstance(data, Mapping) or "free" not in data:
+        return data
+    texts = [data["free"]] if isinstance(data["free"], str) else data["free"]
+    axes = [read_axis(str(text), "free", points=9) for text in texts]
+    truth = Hypothesis.model_validate(data.get("truth", default))
+    scan = {axis.key: (axis.min, axis.max, axis.points) for axis in axes}
+    floating = truth.model_copy(update={"scan": scan, "label": f"{truth.title}, floating" if truth.label else ""})
+    return {key: value for key, value in data.items() if key != "free"} | {"alternative": floating}
 
 
 def _limit(value: Any) -> Any:
@@ -64,7 +81,8 @@ class SensitivityCard(Card):
         target: significance asked for.
         toys: toys of each hypothesis at each luminosity; none if zero.
         versus: path of the true model (a mass, a width, a coupling) -> [low, high, points]: the luminosity that is
-            needed as a function of it. Without an ``alternative`` the model fitted moves along.
+            needed as a function of it, and the limits; of two paths a map. Without an ``alternative`` the model fitted
+            moves along.
         limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
             counts at the data set's luminosity, see ``limits``.
         systematics: what nuisance parameters do in the toys, see ``ensembles``.
@@ -74,10 +92,13 @@ class SensitivityCard(Card):
         normalisation: relative error on all channels of a hadron together.
         resolution_error: relative error of the q2 resolution.
         seed: of the random numbers.
+        set: changes of the model that is true; no field, but a key.
+        free: ``KEY,MIN,MAX`` or a list of such: parameters of the true model that float in the fit, which makes it the
+            ``alternative``; no field, but a key.
     """
 
     folder: ClassVar[Path] = Path(__file__).parent / "sensitivity_cards"
-    also: ClassVar[tuple[str, ...]] = ("set",)
+    also: ClassVar[tuple[str, ...]] = ("set", "free")
 
     truth: Hypothesis = Hypothesis(model="fig1-2.5gev", label="V, 2.5 GeV")
     null: Hypothesis = Hypothesis(model="heavy-c9", label="C9 = -1.1")
@@ -90,7 +111,7 @@ class SensitivityCard(Card):
     curve: tuple[float, float] | None = None
     target: float = Field(default=5.0, gt=0)
     toys: int = Field(default=2000, ge=0, le=10_000_000)
-    versus: Annotated[Mapping[str, tuple[float, float, int]], BeforeValidator(_versus), Field(max_length=1)] = {}
+    versus: Annotated[Mapping[str, tuple[float, float, int]], BeforeValidator(_versus), Field(max_length=2)] = {}
     limit: Annotated[Mapping[str, float], BeforeValidator(_limit)] = {}
     systematics: Systematic = "measured"
     theory: bool = True
@@ -102,7 +123,8 @@ class SensitivityCard(Card):
     @model_validator(mode="before")
     @classmethod
     def _set(cls, data: Any) -> Any:
-        return with_theories(with_settings(data, cls.model_fields["truth"].default), cls)
+        default = cls.model_fields["truth"].default
+        return with_theories(_with_free(with_settings(data, default), default), cls)
 
 
 @dataclass(frozen=True)
@@ -145,23 +167,6 @@ class ToyPoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Versus:
-    """Along a parameter of the true model: luminosity for the target, and significance at the data set's own.
-
-    Attributes:
-        path: of the parameter.
-        values: of the parameter.
-        required: by observable; infinite where the curve does not reach the target.
-        at_own: significance by observable.
-    """
-
-    path: str
-    values: Array
-    required: Mapping[str, Array]
-    at_own: Mapping[str, Array]
-
-
-@dataclass(frozen=True, eq=False)
 class Sensitivity(Result):
     """Answer to a card.
 
@@ -170,10 +175,10 @@ class Sensitivity(Result):
         unit: of luminosities.
         luminosities: of the asymptotic curve.
         curves: asymptotic significance of each observable, and of all together.
-        required: luminosity at which a curve reaches the target; infinite if it does not.
+        required: luminosity at which each reaches the target; infinite if ``farthest`` does not do.
         toys: checks with toys.
         distributions: q of toys of truth and null by (observable, luminosity).
-        versus: along a parameter of the truth, if the card asks.
+        versus: along one or two parameters of the truth, if the card asks.
         limits: on couplings, if the card asks.
     """
 
@@ -191,6 +196,11 @@ class Sensitivity(Result):
     def dataset(self) -> str:
         """Name of the data set."""
         return get_dataset(self.card.dataset).name
+
+    @property
+    def farthest(self) -> float:
+        """The highest luminosity that was tried."""
+        return FARTHEST * get_dataset(self.card.dataset).luminosity
 
     @property
     def best(self) -> str:
@@ -241,22 +251,15 @@ class Sensitivity(Result):
                 {key: value for key, value in limit.to_dict().items() if key not in ("unit", "points")}
                 for limit in self.limits
             ],
-            "versus": None
-            if self.versus is None
-            else {
-                "path": self.versus.path,
-                "values": self.versus.values,
-                "required": self.versus.required,
-                "significance": self.versus.at_own,
-            },
+            "versus": self.versus and self.versus.to_dict(),
         }
         return {key: json_types(value) for key, value in found.items()}
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a dictionary for every observable: the luminosity it needs, and what toys say at theirs."""
+        """Return a dictionary for every observable: the luminosity it needs, NaN if out of reach, and what toys say."""
         rows = []
         for name, required in self.required.items():
-            row: dict[str, Any] = {"observable": name, "required": required}
+            row: dict[str, Any] = {"observable": name, "required": required if math.isfinite(required) else math.nan}
             for t in self.toys:
                 if t.observable == name:
                     row |= {f"asimov at {t.luminosity:g}": t.asimov, f"toys at {t.luminosity:g}": t.significance}
@@ -300,6 +303,16 @@ class _Question:
             name: self.null.best(statistic, data)[0] - self.alternative.best(statistic, data)[0]
             for name, statistic in self.statistics.items()
         }
+
+    def significance(self, name: str) -> float:
+        """Asymptotic significance of one observable: the root of q at the Asimov data."""
+        data, statistic = self.experiment.asimov(self.truth), self.statistics[name]
+        q = self.null.best(statistic, data)[0] - self.alternative.best(statistic, data)[0]
+        return math.sqrt(max(float(q[0]), 0.0))
+
+    def reach(self, name: str, target: float) -> float:
+        """Luminosity at which one observable reaches a significance."""
+        return reach(lambda value: self.at(value).significance(name), target, self.experiment.dataset.luminosity)
 
     def nearest_null(self) -> Expected:
         """Point of the null that describes the expectation under the truth best: where its toys are made."""
@@ -374,26 +387,28 @@ def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threa
     along = line.models() if card.versus else ()
     question, *others = _ask(card, [*card.truth.models(), *along])
     grid = np.geomspace(low, high, 41)
-    curves = _curves(question, grid)
-    required = {name: _reach(grid, values, card.target) for name, values in curves.items()}
+    names = tuple(question.statistics)
+    curves = {
+        name: np.array([q.significance(name) for q in map(question.at, grid.tolist())]) for name in question.statistics
+    }
+    required = {name: question.reach(name, card.target) for name in names}
+
+    def limits_of(model: Model) -> tuple[ExpectedLimit, ...]:
+        return tuple(expected_limit(question.experiment, model, *one) for one in card.limit.items())
+
     versus = None
     if card.versus:
-        each = [_curves(q, grid) for q in others]
-        own = [q.q(q.experiment.asimov(q.truth)) for q in others]
+        shape, each = line.shape, [limits_of(model) for model in along]
         versus = Versus(
-            next(iter(card.versus)),
-            line.grid()[:, 0],
-            {name: np.array([_reach(grid, c[name], card.target) for c in each]) for name in curves},
-            {name: np.array([math.sqrt(max(float(q[name][0]), 0.0)) for q in own]) for name in curves},
+            tuple(card.versus),
+            tuple(axis.values for axis in line.axes),
+            {name: np.reshape([q.reach(name, card.target) for q in others], shape) for name in names},
+            {name: np.reshape([q.significance(name) for q in others], shape) for name in names},
+            {path: tuple(row[i] for row in each) for i, path in enumerate(card.limit)},
         )
     limits = tuple(
         expected_limit(
-            question.experiment,
-            card.truth.base(),
-            path,
-            unit,
-            toys=min(card.toys, LIMIT_TOYS),
-            seed=card.seed,
+            question.experiment, card.truth.base(), path, unit, toys=min(card.toys, LIMIT_TOYS), seed=card.seed
         )
         for path, unit in card.limit.items()
     )
@@ -407,28 +422,6 @@ def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threa
             if progress:
                 progress(2 * card.toys)
     return Sensitivity(card, dataset.unit, grid, curves, required, tuple(points), distributions, versus, limits)
-
-
-def _curves(question: _Question, grid: Array) -> dict[str, Array]:
-    """Asymptotic significance of every observable along luminosities."""
-    curves: dict[str, list[float]] = {}
-    for value in grid:
-        scaled = question.at(float(value))
-        for name, q in scaled.q(scaled.experiment.asimov(scaled.truth)).items():
-            curves.setdefault(name, []).append(math.sqrt(max(float(q[0]), 0.0)))
-    return {name: np.asarray(values) for name, values in curves.items()}
-
-
-def _reach(luminosity: Array, z: Array, target: float) -> float:
-    """Luminosity at which a curve first reaches the target: interpolated in the logarithms."""
-    above = np.nonzero(z >= target)[0]
-    if above.size == 0:
-        return math.inf
-    i = int(above[0])
-    if i == 0:
-        return float(luminosity[0])  # or less: a curve that starts lower tells
-    x, y = np.log(luminosity[i - 1 : i + 1]), np.log(np.maximum(z[i - 1 : i + 1], 1e-12))
-    return float(np.exp(x[0] + (x[1] - x[0]) * (np.log(target) - y[0]) / (y[1] - y[0])))
 
 
 def _toys(
@@ -473,44 +466,3 @@ def _toys(
             )
         )
     return found
-
-
-def summary_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
-    """Rows of the table: observable, luminosity for the target, then the toys' checks."""
-    rows = []
-    for name, reach in result.required.items():
-        toys = [t for t in result.toys if t.observable == name]
-        cells = [f"{t.asimov:.2f} / {t.significance:.2f} {_MARKS[t.method]}".rstrip() for t in toys]
-        rows.append([name, _luminosity(reach, result), *cells])
-    return rows
-
-
-_MARKS: Mapping[str, str] = MappingProxyType({"counted": "", "gaussian": "g", "tail": "t"})
-
-
-def marks(result: Sensitivity) -> str:
-    """What the marks of the table mean, if it has any."""
-    words = {
-        "gaussian": "g: too few toys beyond, Gaussian with the toys' width",
-        "tail": "t: too few toys beyond, their tail continued",
-    }
-    used = [words[m] for m in words if any(t.method == m for t in result.toys)]
-    if result.card.alternative is not None and result.card.alternative.scan:
-        used.append("the alternative floats: Asimov is local, toys are global (look-elsewhere included)")
-    return "; ".join(used)
-
-
-def _luminosity(value: float, result: Sensitivity) -> str:
-    low, high = result.luminosities[0], result.luminosities[-1]
-    if not math.isfinite(value):
-        return f"> {high:.3g}"
-    return f"< {low:.3g}" if value <= low else f"{value:.3g}"
-
-
-def versus_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
-    """Rows of the second table: value of the parameter, luminosity for the target of each observable."""
-    assert result.versus is not None
-    return [
-        [f"{value:.4g}", *(_luminosity(float(v[i]), result) for v in result.versus.required.values())]
-        for i, value in enumerate(result.versus.values)
-    ]

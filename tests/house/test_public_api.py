@@ -15,7 +15,7 @@ TOY_KEYS = (
     "systematics theory efficiency_error normalisation resolution_error toys seed sample"
 )
 SENSITIVITY_KEYS = (
-    "set truth null alternative dataset detector observables bins luminosities curve target toys versus limit "
+    "set free truth null alternative dataset detector observables bins luminosities curve target toys versus limit "
     "systematics theory efficiency_error normalisation resolution_error seed"
 )
 FUNCTIONS = {

@@ -89,7 +89,10 @@ def test_sensitivity_command_answers(invoke, tmp_path):
     )
     assert "light_vectors.0.mass" in result.output
     assert "expected at 95 % CL: light_vectors.0.g_bs > -" in result.output
-    assert (tmp_path / "w-versus.png").exists()
+    for view in ("", "-luminosity", "-limit"):
+        assert (tmp_path / f"w{view}.png").stat().st_size > 10_000
+    assert "limit on light_vectors.0.g_bs" in result.output
+    assert " inf" not in result.output
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,8 @@ def test_sensitivity_command_answers(invoke, tmp_path):
         (["sensitivity", "--luminosity", "-3", "--toys", "3"], "luminosity"),
         (["sensitivity", "--versus", "mass,3"], "write KEY,MIN,MAX,POINTS"),
         (["sensitivity", "--versus", "light_vectors.0.mas,1,2,3"], "did you mean mass"),
+        (["sensitivity", "--free", "light_vectors.0.mass"], "write KEY,MIN,MAX"),
+        (["sensitivity", "--free", "light_vectors.0.mas,1,2"], "did you mean mass"),
         (["sensitivity", "--limit", "light_vectors.0.g_bs"], "write KEY=VALUE"),
         (["toys", "own.toml"], "luminosit: no such key; did you mean luminosity"),
         (["toys", "detector.toml"], "detector.resolution.all = -1"),

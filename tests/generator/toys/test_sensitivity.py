@@ -4,18 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from darkpenguin.generator.figures.sensitivity import draw_sensitivity, draw_statistics, draw_versus
+from darkpenguin.generator.figures.sensitivity import draw_sensitivity, draw_statistics
 from darkpenguin.generator.statistics.hypotheses import asimov_fixed
 from darkpenguin.generator.toys.datasets import DetectorTable, get_dataset
 from darkpenguin.generator.toys.hypothesis import Hypothesis
 from darkpenguin.generator.toys.sensitivity import (
     COMBINED,
     SensitivityCard,
-    marks,
     sensitivity,
-    summary_rows,
-    versus_rows,
 )
+from darkpenguin.generator.toys.tables import marks, summary_rows
 from darkpenguin.generator.toys.yields import binned_yields, expected_counts
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.models import get_model
@@ -51,6 +49,12 @@ def test_required_luminosity_lies_on_the_curve(answer):
     for name, reach in answer.required.items():
         z = np.exp(np.interp(np.log(reach), np.log(answer.luminosities), np.log(answer.curves[name])))
         assert z == pytest.approx(5.0, rel=1e-3, abs=0)
+
+
+def test_required_luminosity_is_found_beyond_the_curve():
+    near = sensitivity(observables=["R_K+"], toys=0, curve=(1.0, 2.0)).required["R_K+"]
+    assert near == pytest.approx(sensitivity(observables=["R_K+"], toys=0).required["R_K+"], rel=1e-5)
+    assert near > 20
 
 
 def test_without_systematics_significance_grows_as_the_root_of_luminosity():
@@ -136,13 +140,36 @@ def test_versus_a_mass_of_the_truth(tmp_path):
         assert values[0] < 0.2 * values[1]
     own = np.interp(300.0, result.luminosities, result.curves["R_K+"])
     assert result.versus.at_own["R_K+"][1] == pytest.approx(own, rel=1e-2)
-    assert len(versus_rows(result)) == 3
     assert result.to_dict()["versus"]["path"] == "light_vectors.0.mass"
-    from darkpenguin.generator.figures.style import save_figure
+    with pytest.raises(InputError, match="at most 2"):
+        read_card(tmp_path, "versus = { a = [1, 2, 2], b = [1, 2, 2], c = [1, 2, 2] }")
 
-    save_figure(draw_versus(result), [tmp_path / "v.png"])
-    with pytest.raises(InputError, match="at most 1"):
-        read_card(tmp_path, 'versus = { "light_vectors.0.mass" = [1, 2, 2], "light_vectors.0.width" = [1, 2, 2] }')
+
+def test_a_map_holds_its_lines():
+    """Two parameters, written as on the command line: rows and columns are what one parameter gives."""
+    axes = ["light_vectors.0.mass,2.3,2.7,2", "light_vectors.0.relative_width,0.1,0.2,2"]
+    found = sensitivity(observables=["R_K+"], toys=0, versus=axes, limit="light_vectors.0.g_bs=-1e-8").versus
+    line = sensitivity(observables=["R_K+"], toys=0, versus=axes[0], limit="light_vectors.0.g_bs=-1e-8").versus
+    assert found.required["R_K+"].shape == (2, 2)
+    np.testing.assert_allclose(found.required["R_K+"][:, 1], line.required["R_K+"], rtol=1e-5)
+    np.testing.assert_allclose(found.at_own["R_K+"][:, 1], line.at_own["R_K+"], rtol=1e-9)
+    limits = [x.asymptotic.value for x in found.limits["light_vectors.0.g_bs"]]
+    assert limits[1::2] == pytest.approx([x.asymptotic.value for x in line.limits["light_vectors.0.g_bs"]], rel=1e-6)
+    assert limits[0] != pytest.approx(limits[1], rel=0.05)  # bent: the other width
+    assert found.to_dict()["path"] == ["light_vectors.0.mass", "light_vectors.0.relative_width"]
+
+
+def test_parameters_that_float_make_the_alternative():
+    keys = {
+        "set": "light_vectors.0.mass=2.4",
+        "free": ["light_vectors.0.mass,1.2,2.8", "light_vectors.0.g_bs,-2e-8,2e-8"],
+    }
+    card = SensitivityCard.make(**keys)
+    assert card.alternative.base() == card.truth.base()
+    assert card.alternative.base().light_vectors[0].mass == 2.4
+    assert [ends[:2] for ends in card.alternative.scan.values()] == [(1.2, 2.8), (-2e-8, 2e-8)]
+    with pytest.raises(InputError, match="write KEY,MIN,MAX"):
+        SensitivityCard.make(free="light_vectors.0.mass")
 
 
 def read_card(folder, text):
