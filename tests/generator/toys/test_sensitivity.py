@@ -134,7 +134,7 @@ def test_a_floating_alternative_is_judged_by_its_tail_not_by_a_gaussian():
 def test_versus_a_mass_of_the_truth(tmp_path):
     card = SensitivityCard(observables=("R_K+", "R_K*0"), toys=0, versus={"light_vectors.0.mass": (2.3, 2.7, 3)})
     result = sensitivity(card)
-    assert result.versus.values.tolist() == [2.3, 2.5, 2.7]
+    assert result.versus.axes[0].tolist() == [2.3, 2.5, 2.7]
     for name, values in result.versus.required.items():
         assert values[1] == pytest.approx(result.required[name])  # the truth itself
         assert values[0] < 0.2 * values[1]
