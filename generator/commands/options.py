@@ -162,6 +162,12 @@ RUN = (
         "Instead of --events, say how many B mesons of each charge there are; their branching fractions do the rest.",
         metavar="N",
     ),
+    Option(
+        "accepted",
+        ("--accepted",),
+        "Instead of --events, make as many as it takes until this many of each channel pass cuts and efficiency.",
+        metavar="N",
+    ),
     Option("poisson", ("--poisson",), "Draw the number of events from a Poisson distribution.", bool),
     Option(
         "kpi",

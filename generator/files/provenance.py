@@ -43,6 +43,7 @@ class ChannelEntry(BaseModel):
     events_of_run: int = Field(default=0, ge=0)
     first_event_of_run: int = Field(default=0, ge=0)
     expected_events_of_run: float = Field(default=0, ge=0)
+    accepted_of_run: int = Field(default=0, ge=0)
     branching_fraction: float = Field(default=0, ge=0)
     rates: dict[str, float] = {}
     remark: str = ""

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ...kinematics.base.cards import Card, CardSource, cards_in, read_keys
 from ...kinematics.base.checks import nearest, parse_count, parse_number, validate
@@ -22,9 +30,10 @@ from ...physics.models import RUN_CARDS, Model, as_model, merged_settings
 from ..files.pieces import share
 from ..files.writers import SUFFIXES, EventFile, file_format
 from ..lab import table
-from ..lab.settings import StageSettings
+from ..lab.settings import FilterSettings, StageSettings
 from .q2 import Window, _vetoes, _windows, parse_part, parse_range, part_name
 
+_HOW_MANY = ("events", "b_mesons", "accepted")
 MAXIMUM_SEED = (1 << 64) - 1
 """Largest seed: the key of the random numbers has 64 bits."""
 
@@ -65,10 +74,13 @@ class RunCard(Card):
     """The physics: a benchmark's name in the card, resolved here with ``set`` and ``theory`` applied."""
 
     events: int | None = None
-    """Events of each channel; or give ``b_mesons``."""
+    """Events of each channel; or give ``b_mesons``, or ``accepted``."""
 
     b_mesons: float | None = None
     """B mesons of each charge, half of them conjugates: a channel then has b_mesons times its branching fraction."""
+
+    accepted: int | None = None
+    """Instead of ``events``, how many of each channel are to pass cuts and efficiency: as many are made as it takes."""
 
     poisson: bool = False
     """Whether the number of events is drawn from a Poisson distribution with the mean above."""
@@ -127,10 +139,10 @@ class RunCard(Card):
     figures: tuple[str, ...] = ()
     """Files (.png, .pdf) for a figure of the ratios R with the events just made."""
 
-    @field_validator("events", mode="before")
+    @field_validator("events", "accepted", mode="before")
     @classmethod
-    def _events(cls, value: Any) -> Any:
-        return None if value is None else parse_count(value, "events")
+    def _events(cls, value: Any, info: ValidationInfo) -> Any:
+        return None if value is None else parse_count(value, str(info.field_name))
 
     @field_validator("b_mesons", mode="before")
     @classmethod
@@ -196,12 +208,14 @@ class RunCard(Card):
     def _consistent(self) -> RunCard:
         if not self.channels:
             raise InputError("channels: missing; name one, for example B0->K*0mumu (`darkpenguin channels` lists them)")
-        if self.events is not None and self.b_mesons is not None:
-            raise InputError(f"events = {self.events} and b_mesons = {self.b_mesons:g}: give one of the two")
+        given = [f"{key} = {getattr(self, key):g}" for key in _HOW_MANY if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)}: give one of the {'two' if len(given) == 2 else 'three'}")
         if self.part is not None and self.range is not None:
             raise InputError(f"part = {self.part[0]}/{self.part[1]} and range are both given; give one of the two")
-        if self.events is None and self.b_mesons is None:
+        if not given:
             raise InputError("events: missing; give a number of events (events) or of B mesons (b_mesons)")
+        self._check_accepted()
         for channel in self.registry():
             self.kpi_decay(channel)
         check_used(self.model.theory.form_factors, [channel.transition for channel in self.registry()])
@@ -236,6 +250,23 @@ class RunCard(Card):
                 )
         return self
 
+    def _check_accepted(self) -> None:
+        """InputError if it cannot be told what passes, or how many events a part of the run has."""
+        if self.accepted is None:
+            return
+        modes = [settings.mode for settings in self.stages.values() if isinstance(settings, FilterSettings)]
+        if not any(mode != "weight" for mode in modes):
+            raise InputError(
+                f"accepted = {self.accepted}: nothing is left out; give a selection or an efficiency in the mode flag "
+                "or reject, or a number of events (events)"
+            )
+        for key in ("range", "part", "poisson"):
+            if getattr(self, key):
+                raise InputError(
+                    f"accepted = {self.accepted} and {key}: how many events there are is known at the end only; make "
+                    "the whole run, or give a number of events (events)"
+                )
+
     @property
     def stages(self) -> dict[str, StageSettings]:
         """What the card says of each stage that it asks for, by key, along the way of an event."""
@@ -245,10 +276,9 @@ class RunCard(Card):
 
     @classmethod
     def merged(cls, keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-        """Return the keys of a card with others on top: one number of events replaces the other."""
-        for one, other in (("events", "b_mesons"), ("b_mesons", "events")):
-            if one in given:
-                keys = {key: value for key, value in keys.items() if key != other}
+        """Return the keys of a card with others on top: one number of events replaces the others."""
+        if any(key in given for key in _HOW_MANY):
+            keys = {key: value for key, value in keys.items() if key not in _HOW_MANY}
         return merged_settings(keys, given)
 
     @classmethod

@@ -92,8 +92,8 @@ def generate(
 
             - ``set``: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several; ``theory``: what the
               Standard Model is taken to be, a table of the keys of a `~darkpenguin.physics.theory.Theory`.
-            - ``b_mesons``: instead of ``events``, B mesons of each charge, conjugates included; ``poisson``: draw the
-              number from a Poisson distribution.
+            - ``b_mesons``: instead of ``events``, B mesons of each charge, conjugates included; or ``accepted``: events
+              that pass cuts and efficiency; ``poisson``: draw the number from a Poisson distribution.
             - ``flavour``: ``b`` (B0, B+), ``bbar``, or ``both`` in the ratio of their rates; ``convention`` of the
               angles, ``lhcb`` or ``theory``.
             - ``kpi``: ``narrow`` (a K* of zero width), ``pwave`` (its width, a column ``m_kpi``), of l l also ``swave``

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from ..sampler.calls import RUN_YIELDS
 from ..sampler.columns import Column
 from ..sampler.stored import stored
 from ..sampler.tables import Table, channel_table
+from .accepted import events_to_try
 from .card import RunCard
 from .chunks import chunk_size, collect, make_chunks
 from .parts import Part
@@ -130,6 +131,7 @@ class Plan:
                     "first_event_of_run": part.first,
                     "expected_events_of_run": part.mean,
                     "branching_fraction": part.branching,
+                    **({"accepted_of_run": self.card.accepted} if self.card.accepted is not None else {}),
                     **({"remark": part.channel.remark} if part.channel.remark else {}),
                     "rates": {_word(flavour): float(rate) for flavour, rate in part.table.rates.items()},
                 }
@@ -173,7 +175,7 @@ def plan_run(card: RunCard) -> Plan:
     The number of events of a channel is ``events``, or ``b_mesons`` times its branching fraction (tau_B times the
     rate in the selected ranges of q2, with K* -> K pi); with ``poisson`` that is the mean of the number, which is
     then drawn from seed and channel.  ``b_mesons`` counts both charges in equal parts: with one flavour only,
-    half of them decay here.
+    half of them decay here.  With ``accepted`` it is what it takes until so many pass: they are made twice then.
 
     Raises:
         InputError: a range of q2 or of events outside what there is, no event expected, or no such device.
@@ -190,29 +192,51 @@ def plan_run(card: RunCard) -> Plan:
         lifetime = card.model.parameters[f"tau_{channel.parent}"]
         rates = [float(rate) for rate in rows.rates.values() if rate > 0.0]
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
-        share = 1.0 if card.flavour == "both" else 0.5
-        mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching
-        if mean > MAXIMUM_EVENTS:
-            raise InputError(
-                f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected, and a run has "
-                f"{MAXIMUM_EVENTS:.1e} at most; lower it to {MAXIMUM_EVENTS / (share * branching):.1e}"
-            )
-        count = _draw(card.seed, channel.index, mean) if card.poisson else round(mean)
-        if count == 0 and not card.poisson:
-            raise InputError(
-                f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected; raise it to "
-                f"{1 / (share * branching):.1e} or more, or draw the number with poisson"
-            )
-        parts.append(Part(channel, rows, mean, count, first, branching, card.beam is not None, stages))
-        known = tuple(parts[-1].made)
+        mean, count = _how_many(card, channel, branching)
+        part = Part(channel, rows, mean, count, first, branching, card.beam is not None, stages)
+        known = tuple(part.made)
         for stage in stages:
             stage.check(channel, known)
             known = (*known, *(column.name for column in stage.makes(channel)))
+        if card.accepted is not None:
+            count = _tried(card, part, backend, card.accepted)
+            part = replace(part, mean=float(count), count=count)
+        parts.append(part)
         first += count
     start, stop = card.span(first)
     if stop > first:
         raise InputError(f"range = {start}:{stop}: the run has {first} events; needs 0 <= START < STOP <= {first}")
     return Plan(card, tuple(parts), start, stop, backend)
+
+
+def _how_many(card: RunCard, channel: Channel, branching: float) -> tuple[float, int]:
+    """Expected number of events of a channel, and the number itself; none yet where as many as it takes are made."""
+    if card.accepted is not None:
+        return 0.0, 0
+    share = 1.0 if card.flavour == "both" else 0.5
+    mean = float(card.events) if card.events is not None else (card.b_mesons or 0.0) * share * branching
+    if mean > MAXIMUM_EVENTS:
+        raise InputError(
+            f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected, and a run has "
+            f"{MAXIMUM_EVENTS:.1e} at most; lower it to {MAXIMUM_EVENTS / (share * branching):.1e}"
+        )
+    count = _draw(card.seed, channel.index, mean) if card.poisson else round(mean)
+    if count == 0 and not card.poisson:
+        raise InputError(
+            f"b_mesons = {card.b_mesons:g}: {mean:.2g} events of {channel.name} are expected; raise it to "
+            f"{1 / (share * branching):.1e} or more, or draw the number with poisson"
+        )
+    return mean, count
+
+
+def _tried(card: RunCard, part: Part, backend: Backend, wanted: int) -> int:
+    """Events of a channel that it takes until so many pass."""
+
+    def chunks(start: int, stop: int) -> Iterator[dict[str, Any]]:
+        alone = replace(part, count=stop, first=0)
+        return Plan(card, (alone,), start, stop, backend).chunks(alone, reuse=True)
+
+    return events_to_try(wanted, chunks, f"events of {part.channel.name}")
 
 
 def event_table(card: RunCard, channel: Channel) -> Table | KpiTable:
