@@ -31,6 +31,7 @@ from . import amplitudes, angular
 from .bins import build_predictor, evaluate, evaluate_bin, observable_channels
 from .channels import Channel, get_channel
 from .flavio_inputs import BLOCK, SEED, flavio_version, form_factors_in_use
+from .local import CONSTANT, P_FORM_FACTORS, V_FORM_FACTORS
 from .models import COEFFICIENTS, Model
 from .modes import Transition
 from .observables import BinnedObservable
@@ -114,7 +115,7 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     wilson: dict[str, ComplexArray] = {
         "7": rows[:, first] + 1j * rows[:, first + 1],
         "v": rows[:, first + 2] + 1j * rows[:, first + 3],
-        **{name: draws.constant[:, side, i, None] for i, name in enumerate(amplitudes.CONSTANT)},
+        **{name: draws.constant[:, side, i, None] for i, name in enumerate(CONSTANT)},
     }
     prefactors = draws.prefactors.T[:, :, None]
     # eq. (9) divides by N, here by that of each draw: g_bs g_l stays what it is
@@ -333,13 +334,13 @@ def _effective(
     parent, hadron = next(mesons for mesons, content in meson_quark.items() if content == quarks)
     par = _parameters(theory, draw)
     total = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, par)
-    rows, constant = np.empty((8, len(nodes))), np.empty((2, len(amplitudes.CONSTANT)), dtype=complex)
+    rows, constant = np.empty((8, len(nodes))), np.empty((2, len(CONSTANT)), dtype=complex)
     for side, (parameters, coefficients) in enumerate(((par, total), (conjugate_par(par), conjugate_wc(total)))):
         for k, q2 in enumerate(nodes):
             wilson = get_wceff(q2, coefficients, parameters, parent, hadron, "mu", SCALE)
             rows[4 * side : 4 * side + 4, k] = [part for key in "7v" for part in (wilson[key].real, wilson[key].imag)]
         wilson = get_wceff(1.0, coefficients, parameters, parent, hadron, "mu", SCALE)
-        constant[side] = [wilson[name] for name in amplitudes.CONSTANT]
+        constant[side] = [wilson[name] for name in CONSTANT]
     return rows, constant
 
 
@@ -349,7 +350,7 @@ def _ingredients(transition: Transition, theory: Theory, draw: int | None, nodes
 
     parent, hadron, spin = transition.parent.name, transition.hadron.name, transition.spin
     par, standard = _parameters(theory, draw), WilsonCoefficients()
-    names = amplitudes.V_FORM_FACTORS if spin == 1 else amplitudes.P_FORM_FACTORS
+    names = V_FORM_FACTORS if spin == 1 else P_FORM_FACTORS
     helicities = ("pl", "mi", "0") if spin == 1 else ("V",)
     rows = np.empty((len(names) + 8, len(nodes)))
     extra = np.zeros((2, len(helicities), len(nodes)), dtype=complex)

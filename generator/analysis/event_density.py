@@ -21,7 +21,8 @@ from ...physics.densities import KPI
 from ...physics.kpi import KpiDecay, KpiSystem
 from ...physics.models import Model
 from ...physics.phase_space import PhaseSpace, phase_space_density, wide_phase_space_density
-from ..sampler.tables import build_table, channel_table, density_of
+from ..sampler.stored import sampling_table
+from ..sampler.tables import build_table, density_of
 from .density_loops import LOOPS
 
 Array = NDArray[np.float64]
@@ -139,7 +140,7 @@ def _coefficients(channel: Channel, model: Dynamics, q2: Array, flavour: int, co
 def _nodes(channel: Channel, model: Dynamics, convention: Convention) -> Array:
     """Nodes between which the coefficients of both flavours are linear."""
     if isinstance(model, Model):
-        return channel_table(channel, model, convention=convention).q2
+        return sampling_table(channel, model, convention=convention).q2
     low, high = channel.q2_limits()
     steps = (high - low) * 0.5 ** np.arange(1, 40)
     places = np.sort(np.concatenate([low + steps, high - steps]))

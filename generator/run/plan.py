@@ -13,7 +13,6 @@ import numpy as np
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.checks import MAXIMUM_EVENTS
 from ...kinematics.base.errors import InputError
-from ...physics.channels import Channel
 from ...physics.models import check_partial_widths, check_single_precision
 from ..files.columns import ordered
 from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
@@ -21,8 +20,7 @@ from ..lab import table
 from ..sampler.backend import Backend, select_backend
 from ..sampler.calls import RUN_YIELDS
 from ..sampler.columns import Column
-from ..sampler.stored import stored
-from ..sampler.tables import Table, channel_table
+from ..sampler.stored import sampling_table
 from .accepted import events_to_try
 from .card import RunCard
 from .chunks import chunk_size, collect, make_chunks
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..lab.stages import Stage
-    from ..sampler.kpi_tables import KpiTable
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,8 @@ def plan_run(card: RunCard) -> Plan:
     for channel in card.registry():
         if card.precision == "float32":
             check_single_precision(card.model, channel, card.q2, card.veto)
-        rows = event_table(card, channel)
+        asked = (card.kpi, card.flavour, card.convention, card.q2, card.veto)
+        rows = sampling_table(channel, card.model, *asked)
         lifetime = card.model.parameters[f"tau_{channel.parent}"]
         rates = [float(rate) for rate in rows.rates.values() if rate > 0.0]
         branching = lifetime * channel.branching * sum(rates) / max(len(rates), 1)
@@ -237,18 +235,6 @@ def _tried(card: RunCard, part: Part, backend: Backend, wanted: int) -> int:
         return Plan(card, (alone,), start, stop, backend).chunks(alone, reuse=True)
 
     return events_to_try(wanted, chunks, f"events of {part.channel.name}")
-
-
-def event_table(card: RunCard, channel: Channel) -> Table | KpiTable:
-    """The table that the events of a channel are sampled from: built, or kept from an earlier run."""
-    asked = (card.flavour, card.convention, card.q2, card.veto)
-    key = [repr(channel), card.model.model_dump(mode="json", exclude={"name"}), card.kpi.model_dump(mode="json"), asked]
-    decay = card.kpi_decay(channel)
-    if decay is None:
-        return stored(Table, key, lambda: channel_table(channel, card.model, *asked))
-    from ..sampler.kpi_tables import KpiTable, kpi_table
-
-    return stored(KpiTable, key, lambda: kpi_table(decay, *asked))
 
 
 def _make_stages(card: RunCard) -> tuple[Stage, ...]:

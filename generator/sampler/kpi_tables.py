@@ -278,7 +278,7 @@ class KpiTable:
         index = self._mass_entries[1].ravel()
         node = np.repeat(np.arange(len(self.masses)), size)
         m, window = self.shape_masses, self.masses[[0, -1]][None, :]
-        hats = np.stack(round_hats(m, *self._widths, window, dtype), axis=1)[index]
+        mass_hats = np.stack(round_hats(m, *self._widths, window, dtype), axis=1)[index]
         both_q0 = []
         for masses, q0 in self._by_band:
             cell = np.searchsorted(masses, m)  # of a mass node: the cell above it
@@ -286,7 +286,7 @@ class KpiTable:
             above = np.where(np.isin(m, masses), np.clip(cell, 0, len(q0) - 1), below)
             both_q0.append(round_edges(q0, dtype, up=True)[np.stack([below, above], axis=1)])
         band = np.searchsorted(self.bands, node, side="right") - 1
-        shape_rows = np.concatenate([hats, np.stack(both_q0)[band, index]], axis=1)
+        shape_rows = np.concatenate([mass_hats, np.stack(both_q0)[band, index]], axis=1)
         gaps = self.ends[node][:, None] - shape_rows[:, 3:5].astype(np.float64)
         inverse = np.where(gaps > 0, 1.0 / np.where(gaps > 0, gaps, 1.0), 0.0)
         mass_rows = aligned((2 * len(index), MASS_ROW), dtype)
@@ -421,7 +421,11 @@ def _rows(
             for k, kept in selected.items()
         ]
         at = masses[list(selected)]
-        nodes = answer(searches, lambda q2, of, at=at, sign=sign: _parts(decay, q2, at[of], sign, convention))
+
+        def parts(q2: Array, of: NDArray[np.intp], at: Array = at, sign: int = sign) -> Array:
+            return _parts(decay, q2, at[of], sign, convention)
+
+        nodes = answer(searches, parts)
         found += [(k, sign, *one) for k, one in zip(selected, nodes, strict=True)]
     if sum(len(one[2]) for one in found) > MAX_ROWS:
         raise InputError(
@@ -466,7 +470,7 @@ def _mass_nodes(
     todo, done = list(pairwise(edges)), []
     while todo:
         searches = [_search_q0(decay, ranges, a, b) for a, b in todo]
-        found = answer(searches, lambda asked, _: _parts(decay, *asked, flavour, convention))
+        found = answer(searches, lambda at, _: _parts(decay, at[0], at[1], flavour, convention))
         halves = []
         for (a, b), (error, q0) in zip(todo, found, strict=True):
             if error > tolerance and b - a > _SMALLEST_CELL:

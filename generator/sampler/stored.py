@@ -9,14 +9,22 @@ import os
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
 from ...kinematics.base.cache import cache_folder, keep_newest, read_checked, write_checked
 from ...kinematics.base.sources import source_fingerprint
+from ...physics.angular import Convention
+from ...physics.channels import Channel
+from ...physics.models import Model
+from .tables import Table, channel_table
+
+if TYPE_CHECKING:
+    from ...physics.kpi import KpiSystem
+    from .kpi_tables import KpiTable
 
 SLOW = 0.3
 """Seconds from which on a table is kept: one that is built faster is hardly read faster."""
@@ -63,3 +71,59 @@ def stored(kind: type[TableType], key: Any, build: Callable[[], TableType]) -> T
         write_checked(path, buffer.getvalue())
         keep_newest(folder, "table-*.npz", size=KEPT_BYTES)
     return table
+
+
+@overload
+def sampling_table(
+    channel: Channel,
+    model: Model,
+    kpi: None = None,
+    flavour: str = "both",
+    convention: Convention = "lhcb",
+    q2_ranges: Sequence[tuple[float, float]] = (),
+    vetoes: Sequence[tuple[float, float]] = (),
+) -> Table: ...
+
+
+@overload
+def sampling_table(
+    channel: Channel,
+    model: Model,
+    kpi: KpiSystem,
+    flavour: str = "both",
+    convention: Convention = "lhcb",
+    q2_ranges: Sequence[tuple[float, float]] = (),
+    vetoes: Sequence[tuple[float, float]] = (),
+) -> Table | KpiTable: ...
+
+
+def sampling_table(
+    channel: Channel,
+    model: Model,
+    kpi: KpiSystem | None = None,
+    flavour: str = "both",
+    convention: Convention = "lhcb",
+    q2_ranges: Sequence[tuple[float, float]] = (),
+    vetoes: Sequence[tuple[float, float]] = (),
+) -> Table | KpiTable:
+    """What events of a channel are sampled from, of `channel_table` or `kpi_table`: built, or kept from an earlier run.
+
+    A channel without a Kπ pair takes no notice of ``kpi``.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> table = sampling_table(get_channel("B+->K+mumu"), get_model("sm"), q2_ranges=[(1.0, 6.0)])
+    >>> table.columns
+    ('q2', 'cos_theta_l', 'flavour')
+    """
+    asked = (flavour, convention, [list(pair) for pair in q2_ranges], [list(pair) for pair in vetoes])
+    wide = kpi is not None and not kpi.narrow and bool(channel.transition.daughters)
+    system = kpi.model_dump(mode="json") if kpi is not None and wide else None
+    key = [repr(channel), model.model_dump(mode="json", exclude={"name"}), system, asked]
+    if kpi is None or not wide:
+        return stored(Table, key, lambda: channel_table(channel, model, flavour, convention, q2_ranges, vetoes))
+    from ...physics.kpi import KpiDecay
+    from .kpi_tables import KpiTable, kpi_table
+
+    decay = KpiDecay(channel, model, kpi)
+    return stored(KpiTable, key, lambda: kpi_table(decay, flavour, convention, q2_ranges, vetoes))

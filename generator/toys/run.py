@@ -33,7 +33,8 @@ from ..files.sample import EventSample
 from ..sampler.backend import CpuBackend, select_backend
 from ..sampler.calls import TOY_SHARES, TOY_THINNING
 from ..sampler.rng import event_uniforms
-from ..sampler.tables import Table, channel_table
+from ..sampler.stored import sampling_table
+from ..sampler.tables import Table
 from ..statistics.angular_fit import LIKELIHOOD_OBSERVABLES, fit_angles
 from ..statistics.counts import CountModel
 from ..statistics.draws import EVENTS, SHIFT, draw_poisson, stream_word
@@ -170,7 +171,7 @@ class ToyRun:
         model, edges = self.card.truth.models()[0], intervals_of(self.card.bins)[0]
         exact, whole = stretches_of(self.card.bins), ((edges[0], edges[-1]),)
         return {
-            name: channel_table(
+            name: sampling_table(
                 get_channel(name),
                 model,
                 q2_ranges=[detector.range(*ends) for ends in (exact if detector.perfect else whole)],
