@@ -13,6 +13,7 @@ import numpy as np
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.checks import MAXIMUM_EVENTS
 from ...kinematics.base.errors import InputError
+from ...physics.channels import Channel
 from ...physics.models import check_partial_widths, check_single_precision
 from ..files.columns import ordered
 from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
