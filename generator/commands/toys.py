@@ -187,6 +187,10 @@ def sensitivity_command(
     card: CardArgument = None,
     figure: FigureOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    export: Annotated[
+        str | None,
+        typer.Option("--export", help="Write the counts of --limit for pyhf (FILE.json) or as HS3 (FILE.hs3.json)."),
+    ] = None,
     threads: ThreadsOption = None,
     overwrite: OverwriteOption = False,
     datasets: ListOption = False,
@@ -200,6 +204,8 @@ def sensitivity_command(
     if datasets:
         list_datasets()
         return
+    from ...kinematics.base.errors import InputError
+    from ..toys.bridges import check_workspace, write_workspace
     from ..toys.sensitivity import SensitivityCard, sensitivity
     from .console import waiting
 
@@ -210,6 +216,10 @@ def sensitivity_command(
     views = ["", *(["statistics"] if chosen.toys else []), *(["luminosity"] if chosen.versus else [])]
     views += ["limit"] if chosen.limit else []
     check_figures(figure, overwrite, views)
+    if export is not None:
+        check_workspace(export, overwrite)
+        if not chosen.limit:
+            raise InputError(f"--export = {export!r}: what is written are the counts of a limit; add --limit KEY=VALUE")
     with waiting("asymptotic curves and toys"):
         result = sensitivity(chosen, threads=threads)
     if as_json:
@@ -219,6 +229,10 @@ def sensitivity_command(
     names = write_figures(result, figure, overwrite)
     if names and not as_json:
         print(f"figure: {', '.join(names)}")
+    if export is not None:
+        write_workspace(result.limits[0], export, overwrite)
+        if not as_json:
+            print(f"file: {export}")
 
 
 def _show_sensitivity(result: Any) -> None:

@@ -34,6 +34,7 @@ class ExpectedLimit(Result):
         asymptotic: CL_s by the formulas of arXiv:1007.1727 for the Asimov data, with every interval allowed and the
             band of the limit in background-only data.
         toys: the same with the distributions of q from toys; None without toys.
+        model: counts as a quadratic in the coupling.
     """
 
     path: str
@@ -41,6 +42,7 @@ class ExpectedLimit(Result):
     level: float
     asymptotic: Limit
     toys: Limit | None
+    model: CountModel
 
     def to_dict(self) -> dict[str, Any]:
         """Return the limits, in units of the field that ``path`` names, and CL_s along the coupling."""
@@ -147,6 +149,7 @@ def expected_limit(
         level,
         find_limit(counts, asimov, level=level),
         find_limit(counts, asimov, level=level, toys=toys, seed=seed) if toys else None,
+        counts,
     )
 
 

@@ -54,8 +54,11 @@ FUNCTIONS = {
     "write_histograms": "path found overwrite",
     "write_scan": "result folder overwrite at",
     "binned_toys": "model couplings seed start stop sample systematics theta threads",
+    "bridges.check_workspace": "path overwrite",
+    "bridges.hs3_workspace": "model counts",
     "bridges.pyhf_workspace": "null alternative counts",
     "bridges.unbinned_cost": "channel base directions events q2_range expected",
+    "bridges.write_workspace": "limit path overwrite",
     "count_model": (
         "free model set dataset luminosity channels bins theory efficiency_error normalisation resolution_error"
     ),

@@ -86,7 +86,10 @@ def test_sensitivity_command_answers(invoke, tmp_path):
         "light_vectors.0.g_bs=-1e-8",
         "--figure",
         "w.png",
+        "--export",
+        "w.json",
     )
+    assert json.loads((tmp_path / "w.json").read_text())["measurements"][0]["config"]["poi"] == "mu"
     assert "light_vectors.0.mass" in result.output
     assert "expected at 95 % CL: light_vectors.0.g_bs > -" in result.output
     for view in ("", "-luminosity", "-limit"):
@@ -108,6 +111,7 @@ def test_sensitivity_command_answers(invoke, tmp_path):
         (["sensitivity", "--luminosity", "-3", "--toys", "3"], "luminosity"),
         (["sensitivity", "--versus", "mass,3"], "write KEY,MIN,MAX,POINTS"),
         (["sensitivity", "--versus", "light_vectors.0.mas,1,2,3"], "did you mean mass"),
+        (["sensitivity", "--export", "w.json"], "add --limit"),
         (["sensitivity", "--free", "light_vectors.0.mass"], "write KEY,MIN,MAX"),
         (["sensitivity", "--free", "light_vectors.0.mas,1,2"], "did you mean mass"),
         (["sensitivity", "--limit", "light_vectors.0.g_bs"], "write KEY=VALUE"),
