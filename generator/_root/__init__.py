@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .generator.scans.farm import merge, plan
     from .generator.scans.files import write_scan
     from .generator.scans.parts import scan_part
+    from .generator.scans.recast import recast
     from .generator.scans.scan import scan
     from .generator.statistics.counts import CountModel
     from .generator.statistics.draws import binned_toys
@@ -96,6 +97,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "read_card": "generator.run.card",
     "read_events": "generator.files.sample",
     "read_toys": "generator.toys.files",
+    "recast": "generator.scans.recast",
     "run": "generator.run.generate",
     "scan": "generator.scans.scan",
     "scan_part": "generator.scans.parts",
@@ -155,6 +157,7 @@ __all__ = [
     "read_card",
     "read_events",
     "read_toys",
+    "recast",
     "run",
     "scan",
     "scan_part",

@@ -26,6 +26,7 @@ from .drawing import FigureOption, OverwriteOption
 from .farm import merge_command, plan_command
 from .figures import figure_command, scan_command
 from .options import MODEL, RUN, SET, THEORY, takes
+from .recast import recast_command
 from .toys import sensitivity_command, toys_command
 from .weigh import weigh_command
 
@@ -353,6 +354,7 @@ app.command("constraints")(_guarded(constraints_command))
 app.command("plan")(_guarded(plan_command))
 app.command("merge")(_guarded(merge_command))
 app.command("weigh")(_guarded(weigh_command))
+app.command("recast")(_guarded(recast_command))
 app.command("bin")(_guarded(bin_command))
 app.command("hepmc")(_guarded(hepmc_command))
 app.command("figure")(_guarded(figure_command))

@@ -22,6 +22,7 @@ from ..analysis.validate import Verdict
 from ..files.sample import EventSample
 from ..run.generate import RunReport
 from ..scans.card import ScanCard
+from ..scans.recast import Recast
 from ..scans.scan import ScanResult
 from ..toys.files import Toys
 from ..toys.limits import ExpectedLimit
@@ -34,6 +35,7 @@ from .figure_2 import custom_plane, figure_2, figure_2_cards
 from .invisible import draw_invisible
 from .limits import draw_limit, draw_limits
 from .predictions import draw_predictions, draw_ratios
+from .recast import draw_recast
 from .samples import draw_sample
 from .scans import draw_scan
 from .sensitivity import draw_sensitivity, draw_statistics, draw_versus
@@ -83,6 +85,7 @@ VIEWS: Mapping[type, Callable[[Any], Views]] = MappingProxyType(
         Migrations: lambda found: {"": partial(draw_migrations, found)},
         Model: _model,
         Predictions: lambda found: {"": partial(draw_predictions, found)},
+        Recast: lambda found: {"": partial(draw_recast, found)},
         RunReport: lambda found: {"": lambda: draw_ratios(found.plan.card.model, generated_ratios(found.files))},
         ScanResult: lambda found: {"": partial(draw_scan, found)},
         Sensitivity: _sensitivity,

@@ -21,6 +21,8 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "distributed": "dask",
         "hist": "formats",
         "pyhepmc": "formats",
+        "pyhf": "recast",
+        "redist": "recast",
         "uhi": "formats",
     }
 )

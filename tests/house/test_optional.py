@@ -12,18 +12,21 @@ from darkpenguin.generator.analysis.histograms import histograms
 from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.generator.lab.efficiency_files import read_map
 from darkpenguin.generator.sampler import backend
+from darkpenguin.generator.scans.recast import redist_modifier
+from darkpenguin.generator.statistics.histfactory import Published
 from darkpenguin.kinematics.base.arrays import array_library
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.kinematics.base.optional import EXTRAS, install_command, optional
 from darkpenguin.kinematics.base.workers import check_dask, in_order
 from darkpenguin.physics.binning import BinnedValue
+from darkpenguin.physics.models import get_model
 
 from .test_house import TOP, modules
 
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTION = {  # where it is not the package's name
     "PIL": "pillow", "array_api_compat": "array-api-compat", "boost_histogram": "hist", "pydantic_core": "pydantic",
-    "uhi": "hist", "yaml": "pyyaml",
+    "redist": "redistpy", "uhi": "hist", "yaml": "pyyaml",
 }  # fmt: skip
 
 
@@ -81,6 +84,8 @@ USES = {
     "pyhepmc": lambda folder: write_hepmc("no.root", folder / "x.hepmc"),
     "dask": lambda folder: next(in_order(range, [(0, 1)], "local:1")),
     "distributed": lambda folder: check_dask("tcp://127.0.0.1:1"),
+    "pyhf": lambda folder: Published({}),
+    "redist": lambda folder: redist_modifier(np.ones((1, 3)), get_model("fig2")),
     "cupy": lambda folder: array_library("gpu"),
     "array_api_compat": lambda folder: backend.select_backend("gpu"),
 }
@@ -114,5 +119,5 @@ def test_only_tests_need_the_fitters(monkeypatch):
 
     for name in ("pyhf", "iminuit"):
         monkeypatch.setitem(sys.modules, name, None)
-        assert name not in EXTRAS
+    assert "iminuit" not in EXTRAS
     assert pyhf_workspace(CountModel([[10.0]]), CountModel([[14.0]]), np.array([12.0]))["channels"]
