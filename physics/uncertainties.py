@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kinematics.base.cache import cache_folder, from_cache, keep_newest, write_checked
+from ..kinematics.base.errors import InputError
 from . import amplitudes, angular
 from .bins import build_predictor, evaluate, evaluate_bin, observable_channels
 from .channels import Channel, get_channel
@@ -145,7 +146,12 @@ def theory_covariance(observables: Sequence[BinnedObservable], model: Model | No
     >>> p5 = [BinnedObservable("P5p", "B0->K*0mumu", 4.0, 6.0)]
     >>> bool(0.05 < theory_covariance(p5)[0, 0] ** 0.5 < 0.12)
     True
+
+    Raises:
+        InputError: amplitudes of another program, whose errors are not known.
     """
+    if model is not None and model.theory.amplitudes != "flavio":
+        raise InputError(f"theory.amplitudes = {model.theory.amplitudes!r}: it has no errors; take flavio")
     return _covariance(tuple(observables), model or Model()).copy()
 
 

@@ -182,6 +182,13 @@ def recast(
 
     Raises:
         InputError: no such likelihood, a model without one light vector, or masses out of reach.
+
+    Example:
+        >>> try:
+        ...     recast("nowhere")
+        ... except InputError as error:
+        ...     print(error)
+        folder = 'nowhere': 0 workspaces (*.json) are in it; one is needed
     """
     base = as_model(model, set, theory)
     if len(base.light_vectors) != 1:
@@ -339,6 +346,12 @@ def bin_bias(counts: Mapping[str, Array], reconstructed: Array, true: Array) -> 
             generated events of the Standard Model and of the signal behind the same detector.
         reconstructed: edges of the reconstructed bins.
         true: edges of the true bins.
+
+    Example:
+        >>> x = np.linspace(0.01, 3.99, 400)
+        >>> same = {"standard_q2": x, "standard_reco": x, "signal_q2": x, "signal_reco": x}
+        >>> [round(one.folded - one.direct, 12) for one in bin_bias(same, np.array([0.0, 2.0, 4.0]), np.arange(5.0))]
+        [0.0, 0.0]
     """
     table, _, _ = np.histogram2d(counts["standard_q2"], counts["standard_reco"], [true, reconstructed])
     made = np.histogram(counts["standard_q2"], true)[0]
@@ -369,7 +382,7 @@ def measured_bias(
     base = as_model(model, set, theory)
     vector = base.light_vectors[0].model_copy(update={"mass": mass, "g_bs": _PROBE, "g_bs_right": 0j})
     one = base.model_copy(update={"light_vectors": (vector,)})
-    counts = {}
+    counts: dict[str, Array] = {}
     for word, channel, size, of in (("standard", "B+->K+nunu", 10, base.standard), ("signal", "B+->K+chichi", 1, one)):
         sample = generate(channel, of, size * events, seed=seed + size, beam="belle2", resolution="belle2")
         counts |= {f"{word}_q2": sample["q2"], f"{word}_reco": sample["q2_reco"]}

