@@ -149,7 +149,7 @@ def wilson(q2: float) -> tuple[complex, complex]:
     """C7eff and C9eff at q² (GeV²) above zero.
 
     >>> [round(c.real, 2) for c in (*wilson(1.0), *wilson(10.0))]
-    [-0.31, 4.36, -0.33, 4.06]
+    [-0.39, 4.31, -0.33, 4.36]
     """
     s, pi2 = q2 / M_B_LOOPS**2, math.pi**2
     c = _ABOVE if s > 0.25 else _BELOW

@@ -57,7 +57,7 @@ class Published:
     >>> measurement = {"name": "m", "config": {"poi": "mu", "parameters": []}}
     >>> found = Published({"channels": [spec], "observations": [{"name": "x", "data": [60.0]}],
     ...     "measurements": [measurement], "version": "1.0.0"})
-    >>> round(found.fit().parameters[0], 6)
+    >>> round(float(found.fit().parameters[0]), 6)
     2.0
     """
 
