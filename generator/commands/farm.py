@@ -75,6 +75,7 @@ def merge_command(
     What is missing, twice or damaged is named. ROOT's hadd joins the events too, and loses how they were made.
     """
     from ..files.joined import EventFiles
+    from ..run.reduce import Reduced
     from ..scans.farm import merge
     from ..toys.files import Toys
     from .console import progress_bar
@@ -95,6 +96,8 @@ def merge_command(
         print(f"file: {done.output}: {done.rows:,} events of {len(done.files)} files")
         for line in done.missing:
             print(f"missing: {line}")
+    elif isinstance(done, Reduced):
+        print(f"file: {output}: {len(done.histograms)} histograms of {done.provenance['events']:,} events")
     elif isinstance(done, Toys):
         print(f"file: {done.path}: {done.toys:,} toys")
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...physics.charmonium import missing_charm
 from ..files.sample import open_events
+from ..run import reduce
 from ..run.card import RunCard
 from ..run.farm import state
 from ..run.generate import RunReport, check_files, check_space, execute
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def run_card(card: RunCard) -> bool:
     """Generate what a card asks for, check it and draw it if it says so; False if the check fails."""
     if card.part is not None:
-        states = {name: state(card, name) for name in card.files()}
+        told = state if card.reduce is None else reduce.state
+        states = {name: told(card, name) for name in card.files()}
         if set(states.values()) == {"done"}:
             print(f"file: {', '.join(states)}: already there")
             return True

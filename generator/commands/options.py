@@ -205,6 +205,12 @@ RUN = (
         ("--output", "-o"),
         "Write this file, .root or .parquet; {channel} in its name makes a file a channel. Default: events.root.",
     ),
+    Option(
+        "reduce",
+        ("--reduce",),
+        "Write these histograms (a TOML file, a table each) instead of events; merge adds those of parts.",
+        metavar="HISTOGRAMS.toml",
+    ),
     Option("format", ("--format",), "Write a ttree, rntuple or parquet. Default: as the file's ending says."),
     Option("compression", ("--compression",), "Compress with none, lz4 or zstd. Default: lz4."),
     Option("overwrite", ("--overwrite",), "Replace existing files.", bool),

@@ -31,6 +31,7 @@ from ..files.pieces import share
 from ..files.writers import SUFFIXES, EventFile, file_format
 from ..lab import table
 from ..lab.settings import FilterSettings, StageSettings
+from .histograms import Reduction
 from .q2 import Window, _vetoes, _windows, parse_part, parse_range, part_name
 
 _HOW_MANY = ("events", "b_mesons", "accepted")
@@ -47,6 +48,10 @@ def _channels(value: Any) -> Any:
     if len(set(names)) != len(names):
         raise InputError(f"channels = {list(names)!r}: a channel is named twice")
     return tuple(names)
+
+
+def _reduction(value: Any) -> Any:
+    return None if value is None else Reduction.read(value)
 
 
 class RunCard(Card):
@@ -132,6 +137,9 @@ class RunCard(Card):
 
     overwrite: bool = False
     """Whether an existing file may be replaced."""
+
+    reduce: Annotated[Reduction | None, BeforeValidator(_reduction)] = None
+    """Histograms to fill instead of a file of events: a TOML file, or a table of them by name."""
 
     check: bool = False
     """Whether the file is checked against the prediction once it is written."""
@@ -235,6 +243,7 @@ class RunCard(Card):
         if self.output is not None:
             for name in self.files():
                 file_format(name, self.format)
+        self._check_reduce()
         if (self.check or self.figures) and self.output is None:
             raise InputError("output: missing; check and figures read the file that was written")
         for figure in self.figures:
@@ -249,6 +258,16 @@ class RunCard(Card):
                     "with electrons, such as B0->K*0mumu and B0->K*0ee"
                 )
         return self
+
+    def _check_reduce(self) -> None:
+        """InputError for what needs the events that histograms do not keep."""
+        if self.reduce is None:
+            return
+        for key in ("check", "figures", "format"):
+            if getattr(self, key):
+                raise InputError(f"{key}: of a run with reduce there are histograms alone; leave one of the two out")
+        if self.output is not None and (Path(self.output).suffix != ".root" or "{" in self.output):
+            raise InputError(f"output = {self.output!r}: histograms of all channels go to one .root file (reduce)")
 
     def _check_accepted(self) -> None:
         """InputError if it cannot be told what passes, or how many events a part of the run has."""

@@ -19,12 +19,13 @@ import numpy as np
 from ...kinematics.base.arrays import array_module
 from ...kinematics.base.cards import shows_keys
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import check_target, readable_size
+from ...kinematics.base.files import OutputLock, check_target, readable_size
 from ...kinematics.base.results import Result, json_types
 from ...physics.channels import CHANNELS
 from ...physics.models import ModelLike
 from ..files.sample import EventSample
 from ..files.writers import EventWriter, open_writer
+from . import reduce
 from .card import RunCard
 from .parts import Part
 from .plan import Plan, plan_run
@@ -116,6 +117,8 @@ def generate(
         (1000, ('q2', 'cos_theta_k', 'cos_theta_l', 'phi', 'flavour', 'channel', 'event', 'weight'))
     """
     card = card_of(channels, {"model": model, "events": events, **keys})
+    if card.reduce is not None:
+        raise InputError("reduce: histograms go to a file; use run(), with an output")
     plan = plan_run(card)
     names = card.channels
     _check_memory(plan.rows(names) * plan.row_bytes(names))
@@ -153,7 +156,8 @@ def run(card: RunSource = None, progress: Callable[[int], None] | None = None, *
         card: a TOML file, a built-in card's name, a dictionary, a `RunCard`, or channels as in `generate`.
         progress: called with the number of events after each chunk.
         **keys: keys of a run card on top, see `generate`; ``output`` names the file (``{channel}`` in its name makes a
-            file a channel), ``format``, ``compression`` and ``overwrite`` say how it is written.
+            file a channel), ``format``, ``compression`` and ``overwrite`` say how it is written. ``reduce`` asks
+            for histograms instead of events: a TOML file with a table each, or such tables.
 
     Raises:
         InputError: a card that cannot be used; see also :func:`~darkpenguin.generator.files.writers.open_writer`.
@@ -188,6 +192,8 @@ def check_space(plan: Plan) -> None:
     Raises:
         InputError: they do not.
     """
+    if plan.card.reduce is not None:
+        return
     needed: dict[Path, int] = {}
     for name, channels in plan.card.files().items():
         folder = Path(name).parent
@@ -203,6 +209,8 @@ def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: in
     """
     card = plan.card
     files = card.files()
+    if card.reduce is not None:
+        return _reduced(plan, progress)
     check_space(plan)
     began = time.perf_counter()
     reports = []
@@ -229,6 +237,22 @@ def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: in
             first, stop = plan.span(part)
             reports.append(PartReport(part, stop - first, written, time.perf_counter() - started, writer.path))
     return RunReport(plan, tuple(Path(name) for name in files), tuple(reports), time.perf_counter() - began)
+
+
+def _reduced(plan: Plan, progress: Callable[[int], None] | None) -> RunReport:
+    """Fill the histograms that a plan's card asks for, and write them."""
+    (output,) = map(Path, plan.card.files())
+    began = time.perf_counter()
+    reports = []
+    found = reduce.empty(plan)
+    with OutputLock(output):
+        for part in plan.parts:
+            started = time.perf_counter()
+            written = reduce.fill(found, plan, part, progress)
+            first, stop = plan.span(part)
+            reports.append(PartReport(part, stop - first, written, time.perf_counter() - started, output))
+        reduce.write(found, output, plan.card.overwrite, lock=False)
+    return RunReport(plan, (output,), tuple(reports), time.perf_counter() - began)
 
 
 def _check_memory(n_bytes: int) -> None:

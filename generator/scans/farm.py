@@ -19,6 +19,7 @@ from ..run.card import RunCard
 from ..run.farm import merge_events
 from ..run.plan import plan_run
 from ..run.q2 import MOST_PARTS, part_name
+from ..run.reduce import Reduced, is_reduced, merge_reduced, read
 from ..toys.files import Toys, read_toys
 from ..toys.joined import merge_toys
 from ..toys.run import ToysCard
@@ -94,8 +95,8 @@ def merge(
     compression: str = "lz4",
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> EventFiles | Toys | ScanResult:
-    """Join the files of a run's parts, with the provenance of the whole: of events, toys or a scan.
+) -> EventFiles | Toys | ScanResult | Reduced:
+    """Join the files of a run's parts, with the provenance of the whole: of events, histograms, toys or a scan.
 
     ROOT's ``hadd`` joins events too, and loses how they were made.
 
@@ -110,7 +111,7 @@ def merge(
         progress: called with the number of events after each chunk.
 
     Returns:
-        The events as they were joined, the toys, or the scan.
+        The events as they were joined, the histograms, the toys, or the scan.
 
     Raises:
         InputError: files of different runs, a part that is missing, twice or damaged, or an output that cannot be
@@ -141,13 +142,15 @@ def merge(
         found = merge_scans(names)
         write_scan(found, target, overwrite)
         return found
+    if is_reduced(names[0]):
+        return merge_reduced(names, target, partial, overwrite)
     return merge_events(
         names, target, partial=partial, format=format, compression=compression, overwrite=overwrite, progress=progress
     )
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """What a file has: ``events``, ``toys``, or a part of a ``scan``.
+    """What a file has: ``events`` (or histograms of them), ``toys``, or a part of a ``scan``.
 
     >>> kind_of("scan-1-of-3.chi2")
     'scan'
@@ -170,7 +173,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
 
 
 def _told_events(path: str) -> tuple[Any, Any]:
-    provenance = EventFile(path).provenance
+    provenance = read(path).provenance if is_reduced(path) else EventFile(path).provenance
     return run_key(provenance), provenance.get("range")
 
 

@@ -7,7 +7,8 @@ import pytest
 
 RUN_KEYS = (
     "set theory channels model events b_mesons accepted poisson flavour convention kpi beam resolution selection "
-    "efficiency q2 veto seed range part device precision threads output format compression overwrite check figures"
+    "efficiency q2 veto seed range part device precision threads output format compression overwrite reduce check "
+    "figures"
 )
 SCAN_KEYS = "set name model settings axes ties data groups theory"
 TOY_KEYS = (
