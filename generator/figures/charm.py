@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -212,7 +212,7 @@ def _leakage(channel: Channel, model: Model, events: int, edges: FloatArray) -> 
     spectra = []
     leaked = 0.0
     for low, high in ((0.1, J_PSI[0]), J_PSI):
-        made = {"q2": (low, high), "beam": "lhcb-13tev", "resolution": "lhcb", "device": "cpu"}
+        made: dict[str, Any] = {"q2": (low, high), "beam": "lhcb-13tev", "resolution": "lhcb", "device": "cpu"}
         sample = generate(channel.name, model, events, **made)
         reco, mass = np.asarray(sample["q2_reco"]), np.asarray(sample["m_b_reco"])
         near = np.abs(mass - model.parameters[f"m_{channel.parent}"]) < WINDOW

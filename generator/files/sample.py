@@ -117,7 +117,7 @@ class EventSample:
     Attributes:
         columns: arrays of one length by name: ``q2`` (GeV^2), ``cos_theta_k``, ``cos_theta_l``, ``phi`` (rad),
             ``flavour`` (int32: +1 for the meson with a b-bar quark, -1 for its conjugate), ``channel`` (int32),
-            ``event`` (uint64), ``weight``.  NumPy arrays, or CuPy arrays when a GPU made them.
+            ``event`` (uint64), ``weight``.  NumPy arrays, or CuPy arrays where they were asked for.
             In a sample of several channels an angle that a channel lacks is NaN.
         provenance: how the sample was made (run card, model, parameters, versions, seed, range, convention).
 
@@ -192,7 +192,7 @@ class EventSample:
         Raises:
             InputError: a channel that the sample does not have.
         """
-        mask = np.ones(len(self), dtype=bool)
+        mask = array_module(*self.columns.values()).ones(len(self), dtype=bool)
         dropped: set[str] = set()
         if channel is not None:
             numbers = {name: number for number, name in self.channels.items()}

@@ -19,6 +19,7 @@ from ...kinematics.base.arrays import array_module
 from ...kinematics.base.optional import optional
 from ..sampler.backend import Backend, CpuBackend
 from ..sampler.columns import OF_THE_RUN, SAMPLED
+from .device import CHUNK, host_chunks
 
 if TYPE_CHECKING:
     from .card import RunCard
@@ -36,7 +37,9 @@ def chunk_size(row_bytes: int, backend: Backend) -> int:
     >>> [chunk_size(width, CpuBackend()) for width in (56, 200, 800)]
     [262144, 262144, 131072]
     """
-    return 1 << min(max((TARGET // row_bytes).bit_length() - 1, 16), 18 if isinstance(backend, CpuBackend) else 20)
+    if not isinstance(backend, CpuBackend):
+        return CHUNK
+    return 1 << min(max((TARGET // row_bytes).bit_length() - 1, 16), 18)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +140,35 @@ class ChunkMaker:
 
 def make_chunks(
     card: RunCard, part: Part, backend: Backend, pieces: Sequence[tuple[int, int]], reuse: bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Iterate over chunks as NumPy columns in order, with ``reuse`` in arrays that later chunks overwrite.
+
+    Each comes with the number of events that were made for it.
+    """
+    if isinstance(backend, CpuBackend):
+        for (low, high), columns in zip(pieces, make_where_they_are(card, part, backend, pieces, reuse), strict=True):
+            yield high - low, columns
+    elif pieces:
+        size = max(high - low for low, high in pieces)
+        places = _places(card, part, backend, reuse=True)
+        first, stop = pieces[0][0], pieces[-1][1]
+        makers = (lambda: ChunkMaker(card, part, backend, card.threads, places()).make, first, stop, size)
+        for made, columns in host_chunks(*makers):
+            yield made, columns if reuse else {name: column.copy() for name, column in columns.items()}
+
+
+def make_where_they_are(
+    card: RunCard, part: Part, backend: Backend, pieces: Sequence[tuple[int, int]], reuse: bool
 ) -> Iterator[dict[str, Any]]:
-    """Iterate over chunks in order, with ``reuse`` in arrays that later chunks overwrite."""
+    """Iterate over chunks in order in the library of their backend; see `make_chunks`."""
+    places = _places(card, part, backend, reuse)
+    yield from _stream(
+        lambda backend, threads: ChunkMaker(card, part, backend, threads, places()), part, backend, card.threads, pieces
+    )
+
+
+def _places(card: RunCard, part: Part, backend: Backend, reuse: bool) -> Callable[[], Callable[[int, int], Arrays]]:
+    """What returns, for each maker of its own, where a chunk goes: always to the same arrays with ``reuse``."""
     library = _library(backend)
 
     def places() -> Callable[[int, int], Arrays]:
@@ -151,9 +181,24 @@ def make_chunks(
 
         return place
 
-    yield from _stream(
-        lambda backend, threads: ChunkMaker(card, part, backend, threads, places()), part, backend, card.threads, pieces
-    )
+    return places
+
+
+def gather(chunks: Iterator[tuple[int, dict[str, Any]]], most: int) -> dict[str, Any]:
+    """Columns of all chunks, ``most`` rows in all or fewer.
+
+    >>> gather(iter([(2, {"q2": np.array([1.0, 2.0])}), (3, {"q2": np.array([3.0])})]), 5)
+    {'q2': array([1., 2., 3.])}
+    """
+    found: dict[str, Any] = {}
+    at = 0
+    for _, columns in chunks:
+        found = found or {name: np.empty(most, dtype=column.dtype) for name, column in columns.items()}
+        n = len(columns["q2"])
+        for name, column in columns.items():
+            found[name][at : at + n] = column
+        at += n
+    return found if at == most else {name: column[:at].copy() for name, column in found.items()}
 
 
 def collect(

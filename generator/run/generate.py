@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kinematics.base.arrays import array_module
+from ...kinematics.base.arrays import array_library
 from ...kinematics.base.cards import shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock, check_target, readable_size
@@ -27,6 +27,7 @@ from ..files.sample import EventSample
 from ..files.writers import EventWriter, open_writer
 from . import reduce
 from .card import RunCard
+from .device import check_device_memory
 from .parts import Part
 from .plan import Plan, plan_run
 
@@ -80,6 +81,8 @@ def generate(
     channels: RunSource = None,
     model: ModelLike | None = None,
     events: float | str | None = None,
+    *,
+    library: str = "numpy",
     **keys: Any,
 ) -> EventSample:
     """Generate unweighted events in memory.
@@ -89,6 +92,7 @@ def generate(
             built-in card's name, a dictionary, or a `RunCard`.
         model: a benchmark's name, a TOML file, fields, or a `Model`; the card's own, or ``sm``, without it.
         events: events of each channel.
+        library: ``numpy``, or ``cupy`` for columns on the GPU, where they stay if it makes them.
         **keys: other keys of a run card, on top of those of the card:
 
             - ``set``: changes of the model, such as ``light_vectors.0.mass=2.8``, one or several; ``theory``: what the
@@ -106,7 +110,7 @@ def generate(
             - ``device``: ``auto``, ``cpu`` or ``gpu``; ``precision``: ``float64`` or ``float32``; ``threads``.
 
     Returns:
-        The sample, with NumPy columns from the CPU and CuPy columns from a GPU.
+        The sample, with NumPy columns unless others are asked for.
 
     Raises:
         InputError: any of these that cannot be used, or a sample larger than the memory.
@@ -116,21 +120,24 @@ def generate(
         >>> len(sample), sample.names
         (1000, ('q2', 'cos_theta_k', 'cos_theta_l', 'phi', 'flavour', 'channel', 'event', 'weight'))
     """
+    if library not in ("numpy", "cupy"):
+        raise InputError(f"library = {library!r}: numpy or cupy")
+    xp = np if library == "numpy" else array_library("gpu")
     card = card_of(channels, {"model": model, "events": events, **keys})
     if card.reduce is not None:
         raise InputError("reduce: histograms go to a file; use run(), with an output")
-    plan = plan_run(card)
+    plan = plan_run(card, on_device=library == "cupy")
     names = card.channels
-    _check_memory(plan.rows(names) * plan.row_bytes(names))
+    on_device = library == "cupy" and plan.backend.name == "gpu"
+    (check_device_memory if on_device else _check_memory)(plan.rows(names) * plan.row_bytes(names))
     wanted = [part for part in plan.parts if plan.span(part)[0] < plan.span(part)[1]]
-    samples = [EventSample(plan.collect(part), {}) for part in wanted]
+    samples = [EventSample(plan.collect(part, on_device), {}) for part in wanted]
     provenance, schema = plan.provenance(names), plan.schema(names)
     if not samples:
-        return EventSample({name: np.empty(0, dtype) for name, dtype in schema.items()}, provenance)
+        return EventSample({name: xp.empty(0, dtype=dtype) for name, dtype in schema.items()}, provenance)
     joined = samples[0] if len(samples) == 1 else EventSample.concatenate(samples)
-    library = array_module(joined["q2"])
     columns = {  # those of the whole run, also where its part has only channels without some of them
-        name: joined[name] if name in joined.names else library.full(len(joined), np.nan, dtype=dtype)
+        name: xp.asarray(joined[name]) if name in joined.names else xp.full(len(joined), np.nan, dtype=dtype)
         for name, dtype in schema.items()
     }
     return EventSample(columns, provenance)

@@ -24,7 +24,7 @@ from ..sampler.columns import Column
 from ..sampler.stored import sampling_table
 from .accepted import events_to_try
 from .card import RunCard
-from .chunks import chunk_size, collect, make_chunks
+from .chunks import chunk_size, collect, gather, make_chunks, make_where_they_are
 from .parts import Part
 
 if TYPE_CHECKING:
@@ -80,21 +80,29 @@ class Plan:
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the events of one channel, ``size`` at a time, or what its stages leave of them.
 
-        With ``reuse`` the arrays of a chunk are overwritten by later ones, which saves the time of new memory.
-        ``progress`` is called with the number of events made for each chunk once it has been used.
+        Columns are NumPy's, wherever they were made. With ``reuse`` the arrays of a chunk are overwritten by later
+        ones, which saves the time of new memory. ``progress`` is called with the number of events made for each chunk
+        once it has been used.
         """
-        pieces = self._pieces(part, size)
-        for (low, high), columns in zip(pieces, make_chunks(self.card, part, self.backend, pieces, reuse), strict=True):
+        for made, columns in make_chunks(self.card, part, self.backend, self._pieces(part, size), reuse):
             yield columns
             if progress is not None:
-                progress(high - low)
+                progress(made)
 
-    def collect(self, part: Part) -> dict[str, Any]:
-        """Return all events of one channel in memory, or what its stages leave of them."""
+    def collect(self, part: Part, on_device: bool = False) -> dict[str, Any]:
+        """Return all events of one channel in memory, or what its stages leave of them.
+
+        With ``on_device`` they stay on the GPU that makes them.
+        """
+        removes = any(stage.removes for stage in part.stages)
+        arguments = self.card, part, self.backend
+        if self.backend.name != "cpu" and not on_device:
+            pieces = self._pieces(part, None)
+            return gather(make_chunks(*arguments, pieces, reuse=True), pieces[-1][1] - pieces[0][0])
         pieces = self._pieces(part, None if part.momenta or part.stages else 1 << 62)
-        if not any(stage.removes for stage in part.stages):
-            return collect(self.card, part, self.backend, pieces, self.schema((part.channel.name,)))
-        chunks = list(make_chunks(self.card, part, self.backend, pieces, reuse=False))
+        if not removes:
+            return collect(*arguments, pieces, self.schema((part.channel.name,)))
+        chunks = list(make_where_they_are(*arguments, pieces, reuse=False))
         library = array_module(chunks[0]["q2"])
         return {name: library.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
@@ -167,18 +175,19 @@ class Plan:
         return [part for part in self.parts if part.channel.name in channels]
 
 
-def plan_run(card: RunCard) -> Plan:
+def plan_run(card: RunCard, on_device: bool = False) -> Plan:
     """Build the tables of a run, draw its yields and choose its backend.
 
     The number of events of a channel is ``events``, or ``b_mesons`` times its branching fraction (tau_B times the
     rate in the selected ranges of q2, with K* -> K pi); with ``poisson`` that is the mean of the number, which is
     then drawn from seed and channel.  ``b_mesons`` counts both charges in equal parts: with one flavour only,
     half of them decay here.  With ``accepted`` it is what it takes until so many pass: they are made twice then.
+    A device ``auto`` is the CPU for a small run, unless its events are wanted ``on_device``.
 
     Raises:
         InputError: a range of q2 or of events outside what there is, no event expected, or no such device.
     """
-    backend = select_backend(device=card.device, precision=card.precision, threads=card.threads)
+    backend = select_backend(card.device, card.precision, card.threads, None if on_device else card.accepted or 0)
     stages = _make_stages(card)
     check_partial_widths(card.model)
     parts = []
@@ -205,6 +214,8 @@ def plan_run(card: RunCard) -> Plan:
     start, stop = card.span(first)
     if stop > first:
         raise InputError(f"range = {start}:{stop}: the run has {first} events; needs 0 <= START < STOP <= {first}")
+    if card.accepted is None and not on_device:  # else it is the one that has counted them
+        backend = select_backend(card.device, card.precision, card.threads, stop - start)
     return Plan(card, tuple(parts), start, stop, backend)
 
 

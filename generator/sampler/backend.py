@@ -30,6 +30,8 @@ PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
 DEVICES = ("auto", "cpu", "gpu")
 Columns = dict[str, Any]
 """Columns of events: NumPy arrays from the CPU, CuPy arrays from a GPU."""
+WORTHWHILE = 10_000_000
+"""Events from which ``auto`` looks for a GPU: about what a CPU makes while CuPy is imported and a card set up."""
 _PIECE = 1 << 16  # events that a thread takes at a time, at least
 
 
@@ -246,13 +248,16 @@ def _runs_kernels() -> bool:
     return bool((found == event_uniforms(numbers, 7, 1, SAMPLER.first)).all())
 
 
-def select_backend(device: str = "auto", precision: str = "float64", threads: int | None = None) -> Backend:
+def select_backend(
+    device: str = "auto", precision: str = "float64", threads: int | None = None, events: int | None = None
+) -> Backend:
     """Choose where events are made.
 
     Args:
-        device: ``cpu``, ``gpu``, or ``auto``: a GPU if there is one that works.
+        device: ``cpu``, ``gpu``, or ``auto``: a GPU if there is one that works, and enough events to make it pay.
         precision: ``float64`` or ``float32``.
         threads: CPU threads; all that the process may use when None.
+        events: how many there will be; many if None.
 
     Raises:
         InputError: an unknown word, a GPU that is not there, or more threads than cores.
@@ -267,6 +272,8 @@ def select_backend(device: str = "auto", precision: str = "float64", threads: in
     chosen: Precision = "float32" if precision == "float32" else "float64"
     if threads is not None:
         check_threads(threads)
+    if device == "auto" and events is not None and events < WORTHWHILE:
+        return CpuBackend(chosen, threads or available_threads(), f"auto: a GPU pays from {WORTHWHILE:,} events on")
     missing = None if device == "cpu" else missing_for_gpu()
     if device == "gpu" and missing is not None:
         raise InputError(f"device = 'gpu': {missing}; use 'cpu', or 'auto' for a GPU where there is one")

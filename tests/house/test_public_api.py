@@ -29,7 +29,7 @@ FUNCTIONS = {
     "dataset_names": "",
     "events_of_toy": "run toy",
     "figure": "what view output overwrite options",
-    "generate": f"channels model events {RUN_KEYS.replace('channels model events ', '')}",
+    "generate": f"channels model events library {RUN_KEYS.replace('channels model events ', '')}",
     "get_channel": "name",
     "get_dataset": "name",
     "get_model": "name",

@@ -104,6 +104,16 @@ def test_runs_on_any_array_library_and_device(fitted):
     np.testing.assert_allclose(back, fit.values[:64], rtol=1e-9, atol=1e-12)
 
 
+def test_runs_on_cupy(cupy, fitted):
+    """Arrays that refuse what CuPy's refuse; the same minima."""
+    model, toys, fit = fitted
+    there = fit_counts(model, cupy.asarray(toys.counts[:64], dtype=np.float64), cupy.asarray(toys.auxiliary[:64]))
+    assert isinstance(there.values, cupy.ndarray)
+    np.testing.assert_allclose(there.values.get(), fit.values[:64], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(there.errors.get(), fit.errors[:64], rtol=1e-9, atol=1e-12)
+    assert there.failures == 0
+
+
 def test_failures_are_recorded_and_kept():
     # no event at all: the likelihood falls until the expectation vanishes, there is no minimum
     model = CountModel([[0.0, 1.0, 0.0]], ("s",), [3.0], starts=[[1.0]])

@@ -119,3 +119,12 @@ def test_runs_on_any_array_library():
     there = ratio_estimate(n_mu, n_e, 4.0)
     here = ratio_estimate(np.array([400.0, 0.0]), np.array([100.0, 3.0]), 4.0)
     np.testing.assert_allclose(np.asarray(there.high.to_device(strict.Device("CPU_DEVICE"))), here.high, rtol=1e-12)
+
+
+def test_runs_on_cupy(cupy):
+    n_mu, n_e = np.array([400.0, 0.0, 3.0, 12.0]), np.array([100.0, 3.0, 0.0, 2.0])
+    here = ratio_estimate(n_mu, n_e, 4.0)
+    there = ratio_estimate(cupy.asarray(n_mu), cupy.asarray(n_e), 4.0)
+    for name in ("value", "low", "high", "status"):
+        assert isinstance(getattr(there, name), cupy.ndarray)
+        np.testing.assert_allclose(getattr(there, name).get(), getattr(here, name), rtol=1e-12, err_msg=name)

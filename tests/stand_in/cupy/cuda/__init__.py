@@ -49,6 +49,9 @@ class Stream:
             to[...] = what
         self.pending.clear()
 
+    def wait_event(self, event):
+        pass
+
     def record(self, event=None):
         return Event(self)
 

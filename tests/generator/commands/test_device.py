@@ -1,0 +1,60 @@
+"""The command line on a GPU, driven on the stand-in for CuPy with kernels compiled for the host."""
+
+import pytest
+from darkpenguin.generator.commands.cli import app
+from typer.testing import CliRunner
+
+RUNNER = CliRunner()
+
+
+def call(*arguments):
+    done = RUNNER.invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return done.output
+
+
+@pytest.fixture
+def events(cupy, tmp_path):
+    """A file with beam, resolution, cuts and momenta of two channels, made on the device."""
+    path = tmp_path / "x.root"
+    said = call(
+        *("generate", "--channel", "B0->K*0mumu", "--channel", "B+->K+mumu", "--model", "fig2", "--events", 20_000),
+        *("--beam", "lhcb-13tev", "--resolution", "lhcb", "--select", "lhcb", "--device", "gpu", "--output", path),
+    )
+    assert "on GPU, stand-in, float64" in said
+    return path
+
+
+def test_what_a_gpu_made_is_validated_binned_and_weighed(events, tmp_path):
+    assert "agrees with the prediction" in call("validate", events)
+    assert "P5p" in call("bin", events, "--bins", "1.1,6")
+    call("weigh", events, "--to", "sm", "--output", tmp_path / "w.root")
+    assert "cupy-cuda13x" in call("inspect", events)
+
+
+def test_toys(cupy, tmp_path):
+    said = call(
+        "toys",
+        "--toys",
+        3,
+        "--observable",
+        "R_K+",
+        "--depth",
+        "events",
+        "--device",
+        "gpu",
+        "--output",
+        tmp_path / "t.root",
+    )
+    assert "3 toys" in said
+
+
+def test_selftest(cupy):
+    said = call("selftest", "--device", "gpu", "--events", 20_000)
+    assert "GPU, stand-in" in said
+    assert said.count("0.0e+00") == 2  # no event differs from the CPU's
+
+
+def test_scans_and_figures(cupy, tmp_path):
+    call("figure", "2", "--points", 3, "--device", "gpu", "--output", tmp_path)
+    assert list(tmp_path.glob("*.csv"))
