@@ -150,13 +150,28 @@ def theory_covariance(observables: Sequence[BinnedObservable], model: Model | No
     Raises:
         InputError: amplitudes of another program, whose errors are not known.
     """
+    return np.atleast_2d(np.cov(theory_columns(observables, model)))
+
+
+def theory_columns(observables: Sequence[BinnedObservable], model: Model | None = None) -> FloatArray:
+    """Predictions of binned observables for every draw, (observables, draws), for the Standard Model unless told.
+
+    All share the draws, whatever the channel and the observable.
+
+    >>> from darkpenguin.physics.observables import BinnedObservable
+    >>> theory_columns([BinnedObservable("P5p", "B0->K*0mumu", 4.0, 6.0)]).shape
+    (1, 100)
+
+    Raises:
+        InputError: amplitudes of another program, whose errors are not known.
+    """
     if model is not None and model.theory.amplitudes != "flavio":
         raise InputError(f"theory.amplitudes = {model.theory.amplitudes!r}: it has no errors; take flavio")
-    return _covariance(tuple(observables), model or Model()).copy()
+    return _columns(tuple(observables), model or Model()).copy()
 
 
 @lru_cache(maxsize=64)
-def _covariance(observables: tuple[BinnedObservable, ...], chosen: Model) -> FloatArray:
+def _columns(observables: tuple[BinnedObservable, ...], chosen: Model) -> FloatArray:
     needed: dict[str, dict[tuple[float, float], None]] = {}
     for observable in observables:
         for name in observable_channels(observable):
@@ -174,7 +189,7 @@ def _covariance(observables: tuple[BinnedObservable, ...], chosen: Model) -> Flo
         evaluate_bin(o, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)], chosen.parameters)
         for o in observables
     ]
-    return np.atleast_2d(np.cov(np.stack(columns)))
+    return np.stack(columns)
 
 
 def charm_covariance(observables: Sequence[BinnedObservable], standard: Model | None = None) -> FloatArray:

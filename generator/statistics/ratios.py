@@ -151,7 +151,7 @@ def ratio_estimate(
     *,
     background_mu: Any = 0.0,
     background_e: Any = 0.0,
-    log_error: float = 0.0,
+    log_error: Any = 0.0,
     level: float = 1.0,
 ) -> Ratio:
     r"""R = (n_mu - b_mu)/(r (n_e - b_e)), interval where the profile likelihood has risen by ``level``.
@@ -160,8 +160,8 @@ def ratio_estimate(
     coverage at small counts is a table in the tests). Where a count is below five and there is no background it is the
     exact one of n_mu among n_mu + n_e (C. J. Clopper, E. S. Pearson, Biometrika 26 (1934) 404), which covers at least
     that; with background the status says that it may cover less: 0.60 to 0.69 at one to three expected counts.
-    ``log_error`` is the relative uncertainty of r, added in quadrature to either side. Counts below their background
-    give R = 0 or inf with a status, never NaN.
+    ``log_error`` is the relative uncertainty of r, or one for each bin, added in quadrature to either side. Counts
+    below their background give R = 0 or inf with a status, never NaN.
 
     Args:
         n_mu: counts of muons, any shape, any array-API library.
@@ -201,7 +201,8 @@ def ratio_estimate(
         ends = [xp.where(few & clean, new, old) for new, old in zip(exact, ends, strict=True)]
     low = xp.where(s1 > 0, ends[0], xp.zeros_like(value))
     high = xp.where(s2 > 0, ends[1], inf)
-    if log_error:
+    if not (isinstance(log_error, float) and log_error == 0.0):
+        log_error = xp.asarray(log_error, dtype=xp.float64, device=like.device)
         finite = xp.where(s2 > 0, value, xp.ones_like(value))
         spread = finite * log_error
         down = xp.sqrt((finite - xp.where(s2 > 0, low, finite)) ** 2 + spread**2)

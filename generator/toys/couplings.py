@@ -127,7 +127,7 @@ def quadratic_counts(
     Example:
         >>> model = quadratic_counts(as_model("sm"), {"C9": {"heavy.C9_mu": 1.0}}, get_dataset("lhcb-run12"),
         ...                     binned_yields(["B+->K+mumu"], [1.1, 6.0]), Systematics(efficiency=0.0))
-        >>> model.expected([0.0]).round(6).tolist()
+        >>> (model.expected([0.0]) - model.background).round(6).tolist()
         [3850.0]
     """
     p = len(directions)
@@ -145,7 +145,7 @@ def quadratic_counts(
         background,
         extra.names,
         extra.effects,
-        None,
+        extra.tilts,
         np.asarray(starts, dtype=float),
         tuple(f"{b.channel} {b.q2_min:g}-{b.q2_max:g}" for b in bins),
     )
@@ -213,7 +213,7 @@ def count_model(
     Example:
         >>> found = count_model({"C9": {"heavy.C9_mu": 1.0}}, channels=["B+->K+mumu"], bins=[1.1, 6.0], theory=False)
         >>> found.parameters, found.expected([0.0]).round(6).tolist()
-        (('C9',), [3850.0])
+        (('C9',), [4273.5])
     """
     data = get_dataset(dataset)
     data = data if luminosity is None else data.scaled(luminosity)

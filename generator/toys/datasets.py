@@ -21,17 +21,16 @@ from ...physics.theory import Theory
 from ..lab.efficiency_files import digest
 from .detector import ChannelDetector, channel_detector
 
+Origin = Literal["published", "projected", "scaled", "effective", "assumed"]
 
-class ChannelYield(BaseModel):
-    """What a data set holds of one channel; ``background`` counts in the same window, flat in q2.
+
+class Window(BaseModel):
+    """Signal of the Standard Model that is found in a window of q2.
 
     Attributes:
-        expected: ``yield``: signal of the Standard Model that is found in the window.
+        expected: ``yield``: events; of the kind ``effective`` the number that has the quoted precision without any
+            background: with a background of f times the signal, (1 + f) times as many are there.
         q2: the window, in reconstructed q2 (GeV²).
-        background: None: what the precision of the data set asks for.
-        resolution: Gaussian width of the reconstructed q2 (GeV²).
-        efficiency: file of a map of q2 and the angles (or a number); only its shape matters, as the yield is given.
-        migration: file of events with q2 and q2_reco, in place of a resolution.
         kind: what the yield is.
         source: where it is from.
         note: how it was made.
@@ -41,13 +40,114 @@ class ChannelYield(BaseModel):
 
     expected: float = Field(alias="yield", gt=0)
     q2: tuple[float, float]
-    background: float | None = Field(default=None, ge=0)
+    kind: Origin = "assumed"
+    source: str = ""
+    note: str = ""
+
+
+class Component(BaseModel):
+    """One component of the background of a channel.
+
+    Attributes:
+        name: of the component.
+        fraction: of the signal, in every window.
+        expected: ``yield``: events in ``window``, in place of a fraction.
+        window: range of q2 (GeV²) of the yield and of the component; all windows of the channel if None.
+        shape: in q2: ``flat``; ``signal``, as the Standard Model's signal; a channel, as its spectrum; or a table,
+            pairs of an upper edge and a content, the first the lowest edge with nothing.
+        error: of the yield, relative.
+        shape_error: relative change of the ends of the window, the lower one down and the upper one up.
+        source: where it is from.
+        note: how it was made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    name: str
+    fraction: float | None = Field(default=None, ge=0)
+    expected: float | None = Field(default=None, alias="yield", ge=0)
+    window: tuple[float, float] | None = None
+    shape: str | tuple[tuple[float, float], ...] = "flat"
+    error: float = Field(default=0.0, ge=0, le=1)
+    shape_error: float = Field(default=0.0, ge=0, lt=1)
+    source: str = ""
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Component:
+        if (self.fraction is None) == (self.expected is None):
+            raise InputError(f"background {self.name}: needs either a fraction of the signal or a yield")
+        if isinstance(self.shape, str) and self.shape not in ("flat", "signal"):
+            get_channel(self.shape)
+        return self
+
+
+class ChannelYield(BaseModel):
+    """What a data set holds of one channel: signal by window of q2, background by component, and its detector.
+
+    One window may be written without a list, its keys among those of the channel, and with it ``background``: a number
+    of events, flat in the window and known.
+
+    Attributes:
+        windows: of the signal; a bin takes the efficiency of the one that it overlaps most, or is closest to.
+        backgrounds: components.
+        resolution: Gaussian width of the reconstructed q2 (GeV²).
+        efficiency: file of a map of q2 and the angles (or a number); only its shape matters, as yields are given.
+        migration: file of events with q2 and q2_reco, in place of a resolution.
+
+    >>> entry = ChannelYield.model_validate({"yield": 100, "q2": (1.1, 6.0), "background": 20})
+    >>> entry.windows[0].expected, entry.backgrounds[0].expected
+    (100.0, 20.0)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    windows: tuple[Window, ...] = Field(min_length=1)
+    backgrounds: tuple[Component, ...] = ()
     resolution: float = Field(default=0.0, ge=0)
     efficiency: str = ""
     migration: str = ""
-    kind: Literal["published", "projected", "scaled", "effective", "assumed"] = "assumed"
-    source: str = ""
-    note: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        keys = ("yield", "expected", "q2", "kind", "source", "note")
+        found = {key: part for key, part in value.items() if key not in (*keys, "background")}
+        if "windows" not in value:
+            found["windows"] = [{key: value[key] for key in keys if key in value}]
+        elif any(key in value for key in keys):
+            raise InputError("windows: the yield and its q2 are in each of them; leave them out of the channel")
+        if value.get("background") is not None:
+            if "q2" not in value or "backgrounds" in value:
+                raise InputError("background: a number goes with one window; name components in backgrounds")
+            row = {"name": "background", "yield": value["background"], "window": value["q2"]}
+            found["backgrounds"] = [row]
+        return found
+
+    def window_of(self, low: float, high: float) -> Window:
+        """The window that a bin overlaps most, or is closest to."""
+
+        def overlap(window: Window) -> float:
+            return min(high, window.q2[1]) - max(low, window.q2[0])
+
+        return max(self.windows, key=overlap)
+
+    def measures(self, low: float, high: float) -> bool:
+        """Whether the middle of a bin lies in a window."""
+        middle = 0.5 * (low + high)
+        return any(window.q2[0] <= middle <= window.q2[1] for window in self.windows)
+
+    def signal(self, window: Window) -> float:
+        """Signal that is found in a window, with what the background adds to an effective number."""
+        if window.kind != "effective":
+            return window.expected
+        return window.expected * (1.0 + sum(c.fraction or 0.0 for c in self.backgrounds if self._reaches(c, window)))
+
+    def _reaches(self, component: Component, window: Window) -> bool:
+        low, high = component.window or (0.0, 1e3)
+        return low < window.q2[1] and high > window.q2[0]
 
 
 def _for_all(value: Any) -> Any:
@@ -108,11 +208,14 @@ class Dataset(BaseModel):
         """Refuse channels and windows that do not exist."""
         for name, entry in self.channels.items():
             low, high = get_channel(name).q2_limits()
-            start, stop = entry.q2
-            if not low <= start < stop <= high:
-                raise InputError(
-                    f"channels.{name}.q2 = {start:g}, {stop:g}: needs {low:.4g} <= low < high <= {high:.5g} GeV^2"
-                )
+            for start, stop in (window.q2 for window in entry.windows):
+                if not low <= start < stop <= high:
+                    raise InputError(
+                        f"channels.{name}.q2 = {start:g}, {stop:g}: needs {low:.4g} <= low < high <= {high:.5g} GeV^2"
+                    )
+            names = [component.name for component in entry.backgrounds]
+            if len(set(names)) != len(names):
+                raise InputError(f"channels.{name}.backgrounds: {', '.join(names)}: a name is there twice")
         return self
 
     def detector(self, name: str) -> ChannelDetector:
@@ -153,31 +256,44 @@ class Dataset(BaseModel):
             raise InputError(f"dataset {self.name}: no channel {name}; it has {', '.join(self.channels)}")
         return self.channels[name]
 
-    def background(self, name: str) -> float:
-        """Background in the channel's window: given, or what the quoted precision on R asks for.
+    def components(self, name: str) -> tuple[Component, ...]:
+        """Components of the background of a channel: given, or what the quoted precision on R asks for.
 
-        All of it is put into the electron channel. With signal yields s and relative error σ of R,
-        1/s_μ + (s_e + b)/s_e² = σ²; none if the yields alone are worse than that.
+        The latter is one, flat in the window and all in the electron channel. With signal yields s and relative error σ
+        of R, 1/s_μ + (s_e + b)/s_e² = σ²; none if the yields alone are worse than that.
         """
         entry = self.channel(name)
-        if entry.background is not None:
-            return entry.background
         channel = get_channel(name)
         sigma = self.precision.get(channel.ratio)
         partner = channel.partner("mu").name
-        if channel.lepton != "e" or sigma is None or partner not in self.channels:
-            return 0.0
-        s_e, s_mu = entry.expected, self.channels[partner].expected
-        return max((sigma**2 - 1.0 / s_mu) * s_e**2 - s_e, 0.0)
+        if entry.backgrounds or channel.lepton != "e" or sigma is None or partner not in self.channels:
+            return entry.backgrounds
+        window = entry.windows[0]
+        s_e, s_mu = window.expected, self.channels[partner].window_of(*window.q2).expected
+        b = (sigma**2 - 1.0 / s_mu) * s_e**2 - s_e
+        found = {"name": "background", "yield": b, "window": window.q2}
+        return (Component.model_validate(found),) if b > 0 else ()
+
+    def span(self, name: str) -> tuple[float, float]:
+        """Range of q2 (GeV²) of the windows of a channel."""
+        windows = self.channel(name).windows
+        return min(w.q2[0] for w in windows), max(w.q2[1] for w in windows)
 
     def scaled(self, luminosity: float) -> Dataset:
         """The same experiment with another luminosity: all counts in proportion, ``precision`` as 1/√L."""
         if not (math.isfinite(luminosity) and luminosity > 0):
             raise InputError(f"luminosity = {luminosity}: needs a positive number ({self.unit})")
         factor = luminosity / self.luminosity
+
+        def more(part: Any) -> Any:
+            return part if part.expected is None else part.model_copy(update={"expected": part.expected * factor})
+
         channels = {
             name: entry.model_copy(
-                update={"expected": entry.expected * factor, "background": self.background(name) * factor}
+                update={
+                    "windows": tuple(more(window) for window in entry.windows),
+                    "backgrounds": tuple(more(component) for component in self.components(name)),
+                }
             )
             for name, entry in self.channels.items()
         }
@@ -202,7 +318,15 @@ DatasetChoice = Annotated[str | Dataset, BeforeValidator(_own)]
 @lru_cache(maxsize=1)
 def _presets() -> Mapping[str, Dataset]:
     raw = _read(Path(__file__).with_name("datasets.yml"))
-    return MappingProxyType({name: validate(Dataset, {"name": name, **entry}, name) for name, entry in raw.items()})
+    found: dict[str, Dataset] = {}
+    for name, entry in raw.items():
+        base = found.get(entry.get("extends", ""))
+        keys = {key: value for key, value in entry.items() if key not in ("extends", "luminosity")}
+        if base is None:
+            found[name] = validate(Dataset, {"name": name, **entry}, name)
+        else:  # the rule of projections: all counts in proportion to the luminosity
+            found[name] = base.scaled(entry["luminosity"]).model_copy(update={"name": name, **keys})
+    return MappingProxyType(found)
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -251,16 +375,27 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def describe(dataset: Dataset) -> list[dict[str, Any]]:
-    """Rows for a table of a data set: channel, yield, background, window, kind, source, note."""
-    return [
-        {
-            "channel": name,
-            "yield": entry.expected,
-            "background": dataset.background(name),
-            "q2": entry.q2,
-            "kind": entry.kind,
-            "source": entry.source,
-            "note": entry.note,
-        }
-        for name, entry in dataset.channels.items()
-    ]
+    """Rows for a table of a data set, one a window: channel, yield, background, q2, kind, source, note.
+
+    >>> rows = describe(get_dataset("lhcb-run12"))
+    >>> rows[0]["channel"], rows[0]["kind"]
+    ('B+->K+mumu', 'published')
+    """
+    from .yields import background_parts
+
+    rows = []
+    for name, entry in dataset.channels.items():
+        for window in entry.windows:
+            parts = background_parts(dataset, name, [window.q2])
+            rows.append(
+                {
+                    "channel": name,
+                    "yield": entry.signal(window),
+                    "background": float(sum(part[0] for part in parts.values())),
+                    "q2": window.q2,
+                    "kind": window.kind,
+                    "source": window.source,
+                    "note": window.note,
+                }
+            )
+    return rows

@@ -15,9 +15,9 @@ events are correlated, R and the rate of one hadron share its muons, rates share
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,20 +31,15 @@ from ...physics.models import Model
 from ...physics.moments import Moments, follows_from, observables
 from ...physics.observables import BinnedObservable, measured_observables
 from ..statistics.draws import AUXILIARY, SHIFTS, TRUTH, draw_normal, draw_poisson, moment_toys
-from ..statistics.fits import profiled_deviance
-from ..statistics.minimise import CONVERGED, parabolas
-from ..statistics.ratios import ratio_deviance, saturated
 from .datasets import Dataset
+from .profile import Cells, Rows, make_cells, profiled
+from .sources import Mode, SystematicsTable
 from .systematics import Nuisances, Systematics, nuisances
-from .yields import binned_yields, predict_channel
+from .yields import background_parts, binned_yields, predict_channel
 
 Array = npt.NDArray[np.float64]
-Systematic = Literal["measured", "drawn", "none"]
-"""What nuisance parameters do in toys, see ``Experiment.draw``."""
 ANGULAR_CHANNEL = "B0->K*0mumu"
 """Channel of the angular observables."""
-_ROWS = 1 << 14
-"""Toys times points that a ratio is profiled for at a time: they stay in the cache."""
 HADRONS = tuple(dict.fromkeys(c.hadron for c in CHANNELS.values() if c.lepton == "mu"))
 """Hadrons that have a muonic channel."""
 
@@ -147,17 +142,21 @@ class Experiment:
         dataset: yields and detector.
         windows: bins of q2 (GeV²), which rise and may have gaps.
         terms: of the likelihood.
-        efficiency_error: of electrons over muons.
-        nuisances: parameters and their effects on ln of the signal; bins of all ``channels``, channel by channel.
-        theory_covariance: of all angular terms together, bins of one term after those of another; zero without theory.
+        systematics: what is uncertain.
+        nuisances: parameters and their effects, of the bins of all ``channels``, channel by channel, and of all angular
+            terms, bins of one term after those of another.
     """
 
     dataset: Dataset
     windows: Bins
     terms: tuple[Term, ...]
-    efficiency_error: float
+    systematics: Systematics = field(default_factory=Systematics)
     nuisances: Nuisances = field(default_factory=Nuisances)
-    theory_covariance: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def measured(self, hadron: str) -> list[bool]:
+        """Whether the ratio of a hadron is measured in each bin: where electrons are."""
+        electrons = self.dataset.channel(channel_name(hadron, "e"))
+        return [electrons.measures(low, high) for low, high in self.windows]
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -179,20 +178,23 @@ class Experiment:
         """Terms that need angles."""
         return tuple(term for term in self.terms if term.kind == "angular")
 
+    @property
+    def counted(self) -> npt.NDArray[np.intp]:
+        """Places of the bins that are measured: of muons, and of electrons where they are."""
+        seen = [
+            self.measured(get_channel(name).hadron) if get_channel(name).lepton == "e" else () for name in self.channels
+        ]
+        flags = [list(part) or [True] * len(self.windows) for part in seen]
+        return np.nonzero(np.concatenate(flags))[0]
+
     def scaled(self, luminosity: float) -> Experiment:
         """The same with another luminosity."""
         return replace(self, dataset=self.dataset.scaled(luminosity))
 
     def background(self, channel: str) -> Array:
         """Expected background in the bins of a channel."""
-        entry = self.dataset.channel(channel)
-        density = self.dataset.background(channel) / (entry.q2[1] - entry.q2[0])
-        return density * np.array([high - low for low, high in self.windows])
-
-    def columns(self, channels: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Places of the bins of some channels among ``bins``."""
-        n = len(self.windows)
-        return np.concatenate([self.channels.index(name) * n + np.arange(n) for name in channels])
+        parts = background_parts(self.dataset, channel, self.windows)
+        return np.asarray(sum(parts.values(), np.zeros(len(self.windows))))
 
     def expect(self, models: Sequence[Model]) -> Expected:
         """Predictions of models for this data set."""
@@ -205,6 +207,11 @@ class Experiment:
             if moments:
                 mean, covariance = found.mean, found.covariance
         return Expected(counts, mean, covariance)
+
+    def purity(self, expected: Expected) -> Array:
+        """Share of signal in the channel with angles, (points, bins): of n events n times its square count there."""
+        signal = expected.counts[ANGULAR_CHANNEL]
+        return np.asarray(signal / (signal + self.background(ANGULAR_CHANNEL)))
 
     def asimov(self, expected: Expected) -> Data:
         """Data equal to the expectation of each point: a family of points gives as many rows."""
@@ -225,7 +232,7 @@ class Experiment:
         start: int,
         stop: int,
         sample: int = 0,
-        systematics: Systematic = "measured",
+        systematics: Mode = "measured",
         threads: int | None = None,
     ) -> Data:
         """Binned toys of a hypothesis of one point.
@@ -240,17 +247,17 @@ class Experiment:
         signal = np.concatenate([expected.counts[name][0] for name in self.channels])
         background = np.concatenate([self.background(name) for name in self.channels])
         mean = signal + background
-        if systematics == "drawn":
-            mean = signal * self.factors(theta) + background
+        if np.any(theta):
+            mean = signal * self.factors(theta) + background * self.factors(theta, self.nuisances.tilts)
         counts = self.split(draw_poisson(mean, **where).astype(float))
         angular: dict[str, Array] = {}
         if self.angular:
-            n = counts[ANGULAR_CHANNEL]
+            n = counts[ANGULAR_CHANNEL] * self.purity(expected)[0] ** 2
             means = moment_toys(
                 expected.mean[0], expected.covariance[0], n, seed=seed, start=start, sample=sample, threads=threads
             )
             found = self.angular_observables(means, n)
-            for t, shift in zip(self.angular, self.draw_shifts(systematics, where), strict=True):
+            for t, shift in zip(self.angular, self.draw_shifts(theta, auxiliary, systematics, where), strict=True):
                 angular[t.name] = found.values[..., found.names.index(t.quantity)] + shift
         return Data(counts, auxiliary, theta, angular)
 
@@ -260,18 +267,22 @@ class Experiment:
         """Observables of the angular terms from mean f_i over a number of events, and the means' own covariance."""
         return observables(means, events, "vector", covariance, [t.quantity for t in self.angular])
 
-    def draw_nuisances(self, systematics: Systematic, where: Mapping[str, Any]) -> tuple[Array, Array]:
+    def draw_nuisances(self, systematics: Mode, where: Mapping[str, Any]) -> tuple[Array, Array]:
         """True nuisance parameters and their measurements, each (toys, nuisances)."""
         k = len(self.nuisances.names)
-        none = np.zeros((where["stop"] - where["start"], k))
-        if systematics == "measured":
-            return none, draw_normal(k, purpose=AUXILIARY, **where)
-        return (draw_normal(k, purpose=TRUTH, **where) if systematics == "drawn" else none), none
+        modes = np.array([mode or systematics for mode in self.nuisances.toys])
+        found = []
+        for mode, purpose in (("drawn", TRUTH), ("measured", AUXILIARY)):
+            some = np.any(modes == mode)
+            values = draw_normal(k, purpose=purpose, **where) if some else np.zeros((where["stop"] - where["start"], k))
+            found.append(np.where(modes == mode, values, 0.0) if k else values)
+        return found[0], found[1]
 
-    def factors(self, theta: Array) -> Array:
-        """What nuisance parameters make of the signal in all bins, (toys, bins)."""
+    def factors(self, theta: Array, effects: Array | None = None) -> Array:
+        """What nuisance parameters make of the signal (or what else the effects are on) in all bins, (toys, bins)."""
         exponent = np.zeros((len(theta), len(self.bins)))
-        for column, effect in zip(theta.T, self.nuisances.effects, strict=True):  # no sum depends on the batch
+        rows = self.nuisances.effects if effects is None else effects
+        for column, effect in zip(theta.T, rows, strict=True):  # no sum depends on the batch
             exponent += column[:, None] * effect
         return np.asarray(np.exp(exponent))
 
@@ -280,143 +291,135 @@ class Experiment:
         n = len(self.windows)
         return {name: values[:, i * n : (i + 1) * n] for i, name in enumerate(self.channels)}
 
-    def draw_shifts(self, systematics: Systematic, where: Mapping[str, Any]) -> Array:
-        """Shifts of the angular terms by theory, (terms, toys, bins)."""
+    def draw_shifts(self, theta: Array, auxiliary: Array, systematics: Mode, where: Mapping[str, Any]) -> Array:
+        """Shifts of the angular terms by nuisance parameters and what else theory leaves open, (terms, toys, bins).
+
+        Where measurements of the parameters fluctuate, the observables are shifted against them: what is measured minus
+        what is predicted then has the covariance of both.
+        """
         n, rows = len(self.windows), where["stop"] - where["start"]
-        size = n * len(self.angular)
-        shift = np.zeros((rows, size))
-        if systematics != "none" and self.theory_covariance.size:
-            normal = draw_normal(size, purpose=SHIFTS, **where)
-            for k, root in enumerate(_root(self.theory_covariance).T):
+        shift = np.zeros((rows, n * len(self.angular)))
+        for column, effect in zip((theta - auxiliary).T, self.nuisances.shifts, strict=True):
+            shift += column[:, None] * effect
+        if systematics != "none" and self.nuisances.rest.any():
+            normal = draw_normal(shift.shape[1], purpose=SHIFTS, **where)
+            for k, root in enumerate(_root(self.nuisances.rest).T):
                 shift += root * normal[:, k, None]
         return np.moveaxis(shift.reshape(rows, len(self.angular), n), 1, 0)
 
-    def theory_of(self, terms: Sequence[Term]) -> Array:
-        """Theory covariance of some angular terms."""
+    def _places(self, terms: Sequence[Term]) -> npt.NDArray[np.intp]:
+        """Places of the bins of some angular terms among those of all."""
         n = len(self.windows)
-        if not self.theory_covariance.size:
-            return np.zeros((n * len(terms),) * 2)
-        places = np.concatenate([self.angular.index(t) * n + np.arange(n) for t in terms])
-        return np.asarray(self.theory_covariance[np.ix_(places, places)])
+        found = [self.angular.index(t) * n + np.arange(n) for t in terms]
+        return np.concatenate([np.zeros(0, dtype=np.intp), *found])
+
+    def systematic_covariance(self, terms: Sequence[Term]) -> Array:
+        """Covariance of some angular terms by theory and all other systematic errors."""
+        places, shifts = self._places(terms), self.nuisances.shifts
+        return np.asarray((self.nuisances.rest + shifts.T @ shifts)[np.ix_(places, places)])
+
+    def ratio_error(self, hadron: str) -> Array:
+        """Relative systematic error of a ratio in every bin: of efficiencies and backgrounds, theory aside."""
+        found = np.zeros((len(self.nuisances.names), len(self.windows)))
+        sm = self.expect([self.dataset.standard]).counts
+        for sign, lepton in ((1.0, "e"), (-1.0, "mu")):
+            name = channel_name(hadron, lepton)
+            part = self.channels.index(name) * len(self.windows) + np.arange(len(self.windows))
+            share = self.background(name) / sm[name][0]
+            found += sign * (self.nuisances.effects[:, part] + share * self.nuisances.tilts[:, part])
+        found = found[[not name.startswith("theory_") for name in self.nuisances.names]]
+        return np.asarray(np.sqrt(np.sum(found**2, axis=0)))
 
     def statistic(self, term: Term, data: Data, expected: Expected, paired: bool = False, rough: bool = False) -> Array:
         """-2 ln L of one term for every toy and point of a hypothesis, (toys, points), up to a constant.
 
         The constant depends on the toy only. NaN where a fit of nuisance parameters failed. With ``paired`` each toy
         has its own point, as many as there are toys, and the result is (toys,). ``rough`` is several times faster: one
-        parabola in each nuisance parameter of a ratio.
+        Newton step of the nuisance parameters.
         """
-        if term.kind == "ratio":
-            return self._ratio(term.hadron, data, expected, paired, rough)
-        if term.kind == "angular":
-            return self._angular((term,), data, expected, paired)
-        return self._counts((channel_name(term.hadron, "mu"),), data, expected, paired)
+        return self._likelihood((term,), data, expected, paired, rough)
 
     def combined(self, data: Data, expected: Expected, paired: bool = False, rough: bool = False) -> Array:
         """-2 ln L of all terms together, shape, constant, ``paired`` and ``rough`` as of ``statistic``."""
-        by_kind = {kind: [t for t in self.terms if t.kind == kind] for kind in ("ratio", "rate", "angular")}
-        rates = [t.hadron for t in by_kind["rate"]]
-        ratios = [t.hadron for t in by_kind["ratio"] if t.hadron not in rates]
-        parts = [self._ratio(hadron, data, expected, paired, rough) for hadron in ratios]
-        if rates:
-            channels = [channel_name(hadron, "mu") for hadron in rates]
-            channels += [channel_name(t.hadron, "e") for t in by_kind["ratio"] if t.hadron in rates]
-            parts.append(self._counts(channels, data, expected, paired))
-        if by_kind["angular"]:
-            parts.append(self._angular(by_kind["angular"], data, expected, paired))
-        return np.asarray(np.sum(parts, axis=0))
+        return self._likelihood(self.terms, data, expected, paired, rough)
 
-    def _ratio(self, hadron: str, data: Data, expected: Expected, paired: bool = False, rough: bool = False) -> Array:
-        mu, e = channel_name(hadron, "mu"), channel_name(hadron, "e")
-        n_mu, n_e = data.counts[mu], data.counts[e]
-        b_mu, b_e = self.background(mu), self.background(e)
-        effects = self.nuisances.effects[:, self.columns([mu])] - self.nuisances.effects[:, self.columns([e])]
-        # what is common to both leptons is free in every bin; theory, within 1e-3, is such
-        used = [
-            i
-            for i, name in enumerate(self.nuisances.names)
-            if not name.startswith("theory_") and np.any(effects[i] != 0)
-        ]
-        effects, measured = effects[used], data.auxiliary[:, used]
-        log_ratios = np.log(expected.counts[mu] / expected.counts[e])
-        toys, bins = n_mu.shape
+    def cells(self, terms: Sequence[Term]) -> Cells:
+        """Bins of counts that some terms are of, and the nuisance parameters that act on the terms.
 
-        def of_rows(logs: Array, muons: Array, electrons: Array, known: Array) -> Array:
-            best = saturated(muons, electrons, b_mu, b_e)
+        What ratios and rates of one hadron share is in one cell. Theory is common to the leptons of a ratio within 1e-3
+        and taken as such.
+        """
+        n = len(self.windows)
+        rates = [t.hadron for t in terms if t.kind == "rate"]
+        ratios = [t.hadron for t in terms if t.kind == "ratio"]
+        bins: list[tuple[int, ...]] = []
+        free: list[bool] = []
+        effects, tilts = self.nuisances.effects.copy(), self.nuisances.tilts.copy()
+        theory = np.array([name.startswith("theory_") for name in self.nuisances.names], dtype=bool)
+        for hadron in dict.fromkeys([*ratios, *rates]):
+            muons = self.channels.index(channel_name(hadron, "mu")) * n
+            seen = self.measured(hadron) if hadron in ratios else [False] * n
+            for i, both in enumerate(seen):
+                if not (both or hadron in rates):
+                    continue
+                cell = [muons + i]
+                if both:
+                    cell.append(self.channels.index(channel_name(hadron, "e")) * n + i)
+                bins.append(tuple(cell))
+                free.append(hadron not in rates)
+                if free[-1]:
+                    effects[np.ix_(theory, np.array(cell))] = 0.0
+        shifts = self.nuisances.shifts[:, self._places([t for t in terms if t.kind == "angular"])]
+        for part in (effects, tilts, shifts):
+            part[~self.nuisances.floating] = 0.0
+        return make_cells(bins, free, effects, tilts, np.any(shifts != 0, axis=1))
 
-            def total(theta: Array) -> Array:
-                shifted = logs
-                for column, effect in zip(theta.T, effects, strict=True):
-                    shifted = shifted + column[:, None] * effect
-                deviance = ratio_deviance(shifted, muons, electrons, 1.0, b_mu, b_e, best)
-                found = np.zeros(len(logs))
-                for b in range(bins):  # bin by bin: no sum depends on what else is in the batch
-                    found += deviance[:, b]
-                for k in range(theta.shape[1]):
-                    found += (theta[:, k] - known[:, k]) ** 2
-                return found
+    def _likelihood(self, terms: Sequence[Term], data: Data, expected: Expected, paired: bool, rough: bool) -> Array:
+        cells = self.cells(terms)
+        counts = np.concatenate([data.counts[name] for name in self.channels], axis=1)[:, cells.bins]
+        signal = np.concatenate([expected.counts[name] for name in self.channels], axis=1)[:, cells.bins]
+        background = np.concatenate([self.background(name) for name in self.channels])[cells.bins]
+        known = data.auxiliary[:, cells.nuisances]
+        angular = [t for t in terms if t.kind == "angular"]
+        measured = np.concatenate([np.zeros((data.toys, 0)), *(data.angular[t.name] for t in angular)], axis=1)
+        predicted, inverse, constant = self._angular(angular, expected)
+        shifts = self.nuisances.shifts[np.ix_(cells.nuisances[: cells.common], self._places(angular))]
 
-            return parabolas(total, known, rough)
+        def of(toys: Rows, points: Rows) -> Array:
+            residual = measured[toys] - predicted[points]
+            residual = np.where(np.isnan(residual), 0.0, residual)
+            found = profiled(
+                cells, counts, signal, background, known, (residual, inverse, shifts), toys, points, rough=rough
+            )
+            return found + constant[points]
 
+        everyone = np.arange(data.toys)
         if paired:
-            return of_rows(log_ratios, n_mu, n_e, measured)
-        parts = []
-        step = max(1, _ROWS // toys)
-        for first in range(0, len(log_ratios), step):  # point by point all toys
-            logs = log_ratios[first : first + step]
-            rows = (np.tile(x, (len(logs), 1)) for x in (n_mu, n_e, measured))
-            parts.append(of_rows(np.repeat(logs, toys, axis=0), *rows).reshape(len(logs), toys))
-        return np.ascontiguousarray(np.concatenate(parts).T)
+            return of(everyone, everyone)
+        return np.stack([of(everyone, np.full(data.toys, p)) for p in range(len(signal))], axis=1)
 
-    def _angular(self, terms: Sequence[Term], data: Data, expected: Expected, paired: bool = False) -> Array:
+    def _angular(self, terms: Sequence[Term], expected: Expected) -> tuple[Array, Array, Array]:
+        """Predictions of angular terms (points, observables), their inverse covariance, ln of its determinant.
+
+        The covariance is statistical, and what theory leaves open beside the nuisance parameters; in the determinant
+        these are too, so that a term alone is the Gaussian with all of it.
+        """
+        points = len(next(iter(expected.counts.values())))
+        if not terms:
+            return np.zeros((points, 0)), np.zeros((points, 0, 0)), np.zeros(points)
         found = self.angular_observables(expected.mean, np.ones(expected.mean.shape[:2]), expected.covariance)
-        places, n = [found.names.index(t.quantity) for t in terms], len(self.windows)
+        columns, n = [found.names.index(t.quantity) for t in terms], len(self.windows)
         signal = expected.counts[ANGULAR_CHANNEL]
         share = (signal + self.background(ANGULAR_CHANNEL)) / signal**2
-        covariance = np.repeat(self.theory_of(terms)[None], len(signal), axis=0)
-        bins = np.arange(n)
-        for i, a in enumerate(places):
-            for j, b in enumerate(places):
+        places, bins = self._places(terms), np.arange(n)
+        covariance = np.repeat(self.nuisances.rest[np.ix_(places, places)][None], points, axis=0)
+        for i, a in enumerate(columns):
+            for j, b in enumerate(columns):
                 covariance[:, i * n + bins, j * n + bins] += found.covariance[..., a, b] * share
-        predicted = np.concatenate([found.values[..., a] for a in places], axis=1)
-        measured = np.concatenate([data.angular[t.name] for t in terms], axis=1)
-        inverse: Any = np.linalg.inv(covariance)
-        constant: Any = np.linalg.slogdet(covariance)[1]
-
-        def chi2(residual: Array, weight: Array, start: Any) -> Array:
-            residual = np.where(np.isnan(residual), 0.0, residual)
-            total: Array = np.zeros(len(residual)) + start
-            for i in range(residual.shape[1]):
-                for j in range(residual.shape[1]):
-                    total += weight[..., i, j] * residual[:, i] * residual[:, j]
-            return total
-
-        if paired:
-            return chi2(measured - predicted, inverse, constant)
-        return np.stack([chi2(measured - predicted[p], inverse[p], constant[p]) for p in range(len(signal))], axis=1)
-
-    def _counts(self, channels: Sequence[str], data: Data, expected: Expected, paired: bool = False) -> Array:
-        effects = self.nuisances.effects[:, self.columns(channels)]
-        used = np.nonzero(np.any(effects != 0, axis=1))[0]
-        background = np.concatenate([self.background(name) for name in channels])
-        counts = np.concatenate([data.counts[name] for name in channels], axis=1)
-        signal = np.concatenate([expected.counts[name] for name in channels], axis=1)
-        known = data.auxiliary[:, used]
-
-        def of_rows(signal: Array, counts: Array, known: Array) -> Array:
-            deviance, status = profiled_deviance(signal, background, effects[used], counts, known)
-            return np.where(status == CONVERGED, deviance, np.nan)
-
-        if paired:
-            return _in_parts(of_rows, signal, counts, known)
-        columns = [_in_parts(of_rows, np.broadcast_to(mu, counts.shape), counts, known) for mu in signal]
-        return np.stack(columns, axis=1)
-
-
-def _in_parts(function: Callable[..., Array], *rows: Array) -> Array:
-    """A function of rows, some of them at a time."""
-    steps = range(0, len(rows[0]), _ROWS)
-    return np.concatenate([function(*(x[i : i + _ROWS] for x in rows)) for i in steps])
+        shifts = self.nuisances.shifts[:, places][self.nuisances.floating]
+        predicted = np.concatenate([found.values[..., a] for a in columns], axis=1)
+        constant: Any = np.linalg.slogdet(covariance + shifts.T @ shifts)[1]
+        return predicted, np.asarray(np.linalg.inv(covariance)), np.asarray(constant)
 
 
 def _root(covariance: Array) -> Array:
@@ -424,11 +427,9 @@ def _root(covariance: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
 
 
-def systematics_of(
-    experiment: Experiment, theory: bool, normalisation: float = 0.0, resolution_error: float = 0.0, modes: int = 6
-) -> Systematics:
-    """Nuisance parameters of an experiment, in the words of ``yields``."""
-    return Systematics(theory, modes, experiment.efficiency_error, normalisation, resolution_error)
+def systematics_of(experiment: Experiment, theory: bool) -> Systematics:
+    """Systematic errors of an experiment, with theory uncertain or not."""
+    return replace(experiment.systematics, theory=theory)
 
 
 class Statistic(Protocol):
@@ -448,6 +449,7 @@ def make_experiment(
     normalisation: float = 0.0,
     resolution_error: float = 0.0,
     modes: int = 6,
+    systematics: SystematicsTable | None = None,
 ) -> Experiment:
     """An experiment with its nuisance parameters, from the names of data set, bins and observables.
 
@@ -460,11 +462,12 @@ def make_experiment(
         normalisation: relative error on all channels of one hadron together; it drops out of R.
         resolution_error: relative error of the q2 resolution, for channels that have one.
         modes: most eigenvectors of the theory's covariance of the rates.
+        systematics: sources of systematic error on top of these; the built-in ones if None.
 
     Example:
         >>> from darkpenguin.generator.toys.datasets import get_dataset
         >>> make_experiment(get_dataset("lhcb-run12"), [1.1, 6.0], ["R_K+"], theory=False).nuisances.names
-        ('efficiency_K+',)
+        ('efficiency_K+', 'qed', ...)
     """
     terms = tuple(parse_term(name) for name in names)
     if not terms:
@@ -475,9 +478,11 @@ def make_experiment(
     if dependent is not None:
         name, others = dependent
         raise InputError(f"observables: {name} follows from {', '.join(others)}; leave one of them out")
-    error = dataset.efficiency_error if efficiency_error is None else efficiency_error
+    told = Systematics(
+        theory, modes, efficiency_error, normalisation, resolution_error, systematics or SystematicsTable()
+    )
     windows = read_pairs(rising_bins(bins))
-    bare = Experiment(dataset, windows, terms, error)
+    bare = Experiment(dataset, windows, terms, told)
     for name in bare.channels:
         dataset.channel(name)
         low, high = get_channel(name).q2_limits()
@@ -485,13 +490,9 @@ def make_experiment(
             shown = f"{windows[0][0]:g} to {windows[-1][1]:g}"
             raise InputError(f"bins {shown} GeV^2: {name} reaches from {low:.4g} to {high:.5g}")
         check_charm(get_channel(name), dataset.theory, windows)
-    found = nuisances(dataset, bare.bins, systematics_of(bare, theory, normalisation, resolution_error, modes))
-    covariance = np.zeros((0, 0))
-    if theory and bare.angular:
-        from ...physics.uncertainties import theory_covariance
-
-        covariance = theory_covariance(
-            [BinnedObservable(t.quantity, ANGULAR_CHANNEL, low, high) for t in bare.angular for low, high in windows],
-            dataset.standard,
-        )
-    return replace(bare, nuisances=found, theory_covariance=covariance)
+    for t in terms:
+        if t.kind == "ratio" and not any(bare.measured(t.hadron)):
+            spans = ", ".join(f"{w.q2[0]:g}-{w.q2[1]:g}" for w in dataset.channel(channel_name(t.hadron, "e")).windows)
+            raise InputError(f"observable = {t.name}: no bin where dataset {dataset.name} has electrons, {spans} GeV^2")
+    angular = [BinnedObservable(t.quantity, ANGULAR_CHANNEL, low, high) for t in bare.angular for low, high in windows]
+    return replace(bare, nuisances=nuisances(dataset, bare.bins, told, angular))

@@ -93,13 +93,14 @@ class ExpectedLimit(Result):
 
 
 def limit_counts(experiment: Experiment, model: Model, path: str, unit: float) -> CountModel:
-    """Counts of an experiment, with its nuisance parameters, as a quadratic in one coupling in units of ``unit``."""
+    """Counts that an experiment measures, and its nuisance parameters, as a quadratic in one coupling in ``unit``."""
     if not (np.isfinite(unit) and unit != 0):
         raise InputError(f"limit {path} = {unit}: needs a number other than zero; its sign is that of the coupling")
     none = Systematics(efficiency=0.0)
     counts = quadratic_counts(model, {path: {path: unit}}, experiment.dataset, experiment.bins, none, starts=[[0.0]])
     known = experiment.nuisances
-    return replace(counts, nuisances=known.names, effects=known.effects, background_effects=None)
+    counts = replace(counts, nuisances=known.names, effects=known.effects, background_effects=known.tilts)
+    return counts.select(experiment.counted)
 
 
 def expected_limit(

@@ -48,7 +48,6 @@ from .experiment import (
     Data,
     Expected,
     Experiment,
-    Systematic,
     channel_name,
     make_experiment,
     systematics_of,
@@ -56,7 +55,8 @@ from .experiment import (
 from .family import Family
 from .hypothesis import Hypothesis, with_settings, with_theories
 from .moments import event_moments, stack_columns, toy_columns
-from .yields import generated_events, predict_channel
+from .sources import SystematicsTable
+from .yields import generated_events, predict_channel, window_shares
 
 Array = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]
@@ -75,14 +75,17 @@ class ToysCard(Card):
         luminosity: in the data set's unit; its own if None.
         observables: terms of the likelihood, see ``ensembles``.
         bins: edges of q2 (GeV²), or pairs where there are gaps: ``[[1.1, 6], [14.3, 19]]``.
-        depth: ``binned`` draws counts and moments, ``events`` generates every event.
+            Ratios are those of bins where the data set has electrons.
+        depth: ``binned`` draws counts and moments, ``events`` generates every event of the signal; angles of the
+            background are in neither, its statistical error on the observables is in the former.
         likelihood: with ``events``, angular fits by maximum likelihood beside the moments.
         fit: couplings to fit to the counts, see ``yields.Directions``; none if empty.
         fit_model: model whose masses and widths the fit has, and whose other couplings.
         fit_starts: couplings to start from, one row a start; if empty, both sides of a quadratic's turning point,
             so that the deeper of two mirror minima wins. One start at zero keeps to the minimum next to it.
-        systematics: ``measured``: true nuisance parameters are nominal and their measurements fluctuate; ``drawn``:
-            every toy draws its own true ones; ``none``: neither. Fits know the errors in any case.
+        systematics: table of the sources of systematic error and what toys do with them, see ``sources``. A word alone
+            is the latter: ``measured``: true nuisance parameters are nominal and their measurements fluctuate;
+            ``drawn``: every toy draws its own true ones; ``none``: neither. Fits know the errors in any case.
         theory: whether theory errors (form factors, charm) enter; in a card a table, this as its ``errors``, beside
             what the theory of all models is (each may say otherwise in a table ``theory`` of its own).
         efficiency_error: of electrons over muons; the data set's if None.
@@ -114,7 +117,7 @@ class ToysCard(Card):
     fit: Mapping[str, Mapping[str, float]] = {"C9": {"heavy.C9_mu": 1.0}}
     fit_model: ModelChoice = "sm"
     fit_starts: tuple[tuple[float, ...], ...] = ()
-    systematics: Systematic = "measured"
+    systematics: SystematicsTable = SystematicsTable()
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
     normalisation: float = Field(default=0.0, ge=0)
@@ -180,14 +183,35 @@ class ToyRun:
         }
 
     @cached_property
+    def shares(self) -> dict[str, Array]:
+        """Efficiency of every bin over the highest, by channel: the data set's windows may have different ones."""
+        experiment = self.experiment
+        return {name: window_shares(experiment.dataset, name, experiment.windows) for name in experiment.channels}
+
+    def keep(self, name: str, factors: Array) -> Array | None:
+        """Probability to keep an event of a channel in each toy and interval of q2; None for all."""
+        edges, bins = intervals_of(self.card.bins)
+        found = np.ones((len(factors), len(edges) - 1))
+        found[:, bins] = factors / factors.max(axis=1, keepdims=True) * self.shares[name]
+        return None if np.all(found == 1.0) else found
+
+    @cached_property
     def generated(self) -> Array:
         """Mean number of signal events of each channel that an event toy generates, nominally."""
         model, edges = self.card.truth.models()[0], intervals_of(self.card.bins)[0]
+        exact, whole = stretches_of(self.card.bins), ((edges[0], edges[-1]),)
+        experiment = self.experiment
         return np.array(
             [
                 float(self.truth.counts[name].sum())
-                if detector.perfect
-                else generated_events(model, self.experiment.dataset, name, *detector.range(edges[0], edges[-1]))
+                if detector.perfect and np.all(self.shares[name] == 1.0)
+                else generated_events(
+                    model,
+                    experiment.dataset,
+                    name,
+                    [detector.range(*ends) for ends in (exact if detector.perfect else whole)],
+                    experiment.windows,
+                )
                 for name, detector in self.detectors.items()
             ]
         )
@@ -202,7 +226,7 @@ class ToyRun:
         if card.depth == "events":
             data, errors, fitted = self._event_data(where)
         else:
-            data = experiment.draw(self.truth, systematics=card.systematics, **where)
+            data = experiment.draw(self.truth, systematics=card.systematics.toys, **where)
             errors = self._expected_errors(data)
         columns: Columns = {"toy": np.arange(start, stop, dtype=np.int64)}
         for name, counts in data.counts.items():
@@ -232,23 +256,28 @@ class ToyRun:
         """Errors of angular observables: of the truth, with the counts of each toy, theory included."""
         mean = self.truth.mean
         found = self.experiment.angular_observables(mean, np.ones(mean.shape[:2]), self.truth.covariance)
-        out = {}
+        out: dict[str, Array] = {}
+        if not self.experiment.angular:
+            return out
+        events = data.counts[ANGULAR_CHANNEL] * self.experiment.purity(self.truth)[0] ** 2
         for t in self.experiment.angular:
             k = found.names.index(t.quantity)
-            theory = np.diagonal(self.experiment.theory_of([t]))
+            theory = np.diagonal(self.experiment.systematic_covariance([t]))
             with np.errstate(divide="ignore"):
-                out[t.name] = np.sqrt(found.covariance[0, :, k, k] / data.counts[ANGULAR_CHANNEL] + theory)
+                out[t.name] = np.sqrt(found.covariance[0, :, k, k] / events + theory)
         return out
 
     def _event_data(self, where: dict[str, Any]) -> tuple[Data, dict[str, Array], Columns]:
         card, experiment = self.card, self.experiment
         start, threads = where["start"], where["threads"]
-        theta, auxiliary = experiment.draw_nuisances(card.systematics, where)
+        theta, auxiliary = experiment.draw_nuisances(card.systematics.toys, where)
+        shifts = experiment.draw_shifts(theta, auxiliary, card.systematics.toys, where)
         factors = experiment.split(experiment.factors(theta))
+        grown = experiment.factors(theta, experiment.nuisances.tilts)
         numbers = self.event_numbers(start, where["stop"], threads)
         backgrounds = experiment.split(
             draw_poisson(
-                np.concatenate([experiment.background(n) for n in experiment.channels]),
+                np.concatenate([experiment.background(n) for n in experiment.channels]) * grown,
                 **{**where, "sample": where["sample"] + (1 << 19)},
             )
         )
@@ -260,8 +289,8 @@ class ToyRun:
         for i, name in enumerate(experiment.channels):
             moments = bool(experiment.angular) and name == ANGULAR_CHANNEL
             stream = stream_word(card.sample, EVENTS, get_channel(name).index)
-            drawn = card.systematics == "drawn"
-            if self.detectors[name].perfect and not drawn:
+            keep = self.keep(name, factors[name])
+            if self.detectors[name].perfect and keep is None:
                 fast = event_moments(
                     self.tables[name],
                     numbers[:, i],
@@ -275,10 +304,6 @@ class ToyRun:
                 found = fast.counts[:, bins]
                 measured = experiment.angular_observables(fast.means[:, bins], found) if moments else None
             else:
-                keep = None
-                if drawn:
-                    keep = np.ones((len(numbers), len(edges) - 1))
-                    keep[:, bins] = factors[name] / factors[name].max(axis=1, keepdims=True)
                 seen = observed_toys(
                     CpuBackend("float64", threads or available_threads()),
                     self.tables[name],
@@ -300,10 +325,10 @@ class ToyRun:
             counts[name] = (found + backgrounds[name]).astype(float)
             if measured is None:
                 continue
-            for t, shift in zip(experiment.angular, experiment.draw_shifts(card.systematics, where), strict=True):
+            for t, shift in zip(experiment.angular, shifts, strict=True):
                 k = measured.names.index(t.quantity)
                 angular[t.name] = measured.values[..., k] + shift
-                theory = np.diagonal(experiment.theory_of([t]))
+                theory = np.diagonal(experiment.systematic_covariance([t]))
                 errors[t.name] = np.sqrt(measured.covariance[..., k, k] + theory)
             if card.likelihood:
                 fitted = self._angular_fits(name, numbers[:, i], stream, start)
@@ -313,8 +338,8 @@ class ToyRun:
         """Number of signal events of each channel that event toys generate, shape (toys, channels)."""
         where = self._where(start, stop, threads)
         means: Array = self.generated
-        if self.card.systematics == "drawn":
-            theta, _ = self.experiment.draw_nuisances("drawn", where)
+        theta, _ = self.experiment.draw_nuisances(self.card.systematics.toys, where)
+        if np.any(theta):
             most = self.experiment.split(self.experiment.factors(theta))
             means = means * np.stack([most[name].max(axis=1) for name in self.experiment.channels], axis=1)
         return draw_poisson(means, **where)
@@ -354,7 +379,7 @@ class ToyRun:
             norm,
             background_mu=self.experiment.background(mu),
             background_e=self.experiment.background(e),
-            log_error=self.experiment.efficiency_error,
+            log_error=self.experiment.ratio_error(hadron),
         )
         word = f"R_{hadron_word(hadron)}"
         return {
@@ -457,11 +482,12 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
         efficiency_error=card.efficiency_error,
         normalisation=card.normalisation,
         resolution_error=card.resolution_error,
+        systematics=card.systematics,
     )
     if (
         card.likelihood
         and experiment.angular
-        and (card.systematics == "drawn" or dataset.detector(ANGULAR_CHANNEL).angular)
+        and (card.systematics.toys == "drawn" or dataset.detector(ANGULAR_CHANNEL).angular)
     ):
         raise InputError(
             "likelihood = true: the angular density of the fit knows no efficiency and no drawn systematics; moments do"
@@ -472,7 +498,7 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     families = tuple(Family(h, experiment, None if h.scan else together.point(next(points))) for h in card.hypotheses)
     couplings = None
     if card.fit:
-        systematics = systematics_of(experiment, card.theory, card.normalisation, card.resolution_error)
+        systematics = systematics_of(experiment, card.theory)
         starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
         couplings = quadratic_counts(as_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
     return ToyRun(card, experiment, together.point(0), families, couplings, chosen)
@@ -506,24 +532,27 @@ def events_of_toy(run: ToyRun | ToysCard | CardSource, toy: int) -> EventSample:
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     detected = not all(detector.perfect for detector in run.detectors.values())
     numbers = run.event_numbers(toy, toy + 1)[0]
-    drawn = experiment.draw(run.truth, systematics=card.systematics, **run._where(toy, toy + 1))
-    factors = experiment.split(experiment.factors(drawn.theta))
+    drawn = experiment.draw(run.truth, systematics=card.systematics.toys, **run._where(toy, toy + 1))
+    factors, grown = (
+        experiment.split(experiment.factors(drawn.theta, effects)) for effects in (None, experiment.nuisances.tilts)
+    )
+    detected |= any(run.keep(name, factors[name]) is not None for name in experiment.channels)
     for i, name in enumerate(experiment.channels):
         channel = get_channel(name)
         stream = stream_word(card.sample, EVENTS, channel.index)
         if card.depth == "events":
             columns = toy_columns(backend, run.tables[name], toy, int(numbers[i]), seed=card.seed, stream=stream)
             columns |= _found(run, name, toy << SHIFT, columns, stream)
-            if card.systematics == "drawn":
-                edges, bins = intervals_of(card.bins)
-                keep = np.ones(len(edges) - 1)
-                keep[bins] = factors[name][0] / factors[name].max()
+            keep = run.keep(name, factors[name])
+            if keep is not None:
+                edges = intervals_of(card.bins)[0]
                 place = np.searchsorted(edges, columns["q2_reco"], side="right") - 1
                 events = event_numbers(toy << SHIFT, int(numbers[i]))
                 u = event_uniforms(events, card.seed, stream, TOY_THINNING.first)[0]
-                columns["accepted"] = columns["accepted"] * (u < keep[np.clip(place, 0, keep.size - 1)])
+                columns["accepted"] = columns["accepted"] * (u < keep[0][np.clip(place, 0, keep.shape[1] - 1)])
         else:
-            signal, background = run.truth.counts[name][0] * factors[name][0], experiment.background(name)
+            signal = run.truth.counts[name][0] * factors[name][0]
+            background = experiment.background(name) * grown[name][0]
             key: npt.NDArray[np.uint64] = np.array(
                 [card.seed, TOY_SHARES.first + (toy << 24) + (card.sample << 8) + channel.index], dtype=np.uint64
             )
@@ -533,7 +562,7 @@ def events_of_toy(run: ToyRun | ToysCard | CardSource, toy: int) -> EventSample:
         size = len(columns["q2"])
         extra = {"channel": np.full(size, channel.index, np.int32), "weight": np.ones(size)}
         names = ["q2", "cos_theta_k", "cos_theta_l", "phi", "flavour", "channel", "weight"]
-        for key_name in names + (["q2_reco", "accepted"] if detected or card.systematics == "drawn" else []):
+        for key_name in names + (["q2_reco", "accepted"] if detected else []):
             value = columns.get(key_name, extra.get(key_name))
             parts.setdefault(key_name, []).append(np.full(size, np.nan) if value is None else value)
     joined = {name: np.concatenate(values) for name, values in parts.items()}

@@ -20,11 +20,12 @@ from ...physics.binning import RisingBins, rising_bins
 from ...physics.models import Model
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .datasets import DatasetChoice, DetectorTable, get_dataset
-from .experiment import Data, Expected, Experiment, Statistic, Systematic, Term, make_experiment
+from .experiment import Data, Expected, Experiment, Statistic, Term, make_experiment
 from .family import Family
 from .hypothesis import Hypothesis, with_settings, with_theories
 from .limits import ExpectedLimit, expected_limit
 from .reach import FARTHEST, Versus, reach
+from .sources import SystematicsTable
 
 Array = npt.NDArray[np.float64]
 LIMIT_TOYS = 1000
@@ -74,8 +75,7 @@ class SensitivityCard(Card):
         dataset: data set that gives yields for a luminosity: a name, or a table of one's own.
         detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
         observables: terms of the likelihood, each on its own and all together.
-        bins: edges of q2 (GeV²), or pairs where there are gaps; above 6 the tail of the J/psi is in LHCb's electron
-            samples, which no yield here knows.
+        bins: edges of q2 (GeV²), or pairs where there are gaps. Ratios are those of bins where the data set has electrons.
         luminosities: where toys are made, in the unit of the data set; its own if empty.
         curve: first and last luminosity of the asymptotic curve.
         target: significance asked for.
@@ -85,7 +85,7 @@ class SensitivityCard(Card):
             moves along.
         limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
             counts at the data set's luminosity, see ``limits``.
-        systematics: what nuisance parameters do in the toys, see ``ensembles``.
+        systematics: table of the sources of systematic error, and what they do in the toys, as of a card of toys.
         theory: whether theory errors enter the angular observables and the rates; in a card a table, this as its
             ``errors``, beside what the theory of all models is (each may say otherwise in a ``theory`` of its own).
         efficiency_error: of electrons over muons; the data set's if None.
@@ -113,7 +113,7 @@ class SensitivityCard(Card):
     toys: int = Field(default=2000, ge=0, le=10_000_000)
     versus: Annotated[Mapping[str, tuple[float, float, int]], BeforeValidator(_versus), Field(max_length=2)] = {}
     limit: Annotated[Mapping[str, float], BeforeValidator(_limit)] = {}
-    systematics: Systematic = "measured"
+    systematics: SystematicsTable = SystematicsTable()
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
     normalisation: float = Field(default=0.0, ge=0)
@@ -333,6 +333,7 @@ def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
         efficiency_error=card.efficiency_error,
         normalisation=card.normalisation,
         resolution_error=card.resolution_error,
+        systematics=card.systematics,
     )
     families = [h for h in (card.alternative, card.null) if h is not None]
     single = [h for h in families if not h.scan]
@@ -439,7 +440,7 @@ def _toys(
             start=0,
             stop=card.toys,
             sample=2 * index + j,
-            systematics=card.systematics,
+            systematics=card.systematics.toys,
             threads=threads,
         )
         drawn.append(question.q(data))

@@ -153,8 +153,8 @@ def predict_channel(
     >>> round(float(found.counts[0, 0]), 6)
     3850.0
     """
-    entry, one, detector = dataset.channel(channel), get_channel(channel), dataset.detector(channel)
-    scale = entry.expected / _window_rate(channel, entry, dataset.theory)
+    one, detector = get_channel(channel), dataset.detector(channel)
+    scale = _scales(dataset, channel, bins)
     found = response(one, models, bins, detector)
     j = _coefficients(one, models, found.nodes)
     integrals = _integrate(j, found.weights)
@@ -169,16 +169,96 @@ def predict_channel(
     return Predicted(scale * kept @ found.weights.T, mean, covariance)
 
 
-def generated_events(model: Model, dataset: Dataset, channel: str, low: float, high: float) -> float:
-    """Expected number of events between two true q2, before the detector."""
+def generated_events(
+    model: Model,
+    dataset: Dataset,
+    channel: str,
+    ranges: Sequence[tuple[float, float]],
+    bins: Sequence[tuple[float, float]],
+) -> float:
+    """Expected number of events in ranges of true q2, before the detector, at the highest efficiency of some bins."""
+    rates = decay_rate(np.moveaxis(integrated_coefficients(channel, [model], ranges)[0], -1, 0))
+    return float(_scales(dataset, channel, bins).max() * np.sum(rates))
+
+
+def _scales(dataset: Dataset, channel: str, bins: Sequence[tuple[float, float]]) -> Array:
+    """Events per rate (1/GeV) in bins, by the window that each is in."""
     entry = dataset.channel(channel)
-    rate = decay_rate(integrated_coefficients(channel, [model], [(low, high)])[0, 0])
-    return float(entry.expected / _window_rate(channel, entry, dataset.theory) * rate)
+    windows = [entry.window_of(low, high) for low, high in bins]
+    return np.array([entry.signal(w) / _window_rate(channel, entry, w.q2, dataset.theory) for w in windows])
 
 
-def _window_rate(channel: str, entry: ChannelYield, theory: Theory) -> float:
-    """Rate of the Standard Model that is found in the window of a data set (GeV), both flavours."""
-    return _found_rate(channel, entry.q2, entry.efficiency, entry.migration, entry.resolution, theory)
+def window_shares(dataset: Dataset, channel: str, bins: Sequence[tuple[float, float]]) -> Array:
+    """Efficiency in bins over the highest of them, where the windows of a data set differ.
+
+    >>> from darkpenguin.generator.toys.datasets import get_dataset
+    >>> window_shares(get_dataset("lhcb-run12"), "B+->K+mumu", [(1.1, 2.0), (5.0, 6.0)]).tolist()
+    [1.0, 1.0]
+    """
+    scales = _scales(dataset, channel, bins)
+    return np.asarray(scales / scales.max())
+
+
+def background_parts(dataset: Dataset, channel: str, bins: Sequence[tuple[float, float]]) -> dict[str, Array]:
+    """Expected events of every component of the background in bins of reconstructed q2.
+
+    >>> from darkpenguin.generator.toys.datasets import get_dataset
+    >>> parts = background_parts(get_dataset("lhcb-run12"), "B+->K+ee", [(1.1, 3.0), (3.0, 6.0)])
+    >>> bool(parts["combinatorial"][1] > parts["combinatorial"][0] > 0)
+    True
+    """
+    entry = dataset.channel(channel)
+    found = {}
+    for component in dataset.components(channel):
+        low, high = component.window or dataset.span(channel)
+        inside = [(max(a, low), min(b, high)) if component.window else (a, b) for a, b in bins]
+        shape = _shape(dataset, channel, component.shape, inside)
+        if component.expected is not None:
+            whole = _shape(dataset, channel, component.shape, [(low, high)])
+            found[component.name] = component.expected * shape / whole
+            continue
+        per = []
+        for a, b in bins:
+            window = entry.window_of(a, b)
+            norm = _shape(dataset, channel, component.shape, [window.q2])[0]
+            per.append((component.fraction or 0.0) * entry.signal(window) / norm if norm > 0 else 0.0)
+        found[component.name] = np.array(per) * shape
+    return found
+
+
+def _shape(
+    dataset: Dataset, channel: str, shape: str | tuple[tuple[float, float], ...], bins: Sequence[tuple[float, float]]
+) -> Array:
+    """Integral of the shape of a background over bins, in a unit of its own; zero for an empty bin."""
+    full = [i for i, (low, high) in enumerate(bins) if low < high]
+    out = np.zeros(len(bins))
+    if not full:
+        return out
+    edges = np.array([bins[i] for i in full])
+    if shape == "flat":
+        out[full] = edges[:, 1] - edges[:, 0]
+    elif isinstance(shape, str):
+        name = channel if shape == "signal" else shape
+        out[full] = _spectrum(name, tuple((float(a), float(b)) for a, b in edges), dataset.theory)
+    else:
+        x, y = np.array(shape).T
+        total = np.cumsum(y)
+        out[full] = np.interp(edges[:, 1], x, total) - np.interp(edges[:, 0], x, total)
+    return out
+
+
+@lru_cache(maxsize=256)
+def _spectrum(channel: str, bins: tuple[tuple[float, float], ...], theory: Theory) -> Array:
+    """Rate of the Standard Model in bins, without a detector; those beyond the phase space are empty."""
+    end = get_channel(channel).q2_limits()[1]
+    inside = [(low, min(high, end)) if low < end else (0.5 * end, end) for low, high in bins]
+    rate = decay_rate(np.moveaxis(integrated_coefficients(channel, [Model(theory=theory)], inside)[0], -1, 0))
+    return np.where(np.array([low < end for low, _ in bins]), rate, 0.0)
+
+
+def _window_rate(channel: str, entry: ChannelYield, window: tuple[float, float], theory: Theory) -> float:
+    """Rate of the Standard Model that is found in a window of a data set (GeV), both flavours."""
+    return _found_rate(channel, window, entry.efficiency, entry.migration, entry.resolution, theory)
 
 
 @lru_cache(maxsize=256)
@@ -209,7 +289,5 @@ def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bi
     for name, columns in by_channel(bins).items():
         windows = [bins[i].window for i in columns]
         signal[:, columns] = predict_channel(models, dataset, name, windows).counts
-        entry = dataset.channel(name)
-        density = dataset.background(name) / (entry.q2[1] - entry.q2[0])
-        background[columns] = [density * (high - low) for low, high in windows]
+        background[columns] = sum(background_parts(dataset, name, windows).values(), np.zeros(len(windows)))
     return signal, background

@@ -114,7 +114,7 @@ def yields(request, tmp_path):
 
 
 def test_yields_are_one_file(yields, tmp_path):
-    assert get_dataset(str(yields)).channels["B+->K+ee"].background == 100
+    assert get_dataset(str(yields)).channels["B+->K+ee"].backgrounds[0].expected == 100
     card = tmp_path / "card.toml"
     card.write_text('observables = ["R_K+"]\nbins = [1.1, 6.0]\ntruth = {model = "sm"}\n', encoding="utf-8")
     made = run("toys", card, "--dataset", yields, "--toys", 20, "--output", tmp_path / "toys.parquet")

@@ -8,6 +8,7 @@ from darkpenguin.generator.toys.datasets import DetectorTable, get_dataset
 from darkpenguin.generator.toys.experiment import Data, make_experiment, parse_term
 from darkpenguin.generator.toys.family import Family
 from darkpenguin.generator.toys.hypothesis import Hypothesis
+from darkpenguin.generator.toys.sources import SystematicsTable
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.models import get_model
 from darkpenguin.physics.moments import observables
@@ -15,12 +16,14 @@ from darkpenguin.physics.observables import binned
 from scipy import optimize, stats
 
 EDGES = (1.1, 2.5, 4.0, 6.0)
+ONE = SystematicsTable.model_validate({"qed": 0, "background": 0, "background_shape": 0})
+"""No source but the efficiency."""
 SM, V = get_model("sm"), get_model("fig1-2.5gev")
 
 
 @pytest.fixture(scope="module")
 def experiment():
-    return make_experiment(get_dataset("lhcb-run12"), EDGES, ["R_K+", "R_K*0", "P5p", "dBR_K+"])
+    return make_experiment(get_dataset("lhcb-run12"), EDGES, ["R_K+", "R_K*0", "P5p", "dBR_K+"], systematics=ONE)
 
 
 def test_families_of_models():
@@ -52,7 +55,7 @@ def test_names_of_terms():
 def test_asimov_data_are_the_predictions(experiment):
     expected = experiment.expect([SM, V])
     data = experiment.asimov(expected)
-    mu, e = data.counts["B+->K+mumu"], data.counts["B+->K+ee"] - experiment.background("B+->K+ee")
+    mu, e = (data.counts[name] - experiment.background(name) for name in ("B+->K+mumu", "B+->K+ee"))
     ratio = (mu / e)[1] / (mu / e)[0]
     windows = list(pairwise(EDGES))
     np.testing.assert_allclose(ratio, binned("R_K+", V, windows) / binned("R_K+", SM, windows), rtol=1e-7)
@@ -65,7 +68,7 @@ def test_ratio_term_is_a_full_likelihood_with_free_normalisations(experiment):
     expected = experiment.expect([SM, V])
     data = experiment.draw(expected.point(1), seed=2, start=0, stop=3)
     found = experiment.statistic(parse_term("R_K+"), data, expected)
-    sigma = np.log1p(experiment.efficiency_error)
+    sigma = np.log1p(experiment.dataset.efficiency_error)
     measured = data.auxiliary[:, experiment.nuisances.names.index("efficiency_K+")]
     for t in range(3):
         n_mu, n_e = data.counts["B+->K+mumu"][t], data.counts["B+->K+ee"][t]
@@ -76,7 +79,7 @@ def test_ratio_term_is_a_full_likelihood_with_free_normalisations(experiment):
 
             def minus(x, s_mu=s_mu, s_e=s_e, n_mu=n_mu, n_e=n_e, a=a):
                 norm, theta = np.exp(x[:3]), x[3]
-                mu = norm * s_mu
+                mu = norm * s_mu + experiment.background("B+->K+mumu")
                 electrons = norm * s_e * np.exp(sigma * theta) + experiment.background("B+->K+ee")
                 return (
                     -2 * (stats.poisson.logpmf(n_mu, mu).sum() + stats.poisson.logpmf(n_e, electrons).sum())
@@ -90,13 +93,13 @@ def test_ratio_term_is_a_full_likelihood_with_free_normalisations(experiment):
 
 def test_angular_term_has_statistical_and_theory_errors(experiment):
     expected = experiment.expect([SM])
-    theory = experiment.theory_of([parse_term("P5p")])
+    theory = experiment.systematic_covariance([parse_term("P5p")])
     assert np.all((np.sqrt(np.diag(theory)) > 0.02) & (np.sqrt(np.diag(theory)) < 0.25))
     data = experiment.draw(expected, seed=3, start=0, stop=20_000)
     values = data.angular["P5p"]
     central = experiment.asimov(expected).angular["P5p"][0]
     spread = np.cov(values[~np.isnan(values).any(axis=1)].T)
-    n = expected.counts["B0->K*0mumu"][0]
+    n = expected.counts["B0->K*0mumu"][0] * experiment.purity(expected)[0]
     variance = observables(expected.mean, np.ones((1, 3))).covariance[0, :, 8, 8]
     np.testing.assert_allclose(np.diag(spread), np.diag(theory) + variance / n, rtol=0.08)
     np.testing.assert_allclose(spread[0, 1], theory[0, 1], atol=0.1 * np.sqrt(spread[0, 0] * spread[1, 1]))
@@ -113,13 +116,14 @@ def test_rate_term_profiles_the_theory(experiment):
     data = experiment.asimov(expected)
     more = {name: value * 1.1 for name, value in data.counts.items()}
     shifted = type(data)(more, data.auxiliary, data.theta, data.angular)
-    bare = make_experiment(get_dataset("lhcb-run12"), EDGES, ["dBR_K+"], theory=False)
+    bare = make_experiment(get_dataset("lhcb-run12"), EDGES, ["dBR_K+"], theory=False, systematics=ONE)
     term = parse_term("dBR_K+")
     with_theory = experiment.statistic(term, shifted, expected)[0, 0]
     plain = bare.asimov(bare.expect([SM]))
     plain = type(data)(more, plain.auxiliary, plain.theta, plain.angular)
     without = bare.statistic(term, plain, expected)[0, 0]
-    assert without == pytest.approx(3850 * 2 * (1.1 * np.log(1.1) - 0.1), rel=1e-3, abs=0)
+    total = data.counts["B+->K+mumu"].sum()
+    assert without == pytest.approx(total * 2 * (1.1 * np.log(1.1) - 0.1), rel=1e-3, abs=0)
     assert with_theory < 0.1 * without
 
 
@@ -141,7 +145,13 @@ def test_toys_of_an_experiment_do_not_depend_on_the_partition(experiment):
 def test_drawn_systematics_move_the_truth_and_measured_ones_what_is_known():
     """With its own efficiency in every toy, n_e/n_mu of a hadron varies by it, in all its bins alike."""
     experiment = make_experiment(
-        get_dataset("lhcb-upgrade2"), EDGES, ["R_K+"], efficiency_error=0.05, theory=True, normalisation=0.02
+        get_dataset("lhcb-upgrade2"),
+        EDGES,
+        ["R_K+"],
+        efficiency_error=0.05,
+        theory=True,
+        normalisation=0.02,
+        systematics=ONE,
     )
     expected = experiment.expect([SM])
     assert experiment.nuisances.names[-2:] == ("efficiency_K+", "norm_K+")
@@ -157,13 +167,15 @@ def test_drawn_systematics_move_the_truth_and_measured_ones_what_is_known():
     ratio = {}
     for name, data in (("drawn", drawn), ("measured", measured)):
         signal = data.counts["B+->K+ee"] - experiment.background("B+->K+ee")
-        ratio[name] = np.log(signal.sum(axis=1) / data.counts["B+->K+mumu"].sum(axis=1))
+        muons = data.counts["B+->K+mumu"] - experiment.background("B+->K+mumu")
+        ratio[name] = np.log(signal.sum(axis=1) / muons.sum(axis=1))
     assert ratio["drawn"].std() == pytest.approx(np.hypot(np.log(1.05), ratio["measured"].std()), rel=0.06)
     efficiency = drawn.theta[:, experiment.nuisances.names.index("efficiency_K+")]
     assert np.corrcoef(ratio["drawn"], efficiency)[0, 1] > 0.95
     # theory and norm are common to both leptons: they move muons, and not the ratio
     spread = np.sqrt(np.sum(experiment.nuisances.effects[:, 0] ** 2))
-    assert np.log(drawn.counts["B+->K+mumu"][:, 0]).std() == pytest.approx(spread, rel=0.06)
+    muons = drawn.counts["B+->K+mumu"] - experiment.background("B+->K+mumu")
+    assert np.log(muons[:, 0]).std() == pytest.approx(spread, rel=0.06)
     assert spread > 0.05
     assert pure.std() == pytest.approx(np.sqrt(pure.mean()), rel=0.06)
 
@@ -172,7 +184,7 @@ def test_observables_of_the_same_events_are_combined_with_their_correlation():
     """P5' and S5 of the same events: by hand with their covariance, and not the sum of the two."""
     with pytest.raises(InputError, match="follows from"):
         make_experiment(get_dataset("lhcb-upgrade2"), EDGES, ["P5p", "S5", "FL"])
-    experiment = make_experiment(get_dataset("lhcb-upgrade2"), EDGES, ["P5p", "S5"], theory=False)
+    experiment = make_experiment(get_dataset("lhcb-upgrade2"), EDGES, ["P5p", "S5"], theory=False, systematics=ONE)
     both = experiment.expect([SM, V])
     data = experiment.asimov(both.point(1))
     single = {t.name: np.diff(experiment.statistic(t, data, both))[0, 0] for t in experiment.terms}
@@ -184,7 +196,7 @@ def test_observables_of_the_same_events_are_combined_with_their_correlation():
     found = observables(both.mean, np.ones((2, 3)))
     places = [found.names.index(name) for name in ("P5p", "S5")]
     chi2 = 0.0
-    for b, n in enumerate(both.counts["B0->K*0mumu"].T):
+    for b, n in enumerate((both.counts["B0->K*0mumu"] * experiment.purity(both)).T):
         shift = np.diff(found.values[:, b][:, places], axis=0)[0]
         cov = [found.covariance[p, b][np.ix_(places, places)] / n[p] for p in (0, 1)]
         chi2 += shift @ np.linalg.solve(cov[0], shift) + np.linalg.slogdet(cov[0])[1] - np.linalg.slogdet(cov[1])[1]
@@ -193,17 +205,17 @@ def test_observables_of_the_same_events_are_combined_with_their_correlation():
 
 def test_ratio_and_rate_of_one_hadron_do_not_count_its_muons_twice():
     """With theory known, both together are the Poisson likelihood of muons and electrons with one efficiency."""
-    experiment = make_experiment(get_dataset("lhcb-run12"), EDGES, ["R_K+", "dBR_K+"], theory=False)
+    experiment = make_experiment(get_dataset("lhcb-run12"), EDGES, ["R_K+", "dBR_K+"], theory=False, systematics=ONE)
     both = experiment.expect([SM, V])
     data = experiment.draw(both.point(1), seed=3, start=0, stop=2)
     found = experiment.combined(data, both)
-    sigma = np.log1p(experiment.efficiency_error)
+    sigma = np.log1p(experiment.dataset.efficiency_error)
     for t in range(2):
         values = []
         for p in range(2):
 
             def minus(theta, p=p, t=t):
-                mu = both.counts["B+->K+mumu"][p]
+                mu = both.counts["B+->K+mumu"][p] + experiment.background("B+->K+mumu")
                 e = both.counts["B+->K+ee"][p] * np.exp(sigma * theta) + experiment.background("B+->K+ee")
                 return (
                     -2 * stats.poisson.logpmf(data.counts["B+->K+mumu"][t], mu).sum()
@@ -218,7 +230,10 @@ def test_ratio_and_rate_of_one_hadron_do_not_count_its_muons_twice():
 def test_resolution_error_is_profiled_in_the_ratio():
     """A wrong resolution of electrons costs the ratio less than its own effect once it is a nuisance parameter."""
     data = get_dataset("lhcb-upgrade2").with_detector(DetectorTable(resolution={"e": 0.6}))
-    free, fixed = (make_experiment(data, EDGES, ["R_K+"], theory=False, resolution_error=error) for error in (0.3, 0.0))
+    free, fixed = (
+        make_experiment(data, EDGES, ["R_K+"], theory=False, resolution_error=error, systematics=ONE)
+        for error in (0.3, 0.0)
+    )
     assert free.nuisances.names == ("efficiency_K+", "resolution_B+->K+ee")
     expected = free.expect([get_model("fig1-2.5gev")])
     theta = np.array([[0.0, 1.0]])
