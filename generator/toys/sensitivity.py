@@ -75,7 +75,8 @@ class SensitivityCard(Card):
         dataset: data set that gives yields for a luminosity: a name, or a table of one's own.
         detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
         observables: terms of the likelihood, each on its own and all together.
-        bins: edges of q2 (GeV²), or pairs where there are gaps. Ratios are those of bins where the data set has electrons.
+        bins: edges of q2 (GeV²), or pairs where there are gaps. Ratios are those of bins where the data set has
+            electrons.
         luminosities: where toys are made, in the unit of the data set; its own if empty.
         curve: first and last luminosity of the asymptotic curve.
         target: significance asked for.
