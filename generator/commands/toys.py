@@ -257,7 +257,8 @@ def _show_sensitivity(result: Any) -> None:
 
 def list_datasets() -> None:
     """Print all data sets with yields, backgrounds, windows and sources."""
-    from ..toys.datasets import dataset_names, describe, get_dataset
+    from ..toys.datasets import dataset_names, get_dataset
+    from ..toys.yields import describe
     from .console import show_table
 
     for name in dataset_names():

@@ -372,30 +372,3 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(raw, Mapping):
         raise InputError(f"dataset = {str(path)!r}: no keys in it; luminosity and channels are needed")
     return raw
-
-
-def describe(dataset: Dataset) -> list[dict[str, Any]]:
-    """Rows for a table of a data set, one a window: channel, yield, background, q2, kind, source, note.
-
-    >>> rows = describe(get_dataset("lhcb-run12"))
-    >>> rows[0]["channel"], rows[0]["kind"]
-    ('B+->K+mumu', 'published')
-    """
-    from .yields import background_parts
-
-    rows = []
-    for name, entry in dataset.channels.items():
-        for window in entry.windows:
-            parts = background_parts(dataset, name, [window.q2])
-            rows.append(
-                {
-                    "channel": name,
-                    "yield": entry.signal(window),
-                    "background": float(sum(part[0] for part in parts.values())),
-                    "q2": window.q2,
-                    "kind": window.kind,
-                    "source": window.source,
-                    "note": window.note,
-                }
-            )
-    return rows

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -291,3 +292,29 @@ def expected_counts(models: Sequence[Model], dataset: Dataset, bins: Sequence[Bi
         signal[:, columns] = predict_channel(models, dataset, name, windows).counts
         background[columns] = sum(background_parts(dataset, name, windows).values(), np.zeros(len(windows)))
     return signal, background
+
+
+def describe(dataset: Dataset) -> list[dict[str, Any]]:
+    """Rows for a table of a data set, one a window: channel, yield, background, q2, kind, source, note.
+
+    >>> from darkpenguin.generator.toys.datasets import get_dataset
+    >>> rows = describe(get_dataset("lhcb-run12"))
+    >>> rows[0]["channel"], rows[0]["kind"]
+    ('B+->K+mumu', 'published')
+    """
+    rows = []
+    for name, entry in dataset.channels.items():
+        for window in entry.windows:
+            parts = background_parts(dataset, name, [window.q2])
+            rows.append(
+                {
+                    "channel": name,
+                    "yield": entry.signal(window),
+                    "background": float(sum(part[0] for part in parts.values())),
+                    "q2": window.q2,
+                    "kind": window.kind,
+                    "source": window.source,
+                    "note": window.note,
+                }
+            )
+    return rows

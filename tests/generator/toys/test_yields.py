@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from darkpenguin.generator.toys.couplings import model_at, quadratic_counts
-from darkpenguin.generator.toys.datasets import Dataset, dataset_names, describe, get_dataset
+from darkpenguin.generator.toys.datasets import Dataset, dataset_names, get_dataset
 from darkpenguin.generator.toys.sources import SystematicsTable
 from darkpenguin.generator.toys.systematics import Systematics, nuisances, theory_effects
 from darkpenguin.generator.toys.yields import (
     background_parts,
     binned_yields,
+    describe,
     expected_counts,
     integrated_coefficients,
 )
