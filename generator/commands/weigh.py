@@ -40,7 +40,7 @@ def _rows(found: Weights) -> list[tuple[str, ...]]:
 
 
 FOREIGN = (
-    Option("channel", ("--channel",), "Read a file of another program, of this channel's events."),
+    Option("channel", ("--channel",), "Read a file of another program (ROOT, Parquet, HepMC3): this channel's events."),
     Option(
         "momenta",
         ("--momenta",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from ...physics.channels import Channel, get_channel
 from ...physics.final_state import particles
 from ...physics.parameters import load_parameters
 from ..lab.angles import angles
+from .hepmc_events import SUFFIXES, HepmcReader
 from .writers import ROWS_PER_EXTEND
 
 NAMES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
@@ -36,7 +37,8 @@ NAMES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     }
 )
 """Endings of a particle's columns for its momentum; the first that the file has is taken. ``lhcb`` is how
-MCTupleToolKinematic writes true momenta, ``basf2`` how its variables mcPX, mcPY, mcPZ stand behind a prefix."""
+MCTupleToolKinematic writes true momenta, ``basf2`` how its variables mcPX, mcPY, mcPZ stand behind a prefix
+(``create_aliases`` in its ``variables/utils.py`` joins both with an underscore)."""
 UNITS: Mapping[str, float] = MappingProxyType({"GeV": 1.0, "MeV": 1e-3})
 TOLERANCE = 0.02
 """Distance (GeV) of a row's mass from that of the B beyond which its momenta do not add up."""
@@ -54,10 +56,12 @@ class EventMap:
         angles: instead, column of q2 (GeV^2), each angle and, where there is one, ``m_kpi`` (GeV).
         flavour: a column whose sign is that of the B with a b-bar quark: +1 and -1, or the PDG number of the B, or of
             a K of a neutral B, or a charge of a K+ or pi+; or ``b``, ``bbar`` for all, ``average`` if it is not known.
+            HepMC files know it themselves, and need no momenta and unit either.
         unit: of the momenta, GeV or MeV.
         convention: of the angles.
         tree: name of the tree; the only one in the file if None.
-        tolerance: of the mass of all momenta together about that of the B (GeV): photons that are left out are seen.
+        tolerance: of the mass of all momenta together about that of the B (GeV): q2 is that of the decay, so momenta
+            are those before radiation, or with the photons added back; photons that are left out are seen.
 
     Raises:
         InputError: neither momenta nor angles, both, or a name that is not known.
@@ -75,12 +79,14 @@ class EventMap:
     def __post_init__(self) -> None:
         channel = get_channel(self.channel) if isinstance(self.channel, str) else self.channel
         object.__setattr__(self, "channel", channel)
-        if bool(self.momenta) == bool(self.angles):
+        if self.momenta and self.angles:
             raise InputError("momenta: name the columns of all particles, or those of q2 and the angles, not both")
         if self.unit not in UNITS:
             raise InputError(f"unit = {self.unit!r}: allowed are {', '.join(UNITS)}")
         if self.convention not in CONVENTIONS:
             raise InputError(f"convention = {self.convention!r}: allowed are {', '.join(CONVENTIONS)}")
+        if not self.momenta and not self.angles:
+            return  # a HepMC file says what its particles are
         wanted = particles(channel)[1:] if self.momenta else ("q2", *channel.angles)
         given = set(self.momenta or self.angles)
         what = "momenta" if self.momenta else "angles"
@@ -92,7 +98,7 @@ class EventMap:
 
 
 class ForeignEvents:
-    """A file of another program (.root with a TTree or RNTuple, .parquet), in our columns.
+    """A file of another program (.root with a TTree or RNTuple, .parquet, .hepmc), in our columns.
 
     Attributes:
         path: the file.
@@ -112,11 +118,16 @@ class ForeignEvents:
         self.path, self.where = Path(path), where
         if not self.path.is_file():
             raise InputError(f"file = {str(path)!r}: there is no such file")
-        self._reader: _Root | _Parquet = (
-            _Parquet(self.path) if self.path.suffix == ".parquet" else _Root(self.path, where.tree)
-        )
-        self.rows, self.schema = self._reader.rows, self._reader.schema
         channel = self.channel
+        self._reader: _Root | _Parquet | HepmcReader
+        if self.path.name.lower().endswith(SUFFIXES):
+            self._reader = HepmcReader(self.path, channel)
+            where = self.where = replace(where, momenta={p: p for p in particles(channel)[1:]}, angles={}, unit="GeV")
+        else:
+            self._reader = _Parquet(self.path) if self.path.suffix == ".parquet" else _Root(self.path, where.tree)
+        if not where.momenta and not where.angles:
+            raise InputError("momenta: name the columns of all particles, or those of q2 and the angles")
+        self.rows, self.schema = self._reader.rows, self._reader.schema
         self._momenta = {p: self._endings(p, column) for p, column in where.momenta.items()}
         for name, column in where.angles.items():
             self._need(column, name)

@@ -7,6 +7,7 @@ import uproot
 from darkpenguin import InputError, generate, weigh
 from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.files.foreign import NAMES, EventMap, ForeignEvents
+from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.physics.final_state import AXES
 from typer.testing import CliRunner
 
@@ -147,3 +148,36 @@ def test_the_command_takes_a_map(tuple_file, tmp_path):
     nothing = CliRunner().invoke(app, [str(word) for word in (*words[:4], *words[6:])])
     assert nothing.exit_code == 2
     assert "nothing says what made" in nothing.output
+
+
+def test_hepmc_is_read_as_it_is(sample, tmp_path):
+    """Both flavours, from our own writer, in GeV and in MeV; no columns are named."""
+    pyhepmc = pytest.importorskip("pyhepmc")
+    some = sample.select(slice(0, 60))
+    some.write(tmp_path / "x.root")
+    write_hepmc(tmp_path / "x.root", tmp_path / "x.hepmc.gz")
+    source = ForeignEvents(tmp_path / "x.hepmc.gz", EventMap("B0->K*0mumu"))
+    pieces = list(source.chunks(25))
+    assert [len(piece["q2"]) for piece in pieces] == [25, 25, 10]
+    for name in ("q2", "cos_theta_k", "cos_theta_l", "m_kpi"):
+        found = np.concatenate([piece[name] for piece in pieces])
+        np.testing.assert_allclose(found, some[name], rtol=1e-6, atol=1e-6)
+    assert (np.concatenate([piece["flavour"] for piece in pieces]) == some["flavour"]).all()
+    with pyhepmc.open(tmp_path / "x.hepmc.gz") as old, pyhepmc.open(tmp_path / "mev.hepmc", "w") as new:
+        for event in old:
+            event.set_units(pyhepmc.Units.MEV, pyhepmc.Units.MM)
+            new.write(event)
+    [piece] = ForeignEvents(tmp_path / "mev.hepmc", EventMap("B0->K*0mumu")).chunks()
+    np.testing.assert_allclose(piece["q2"], some["q2"], rtol=1e-6)
+    with pytest.raises(InputError, match=r"no decay B\+->K\+mumu is in it"):
+        list(ForeignEvents(tmp_path / "mev.hepmc", EventMap("B+->K+mumu")).chunks())
+    found = weigh(tmp_path / "mev.hepmc", "fig2", "sm", where=EventMap("B0->K*0mumu"))
+    np.testing.assert_allclose(found["weight_fig2"], weigh(some, "fig2")["weight_fig2"], rtol=1e-4)
+
+
+def test_what_is_no_hepmc_or_names_nothing_is_refused(sample, tuple_file, tmp_path):
+    (tmp_path / "y.hepmc").write_text("no")
+    with pytest.raises(InputError, match=r"no decay B0->K\*0mumu is in it"):
+        weigh(tmp_path / "y.hepmc", "fig2", "sm", where=EventMap("B0->K*0mumu"))
+    with pytest.raises(InputError, match="name the columns of all particles"):
+        ForeignEvents(tuple_file, EventMap("B0->K*0mumu"))
