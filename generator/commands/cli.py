@@ -233,6 +233,14 @@ def predict(
         bool, typer.Option("--errors", help="Add errors of the theory; --format json has their correlations too.")
     ] = False,
     format: Annotated[str, typer.Option("--format", help="Print a table, csv or json.")] = "table",
+    popxf: Annotated[
+        str | None,
+        typer.Option(
+            "--popxf",
+            metavar="KEY[,KEY...]",
+            help="Print them as polynomials in these couplings of the model: JSON in the format POPxf.",
+        ),
+    ] = None,
     figure: FigureOption = None,
     overwrite: OverwriteOption = False,
     **keys: Any,
@@ -241,8 +249,11 @@ def predict(
 
     The result is a table, CSV or a figure.
     """
-    from .listing import predict_observables
+    from .listing import predict_observables, print_polynomials
 
+    if popxf is not None:
+        print_polynomials(observables, keys, popxf, channel, bins)
+        return
     predict_observables(observables, keys, channel, bins, q2, points, kpi, errors, format, figure or (), overwrite)
 
 

@@ -145,6 +145,18 @@ def predict_observables(
         note(f"figure: {', '.join(names)}")
 
 
+def print_polynomials(
+    observables: Sequence[str], keys: Mapping[str, Any], couplings: str, channel: str | None, bins: str | None
+) -> None:
+    """Print observables in bins as polynomials in couplings; ``keys`` are those of the model."""
+    from ...physics.popxf import popxf
+
+    fields = tuple(part.strip() for part in couplings.split(",") if part.strip())
+    model, settings, theory = keys["model"] or "sm", keys["set"] or (), keys["theory"]
+    found = popxf(observables, fields, model, bins or "lhcb", channel=channel, set=settings, theory=theory)
+    print(json.dumps(found, indent=1, allow_nan=False))
+
+
 def _numbers(row: BinnedValue, errors: bool, rounded: bool) -> tuple[str, ...]:
     """Value and, if asked for, error; rounded to two digits of the error where there is one.
 
