@@ -44,7 +44,10 @@ class BinnedValue:
 
 @dataclass(frozen=True)
 class Binning:
-    """Bins of q2 (GeV^2) by mode (``parent->hadron``, or ``all``), what they are of, and where they were published."""
+    """Bins of q2 (GeV^2) by mode, what they are of, and where they were published.
+
+    A mode is ``parent->hadron``, ``invisible`` (a pair that is not seen), or ``all``.
+    """
 
     name: str
     of: str
@@ -58,6 +61,8 @@ class Binning:
         >>> binnings()["atlas"].bins(get_channel("B0->K*0mumu"))[0]
         (0.04, 2.0)
         """
+        if channel.lepton is None and "invisible" in self.modes:
+            return self.modes["invisible"]
         return self.modes.get(channel.transition.name, self.modes.get("all", ()))
 
 

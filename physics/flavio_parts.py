@@ -30,11 +30,11 @@ def _root_logger_kept() -> Iterator[None]:
 @contextmanager
 def _fast_yaml() -> Iterator[None]:
     slow = yaml.SafeLoader
-    yaml.SafeLoader = getattr(yaml, "CSafeLoader", slow)  # type: ignore[misc]
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", slow)
     try:
         yield
     finally:
-        yaml.SafeLoader = slow  # type: ignore[misc]
+        yaml.SafeLoader = slow
 
 
 with _root_logger_kept(), _fast_yaml():

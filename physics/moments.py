@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .definitions import MEASURED, Averages
+from .definitions import MEASURED, Averages, Definition, massless
 from .densities import DENSITIES
 from .observables import Observable, measured_observables
 
@@ -113,14 +113,17 @@ def observables(
     covariance_of_means: npt.ArrayLike | None = None,
     names: Sequence[str] | None = None,
     self_tagging: bool = True,
+    definition: Definition | None = None,
 ) -> Moments:
     r"""Observables and their covariance from mean values of the f_i over a number of events.
 
-    Their formulas are the rows of `observables`, over the S_i as experiments take them (``MEASURED`` in `definitions`):
-    F_L is the one of the cosθ_K distribution, :math:`(5\langle\cos^2\theta_K\rangle - 1)/2`, and
-    :math:`P_5' = S_5/\sqrt{F_L(1-F_L)}`. The covariance is exact for the S_i at the estimated coefficients and
-    first-order error propagation, by complex steps, for what is not linear in them. With F_L outside (0, 1), or no
-    event, P5' is NaN. ``kpi``: those of the P wave, over its part 1 - F_S of the rate, and those of the S wave.
+    Their formulas are the rows of `observables`, over the S_i by a ``definition``; without one as `definitions` has it
+    for the density (``MEASURED``): with lepton masses as in predictions, F_L = -S_2c and
+    :math:`P_5' = S_5/(2\sqrt{-S_{2s}S_{2c}})`. By ``massless`` F_L is the one of the cosθ_K distribution,
+    :math:`(5\langle\cos^2\theta_K\rangle - 1)/2`, and :math:`P_5' = S_5/\sqrt{F_L(1-F_L)}`. The covariance is exact for
+    the S_i at the estimated coefficients and first-order error propagation, by complex steps, for what is not linear in
+    them. Where a root is of a negative number, or without an event, P5' is NaN. ``kpi``: those of the P wave, over its
+    part 1 - F_S of the rate, and those of the S wave.
 
     Args:
         means: mean f_i, shape (..., 12), (..., 19) for ``kpi``, or (..., 3) for ``scalar``.
@@ -129,6 +132,7 @@ def observables(
         covariance_of_means: of the means, shape (..., 12, 12), where it is known otherwise (weighted events).
         names: of the observables; all of `observables.measured_observables` without it.
         self_tagging: of the mode; what events of both flavours show of 5, 6, 8, 9 are CP asymmetries if not.
+        definition: of the S_i that the formulas take.
     """
     m = np.asarray(means, dtype=float)
     n = np.asarray(events, dtype=float)
@@ -140,16 +144,17 @@ def observables(
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = single / n[..., None, None]
         s = coefficients_from_moments(m, kind)
-        values = _evaluate(rows, s, kind)
-        slopes = _slopes(rows, s, kind) @ np.linalg.inv(tensors(kind)[0])
+        chosen = definition or MEASURED[kind]
+        values = _evaluate(rows, s, kind, chosen)
+        slopes = _slopes(rows, s, kind, chosen) @ np.linalg.inv(tensors(kind)[0])
         full = slopes @ covariance @ np.swapaxes(slopes, -1, -2)
     return Moments(values, full, tuple(row.name for row in rows))
 
 
-def _evaluate(rows: Sequence[Observable], s: npt.NDArray[Any], kind: str) -> npt.NDArray[Any]:
+def _evaluate(rows: Sequence[Observable], s: npt.NDArray[Any], kind: str, definition: Definition) -> npt.NDArray[Any]:
     """Values (..., rows) from S_i (..., coefficients)."""
     density = DENSITIES[kind]
-    found = MEASURED[kind](lambda name: s[..., density.coefficients.index(name)])
+    found = definition(lambda name: s[..., density.coefficients.index(name)])
     averages = Averages(found, density.spin, cp=found)  # which of the two a coefficient is, the rows know
     values = np.empty((*s.shape[:-1], len(rows)), dtype=s.dtype)  # of no rows too: toys of ratios alone
     for k, row in enumerate(rows):
@@ -157,13 +162,13 @@ def _evaluate(rows: Sequence[Observable], s: npt.NDArray[Any], kind: str) -> npt
     return values
 
 
-def _slopes(rows: Sequence[Observable], s: Array, kind: str) -> Array:
+def _slopes(rows: Sequence[Observable], s: Array, kind: str, definition: Definition) -> Array:
     """Derivatives (..., rows, coefficients) by complex steps: no difference is taken, so they are exact to rounding."""
     found = []
     for i in range(s.shape[-1]):
         stepped = s.astype(complex)
         stepped[..., i] += 1j * _STEP
-        found.append(_evaluate(rows, stepped, kind).imag / _STEP)
+        found.append(_evaluate(rows, stepped, kind, definition).imag / _STEP)
     return np.stack(found, axis=-1)
 
 
@@ -180,7 +185,7 @@ def follows_from(names: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
     ('FL', ('P5p', 'S5'))
     """
     rows = {row.name: row for row in measured_observables("vector")}
-    slopes = {name: _slopes([rows[name]], _GENERIC, "vector")[0] for name in names}
+    slopes = {name: _slopes([rows[name]], _GENERIC, "vector", massless)[0] for name in names}
     for i in range(1, len(names)):
         before, last = np.array([slopes[name] for name in names[:i]]), slopes[names[i]]
         weights = np.linalg.lstsq(before.T, last, rcond=None)[0]

@@ -355,7 +355,7 @@ def _effective(
     parent, hadron = next(mesons for mesons, content in meson_quark.items() if content == quarks)
     par = _parameters(theory, draw)
     total = wctot_dict(WilsonCoefficients(), "bsmumu", SCALE, par)
-    rows, constant = np.empty((8, len(nodes))), np.empty((2, len(CONSTANT)), dtype=complex)
+    rows, constant = np.empty((8, len(nodes))), np.empty((2, len(CONSTANT)), dtype=np.complex128)
     for side, (parameters, coefficients) in enumerate(((par, total), (conjugate_par(par), conjugate_wc(total)))):
         for k, q2 in enumerate(nodes):
             wilson = get_wceff(q2, coefficients, parameters, parent, hadron, "mu", SCALE)

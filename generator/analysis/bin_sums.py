@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kinematics.base.arrays import array_module, to_host
+from ...physics.definitions import Definition
 from ...physics.densities import DENSITIES
 from ...physics.moments import Moments, observables
 
@@ -84,7 +85,9 @@ def sum_bins(kind: str, x: Any, angles: Sequence[Any], weights: Any, bins: Seque
     return BinSums(*(to_host(array) for array in found))
 
 
-def angular_observables(sums: BinSums, row: int, kind: str, self_tagging: bool = True) -> Moments | None:
+def angular_observables(
+    sums: BinSums, row: int, kind: str, self_tagging: bool = True, definition: Definition | None = None
+) -> Moments | None:
     r"""Observables of one bin by the method of moments (arXiv:1503.04100), with their covariance.
 
     The mean of f_i is :math:`m_i = \sum w f_i/\sum w`; its covariance is estimated from the events,
@@ -93,7 +96,7 @@ def angular_observables(sums: BinSums, row: int, kind: str, self_tagging: bool =
               \qquad n = \frac{(\sum w)^2}{\sum w^2},
 
     so it holds for weighted events and behind an efficiency too. None for less than two effective events. Those of an
-    untagged sample if the mode is not ``self_tagging``.
+    untagged sample if the mode is not ``self_tagging``; ``definition`` as in `observables`.
     """
     w, w2 = sums.weights[row], sums.squares[row]
     if not w > 0.0 or w * w <= 1.000001 * w2 or sums.events[row] < 2:
@@ -103,4 +106,4 @@ def angular_observables(sums: BinSums, row: int, kind: str, self_tagging: bool =
     cross = np.outer(sums.f_squares[row], mean)
     covariance = (sums.ff[row] - cross - cross.T + w2 * np.outer(mean, mean)) / w**2
     covariance *= effective / (effective - 1.0)
-    return observables(mean, effective, kind, covariance, self_tagging=self_tagging)
+    return observables(mean, effective, kind, covariance, self_tagging=self_tagging, definition=definition)

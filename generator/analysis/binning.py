@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows
 from ...physics.binning import BinnedValue, Bins, BinsLike, parse_bins
-from ...physics.channels import lepton_pairs
+from ...physics.channels import Channel, lepton_pairs
 from ..files.sample import EventsLike
 from ..files.source import EventSource
 
 if TYPE_CHECKING:
+    from ...physics.definitions import Definition
     from .bin_sums import BinSums
 
 FloatArray = NDArray[np.float64]
@@ -30,18 +32,22 @@ RATIO_BINS = (0.1, 1.1, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 11.0, 13.0, 15.0
 
 @dataclass(frozen=True, eq=False)
 class BinnedValues(Rows[BinnedValue]):
-    """A file in bins of ``variable``: its yields, R and angular observables, channel by channel."""
+    """A file in bins of ``variable``: its yields, R and angular observables, channel by channel.
+
+    ``state`` says what they are: as generated, accepted and not corrected, or corrected for what.
+    """
 
     file: Path
     variable: str
     unfold: bool
+    state: str = "as generated"
 
 
 def bin(
     events: EventsLike,
     bins: BinsLike = "lhcb",
     *,
-    variable: str = "q2",
+    variable: str | None = None,
     unfold: bool = False,
 ) -> BinnedValues:
     r"""Yields, R and angular observables of events, bin by bin; a file is read in chunks.
@@ -50,14 +56,22 @@ def bin(
     weights with the error :math:`\sqrt{\sum w^2}`; both flavours are taken together, so S_i are CP averages in the
     ratio of the yields, and of an untagged mode (``Bs->phimumu``) those of 5, 6, 8 and 9 are CP asymmetries A_i. R is
     the ratio of muons and electrons, each over the B mesons that its events stand for. The angular observables are
-    those of `bin_sums.angular_observables`; those that a bin cannot give are left out.
+    those of `bin_sums.angular_observables`; those that a bin cannot give, or nobody can see, are left out.
+
+    F_L, P_i and P_i' are defined as in `predict`, lepton masses kept; with an S wave in the file they are those of the
+    P wave, told apart as `definitions.p_wave` says.
+
+    Behind a detector these are numbers of accepted events, R too, and ``state`` of the result says so. ``unfold``
+    divides by the efficiency map; where the file holds the events that failed its cuts, it corrects for cuts and
+    migration as well, bin by bin and in cells of the cosines (`acceptance.CELLS`), with the events of the file itself:
+    what comes out is right on average, and no test of the correction.
 
     Args:
         events: a file that darkpenguin wrote, or a sample in memory.
         bins: name of a published binning (``lhcb``, ``lhcb-ratios``, ``cms``, ``atlas``, ``belle2`` ...), edges
             (numbers, or text such as ``1.1,2,6``), or pairs of edges, low <= x < high, for every channel.
-        variable: column to bin, ``q2`` or what a detector makes of it (``q2_reco``).
-        unfold: divide by the efficiency that the events were made with.
+        variable: column to bin; without it ``q2_reco`` where there is one, else ``q2``.
+        unfold: correct for the efficiency that the events were made with, and for what else can be.
 
     Raises:
         InputError: a file that cannot be read, or that has another convention than LHCb's.
@@ -71,11 +85,12 @@ def bin(
         >>> [row.observable for row in found]
         ['yield', 'AFB', 'FH', 'yield', 'AFB', 'FH', 'R_K+']
     """
-    from ...physics.densities import DENSITIES
-    from .bin_sums import BinSums, angular_observables, sum_bins
+    from ...physics.observables import OBSERVABLES
+    from .bin_sums import angular_observables
 
     binning = parse_bins(bins)
     source = EventSource(events, unfold)
+    variable = variable or source.variable
     source.need(variable)
     chosen = {index: binning.bins(channel) for index, channel in source.channels.items()}
     if not any(chosen.values()):
@@ -84,11 +99,7 @@ def bin(
             f"it has {', '.join(binning.modes)}"
         )
     kinds = {index: source.kind(index) for index in source.channels}
-    sums = {index: BinSums.zeros(len(chosen[index]), len(DENSITIES[kinds[index]].coefficients)) for index in chosen}
-    for index, columns, weights in source.events():
-        kept = weights != 0.0
-        angles = [columns[name][kept] for name in DENSITIES[kinds[index]].angles]
-        sums[index] += sum_bins(kinds[index], columns[variable][kept], angles, weights[kept], chosen[index])
+    sums, ratios_of_waves = _sums(source, variable, chosen, kinds)
     found = []
     for index, channel in source.channels.items():
         if not np.isfinite(sums[index].ff).all():
@@ -96,19 +107,65 @@ def bin(
         for row, (low, high) in enumerate(chosen[index]):
             value, error = _yield(sums[index], row)
             found.append(BinnedValue(channel.name, "yield", low, high, value, error))
-            moments = angular_observables(sums[index], row, kinds[index], channel.self_tagging)
+            definition = _definition(channel, kinds[index], float(ratios_of_waves[index][row]))
+            moments = angular_observables(sums[index], row, kinds[index], channel.self_tagging, definition)
             if moments is None:
                 continue
             found += [
                 BinnedValue(channel.name, name, low, high, float(value), float(error))
                 for name, value, error in zip(moments.names, moments.values, moments.errors, strict=True)
-                if math.isfinite(value) and math.isfinite(error)
+                if math.isfinite(value)
+                and math.isfinite(error)
+                and (channel.lepton is not None or OBSERVABLES[name].invisible)
             ]
     yields = {
         channel.name: Yields(sums[index].weights, sums[index].squares, source.mesons(index), chosen[index])
         for index, channel in source.channels.items()
     }
-    return BinnedValues((*found, *ratios(yields)), source.file.path, variable, unfold)
+    return BinnedValues((*found, *ratios(yields)), source.file.path, variable, unfold, source.state)
+
+
+def _sums(
+    source: EventSource, variable: str, bins: Mapping[int, Bins], kinds: Mapping[int, str]
+) -> tuple[dict[int, BinSums], dict[int, FloatArray]]:
+    """Sums over the events of each channel in its bins, and the mean of J_1s/J_2s that tells P from S wave."""
+    from ...physics.definitions import transverse_ratio
+    from ...physics.densities import DENSITIES
+    from .acceptance import acceptances
+    from .bin_sums import BinSums, sum_bins
+
+    sums = {index: BinSums.zeros(len(bins[index]), len(DENSITIES[kinds[index]].coefficients)) for index in bins}
+    means = {index: np.zeros((2, len(bins[index]))) for index in bins}
+    corrections = acceptances(source, variable, bins) if source.unfold and source.holds_rejected else {}
+    for index, every, all_weights in source.events():
+        kept = all_weights != 0.0
+        columns, weights = {name: column[kept] for name, column in every.items()}, all_weights[kept]
+        angles = [columns[name] for name in DENSITIES[kinds[index]].angles]
+        x, kind = columns[variable], kinds[index]
+        if kind == "kpi":
+            ratio = transverse_ratio(columns["q2"], source.channels[index].lepton_mass())
+            for row, (low, high) in enumerate(bins[index]):
+                inside = (x >= low) & (x < high)
+                means[index][:, row] += (weights[inside] @ ratio[inside], weights[inside].sum())
+        if index not in corrections:
+            sums[index] += sum_bins(kind, x, angles, weights, bins[index])
+            continue
+        parts = [
+            sum_bins(kind, x, angles, weights * corrections[index].weights(row, columns), [one]).parts
+            for row, one in enumerate(bins[index])
+        ]
+        if parts:
+            sums[index] += BinSums(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return sums, {i: np.divide(a, b, out=np.full_like(a, 3.0), where=b > 0.0) for i, (a, b) in means.items()}
+
+
+def _definition(channel: Channel, kind: str, ratio: float) -> Definition | None:
+    """How the S_i of a channel are read: of what is not seen by cos θ_K, beside an S wave those of the P wave."""
+    from ...physics.definitions import massless, p_wave
+
+    if channel.lepton is None and kind != "scalar":
+        return massless
+    return partial(p_wave, ratio=ratio) if kind == "kpi" else None
 
 
 def _yield(sums: BinSums, row: int) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ...kinematics.base.errors import InputError
+from .console import note, rounded
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 
 
@@ -24,15 +26,16 @@ def bin_command(
             help="Take the bins lhcb, lhcb-ratios, cms, atlas, belle2 ..., or these edges (or pairs) in GeV^2.",
         ),
     ] = "lhcb",
-    format: Annotated[str, typer.Option("--format", help="Print a table or csv.")] = "table",
+    format: Annotated[str, typer.Option("--format", help="Print a table, csv or json.")] = "table",
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="X.root", help="Write histograms into a ROOT file too.")
     ] = None,
     variable: Annotated[
-        str | None, typer.Option("--variable", help="Bin this column. Default: q2; with --migration, q2_reco.")
+        str | None, typer.Option("--variable", help="Bin this column. Default: q2_reco where there is one, else q2.")
     ] = None,
     unfold: Annotated[
-        bool, typer.Option("--unfold", help="Divide by the efficiency that the file was made with.")
+        bool,
+        typer.Option("--unfold", help="Correct for efficiency, and for cuts if the file has what failed them."),
     ] = False,
     migration: Annotated[
         bool, typer.Option("--migration", help="Instead: the migration from the true q2 to the reconstructed one.")
@@ -42,34 +45,45 @@ def bin_command(
 ) -> None:
     """Bin a file in q2: yields, R, angular observables.
 
-    Angular observables are found by the method of moments, with errors; --migration gives the migration instead.
+    Angular observables are found by the method of moments, with errors; --migration gives the migration instead. Behind
+    a detector all of them, R too, are those of accepted events unless --unfold corrects them; the title says which.
     """
     from ...kinematics.base.files import check_target
     from ..analysis.binning import bin
     from ..analysis.histograms import write_histograms
     from ..analysis.migration import migrations
 
-    if format not in ("table", "csv"):
-        raise InputError(f"format = {format!r}: allowed are table, csv")
+    if format not in ("table", "csv", "json"):
+        raise InputError(f"format = {format!r}: allowed are table, csv, json")
     if migration and unfold:
         raise InputError("unfold: a migration is of the events as they are; leave it out")
     if output is not None:
         check_target(output, overwrite=overwrite)
     check_figures(figure, overwrite)
     found: Any
-    events = _one_or_all(files)
+    events, title = _one_or_all(files), ", ".join(files)
     if migration:
         found = migrations(events, bins, variable=variable or "q2_reco")
         header: tuple[str, ...] = ("channel", "true q2", "generated", "efficiency", "reconstructed q2", "probability")
         cells = [cell for entry in found for cell in entry.table()]
     else:
-        found = bin(events, bins, variable=variable or "q2", unfold=unfold)
+        found = bin(events, bins, variable=variable, unfold=unfold)
+        title += f": {found.state}; bins of {found.variable}"
         header = ("channel", "quantity", "q2_min", "q2_max", "value", "error")
-        cells = [
-            (row.channel, row.observable, f"{row.q2_min:g}", f"{row.q2_max:g}", f"{row.value:.8g}", f"{row.error:.3g}")
+        numbers = [
+            rounded(row.value, row.error) if format == "table" else (f"{row.value:.8g}", f"{row.error:.3g}")
             for row in found
         ]
-    _print(", ".join(files), header, cells, format)
+        cells = [
+            (row.channel, row.observable, f"{row.q2_min:g}", f"{row.q2_max:g}", *pair)
+            for row, pair in zip(found, numbers, strict=True)
+        ]
+    if format == "json":
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+    else:
+        if format == "csv" and not migration and found.state != "as generated":
+            note(title)  # a table in CSV has no title
+        _print(title, header, cells, format)
     if output is not None:
         write_histograms(output, found, overwrite)
     write_figures(found, figure, overwrite)

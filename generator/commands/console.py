@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +33,21 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
     if not console.is_terminal:
         console = Plain(highlight=False, width=140)
     console.print(table)
+
+
+def rounded(value: float, error: float) -> tuple[str, str]:
+    """A value and its error, both to two digits of the error.
+
+    >>> rounded(1.72113e-7, 3.26e-8), rounded(-0.75712, 0.0713), rounded(12345.6, 110.3), rounded(4.0, 0.0)
+    (('1.72e-07', '3.3e-08'), ('-0.757', '0.071'), ('12346', '110'), ('4', '0'))
+    """
+    if not (error > 0 and math.isfinite(error) and math.isfinite(value)):
+        return f"{value:.10g}", f"{error:.10g}"
+    last = math.floor(math.log10(error)) - 1
+    first = math.floor(math.log10(abs(value))) if value else last
+    if 1e-4 <= abs(value) < 1e8:
+        return f"{value:.{max(-last, 0)}f}", f"{error:.{max(-last, 0)}f}"
+    return f"{value:.{max(first - last, 0)}e}", f"{error:.1e}"
 
 
 def _plain(text: str) -> str:

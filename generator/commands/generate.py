@@ -89,8 +89,8 @@ def _show_verdict_line(verdict: Verdict) -> None:
     n_tests = sum(len(item.tests) for item in verdict.channels)
     word = "agrees with" if verdict.passed else "does NOT agree with"
     print(
-        f"validation: {verdict.path} {word} the prediction: {n_tests} tests, combined p-value {verdict.p_value:.3g}, "
-        f"fails below {verdict.false_alarm:.0e}"
+        f"validation: {verdict.path} {word} the prediction: {n_tests} tests, smallest p-value times their number "
+        f"{verdict.p_value:.3g}, fails below {verdict.false_alarm:.0e}"
     )
     for problem in verdict.problems:
         print(f"  problem: {problem}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from ...physics.models import BENCHMARKS, Model
 from ...physics.modes import Transition
 from ..run.card import builtin_cards, read_card
 from ..run.q2 import parse_window
-from .console import note, show_table
+from .console import note, rounded, show_table
 from .drawing import check_figures, write_figures
 
 
@@ -132,7 +131,7 @@ def predict_observables(
         places: tuple[str, ...] = (
             (f"{row.q2_min:.10g}",) if bins is None else (f"{row.q2_min:.12g}", f"{row.q2_max:.12g}")
         )
-        cells.append((row.observable, *places, *_numbers(row, errors, rounded=format == "table")))
+        cells.append((row.observable, *places, *_numbers(row, errors, format == "table")))
     if format == "json":
         print(json.dumps(rows.to_dict(), indent=1, allow_nan=False))
     elif format == "csv":
@@ -157,22 +156,10 @@ def print_polynomials(
     print(json.dumps(found, indent=1, allow_nan=False))
 
 
-def _numbers(row: BinnedValue, errors: bool, rounded: bool) -> tuple[str, ...]:
-    """Value and, if asked for, error; rounded to two digits of the error where there is one.
-
-    >>> _numbers(BinnedValue("B+->K+mumu", "BR", 1.1, 6.0, 1.72113e-7, 3.26e-8), True, True)
-    ('1.72e-07', '3.3e-08')
-    >>> _numbers(BinnedValue("B0->K*0mumu", "P5p", 4.0, 6.0, -0.75712, 0.0713), True, True)
-    ('-0.757', '0.071')
-    """
+def _numbers(row: BinnedValue, errors: bool, rounded_off: bool) -> tuple[str, ...]:
+    """Value and, if asked for, error; rounded to two digits of the error where there is one."""
     if not errors:
         return (f"{row.value:.10g}",)
     if row.error is None:
-        return f"{row.value:.10g}", "-" if rounded else ""
-    if not rounded or not row.error > 0 or not math.isfinite(row.value):
-        return f"{row.value:.10g}", f"{row.error:.10g}"
-    last = math.floor(math.log10(row.error)) - 1
-    first = math.floor(math.log10(abs(row.value))) if row.value else last
-    if 1e-4 <= abs(row.value) < 1e6:
-        return f"{row.value:.{max(-last, 0)}f}", f"{row.error:.{max(-last, 0)}f}"
-    return f"{row.value:.{max(first - last, 0)}e}", f"{row.error:.1e}"
+        return f"{row.value:.10g}", "-" if rounded_off else ""
+    return rounded(row.value, row.error) if rounded_off else (f"{row.value:.10g}", f"{row.error:.10g}")

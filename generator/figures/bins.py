@@ -31,10 +31,11 @@ def _per_unit(variable: str) -> str:
     return r"events / GeV$^2$" if variable in _LABELS else f"events{unit}"
 
 
-def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
+def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2", state: str = "") -> Figure:
     """Draw binned values with their errors, a panel a quantity and a marker a channel; bins are horizontal bars.
 
-    Yields and R come first, then the observables whose row says that they have a panel, or all if none of them has.
+    The title is ``state``, what the values are. Yields and R come first, then the observables whose row says that they
+    have a panel, or all if none of them has.
 
     Raises:
         InputError: nothing to draw.
@@ -82,6 +83,7 @@ def draw_bins(rows: Sequence[BinnedValue], variable: str = "q2") -> Figure:
                 axis.axhline(1.0, color="0.5", linewidth=1)
             if panel in ("yield", "R"):
                 axis.legend()
+        axes[0][0].set_title(state, loc="left", fontsize=14)
         return figure
 
 

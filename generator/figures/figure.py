@@ -78,7 +78,7 @@ def _model(model: Model) -> Views:
 
 VIEWS: Mapping[type, Callable[[Any], Views]] = MappingProxyType(
     {
-        BinnedValues: lambda found: {"": partial(draw_bins, found, found.variable)},
+        BinnedValues: lambda found: {"": partial(draw_bins, found, found.variable, found.state)},
         Constraints: lambda found: {"": partial(draw_invisible, found.model, found)},
         EventSample: lambda found: {"": partial(draw_sample, found)},
         ExpectedLimit: lambda found: {"": partial(draw_limit, found)},

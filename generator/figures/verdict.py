@@ -66,4 +66,4 @@ def _draw_spectrum(axis: Axes, item: ChannelVerdict) -> None:
         axis.set_xscale("log")
     axis.set_xlabel(Q2_LABEL)
     axis.set_ylabel(f"(events / prediction - 1) / {scale:g}")
-    axis.set_title(f"p-value of the channel: {item.p_value:.3g}", fontsize=15)
+    axis.set_title(f"smallest p-value times {len(item.tests)} tests: {item.p_value:.3g}", fontsize=15)

@@ -89,7 +89,9 @@ def four_momenta(sample: EventSample) -> Any:
 
     numbers: Any = np.unique(to_host(sample["channel"])) if "channel" in sample.columns else []
     if len(numbers) != 1:
-        raise InputError(f"channel: {len(numbers)} channels in the sample; select the events of one for four-momenta")
+        names = [channel_by_index(int(number)).name for number in numbers]
+        way = f'take one, as in sample.only("{names[0]}").to_vector()' if names else "it needs a column channel"
+        raise InputError(f"to_vector: {len(names)} channels in the sample ({', '.join(names)}); {way}")
     channel = channel_by_index(int(numbers[0]))
     columns: Mapping[str, Any] = sample.columns
     recorded = sample.provenance.get("model")

@@ -31,12 +31,45 @@ class EventSource:
         if not self.entries:
             raise InputError(f"file = {self.name!r}: no channels in its provenance")
         self.channels = {index: get_channel(entry["name"]) for index, entry in self.entries.items()}
+        self.unfold = unfold
         for column in ("channel", "q2", *(name for entry in self.entries.values() for name in entry["columns"])):
             self.need(column)
         for name in ("channel", "event", "flavour"):
             if name in self.file.schema and self.file.schema[name].kind not in "iu":
                 raise InputError(f"file = {self.name!r}: column {name} holds no whole numbers")
-        self._maps = _recorded_maps(self.file, tuple(self.channels.values())) if unfold else None
+        known = unfold and self._mode("efficiency")
+        self._maps = _recorded_maps(self.file, tuple(self.channels.values())) if known else None
+        if unfold and self._maps is None and not self.holds_rejected:
+            left = "; its cuts left events out: make it with selection mode = flag" if self._mode("selection") else ""
+            raise InputError(f"unfold: {self.name!r} was made without an efficiency{left}")
+
+    def _mode(self, stage: str) -> str:
+        """What became of the events that failed a stage, empty where there was none."""
+        table = self.file.provenance.get("card", {}).get(stage)
+        return "" if not table else str(table.get("mode", "flag")) if isinstance(table, Mapping) else "flag"
+
+    @property
+    def holds_rejected(self) -> bool:
+        """Whether events that failed the cuts are in it too, marked."""
+        return self._mode("selection") == "flag" and "accepted" in self.file.schema
+
+    @property
+    def variable(self) -> str:
+        """The q2 that there is: reconstructed, if events were."""
+        return "q2_reco" if "q2_reco" in self.file.schema else "q2"
+
+    @property
+    def state(self) -> str:
+        """What binned numbers of it are, in words."""
+        cuts, maps = self._mode("selection"), self._mode("efficiency")
+        if not (cuts or maps or "accepted" in self.file.schema):
+            return "as generated"
+        if not self.unfold:
+            weighted = maps == "weight" and not cuts
+            return "weighted with the efficiency, not corrected" if weighted else "accepted, not corrected"
+        if self.holds_rejected:
+            return "corrected for efficiency, cuts and migration by the file's own events"
+        return "corrected for the efficiency" + (", not for the cuts" if cuts else "")
 
     @property
     def name(self) -> str:
@@ -65,8 +98,11 @@ class EventSource:
             columns = ", ".join(self.file.schema)
             raise InputError(f"file = {self.name!r}: no column {column}; it has {columns}")
 
-    def events(self) -> Iterator[tuple[int, dict[str, Any], Any]]:
-        """Channel number, columns and weights, chunk by chunk; weight 0 for events that were not accepted."""
+    def events(self, rejected: bool = False) -> Iterator[tuple[int, dict[str, Any], Any]]:
+        """Channel number, columns and weights, chunk by chunk; weight 0 for events that were not accepted.
+
+        With ``rejected`` the weights are those of all events, as if nothing had been cut.
+        """
         for chunk in self.file.chunks():
             for index, channel in self.channels.items():
                 mask = chunk["channel"] == index
@@ -76,11 +112,11 @@ class EventSource:
                 weights = np.ones(len(columns["q2"]))
                 if "weight" in columns:
                     weights = columns["weight"].astype(np.float64)
-                if "accepted" in columns:
+                if "accepted" in columns and not rejected:
                     weights = weights * (columns["accepted"] != 0)
                 if not np.isfinite(weights).all():
                     raise InputError(f"file = {self.name!r}: a weight of {channel.name} is not finite")
-                if self._maps is not None:
+                if self._maps is not None and not (rejected and self._mode("efficiency") == "flag"):
                     weights = self._unfolded(columns, weights, channel)
                 yield index, columns, weights
 

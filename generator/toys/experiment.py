@@ -27,6 +27,7 @@ from ...kinematics.base.errors import InputError
 from ...physics.binning import Bins, BinsLike, read_pairs, rising_bins
 from ...physics.channels import CHANNELS, get_channel
 from ...physics.charmonium import check_charm
+from ...physics.definitions import massless
 from ...physics.models import Model
 from ...physics.moments import Moments, follows_from, observables
 from ...physics.observables import BinnedObservable, measured_observables
@@ -265,7 +266,8 @@ class Experiment:
         self, means: npt.ArrayLike, events: npt.ArrayLike, covariance: npt.ArrayLike | None = None
     ) -> Moments:
         """Observables of the angular terms from mean f_i over a number of events, and the means' own covariance."""
-        return observables(means, events, "vector", covariance, [t.quantity for t in self.angular])
+        names = [t.quantity for t in self.angular]
+        return observables(means, events, "vector", covariance, names, definition=massless)
 
     def draw_nuisances(self, systematics: Mode, where: Mapping[str, Any]) -> tuple[Array, Array]:
         """True nuisance parameters and their measurements, each (toys, nuisances)."""

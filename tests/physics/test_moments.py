@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from darkpenguin import get_channel, get_model
 from darkpenguin.generator.statistics.angular_fit import LIKELIHOOD_OBSERVABLES, fit_angles
+from darkpenguin.physics.definitions import massless
 from darkpenguin.physics.densities import DENSITIES
 from darkpenguin.physics.moments import (
     coefficients_from_moments,
@@ -67,8 +68,10 @@ def test_moments_and_their_covariance(events):
 
 
 def test_observables_by_moments(events):
-    found = observables(events.mean(axis=1), np.full(TOYS, EVENTS), names=[*LIKELIHOOD_OBSERVABLES, "P5p"])
-    truth = observables(expected_moments(J)[0], 1.0, names=found.names)
+    found = observables(
+        events.mean(axis=1), np.full(TOYS, EVENTS), names=[*LIKELIHOOD_OBSERVABLES, "P5p"], definition=massless
+    )
+    truth = observables(expected_moments(J)[0], 1.0, names=found.names, definition=massless)
     assert truth.values[-1] == pytest.approx(-0.25 / np.sqrt(FL * (1 - FL)))
     pull = (found.values - truth.values) / found.errors
     # standard errors: 0.05 for the mean, 0.035 for the width; P5' is a ratio and slightly biased
@@ -86,7 +89,7 @@ def test_observables_by_maximum_likelihood(events):
     pull = (fit.values - truth) / fit.errors
     assert np.all(np.abs(pull.mean(axis=0)) < 0.27 + 0.05)
     assert np.all(np.abs(pull.std(axis=0) - 1.0) < 0.19)
-    moments = observables(events.mean(axis=1), np.full(TOYS, EVENTS))
+    moments = observables(events.mean(axis=1), np.full(TOYS, EVENTS), definition=massless)
     # the likelihood uses more: errors are smaller, estimates correlated
     assert np.all(fit.errors.mean(axis=0) < moments.errors[:, :8].mean(axis=0) * 1.001)
     assert np.corrcoef(fit.values[:, 3], moments.values[:, 3])[0, 1] > 0.8

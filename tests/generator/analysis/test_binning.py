@@ -9,6 +9,7 @@ from darkpenguin.generator.analysis.binning import bin, generated_ratios
 from darkpenguin.generator.files.writers import open_writer
 from darkpenguin.physics.angular import decay_rate
 from darkpenguin.physics.binning import BinnedValue, binnings, parse_bins
+from darkpenguin.physics.definitions import massless
 from darkpenguin.physics.densities import VECTOR
 from darkpenguin.physics.models import apply_settings
 from darkpenguin.physics.moments import coefficients_from_moments
@@ -152,7 +153,7 @@ def test_sums_add_up_and_errors_cover():
     for i in range(toys):
         part = slice(i * n, (i + 1) * n)
         sums = sum_bins("vector", np.ones(n), [c[part] for c in columns], weights[part], [(0.0, 2.0)])
-        found = angular_observables(sums, 0, "vector")
+        found = angular_observables(sums, 0, "vector", definition=massless)
         values.append([found.values[:8], found.errors[:8]])
     value, error = np.moveaxis(np.array(values), 1, 0)
     # flat angles: F_L = 1/3, everything else nothing

@@ -10,6 +10,7 @@ from darkpenguin.generator.toys.family import Family
 from darkpenguin.generator.toys.hypothesis import Hypothesis
 from darkpenguin.generator.toys.sources import SystematicsTable
 from darkpenguin.kinematics.base.errors import InputError
+from darkpenguin.physics.definitions import massless
 from darkpenguin.physics.models import get_model
 from darkpenguin.physics.moments import observables
 from darkpenguin.physics.observables import binned
@@ -100,7 +101,7 @@ def test_angular_term_has_statistical_and_theory_errors(experiment):
     central = experiment.asimov(expected).angular["P5p"][0]
     spread = np.cov(values[~np.isnan(values).any(axis=1)].T)
     n = expected.counts["B0->K*0mumu"][0] * experiment.purity(expected)[0]
-    variance = observables(expected.mean, np.ones((1, 3))).covariance[0, :, 8, 8]
+    variance = observables(expected.mean, np.ones((1, 3)), definition=massless).covariance[0, :, 8, 8]
     np.testing.assert_allclose(np.diag(spread), np.diag(theory) + variance / n, rtol=0.08)
     np.testing.assert_allclose(spread[0, 1], theory[0, 1], atol=0.1 * np.sqrt(spread[0, 0] * spread[1, 1]))
     # the statistic is a chi-square of three degrees of freedom plus ln det
@@ -193,7 +194,7 @@ def test_observables_of_the_same_events_are_combined_with_their_correlation():
     assert max(-v for v in single.values()) < together
     assert abs(together - added) > 0.01 * added
     # by hand: chi-square with the covariance of the two observables of each bin
-    found = observables(both.mean, np.ones((2, 3)))
+    found = observables(both.mean, np.ones((2, 3)), definition=massless)
     places = [found.names.index(name) for name in ("P5p", "S5")]
     chi2 = 0.0
     for b, n in enumerate((both.counts["B0->K*0mumu"] * experiment.purity(both)).T):

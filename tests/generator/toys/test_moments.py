@@ -9,6 +9,7 @@ from darkpenguin.generator.toys.moments import event_moments, stack_columns, toy
 from darkpenguin.generator.toys.yields import integrated_coefficients
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.channels import get_channel
+from darkpenguin.physics.definitions import massless
 from darkpenguin.physics.models import get_model
 from darkpenguin.physics.moments import expected_moments, functions, observables
 
@@ -16,6 +17,7 @@ EDGES = np.array([1.1, 2.5, 4.0, 6.0])
 WINDOWS = [(1.1, 2.5), (2.5, 4.0), (4.0, 6.0)]
 TOYS, MEAN = 4000, 600.0
 NAMES = ("FL", "S3", "S4", "S5", "AFB", "S7", "S8", "S9", "P5p")
+FITTED = {"names": NAMES, "definition": massless}
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +94,8 @@ def test_event_toys_and_binned_toys_agree(coefficients, toys):
     mean, covariance = expected_moments(coefficients)
     counts = draw_poisson(MEAN * rate / rate.sum(), seed=14, start=0, stop=TOYS)
     drawn = moment_toys(mean, covariance, counts, seed=14)
-    events, binned = (observables(m, n, names=NAMES) for m, n in ((toys.means, toys.counts), (drawn, counts)))
-    truth = observables(mean, np.ones(3), names=NAMES)
+    events, binned = (observables(m, n, **FITTED) for m, n in ((toys.means, toys.counts), (drawn, counts)))
+    truth = observables(mean, np.ones(3), **FITTED)
     assert_same_distribution(toys.counts, counts)
     for b in range(3):
         assert_same_distribution(events.values[:, b], binned.values[:, b])
@@ -104,10 +106,10 @@ def test_event_toys_and_binned_toys_agree(coefficients, toys):
     # bent: the binned toys with S5 off by 0.03, and with a covariance 30 % too small
     shifted = coefficients.copy()
     shifted[:, 6] += 0.03 * rate
-    wrong = observables(moment_toys(expected_moments(shifted)[0], covariance, counts, seed=14), counts, names=NAMES)
+    wrong = observables(moment_toys(expected_moments(shifted)[0], covariance, counts, seed=14), counts, **FITTED)
     with pytest.raises(AssertionError):
         assert_same_distribution(events.values[:, 0], wrong.values[:, 0])
-    narrow = observables(moment_toys(mean, 0.7 * covariance, counts, seed=14), counts, names=NAMES)
+    narrow = observables(moment_toys(mean, 0.7 * covariance, counts, seed=14), counts, **FITTED)
     with pytest.raises(AssertionError):
         assert_same_distribution(events.values[:, 0], narrow.values[:, 0])
 
