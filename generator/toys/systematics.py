@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...physics.angular import decay_rate
 from ...physics.axes import moved
 from ...physics.channels import get_channel
+from ...physics.definitions import massless
 from ...physics.models import Model
 from ...physics.moments import observables, tensors
 from ...physics.observables import BinnedObservable
@@ -281,7 +282,7 @@ def _angular_slopes(charm: bool, dataset: Dataset, angular: Sequence[BinnedObser
         s_wave[:2], s_wave[2:4] = 0.375, -0.375  # flat in cosθ_K: J_1s = J_1c = 3/8, J_2s = J_2c = -3/8
         other = gram @ s_wave / (gram[0] + gram[1]).dot(s_wave)
         mean = np.stack([(1.0 - _STEP) * mean[0] + _STEP * other, (1.0 + _STEP) * mean[0] - _STEP * other])
-    values = observables(mean, np.ones(mean.shape[:2]), "vector", None, names)
+    values = observables(mean, np.ones(mean.shape[:2]), "vector", None, names, definition=massless)
     step = np.log(found.counts[0] / found.counts[1]) if charm else np.full(len(windows), 2.0 * _STEP)
     slopes = (values.values[0] - values.values[1]) / step[:, None]
     return np.array([slopes[windows.index(one.window), values.names.index(one.name)] for one in angular])
