@@ -23,7 +23,9 @@ def test_published_binnings():
     assert known["lhcb-ratios"].bins(get_channel("B+->K+ee")) == ((0.1, 1.1), (1.1, 6.0))
     assert known["atlas"].bins(get_channel("B+->K+ee")) == ()
     assert {"lhcb", "cms", "atlas", "belle", "belle2"} <= set(known)
-    modes = {f"{channel.parent}->{channel.hadron}" for channel in CHANNELS.values()} | {"all"}
+    modes = {f"{channel.parent}->{channel.hadron}" for channel in CHANNELS.values()} | {"all", "invisible"}
+    assert known["belle2"].bins(get_channel("B+->K+nunu")) == ((-1.0, 4.0), (4.0, 8.0), (8.0, 25.0))
+    assert known["belle2"].bins(get_channel("B+->K+mumu"))[0] == (1.0, 6.0)
     for binning in known.values():
         assert binning.source
         assert set(binning.modes) <= modes
