@@ -86,6 +86,12 @@ SENSITIVITY = (
         "beside --versus along it.",
         metavar="KEY=VALUE",
     ),
+    Option(
+        "feldman_cousins",
+        ("--feldman-cousins",),
+        "Find the Feldman-Cousins interval of the coupling of --limit too, of both its signs.",
+        bool,
+    ),
     SEED,
 )
 """Keys of a sensitivity card that have an option."""
@@ -237,7 +243,7 @@ def sensitivity_command(
 
 def _show_sensitivity(result: Any) -> None:
     """Print the answer: luminosities by observable, along a parameter, limits."""
-    from ..toys.tables import marks, summary_rows, versus_header, versus_rows
+    from ..toys.tables import elsewhere_lines, marks, summary_rows, versus_header, versus_rows
     from .console import show_table
 
     card = result.card
@@ -250,6 +256,8 @@ def _show_sensitivity(result: Any) -> None:
         show_table(needed, versus_header(result), versus_rows(result))
     if remark := marks(result):
         print(f"({remark})")
+    for line in elsewhere_lines(result):
+        print(line)
     print(result.answer())
     for found in result.limits:
         print(found.sentence())

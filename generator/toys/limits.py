@@ -14,6 +14,8 @@ from ...kinematics.base.results import Result, json_types
 from ...physics.models import Model, ModelLike, as_model
 from ...physics.theory import TheoryLike, split_errors
 from ..statistics.counts import CountModel
+from ..statistics.intervals import Interval
+from ..statistics.intervals import feldman_cousins as find_interval
 from ..statistics.limits import Limit, find_limit
 from .couplings import quadratic_counts
 from .datasets import Dataset, get_dataset
@@ -35,6 +37,7 @@ class ExpectedLimit(Result):
             band of the limit in background-only data.
         toys: the same with the distributions of q from toys; None without toys.
         model: counts as a quadratic in the coupling.
+        interval: of Feldman and Cousins, both signs of the coupling, if asked for.
     """
 
     path: str
@@ -43,6 +46,7 @@ class ExpectedLimit(Result):
     asymptotic: Limit
     toys: Limit | None
     model: CountModel
+    interval: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the limits, in units of the field that ``path`` names, and CL_s along the coupling."""
@@ -55,6 +59,7 @@ class ExpectedLimit(Result):
             "intervals": json_types([[end * self.unit for end in ends] for ends in self.asymptotic.intervals]),
             "band": json_types([value * self.unit for value in self.asymptotic.band]),
             "points": json_types(self.records()),
+            "feldman_cousins": json_types(self._feldman_cousins()),
         }
 
     def records(self) -> dict[str, Any]:
@@ -85,7 +90,18 @@ class ExpectedLimit(Result):
         one, two = (" to ".join(self._text(found.band[i], 3) for i in ends) for ends in ((1, 3), (0, 4)))
         text += f"; 68 % of data: {one}, 95 %: {two}"
         also = [" to ".join(self._text(end, 4) for end in ends) for ends in found.intervals[1:]]
-        return text + (f"; allowed too: {', '.join(also)}" if also else "")
+        text += f"; allowed too: {', '.join(also)}" if also else ""
+        pieces = [
+            f"{a:.3g} to {b:.3g}".replace("-inf", "below").replace("inf", "above")
+            for a, b in self._feldman_cousins() or ()
+        ]
+        return text + (f"; Feldman-Cousins: {', '.join(pieces)}" if pieces else "")
+
+    def _feldman_cousins(self) -> list[tuple[float, float]] | None:
+        """Pieces of the Feldman-Cousins interval in units of the field, rising."""
+        if self.interval is None:
+            return None
+        return sorted((min(x), max(x)) for x in ((a * self.unit, b * self.unit) for a, b in self.interval.intervals))
 
     def _text(self, value: float, digits: int) -> str:
         """A coupling in units of the field, in words where there is no limit."""
@@ -112,6 +128,7 @@ def expected_limit(
     level: float = 0.95,
     toys: int = 0,
     seed: int = 0,
+    feldman_cousins: bool = False,
 ) -> ExpectedLimit:
     """CL_s upper limit on a coupling of the sign of ``unit``, expected if it is zero.
 
@@ -126,6 +143,7 @@ def expected_limit(
         level: of confidence.
         toys: of each hypothesis at each of eight couplings; asymptotic only for 0.
         seed: of the toys.
+        feldman_cousins: whether to find that interval too, of both signs, with as many toys or 1000.
 
     Raises:
         InputError: a unit of zero, or a coupling that the counts do not feel.
@@ -144,6 +162,7 @@ def expected_limit(
     if not moves > 1e-9:
         raise InputError(f"limit {path}: the counts of {', '.join(experiment.channels)} do not feel it")
     asimov = counts.expected([0.0], np.zeros(len(counts.nuisances)))
+    everywhere = {"bounds": (-np.inf, np.inf), "level": level, "toys": toys or 1000, "seed": seed}
     return ExpectedLimit(
         path,
         unit,
@@ -151,6 +170,7 @@ def expected_limit(
         find_limit(counts, asimov, level=level),
         find_limit(counts, asimov, level=level, toys=toys, seed=seed) if toys else None,
         counts,
+        find_interval(counts, asimov, **everywhere) if feldman_cousins else None,
     )
 
 
@@ -168,6 +188,7 @@ def limit(
     level: float = 0.95,
     toys: int = 0,
     seed: int = 1,
+    feldman_cousins: bool = False,
 ) -> ExpectedLimit:
     """Expected CL_s upper limit on a coupling of a model if it is zero, from the counts of a data set.
 
@@ -184,6 +205,7 @@ def limit(
         level: of confidence.
         toys: of each hypothesis at each of eight couplings; asymptotic only for 0.
         seed: of the toys.
+        feldman_cousins: whether to find that interval too, of both signs, with as many toys or 1000.
 
     Raises:
         InputError: any of these that cannot be used, or a coupling that the counts do not feel.
@@ -200,4 +222,6 @@ def limit(
     errors, told = split_errors(theory)
     errors, chosen = True if errors is None else errors, as_model(model, set, told)
     experiment = make_experiment(data.of(chosen), bins, observables, theory=errors)
-    return expected_limit(experiment, chosen, path, unit, level=level, toys=toys, seed=seed)
+    return expected_limit(
+        experiment, chosen, path, unit, level=level, toys=toys, seed=seed, feldman_cousins=feldman_cousins
+    )

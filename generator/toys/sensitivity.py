@@ -20,6 +20,7 @@ from ...physics.binning import RisingBins, rising_bins
 from ...physics.models import Model
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .datasets import DatasetChoice, DetectorTable, get_dataset
+from .elsewhere import global_p_value
 from .experiment import Data, Expected, Experiment, Statistic, Term, make_experiment
 from .family import Family
 from .hypothesis import Hypothesis, with_settings, with_theories
@@ -84,6 +85,7 @@ class SensitivityCard(Card):
         versus: path of the true model (a mass, a width, a coupling) -> [low, high, points]: the luminosity that is
             needed as a function of it, and the limits; of two paths a map. Without an ``alternative`` the model fitted
             moves along.
+        feldman_cousins: whether to find these intervals too, of both signs of the coupling of each limit.
         limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
             counts at the data set's luminosity, see ``limits``.
         systematics: table of the sources of systematic error, and what they do in the toys, as of a card of toys.
@@ -114,6 +116,7 @@ class SensitivityCard(Card):
     toys: int = Field(default=2000, ge=0, le=10_000_000)
     versus: Annotated[Mapping[str, tuple[float, float, int]], BeforeValidator(_versus), Field(max_length=2)] = {}
     limit: Annotated[Mapping[str, float], BeforeValidator(_limit)] = {}
+    feldman_cousins: bool = False
     systematics: SystematicsTable = SystematicsTable()
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
@@ -140,6 +143,8 @@ class ToyPoint:
         direct: fraction of toys of the null beyond it.
         tail: the same from the toys' tail, see ``hypotheses.tail_p_value``; None if the alternative does not float.
         gaussian: distance of the medians over the standard deviation of the null's toys.
+        elsewhere: the tail by the Euler characteristic of q over masses and widths, a second opinion; see
+            ``statistics.elsewhere``. None where it is not for this.
         failures: toys with a NaN.
     """
 
@@ -150,6 +155,7 @@ class ToyPoint:
     direct: Probability
     tail: float | None
     gaussian: float
+    elsewhere: float | None
     failures: int
 
     @property
@@ -241,6 +247,7 @@ class Sensitivity(Result):
                     "p_value_error": t.direct.error,
                     "tail": t.tail,
                     "gaussian": t.gaussian,
+                    "elsewhere": t.elsewhere,
                     "significance": t.significance,
                     "method": t.method,
                     "toys": t.direct.toys,
@@ -410,7 +417,13 @@ def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threa
         )
     limits = tuple(
         expected_limit(
-            question.experiment, card.truth.base(), path, unit, toys=min(card.toys, LIMIT_TOYS), seed=card.seed
+            question.experiment,
+            card.truth.base(),
+            path,
+            unit,
+            toys=min(card.toys, LIMIT_TOYS),
+            seed=card.seed,
+            feldman_cousins=card.feldman_cousins,
         )
         for path, unit in card.limit.items()
     )
@@ -434,7 +447,7 @@ def _toys(
     asimov = question.q(experiment.asimov(question.truth))
     free = len(card.alternative.scan) if card.alternative is not None else 0
     drawn = []
-    for j, expected in enumerate((question.truth, null)):
+    for j, expected in enumerate((question.truth, null)):  # ``data`` are those of the null in the end
         data = experiment.draw(
             expected,
             seed=card.seed,
@@ -462,6 +475,7 @@ def _toys(
                     toy_p_value(wrong, median),
                     tail_p_value(wrong, median, free) if free else None,
                     gaussian,
+                    global_p_value(question.alternative, question.null, question.statistics[name], data, median),
                     failures,
                 ),
                 (true, wrong),

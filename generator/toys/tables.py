@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..statistics.hypotheses import significance
 from .sensitivity import Sensitivity
 
 
@@ -35,6 +36,16 @@ def marks(result: Sensitivity) -> str:
     if result.card.alternative is not None and result.card.alternative.scan:
         used.append("the alternative floats: Asimov is local, toys are global (look-elsewhere included)")
     return "; ".join(used)
+
+
+def elsewhere_lines(result: Sensitivity) -> list[str]:
+    """What looking at many masses or widths costs, by toys and by the extrapolation of few."""
+    return [
+        f"{t.observable} at {t.luminosity:g} {result.unit}: local {math.sqrt(max(t.median_q, 0.0)):.2f} sigma, "
+        f"global {t.significance:.2f} (toys), {float(significance(t.elsewhere)):.2f} (Euler characteristic)"
+        for t in result.toys
+        if t.elsewhere is not None
+    ]
 
 
 def luminosity_text(value: float, result: Sensitivity) -> str:

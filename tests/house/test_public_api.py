@@ -17,7 +17,7 @@ TOY_KEYS = (
 )
 SENSITIVITY_KEYS = (
     "set free truth null alternative dataset detector observables bins luminosities curve target toys versus limit "
-    "systematics theory efficiency_error normalisation resolution_error seed"
+    "feldman_cousins systematics theory efficiency_error normalisation resolution_error seed"
 )
 FUNCTIONS = {
     "apply_settings": "model settings",
@@ -34,7 +34,7 @@ FUNCTIONS = {
     "get_dataset": "name",
     "get_model": "name",
     "histograms": "rows variable",
-    "limit": "path unit model set dataset luminosity observables bins theory level toys seed",
+    "limit": "path unit model set dataset luminosity observables bins theory level toys seed feldman_cousins",
     "make_card": "base keywords",
     "merge": "files output plan partial format compression overwrite progress",
     "migrations": "events bins variable",

@@ -158,6 +158,23 @@ def test_a_mirror_solution_is_reported():
     assert len(expected_limit(five, get_model("sm"), "heavy.C9_mu", -1.0).asymptotic.intervals) == 1
 
 
+def test_the_feldman_cousins_interval_has_both_signs():
+    """One bin of muons without nuisance parameters: exact, and the ends are where the two sides say so."""
+    muons = make_experiment(get_dataset("lhcb-run12"), [1.1, 6.0], ["dBR_K+"], efficiency_error=0.0, theory=False)
+    found = expected_limit(muons, get_model("sm"), "heavy.C9_mu", -1.0, feldman_cousins=True)
+    pieces = found.to_dict()["feldman_cousins"]
+    # the counts of C9 = 0 again at the mirror solution: two pieces, and both have the same counts at their ends
+    assert len(pieces) == 2
+    assert pieces[1][0] < 0 < pieces[1][1]
+    model = found.model
+    outer, inner = (sorted(float(model.expected([-end])[0]) for end in piece) for piece in pieces)
+    np.testing.assert_allclose(outer, inner, rtol=1e-4)
+    n = float(model.expected([0.0])[0])
+    t = [2 * (mu - n + n * np.log(n / mu)) for mu in inner]
+    assert t == pytest.approx([stats.chi2.isf(0.05, 1)] * 2, rel=0.03)  # thousands of counts
+    assert "Feldman-Cousins: -" in found.sentence()
+
+
 def test_refusals(experiment):
     with pytest.raises(InputError, match="other than zero"):
         expected_limit(experiment, V, PATH, 0.0)
