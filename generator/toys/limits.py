@@ -115,7 +115,9 @@ def limit_counts(experiment: Experiment, model: Model, path: str, unit: float) -
     none = Systematics(efficiency=0.0)
     counts = quadratic_counts(model, {path: {path: unit}}, experiment.dataset, experiment.bins, none, starts=[[0.0]])
     known = experiment.nuisances
-    counts = replace(counts, nuisances=known.names, effects=known.effects, background_effects=known.tilts)
+    rows = np.nonzero(known.floating)[0]
+    names = tuple(known.names[i] for i in rows)
+    counts = replace(counts, nuisances=names, effects=known.effects[rows], background_effects=known.tilts[rows])
     return counts.select(experiment.counted)
 
 
