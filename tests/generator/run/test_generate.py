@@ -37,7 +37,7 @@ def test_muons_over_electrons_is_r_k():
 def test_poisson_numbers_have_mean_and_variance_of_the_expectation(monkeypatch):
     """400 seeds, one table for all; both deviations within 5 sigma: false alarm 1.2e-6."""
     table = plan_run(make_card(channels="B+->K+mumu", events=1000)).parts[0].table
-    monkeypatch.setattr("darkpenguin.generator.run.plan.channel_table", lambda *_, **__: table)
+    monkeypatch.setattr("darkpenguin.generator.run.plan.sampling_table", lambda *_, **__: table)
     counts = np.array(
         [plan_run(make_card(channels="B+->K+mumu", events=1000, poisson=True, seed=seed)).total for seed in range(400)]
     )
