@@ -37,7 +37,8 @@ mesons, which are not charm, are as they stand, and two-loop corrections and spe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -59,7 +60,7 @@ POLARISATIONS = ("0", "par", "perp")
 """Of the K*, in the order of all arrays of them; a K has the first."""
 
 
-class Local(Protocol):
+class Local(Hashable, Protocol):
     """What is asked of the local amplitudes of a transition, see `amplitudes.StandardModel`."""
 
     @property
@@ -198,6 +199,7 @@ def local_rates(local: Local, q2: Array, m_lepton: float) -> Array:
     return np.asarray(n2 * phase_space * np.stack(amplitudes) ** 2)
 
 
+@lru_cache(maxsize=1024)
 def peak_integrals(local: Local, resonance: Resonance, m_lepton: float) -> Array:
     """Rates (GeV) of a resonance alone for η = 1, by polarisation: k_λ |line shape|² over all of phase space."""
     low, high = 4.0 * m_lepton**2, (local.m_parent - local.m_hadron) ** 2
@@ -211,7 +213,9 @@ def peak_integrals(local: Local, resonance: Resonance, m_lepton: float) -> Array
     q2 = (edges[:-1, None] + width * np.sin(theta) ** 2).ravel()
     weights = (width * np.sin(2.0 * theta) * 0.25 * np.pi * w).ravel()
     shape = np.abs(resonance.wave(Decay("e", m_lepton, 1.0), q2, "fixed")) ** 2
-    return np.asarray(local_rates(local, q2, m_lepton) @ (weights * shape))
+    rates = np.asarray(local_rates(local, q2, m_lepton) @ (weights * shape))
+    rates.setflags(write=False)
+    return rates
 
 
 def missing_charm(channel: Channel, theory: Theory, q2: Sequence[tuple[float, float]] | Array = ()) -> str:
@@ -296,14 +300,22 @@ def _donors(transition: Transition) -> list[Transition]:
 
 def _measured(row: Row, changes: Changes, transition: Transition) -> dict[str, float] | None:
     """Numbers of a decay by name, those of its polarisation from the isospin partner if need be; None without B."""
-    own = dict(row.decays.get(transition.name, {}))
-    if transition.name in changes.branching:
-        own["branching"] = changes.branching[transition.name]
+    own = _numbers(row, changes, transition)
     if "branching" not in own:
         return None
     for other in TRANSITIONS:
         if other.family == transition.family:
-            own = {**row.decays.get(other.name, {}), **own}
+            own = {**_numbers(row, changes, other), **own}
+    return own
+
+
+def _numbers(row: Row, changes: Changes, transition: Transition) -> dict[str, float]:
+    """Numbers of a decay by name, measured or set."""
+    own = dict(row.decays.get(transition.name, {}))
+    for key in ("branching", "f_long", "f_perp"):
+        table = getattr(changes, key)
+        if transition.name in table:
+            own[key] = table[transition.name]
     return own
 
 
@@ -325,15 +337,18 @@ def _resonance(
         if numbers is None:
             continue
         rates = peak_integrals(local(donor), bare, known["m_e"])
-        wanted = numbers["branching"] * row.electrons / known[f"tau_{donor.parent.name}"]
-        if "f_long" in numbers and len(rates) == 3:
-            transverse = 1.0 - numbers["f_long"] - numbers["f_perp"]
+        electrons = row.electrons if changes.ee is None else changes.ee
+        wanted = numbers["branching"] * electrons / known[f"tau_{donor.parent.name}"]
+        if {"f_long", "f_perp"} <= set(numbers) and len(rates) == 3:
+            transverse = max(1.0 - numbers["f_long"] - numbers["f_perp"], 0.0)
             sizes = np.sqrt(wanted * np.array([numbers["f_long"], transverse, numbers["f_perp"]]) / rates)
         else:
             sizes = np.full(len(rates), math.sqrt(wanted / rates.sum()))
         if len(sizes) < len(POLARISATIONS):
             sizes = np.full(3 if transition.spin else 1, sizes[0])
         first = PHASES[theory.phases][row.name] if changes.phase is None else changes.phase
+        if transition.spin and changes.phase_0 is not None:
+            first = changes.phase_0
         phases = {"0": first}
         for name, given in (("par", changes.phase_par), ("perp", changes.phase_perp)):
             # in the experiments' convention the phases of naive factorisation are π, in ours 0

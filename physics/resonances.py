@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, Field
@@ -66,6 +66,7 @@ class Row:
         electrons: B(V → e+ e-).
         decays: by transition (``B0->K*0``) the numbers ``branching``, ``f_long``, ``f_perp``, ``phi_par`` and
             ``phi_perp`` that are known, see ``resonances.yml``.
+        errors: of these numbers; of B(V → e+ e-) that of the transition ``ee``.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Row:
     width: float
     electrons: float
     decays: Mapping[str, Mapping[str, float]]
+    errors: Mapping[str, Mapping[str, float]]
 
 
 @cache
@@ -85,8 +87,12 @@ def resonance_rows() -> Mapping[str, Row]:
     text = files(__package__).joinpath("resonances.yml").read_text(encoding="utf-8")
     rows = {}
     for name, entry in yaml.safe_load(text).items():
-        decays = {mode: {key: value[0] for key, value in known.items()} for mode, known in entry["decays"].items()}
-        rows[name] = Row(name, entry["mass"][0], entry["width"][0], entry["ee"][0], decays)
+        decays, errors = (
+            {mode: {key: value[i] for key, value in known.items()} for mode, known in entry["decays"].items()}
+            for i in (0, 1)
+        )
+        errors["ee"] = {"ee": entry["ee"][1]}
+        rows[name] = Row(name, entry["mass"][0], entry["width"][0], entry["ee"][0], decays, errors)
     return MappingProxyType(rows)
 
 
@@ -99,7 +105,7 @@ def transitions() -> list[str]:
     return list(dict.fromkeys(mode for row in resonance_rows().values() for mode in row.decays))
 
 
-def _branching(value: FrozenTable[float]) -> FrozenTable[float]:
+def _by_transition(value: FrozenTable[float]) -> FrozenTable[float]:
     for mode in value:
         if mode not in transitions():
             raise InputError(f"{mode}: no such transition; {nearest(mode, transitions())}")
@@ -129,12 +135,19 @@ class Changes(Frozen):
     width: Annotated[Positive, Field(le=1.0)] | None = None
     phase: Number | None = None
     """Against the local amplitude (rad): of K, and of the longitudinal K*."""
+    phase_0: Number | None = None
+    """Of the longitudinal K* alone, where it is another than that of K (rad)."""
     phase_par: Number | None = None
     """Of the parallel amplitude of the K* against the longitudinal one, both relative to the local amplitudes (rad)."""
     phase_perp: Number | None = None
     """The same of the perpendicular amplitude."""
-    branching: Annotated[FrozenTable[Fraction], AfterValidator(_branching)] = FrozenTable()
+    branching: Annotated[FrozenTable[Fraction], AfterValidator(_by_transition)] = FrozenTable()
     """B(B → M V) by transition, such as ``B0->K*0``, with all decays of a K*."""
+    ee: Fraction | None = None
+    """B(V → e+ e-)."""
+    f_long: Annotated[FrozenTable[Fraction], AfterValidator(_by_transition)] = FrozenTable()
+    """Longitudinal fraction of a K* by transition; ``f_perp`` is the perpendicular one."""
+    f_perp: Annotated[FrozenTable[Fraction], AfterValidator(_by_transition)] = FrozenTable()
 
     def is_on(self, name: str) -> bool:
         """Whether the resonance of a name is there.
@@ -183,3 +196,35 @@ def check_resonances(choice: str, changes: Mapping[str, Changes], told: Collecti
         if one.is_on(name) and not (one.branching or resonance_rows()[name].decays):
             example = "{'B+->K+' = 3e-4}"
             raise InputError(f"{place}: no branching fraction of it is known; give branching, such as {example}")
+
+
+def measured_changes(
+    choice: str, changes: Mapping[str, Changes], modes: Collection[str]
+) -> list[tuple[dict[str, Any], dict[str, Any], float]]:
+    """What a theory's measured numbers may be instead: settings of resonances one error up and down, and by how many.
+
+    Of the branching fractions, polarisations and relative phases of the transitions ``modes``, which are taken as
+    uncorrelated; not of what is set by hand, nor of masses, widths and the phase against the local amplitude. Numbers
+    stay in their range, so up and down may be less than two errors apart.
+
+    >>> up, down, errors = measured_changes("resonances", {}, ["B+->K+"])[1]
+    >>> list(up["rho"]["branching"]), round(errors, 9)
+    (['B+->K+'], 2.0)
+    """
+    found = []
+    for name in resonance_lines(choice, changes):
+        row, own = resonance_rows()[name], changes.get(name, Changes())
+        known = {"ee": {"ee": row.electrons}, **row.decays}
+        for mode, key in [(one, key) for one in ("ee", *modes) for key in known.get(one, {})]:
+            value, error, field = known[mode][key], row.errors[mode][key], key.replace("phi_", "phase_")
+            hand = getattr(own, field)
+            table = isinstance(hand, Mapping)
+            if (mode in hand) if table else hand is not None:
+                continue
+            if field == key:
+                ends = min(value + error, 1.0), max(value - error, 0.0)
+            else:  # the phases of naive factorisation are π in the experiments' convention
+                ends = value + math.pi + error, value + math.pi - error
+            up, down = ({name: {field: {mode: end} if table else end}} for end in ends)
+            found.append((up, down, (ends[0] - ends[1]) / error))
+    return found

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -31,12 +31,14 @@ from ..kinematics.base.errors import InputError
 from . import amplitudes, angular
 from .bins import build_predictor, evaluate, evaluate_bin, observable_channels
 from .channels import Channel, get_channel
+from .charmonium import Resonance
 from .flavio_inputs import BLOCK, SEED, flavio_version, form_factors_in_use
 from .local import CONSTANT, P_FORM_FACTORS, V_FORM_FACTORS
 from .models import COEFFICIENTS, Model
 from .modes import Transition
 from .observables import BinnedObservable
 from .parameters import FLAVIO, KEPT, SCALE, flavio_parameters, load_parameters, physics_fingerprint, refused
+from .resonances import measured_changes, transitions
 from .theory import Theory
 
 FloatArray = npt.NDArray[np.float64]
@@ -122,10 +124,10 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     # eq. (9) divides by N, here by that of each draw: g_bs g_l stays what it is
     decay = amplitudes.decay_of(channel, conjugate, theory)._replace(prefactor=prefactors[side])
     wilson = {name: wilson.get(name, 0j) + np.zeros(s.shape, dtype=complex) for name in COEFFICIENTS.values()}
-    # resonances keep their size: the error of their branching fractions is not in
     for part in (*model.new_physics.values(), *amplitudes.nonlocal_physics(channel, theory)):
+        sizes = _sizes(channel, theory, part.mass**2) if isinstance(part, Resonance) else {}
         for name, value in part.shifts(decay, s, model.width).items():
-            wilson[name] = wilson.get(name, 0j) + value
+            wilson[name] = wilson.get(name, 0j) + value * sizes.get(name, 1.0)
     extra = draws.extra[side] @ t
     spectator = sm.spectator_amplitudes(s, conjugate)[:, None] * np.ones((1, len(draws.m_b), 1))
     if channel.spin == 1:
@@ -139,8 +141,25 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     return angular._COEFFICIENTS[channel.spin](h, sm, s, m_l)
 
 
+def _sizes(channel: Channel, theory: Theory, pole: float) -> dict[str, FloatArray]:
+    """What keeps the rate of a resonance at its pole (GeV²) what it is in every draw: factors of η, (n_draws, 1).
+
+    The rate is the branching fraction, whatever the form factors; its error is in `resonance_covariance`.
+    """
+    sm, region, at = amplitudes.standard_model(channel, theory), int(pole > _SPLIT), np.array([pole])
+    draws = theory_draws(channel, region, theory)
+    known = sm.smooth(at)
+    rows = known[None] + draws.rows @ _basis(at, _range(channel.transition, region))
+    size = np.abs(sm.prefactors[0] / draws.prefactors[:, 0])[:, None]
+    names = {"v0": "A12", "vpar": "A1", "vperp": "V"} if channel.spin == 1 else {"v0": "f+"}
+    row = {name: sm.form_factor_names.index(factor) for name, factor in names.items()}
+    return {name: size * known[i] / rows[:, i] for name, i in row.items()}
+
+
 def theory_covariance(observables: Sequence[BinnedObservable], model: Model | None = None) -> FloatArray:
-    """Covariance of the predictions of binned observables over the draws, for the Standard Model unless told.
+    """Covariance of the predictions of binned observables, for the Standard Model unless told.
+
+    Over the draws, and of what is measured of the resonances that a theory has, see `resonance_covariance`.
 
     >>> from darkpenguin.physics.observables import BinnedObservable
     >>> p5 = [BinnedObservable("P5p", "B0->K*0mumu", 4.0, 6.0)]
@@ -150,7 +169,8 @@ def theory_covariance(observables: Sequence[BinnedObservable], model: Model | No
     Raises:
         InputError: amplitudes of another program, whose errors are not known.
     """
-    return np.atleast_2d(np.cov(theory_columns(observables, model)))
+    drawn = np.atleast_2d(np.cov(theory_columns(observables, model)))
+    return drawn + resonance_covariance(observables, model or Model())
 
 
 def theory_columns(observables: Sequence[BinnedObservable], model: Model | None = None) -> FloatArray:
@@ -172,6 +192,19 @@ def theory_columns(observables: Sequence[BinnedObservable], model: Model | None 
 
 @lru_cache(maxsize=64)
 def _columns(observables: tuple[BinnedObservable, ...], chosen: Model) -> FloatArray:
+    return _in_bins(observables, chosen, draw_coefficients)
+
+
+def _in_bins(
+    observables: Sequence[BinnedObservable],
+    model: Model,
+    coefficients: Callable[..., FloatArray],
+    places: Model | None = None,
+) -> FloatArray:
+    """Observables (n_observables, ...) from J_i as ``coefficients(channel, model, q2, flavour)``, (n_J, ..., n_q2).
+
+    ``places`` is the model whose structure the quadrature knows, where that is another.
+    """
     needed: dict[str, dict[tuple[float, float], None]] = {}
     for observable in observables:
         for name in observable_channels(observable):
@@ -181,15 +214,54 @@ def _columns(observables: tuple[BinnedObservable, ...], chosen: Model) -> FloatA
     integrals: dict[tuple[str, float | None, float | None], FloatArray] = {}
     for name, bins in needed.items():
         channel = get_channel(name)
-        q2, weights = _quadrature(channel, list(bins), chosen)
-        j = sum(draw_coefficients(channel, chosen, q2, flavour) for flavour in (-1, 1))
+        q2, weights = _quadrature(channel, list(bins), places or model)
+        j = sum(coefficients(channel, model, q2, flavour) for flavour in (-1, 1))
         for (low, high), value in zip(bins, np.moveaxis(j @ weights.T, -1, 0), strict=True):
             integrals[name, low, high] = value
     columns = [
-        evaluate_bin(o, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)], chosen.parameters)
+        evaluate_bin(o, [integrals[name, o.q2_min, o.q2_max] for name in observable_channels(o)], model.parameters)
         for o in observables
     ]
     return np.stack(columns)
+
+
+def resonance_covariance(observables: Sequence[BinnedObservable], model: Model) -> FloatArray:
+    """Covariance of binned observables from what is measured of resonances, to first order; zero without any.
+
+    From their branching fractions, polarisations and relative phases, see `resonances.measured_changes`; their phase
+    against the local amplitude is a choice and has no error.
+
+    >>> from darkpenguin.physics.models import as_model
+    >>> peak = [BinnedObservable("dBR", "B+->K+mumu", 9.0, 10.0)]
+    >>> model = as_model("sm", theory={"nonlocal": "resonances"})
+    >>> relative = resonance_covariance(peak, model)[0, 0] ** 0.5 / build_predictor(peak, model)()[0, 0]
+    >>> round(float(relative), 3)    # 1.9 % of B(B+ -> J/psi K+), 0.5 % of B(J/psi -> e+ e-)
+    0.019
+    """
+    return _of_resonances(tuple(observables), model).copy()
+
+
+@lru_cache(maxsize=64)
+def _of_resonances(observables: tuple[BinnedObservable, ...], model: Model) -> FloatArray:
+    channels = [get_channel(name) for one in observables for name in observable_channels(one)]
+    found = np.zeros((len(observables), len(observables)))
+    for up, down, errors in _measured_changes(channels, model):
+        ends = [_in_bins(observables, one, angular.angular_coefficients, model) for one in (up, down)]
+        step = (ends[0] - ends[1]) / errors
+        found += np.outer(step, step)
+    return found
+
+
+def _measured_changes(channels: Sequence[Channel], model: Model) -> list[tuple[Model, Model, float]]:
+    """Models in which a measured number of a resonance is higher and lower, and by how many errors they differ."""
+    theory, found = model.theory, []
+    for *tables, errors in measured_changes(theory.nonlocal_, theory.resonances, transitions()):
+        up, down = (model.model_copy(update={"theory": theory.changed({"resonances": table})}) for table in tables)
+        if any(
+            amplitudes.nonlocal_physics(one, up.theory) != amplitudes.nonlocal_physics(one, theory) for one in channels
+        ):
+            found.append((up, down, errors))
+    return found
 
 
 def charm_covariance(observables: Sequence[BinnedObservable], standard: Model | None = None) -> FloatArray:
@@ -225,25 +297,31 @@ def _quadrature(channel: Channel, bins: list[tuple[float, float]], model: Model)
     """Nodes and weights of bins, good to some 1e-3 of an error: panels of 0.5 GeV², denser at threshold."""
     low, high = channel.q2_limits(model.parameters)
     start, stop = max(min(b[0] for b in bins), low), min(max(b[1] for b in bins), high)
-    points = np.concatenate([np.ravel(bins), [0.06, 0.1, 0.2], np.arange(0.5, high, 0.5)])
+    lines = angular.breakpoints(channel, model) if model.theory.lines else np.empty(0)
+    points = np.concatenate([np.ravel(bins), [0.06, 0.1, 0.2], np.arange(0.5, high, 0.5), lines])
     q2, weight = angular.quadrature(points, start, stop, order=4)
     return q2, np.array([np.where((q2 > b[0]) & (q2 < b[1]), weight, 0.0) for b in bins])
 
 
 def theory_error(name: str, channel: str, model: Model, q2: npt.ArrayLike) -> FloatArray:
-    """Standard deviation over the draws of an observable at points of q2 (GeV²).
+    """Standard deviation of an observable at points of q2 (GeV²): as `theory_covariance`, of each point alone.
 
     >>> from darkpenguin.physics.models import get_model
     >>> bool(theory_error("R_K+", "B+->K+mumu", get_model("sm"), [3.0])[0] < 1e-3)
     True
     """
-    s = np.asarray(q2, dtype=float)
-    parts = [
-        sum(draw_coefficients(get_channel(part), model, s, flavour) for flavour in (-1, 1))
-        for part in observable_channels(BinnedObservable(name, channel))
-    ]
-    lifetime = model.parameters["tau_" + get_channel(channel).parent]
-    return np.asarray(np.std(evaluate(name, parts, lifetime), axis=0, ddof=1))
+    s, lifetime = np.asarray(q2, dtype=float), model.parameters["tau_" + get_channel(channel).parent]
+    channels = [get_channel(part) for part in observable_channels(BinnedObservable(name, channel))]
+
+    def values(model: Model, coefficients: Callable[..., FloatArray]) -> FloatArray:
+        parts = [sum(coefficients(one, model, s, flavour) for flavour in (-1, 1)) for one in channels]
+        return np.asarray(evaluate(name, parts, lifetime))
+
+    variance = np.var(values(model, draw_coefficients), axis=0, ddof=1)
+    for up, down, errors in _measured_changes(channels, model):
+        ends = (values(one, angular.angular_coefficients) for one in (up, down))
+        variance = variance + ((next(ends) - next(ends)) / errors) ** 2
+    return np.asarray(np.sqrt(variance))
 
 
 def _range(transition: Transition, region: int) -> tuple[float, float]:

@@ -111,7 +111,7 @@ THEORY = (
     Option(
         "theory_resonances",
         ("--resonance",),
-        "Change a resonance: phase, phase_par, phase_perp, mass, width, branching, on; repeatable.",
+        "Change a resonance: phase, phase_0 (of the K*), phase_par, mass, width, branching, on ...; repeatable.",
         list[str],
         "NAME.FIELD=VALUE",
     ),

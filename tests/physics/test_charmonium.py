@@ -21,6 +21,7 @@ from darkpenguin.physics.observables import BinnedObservable, binned, get_observ
 from darkpenguin.physics.parameters import load_parameters
 from darkpenguin.physics.resonances import LIGHT, PHASES, resonance_rows
 from darkpenguin.physics.theory import Theory
+from darkpenguin.physics.uncertainties import resonance_covariance, theory_covariance
 
 K, K_STAR = "B+->K+mumu", "B0->K*0mumu"
 
@@ -218,6 +219,47 @@ def test_what_is_not_measured_follows_from_the_partner():
     assert star["psi(4160)"].eta_par == k["psi(4160)"].eta_0
     ratio = abs(plus["psi(2S)"].eta_par) / abs(plus["psi(2S)"].eta_0)  # its polarisation is the partner's
     assert ratio == pytest.approx(abs(star["psi(2S)"].eta_par) / abs(star["psi(2S)"].eta_0), rel=0.01)
+
+
+def test_the_k_star_may_have_another_phase_than_the_k():
+    theory = {**CHARM, "resonances": {"J/psi": {"phase": 1.0, "phase_0": -0.5}}}
+    found = {
+        name: next(part for part in nonlocal_physics(get_channel(name), as_model("sm", theory=theory).theory)[3:4])
+        for name in (K, "B0->K0mumu", K_STAR, "B+->K*+mumu")
+    }
+    assert [np.angle(part.eta_0) for part in found.values()] == pytest.approx([1.0, 1.0, -0.5, -0.5])
+    phi = resonance_rows()["J/psi"].decays["B0->K*0"]["phi_perp"]
+    assert np.angle(found[K_STAR].eta_perp) == pytest.approx(phi + math.pi - 0.5 - 2 * math.pi)
+
+
+def test_polarisations_and_sizes_can_be_set():
+    changes = {"ee": 0.03, "f_long": {"B0->K*0": 0.2}, "f_perp": {"B0->K*0": 0.5}, "branching": {"B0->K*0": 1e-3}}
+    part, *_ = nonlocal_physics(get_channel(K_STAR), alone("J/psi", **changes).theory)
+    standard, *_ = nonlocal_physics(get_channel(K_STAR), alone("J/psi").theory)
+    row = resonance_rows()["J/psi"]
+    known = row.decays["B0->K*0"]
+    rate = 1e-3 * 0.03 / (known["branching"] * row.electrons)
+    for name, before, after in (("0", known["f_long"], 0.2), ("perp", known["f_perp"], 0.5)):
+        ratio = getattr(part, f"eta_{name}") / getattr(standard, f"eta_{name}")
+        assert abs(ratio) ** 2 == pytest.approx(rate * after / before)
+
+
+def test_errors_of_resonances_are_those_of_what_is_measured():
+    """At the peak, of B(B+ -> J/psi K+) B(J/psi -> ee) alone; not of what is set by hand, nor of form factors."""
+    row = resonance_rows()["J/psi"]
+    value, error = row.decays["B+->K+"]["branching"], row.errors["B+->K+"]["branching"]
+    electrons = row.errors["ee"]["ee"] / row.electrons
+    peak = [BinnedObservable("dBR", K, 9.55, 9.63)]
+    by_hand = {"branching": {"B+->K+": value}}
+    for changes, expected in (({}, math.hypot(error / value, electrons)), (by_hand, electrons)):
+        model = alone("J/psi", **changes)
+        rate = build_predictor(peak, model)()[0, 0]
+        assert resonance_covariance(peak, model)[0, 0] ** 0.5 / rate == pytest.approx(expected, rel=0.01)
+    assert theory_covariance(peak, model)[0, 0] ** 0.5 / rate < 0.01  # 0.15 of flavio's rate, by form factors
+    f_long = [BinnedObservable("FL", K_STAR, 9.55, 9.63)]
+    spread = resonance_covariance(f_long, alone("J/psi"))[0, 0] ** 0.5
+    assert spread == pytest.approx(row.errors["B0->K*0"]["f_long"], rel=0.05)
+    assert resonance_covariance(peak, as_model("sm"))[0, 0] == 0.0
 
 
 def test_the_s_wave_follows_the_longitudinal_k_star():
