@@ -131,7 +131,10 @@ def popxf(
         if not is_linear(key):
             raise InputError(f"couplings = {key!r}: amplitudes are linear in couplings and Wilson coefficients alone")
     wanted = [one for name in names for one in _binned(name, bins, channel)]
-    predictor = build_predictor(wanted, base, dict.fromkeys(fields, 1.0))
+    rough = build_predictor(wanted, base, dict.fromkeys(fields, 1.0))
+    sizes = np.min([_scales(polynomial, base, fields) for polynomial in rough.polynomials.values()], axis=0)
+    # again at the size of what matters: at one, squares of V's couplings would drown all else in rounding
+    predictor = build_predictor(wanted, base, dict(zip(fields, sizes.tolist(), strict=True)))
     integrals, exponents, coefficients = [], [], []
     for name, polynomial in predictor.polynomials.items():
         powers, found = _coefficients(polynomial, base, fields)
@@ -183,13 +186,9 @@ def _name(one: BinnedObservable) -> str:
 def _coefficients(polynomial: BinPolynomial, base: Model, fields: Sequence[str]) -> tuple[list[tuple[int, ...]], Array]:
     """Exponents of the fields, and coefficients (n_terms, n_coefficients * n_bins) of the bin integrals."""
 
-    def integrals(values: Mapping[str, Any]) -> Array:
-        arrays = {key: np.asarray(value, dtype=complex) for key, value in values.items()}
-        return np.asarray(polynomial(linear_couplings(polynomial.channel, base, arrays)))
-
-    scales = _scales(polynomial, integrals, fields)
+    scales = _scales(polynomial, base, fields)
     points = np.array(list(product(*((0.0, scale, -scale) for scale in scales))))
-    found = integrals(dict(zip(fields, points.T, strict=True)))  # (n_coefficients, n_points, n_bins)
+    found = _integrals(polynomial, base, dict(zip(fields, points.T, strict=True)))
     found = np.broadcast_to(found, (len(found), len(points), found.shape[2])).swapaxes(0, 1)
     found = found.reshape(*(3,) * len(fields), -1)
     sizes = np.abs(found).max(axis=tuple(range(len(fields))))
@@ -203,7 +202,13 @@ def _coefficients(polynomial: BinPolynomial, base: Model, fields: Sequence[str])
     return powers, found / units[:, None]
 
 
-def _scales(polynomial: BinPolynomial, integrals: Any, fields: Sequence[str]) -> list[float]:
+def _integrals(polynomial: BinPolynomial, base: Model, values: Mapping[str, Any]) -> Array:
+    """Bin integrals at values of fields, (n_coefficients, n_points, n_bins)."""
+    arrays = {key: np.asarray(value, dtype=complex) for key, value in values.items()}
+    return np.asarray(polynomial(linear_couplings(polynomial.channel, base, arrays)))
+
+
+def _scales(polynomial: BinPolynomial, base: Model, fields: Sequence[str]) -> list[float]:
     """Size of each field at which it changes the rate as much as the rest makes: far beyond it rounding would win."""
     scales = [1.0] * len(fields)
     weights = np.array(next(d.rate for d in DENSITIES.values() if d.coefficients == polynomial.channel.coefficients))
@@ -211,7 +216,7 @@ def _scales(polynomial: BinPolynomial, integrals: Any, fields: Sequence[str]) ->
         for i, key in enumerate(fields):
             values = {other: np.full(3, scale) for other, scale in zip(fields, scales, strict=True)}
             values[key] = scales[i] * np.array([0.0, 1.0, -1.0])
-            rate = weights @ integrals(values).sum(axis=-1)
+            rate = weights @ _integrals(polynomial, base, values).sum(axis=-1)
             rate = np.broadcast_to(rate, 3)
             curvature = 0.5 * (rate[1] + rate[2]) - rate[0]
             if curvature > 0.0 < rate[0]:
