@@ -108,5 +108,35 @@ def scalar_densities(
                 at += 6
 
 
+BINS = 30
+"""Bins of q2, 1 GeV^2 each, in which weights are summed; what is beyond counts with the last."""
+
+
+@kernel
+def ratios(before: Any, after: Any, unit: Any, q2: Any, own: Any, out: Any, impossible: Any, sums: Any) -> None:
+    """Weights ``out[column, event]`` from densities, and their sums by column and bin of q2.
+
+    ``sums[column, bin]`` has the number, the sum of w, of w^2, the number of zeros, and the largest, w being the weight
+    times the event's ``own``. Where ``before`` is no density an event is ``impossible``, and its weights are zero.
+    """
+    for i in range(before.size):
+        density = before[i]
+        possible = math.isfinite(density) and density > 0.0
+        if not possible:
+            impossible[i] = True
+        place = min(max(int(q2[i]), 0), BINS - 1)
+        for k in range(after.shape[0]):
+            weight = unit[k] * after[k, i] / density if possible else 0.0
+            out[k, i] = weight
+            w = weight * own[i]
+            row = sums[k, place]
+            row[0] += 1.0
+            row[1] += w
+            row[2] += w * w
+            if w == 0.0:
+                row[3] += 1.0
+            row[4] = max(row[4], abs(w))
+
+
 LOOPS: Mapping[str, Callable[..., None]] = MappingProxyType({"vector": vector_densities, "scalar": scalar_densities})
 """Loop of every kind of density that has a table in q2 alone."""

@@ -57,6 +57,7 @@ class NarrowDensities:
         resolved: Sequence[Dynamics] | None = None,
     ) -> None:
         self.density, self._models = density_of(channel), len(models)
+        self.variables = ("q2", *self.density.angles, "flavour")
         nodes = [_nodes(channel, model, convention) for model in (models if resolved is None else resolved)]
         self.edges = np.unique(np.concatenate(nodes))
         low, high = self.edges[:-1], self.edges[1:]
@@ -74,7 +75,7 @@ class NarrowDensities:
 
     def __call__(self, columns: Mapping[str, Any], threads: int | None = None) -> Array:
         """Densities of all models, shape (n_models, n)."""
-        data = [np.ascontiguousarray(columns[name]) for name in ("q2", *self.density.angles, "flavour")]
+        data = [np.ascontiguousarray(columns[name]) for name in self.variables]
         out = np.empty((len(data[0]), self._models))
         loop = LOOPS[self.density.kind]
 
@@ -96,6 +97,7 @@ class WideDensities:
         self, channel: Channel, models: Sequence[Dynamics], convention: Convention, systems: Sequence[KpiSystem]
     ) -> None:
         self.density, self.convention, self.channel = KPI, convention, channel
+        self.variables = ("q2", "m_kpi", *KPI.angles, "flavour")
         self._models = [
             KpiDecay(channel, model, system) if isinstance(model, Model) else system
             for model, system in zip(models, systems, strict=True)
@@ -103,8 +105,7 @@ class WideDensities:
 
     def __call__(self, columns: Mapping[str, Any], threads: int | None = None) -> Array:
         """Densities of all models, shape (n_models, n)."""
-        names = ("q2", "m_kpi", *self.density.angles)
-        q2, mass, *angles = (np.asarray(columns[name], dtype=np.float64) for name in names)
+        q2, mass, *angles = (np.asarray(columns[name], dtype=np.float64) for name in self.variables[:-1])
         flavour = np.asarray(columns["flavour"])
         out = np.zeros((len(self._models), len(q2)))
 

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows, json_types, record
-from ...kinematics.base.threads import check_threads
+from ...kinematics.base.threads import check_threads, split_work
 from ...physics.angular import Convention, angular_coefficients, breakpoints, decay_rate, quadrature
 from ...physics.axes import moved
 from ...physics.channels import Channel, get_channel
@@ -40,6 +41,7 @@ from ..files.sample import EventsLike, open_events
 from ..files.verify import damages
 from ..files.writers import EventFile, Events, open_writer
 from ..run.q2 import parse_part, part_name
+from .density_loops import BINS, ratios
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
 from .validate import card_of
 
@@ -50,6 +52,7 @@ MAX_COUPLINGS = 4
 Readable = Events | ForeignEvents
 _Kind = tuple[Channel, Convention, KpiSystem | None, KpiSystem | None]
 _TYPES = {"flavour": "i4", "event": "u8"}
+_PIECE = 1 << 15  # events at a time
 NOTHING = 1e-10
 """Size of a term of a polynomial, in units of the rest of the rate, below which it is none but rounding."""
 
@@ -339,35 +342,44 @@ class _Part:
         else:
             self.density = WideDensities(channel, models, convention, [before, *(after for _ in models[1:])])
         columns = [*targets, *([] if scheme is None else [scheme.base] * len(scheme.exponents))]
-        lifetimes = np.array([[model.parameters[f"tau_{channel.parent}"]] for model in columns])
-        self._unit: Array | float = lifetimes * channel.branching if made_by is PHASE_SPACE else 1.0
+        lifetimes = np.array([model.parameters[f"tau_{channel.parent}"] for model in columns])
+        self._unit = lifetimes * channel.branching if made_by is PHASE_SPACE else np.ones(len(columns))
         self.events = self.skipped = 0
-        self._bins: Array = np.zeros((0, 0, 3))
+        self._bins = np.zeros((len(columns), BINS, 5))
 
-    def weights(self, columns: Mapping[str, Any], threads: int | None) -> tuple[Array, Any]:
-        """Weights (n_columns, n) of events, and where ``source`` has none of them."""
-        values = self.density(columns, threads)
-        before = values[0]
-        impossible = ~(np.isfinite(before) & (before > 0))
-        after = values[1 : 1 + len(self.targets)]
-        if self.scheme is not None:
-            probes = values[1 + len(self.targets) :]
-            after = np.concatenate([after, self.scheme.coefficients(self.channel, probes)])
-        found = self._unit * after / np.where(impossible, 1.0, before)
-        found[:, impossible] = 0.0
-        return found, impossible
+    def weights(
+        self, columns: Mapping[str, Any], own: Array, chosen: Any, out: Array, threads: int | None
+    ) -> NDArray[np.bool_]:
+        """Write weights of events into ``out[:, chosen]``, add them to the sums; where ``source`` has none of them.
 
-    def count(self, q2: Any, weights: Array, own: Any, skipped: int) -> None:
-        """Add to the sums in bins of 1 GeV^2."""
-        if not len(self._bins):
-            self._bins = np.zeros((len(weights), 30, 5))
-        place = np.clip(np.asarray(q2, dtype=np.float64).astype(np.int64), 0, 29)
-        for row, w in zip(self._bins, weights * own, strict=True):
-            for k, values in enumerate((np.ones_like(w), w, w * w, (w == 0.0).astype(float))):
-                row[:, k] += np.bincount(place, values, 30)
-            row[0, 4] = max(row[0, 4], float(np.abs(w).max(initial=0.0)))
-        self.events += len(q2)
-        self.skipped += skipped
+        A piece of events at a time, so that densities stay in the cache; the sums are those of pieces, in order.
+        """
+        n, needed = len(own), {name: columns[name] for name in self.density.variables}
+        if out.shape[1] != n:
+            needed = {name: column[chosen] for name, column in needed.items()}
+        found = out if out.shape[1] == n else np.empty((len(out), n))
+        q2 = np.ascontiguousarray(needed["q2"], dtype=np.float64)
+        impossible, pieces = np.zeros(n, dtype=bool), -(-n // _PIECE)
+        sums = np.zeros((pieces, len(out), BINS, 5))
+
+        def work(low: int, high: int) -> None:
+            for k in range(low, high):
+                part = slice(k * _PIECE, min((k + 1) * _PIECE, n))
+                values = self.density({name: column[part] for name, column in needed.items()}, 1)
+                after = values[1 : 1 + len(self.targets)]
+                if self.scheme is not None:
+                    probes = values[1 + len(self.targets) :]
+                    after = np.concatenate([after, self.scheme.coefficients(self.channel, probes)])
+                ratios(values[0], after, self._unit, q2[part], own[part], found[:, part], impossible[part], sums[k])
+
+        split_work(work, pieces, threads if n > 10_000 else 1)
+        if found is not out:
+            out[:, chosen] = found
+        self._bins[..., :4] += sums[..., :4].sum(axis=0)
+        np.maximum(self._bins[..., 4], sums[..., 4].max(axis=0), out=self._bins[..., 4])
+        self.events += n
+        self.skipped += int(impossible.sum())
+        return impossible
 
     def summaries(self, names: Sequence[str]) -> list[WeightSummary]:
         """One row a column."""
@@ -387,7 +399,7 @@ class _Part:
                     float(total / n),
                     float(np.sqrt(spread / n)),
                     float(total**2 / square) if square > 0 else 0.0,
-                    float(row[0, 4]),
+                    float(row[:, 4].max()),
                     float((zeros - self.skipped) / n),
                     self.skipped,
                     tuple((float(i), float(i + 1)) for i in thin),
@@ -479,19 +491,18 @@ def _weighted(
             chosen = np.flatnonzero(columns["channel"] == index) if ours else np.arange(n)
             if not len(chosen):
                 continue
-            mine = {name: column[chosen] for name, column in columns.items()}
-            weights, impossible = part.weights(mine, threads)
+            own = np.ones(len(chosen))
+            if ours and "weight" in columns:
+                own = columns["weight"][chosen].astype(np.float64)
+            impossible = part.weights(columns, own, chosen, found, threads)
             if impossible.any() and not skip:
-                first = int(np.flatnonzero(impossible)[0])
-                shown = [name for name in ("q2", *part.channel.angles, "m_kpi") if name in mine]
-                at = ", ".join(f"{name} = {mine[name][first]:.6g}" for name in shown)
+                first = int(chosen[np.flatnonzero(impossible)[0]])
+                shown = [name for name in ("q2", *part.channel.angles, "m_kpi") if name in columns]
+                at = ", ".join(f"{name} = {columns[name][first]:.6g}" for name in shown)
                 raise InputError(
-                    f"event {mine['event'][first]} of {part.channel.name}: it cannot be weighted, since what it is "
+                    f"event {columns['event'][first]} of {part.channel.name}: it cannot be weighted, since what it is "
                     f"weighted from never makes it ({at}); name what made the events, or skip such events"
                 )
-            own = mine["weight"].astype(np.float64) if ours and "weight" in mine else np.ones(len(chosen))
-            part.count(mine["q2"], weights, own, int(impossible.sum()))
-            found[:, chosen] = weights
         yield columns, dict(zip(names, found, strict=True))
         if progress is not None:
             progress(n)

@@ -275,6 +275,20 @@ def plane(size: int) -> Work:
     return work
 
 
+def weights(size: int) -> Work:
+    """Weights of events in memory to four models, tables made anew each time."""
+    weigh = find("weigh", "generator.analysis.weights")
+    sample = find("generate", "generator.run.generate")("B0->K*0mumu", model="sm", events=size, seed=1)
+    targets = ["fig2", "heavy-c9", "heavy-c9-c10", "fig1-2.0gev"]
+
+    def work() -> int:
+        weigh(sample, targets)
+        return size
+
+    work()
+    return work
+
+
 class Case(NamedTuple):
     """A row: what is measured, in which unit, at which size, and the case that it is compared with."""
 
@@ -322,6 +336,7 @@ CASES: dict[str, Case] = {
     "binned-toys": Case(binned_toys, "toys of 40 bins, ratios of 4 hypotheses", "1/s", 100_000),
     "profiled-toys": Case(profiled_toys, "toys of 40 bins, a coupling and 5 nuisances fitted", "1/s", 10_000),
     "event-toys": Case(event_toys, "toys of 5,000 events with moments", "1/s", 1_000),
+    "weigh": Case(weights, "weights to 4 models, float64, in memory", "events/s", 8 * MILLION, "sampler"),
     "plane": Case(plane, "points of a plane of two couplings", "1/s", 160_000),
 }
 """All cases by name; the first column of the report."""

@@ -270,4 +270,4 @@ def test_branching_fractions_are_the_ratio():
     found = weigh(generate("B+->K+chichi", "fig2", 100_000, seed=3), "fig1-2.5gev", "fig2")
     channel = get_channel("B+->K+chichi")
     exact = branching_ratio(channel, get_model("fig1-2.5gev")) / branching_ratio(channel, get_model("fig2"))
-    assert abs(found[0].mean - exact) < 6 * found[0].error
+    assert abs(found[0].mean - exact) < 6 * found[0].error + 1e-12  # one weight for all: the shape is the same
