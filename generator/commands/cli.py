@@ -23,7 +23,7 @@ from .bins import bin_command, hepmc_command
 from .console import note
 from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
-from .farm import merge_command, plan_command
+from .farm import DaskOption, merge_command, plan_command
 from .figures import figure_command, scan_command
 from .options import MODEL, RUN, SET, THEORY, takes
 from .recast import recast_command
@@ -163,7 +163,11 @@ ExampleOption = Annotated[bool, typer.Option("--example", help="Print a card to 
 
 
 def _generate(
-    card: CardArgument = None, card_option: CardOption = None, example: ExampleOption = False, **keys: Any
+    card: CardArgument = None,
+    card_option: CardOption = None,
+    example: ExampleOption = False,
+    dask: DaskOption = None,
+    **keys: Any,
 ) -> None:
     """Generate events into a ROOT or Parquet file.
 
@@ -181,7 +185,7 @@ def _generate(
     name = card if card is not None else card_option
     base = {"output": "events.root", **(read_card(name) if name is not None else {})}
     own = {key: keys[key] for key in ("theory", *(row.key for row in RUN)) if key in keys}
-    if not run_card(RunCard.make(base, **own, **stage_tables(base, keys))):
+    if not run_card(RunCard.make(base, **own, **stage_tables(base, keys)), dask):
         raise SystemExit(EXIT_FAILED)
 
 

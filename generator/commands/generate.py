@@ -13,6 +13,8 @@ from ..run.card import RunCard
 from ..run.farm import state
 from ..run.generate import RunReport, check_files, check_space, execute
 from ..run.plan import plan_run
+from ..run.stream import kept_events
+from ..run.workers import check_dask
 from .console import note, progress_bar, show_table, waiting
 from .drawing import check_figures, write_figures
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from ..analysis.validate import Verdict
 
 
-def run_card(card: RunCard) -> bool:
+def run_card(card: RunCard, dask: str | None = None) -> bool:
     """Generate what a card asks for, check it and draw it if it says so; False if the check fails."""
     if card.part is not None:
         told = state if card.reduce is None else reduce.state
@@ -31,6 +33,7 @@ def run_card(card: RunCard) -> bool:
         if "other" not in states.values():  # what is there is made again: damaged, or of one channel only
             card = card.model_copy(update={"overwrite": True})
     check_files(card)
+    check_dask(dask)
     with waiting("building the tables (the first run on a machine also fills the cache)"):
         plan = plan_run(card)
     check_space(plan)
@@ -38,9 +41,16 @@ def run_card(card: RunCard) -> bool:
     for line in dict.fromkeys(filter(None, missing)):
         note(line)
     total = plan.stop - plan.start
-    note(f"{total:,} events of {card.model.name} on {plan.backend.describe()}")
-    with progress_bar("generating", total) as progress:
-        report = execute(plan, progress)
+    note(f"{total:,} events of {card.model.name} on {plan.backend.describe() if dask is None else f'Dask, {dask}'}")
+    if kept := kept_events(plan):
+        note(f"going on from {kept:,} events that an earlier start of this run had made")
+    try:
+        with progress_bar("generating", total) as progress:
+            report = execute(plan, progress, dask=dask)
+    except BaseException:
+        if kept := kept_events(plan):
+            note(f"{kept:,} events are kept beside the output: the same command goes on from them")
+        raise
     verdicts: list[Verdict] = []
     if card.check:
         from ..analysis.validate import validate

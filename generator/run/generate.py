@@ -30,6 +30,8 @@ from .card import RunCard
 from .device import check_device_memory
 from .parts import Part
 from .plan import Plan, plan_run
+from .stream import EventStream
+from .workers import Workers, check_dask
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,17 @@ def card_of(channels: Any, keys: Mapping[str, Any]) -> RunCard:
 
 
 @shows_keys(RunCard)
-def run(card: RunSource = None, progress: Callable[[int], None] | None = None, **keys: Any) -> RunReport:
+def run(
+    card: RunSource = None, progress: Callable[[int], None] | None = None, dask: str | None = None, **keys: Any
+) -> RunReport:
     """Generate events into the files that a card names; each appears whole or not at all.
+
+    A long run (16 million events or more) that was stopped goes on from the last chunk that it had made.
 
     Args:
         card: a TOML file, a built-in card's name, a dictionary, a `RunCard`, or channels as in `generate`.
         progress: called with the number of events after each chunk.
+        dask: address of a Dask scheduler, or ``local:N``, whose workers make the events.
         **keys: keys of a run card on top, see `generate`; ``output`` names the file (``{channel}`` in its name makes a
             file a channel), ``format``, ``compression`` and ``overwrite`` say how it is written. ``reduce`` asks
             for histograms instead of events: a TOML file with a table each, or such tables.
@@ -178,7 +185,8 @@ def run(card: RunSource = None, progress: Callable[[int], None] | None = None, *
     """
     checked = card_of(card, keys)
     check_files(checked)
-    return execute(plan_run(checked), progress)
+    check_dask(dask)
+    return execute(plan_run(checked), progress, dask=dask)
 
 
 def check_files(card: RunCard) -> None:
@@ -208,8 +216,10 @@ def check_space(plan: Plan) -> None:
         check_target(name, needed[folder], overwrite=plan.card.overwrite)
 
 
-def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: int | None = None) -> RunReport:
-    """Generate the events of a plan into its files.
+def execute(
+    plan: Plan, progress: Callable[[int], None] | None = None, chunk: int | None = None, dask: str | None = None
+) -> RunReport:
+    """Generate the events of a plan into its files; a long run goes on from where an earlier start of it was stopped.
 
     Raises:
         InputError: not enough space on the disk, or a file that cannot be written.
@@ -234,15 +244,20 @@ def execute(plan: Plan, progress: Callable[[int], None] | None = None, chunk: in
                 card.threads,
             )
             writers.update(dict.fromkeys(channels, stack.enter_context(writer)))
+        stream = EventStream(plan, stack.enter_context(Workers(dask)), chunk)
         for part in plan.parts:
             writer = writers[part.channel.name]
-            started = time.perf_counter()
-            written = 0
-            for columns in plan.chunks(part, chunk, reuse=True, progress=progress):
+            started, written = time.perf_counter(), 0
+
+            def use(columns: Mapping[str, Any], writer: EventWriter = writer) -> None:
+                nonlocal written
                 writer.extend(columns)
                 written += len(columns["q2"])
+
+            stream.chunks(part, use, progress)
             first, stop = plan.span(part)
             reports.append(PartReport(part, stop - first, written, time.perf_counter() - started, writer.path))
+    stream.discard()
     return RunReport(plan, tuple(Path(name) for name in files), tuple(reports), time.perf_counter() - began)
 
 

@@ -84,7 +84,7 @@ class Plan:
         ones, which saves the time of new memory. ``progress`` is called with the number of events made for each chunk
         once it has been used.
         """
-        for made, columns in make_chunks(self.card, part, self.backend, self._pieces(part, size), reuse):
+        for made, columns in make_chunks(self.card, part, self.backend, self.pieces(part, size), reuse):
             yield columns
             if progress is not None:
                 progress(made)
@@ -97,18 +97,21 @@ class Plan:
         removes = any(stage.removes for stage in part.stages)
         arguments = self.card, part, self.backend
         if self.backend.name != "cpu" and not on_device:
-            pieces = self._pieces(part, None)
+            pieces = self.pieces(part, None)
             return gather(make_chunks(*arguments, pieces, reuse=True), pieces[-1][1] - pieces[0][0])
-        pieces = self._pieces(part, None if part.momenta or part.stages else 1 << 62)
+        pieces = self.pieces(part, None if part.momenta or part.stages else 1 << 62)
         if not removes:
             return collect(*arguments, pieces, self.schema((part.channel.name,)))
         chunks = list(make_where_they_are(*arguments, pieces, reuse=False))
         library = array_module(chunks[0]["q2"])
         return {name: library.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
-    def _pieces(self, part: Part, size: int | None) -> list[tuple[int, int]]:
-        """Return the bounds of the chunks of one channel, of ``size`` events or of a size that suits their width."""
-        first, stop = self.span(part)
+    def pieces(self, part: Part, size: int | None, span: tuple[int, int] | None = None) -> list[tuple[int, int]]:
+        """Return the bounds of the chunks of one channel, of ``size`` events or of a size that suits their width.
+
+        Those of all its events, or of a ``span`` of them.
+        """
+        first, stop = span or self.span(part)
         size = size or chunk_size(self.row_bytes((part.channel.name,)), self.backend)
         # cut at multiples of the size: the sampler computes whole blocks, and a cut inside one costs it twice
         edges = [first, *range((first // size + 1) * size, stop, size), stop] if first < stop else []

@@ -22,11 +22,11 @@ from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock
 from ...kinematics.base.results import Result
-from ...kinematics.base.workers import check_dask, in_order
 from ...physics.axes import Axis, moved, tied
 from ...physics.bins import build_predictor
 from ...physics.experiment.likelihood import K_INV, Likelihood, theory_likelihood
 from ...physics.models import Model
+from ..run.workers import check_dask, in_order
 from .card import ScanCard
 from .checkpoint import _Checkpoint
 from .invisible import SizeCurve, find_spectrum

@@ -25,10 +25,10 @@ from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock, WholeFile, check_target
 from ...kinematics.base.results import Result
-from ...kinematics.base.workers import check_dask, in_order
 from ..files.pieces import Pieces, Span, share
 from ..files.provenance import parse_provenance
 from ..run.q2 import parse_part, part_name
+from ..run.workers import check_dask, in_order
 from .run import Columns, ToyRun, ToysCard, plan_toys
 
 TREE = "toys"

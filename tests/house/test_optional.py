@@ -11,13 +11,13 @@ import pytest
 from darkpenguin.generator.analysis.histograms import histograms
 from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.generator.lab.efficiency_files import read_map
+from darkpenguin.generator.run.workers import check_dask, in_order
 from darkpenguin.generator.sampler import backend
 from darkpenguin.generator.scans.recast import redist_modifier
 from darkpenguin.generator.statistics.histfactory import Published
 from darkpenguin.kinematics.base.arrays import array_library
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.kinematics.base.optional import EXTRAS, install_command, optional
-from darkpenguin.kinematics.base.workers import check_dask, in_order
 from darkpenguin.physics.binning import BinnedValue
 from darkpenguin.physics.models import get_model
 

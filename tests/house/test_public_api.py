@@ -44,7 +44,7 @@ FUNCTIONS = {
     "read_card": "name",
     "read_events": "path",
     "read_toys": "path",
-    "run": f"card progress {RUN_KEYS}",
+    "run": f"card progress dask {RUN_KEYS}",
     "scan": f"card device checkpoint progress dask {SCAN_KEYS}",
     "scan_part": "card part folder device overwrite progress dask",
     "sensitivity": f"card progress threads {SENSITIVITY_KEYS}",

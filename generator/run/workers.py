@@ -2,54 +2,89 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Self, TypeVar
 
-from .errors import InputError, TryAgainError
-from .optional import optional
-from .sources import source_fingerprint
+from ...kinematics.base.errors import InputError, TryAgainError
+from ...kinematics.base.optional import optional
+from ...kinematics.base.sources import source_fingerprint
 
 Result = TypeVar("Result")
 Piece = tuple[int, int]
 
 PATIENCE = 300.0
 """Seconds without any worker after which the others of a cluster are given up."""
-_CLOSE = 4.0
+_CLOSE = 2.0
 _CONNECT = 30.0
-_CARRIED = "darkpenguin-work"
+
+
+class Workers:
+    """Who does the work: this process, or the workers of a Dask cluster, which are asked when there is some.
+
+    A context manager, whose end closes the connection, and the cluster if it was started here.
+
+    Args:
+        dask: address of a scheduler (``tcp://host:8786``), or ``local:N`` for N workers of one thread on this machine;
+            nobody else if None.
+
+    Raises:
+        InputError: no such scheduler, or Dask is not installed.
+
+    Example:
+        >>> with Workers() as workers:
+        ...     list(workers.in_order(range, [(0, 2), (2, 3)]))
+        [((0, 2), range(0, 2)), ((2, 3), range(2, 3))]
+    """
+
+    def __init__(self, dask: str | None = None) -> None:
+        check_dask(dask)
+        self.dask = dask
+        self._stack, self._client, self._works = ExitStack(), None, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client = None
+        self._stack.close()
+
+    def in_order(self, work: Callable[[int, int], Result], pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Result]]:
+        """Do ``work(start, stop)`` for every piece; yields piece and result in the order of the pieces.
+
+        On a cluster the pieces of a worker that is lost are made by others. What comes back is what would have been
+        made here: workers with other sources of darkpenguin are refused.
+
+        Args:
+            work: a function that can be pickled, and what it holds.
+            pieces: first and last (exclusive) of each.
+
+        Raises:
+            TryAgainError: the workers or the scheduler were lost.
+        """
+        if self.dask is None:
+            for piece in pieces:
+                yield piece, work(*piece)
+            return
+        self._client = self._client or self._stack.enter_context(_client(self.dask))
+        self._works += 1
+        yield from _on_workers(self._client, f"darkpenguin-{id(self)}-{self._works}", work, pieces)
 
 
 def in_order(
     work: Callable[[int, int], Result], pieces: Iterable[Piece], dask: str | None = None
 ) -> Iterator[tuple[Piece, Result]]:
-    """Do ``work(start, stop)`` for every piece; yields piece and result in the order of the pieces.
+    """`Workers.in_order` by workers of its own.
 
-    On a cluster the pieces of a worker that is lost are made by others. What comes back is what would have been made
-    here: workers with another version of the sources are refused.
-
-    Args:
-        work: a function that can be pickled, and what it holds.
-        pieces: first and last (exclusive) of each.
-        dask: address of a scheduler (``tcp://host:8786``), or ``local:N`` for N workers of one thread on this machine;
-            here if None.
-
-    Raises:
-        InputError: no such scheduler, or Dask is not installed.
-        TryAgainError: the workers or the scheduler were lost.
-
-    Example:
-        >>> list(in_order(range, [(0, 2), (2, 3)]))
-        [((0, 2), range(0, 2)), ((2, 3), range(2, 3))]
+    >>> [result for _, result in in_order(range, [(0, 2), (2, 3)])]
+    [range(0, 2), range(2, 3)]
     """
-    if dask is None:
-        for piece in pieces:
-            yield piece, work(*piece)
-        return
-    with _client(dask) as client:
-        yield from _on_workers(client, work, pieces)
+    with Workers(dask) as workers:
+        yield from workers.in_order(work, pieces)
 
 
 def check_dask(dask: str | None) -> None:
@@ -98,25 +133,38 @@ def _client(dask: str) -> Iterator[Any]:
             client = distributed.Client(cluster or dask, timeout=_CONNECT, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             if cluster is not None:
-                cluster.close(timeout=_CLOSE)
+                _close(cluster)
             raise InputError(f"dask = {dask!r}: no scheduler answers there ({error})") from None
         try:
             yield client
         finally:
-            client.close(timeout=_CLOSE)
+            client.close(timeout=1.0)
             if cluster is not None:
-                cluster.close(timeout=_CLOSE)
+                _close(cluster)
+
+
+def _close(cluster: Any) -> None:
+    """Stop a local cluster; its workers have nothing left to do, and are killed if they take their time."""
+    numbers = [worker.pid for worker in cluster.workers.values()]
+    with suppress(TimeoutError):
+        cluster.close(timeout=_CLOSE)
+        return
+    for number in filter(None, numbers):
+        with suppress(OSError):
+            os.kill(number, signal.SIGKILL)
+    with suppress(TimeoutError):
+        cluster.close(timeout=1.0)
 
 
 def _on_workers(
-    client: Any, work: Callable[[int, int], Result], pieces: Iterable[Piece]
+    client: Any, carried: str, work: Callable[[int, int], Result], pieces: Iterable[Piece]
 ) -> Iterator[tuple[Piece, Result]]:
     distributed = optional("distributed", "dask")
 
     class Carried(distributed.WorkerPlugin):  # type: ignore[misc, name-defined]
         """The work, given once to every worker, those that come later included."""
 
-        name = _CARRIED
+        name = carried
 
         def __init__(self) -> None:
             self.work = work
@@ -127,7 +175,7 @@ def _on_workers(
     try:
         client.register_plugin(Carried())
         for piece in pieces:
-            waiting.append((piece, client.submit(_made, source, *piece, pure=False)))
+            waiting.append((piece, client.submit(_made, source, carried, *piece, pure=False)))
             while len(waiting) > 2 * sum(client.nthreads().values()) + 1:
                 done, future = waiting.popleft()
                 yield done, _result(client, future)
@@ -141,24 +189,24 @@ def _on_workers(
             future.release()
 
 
-def _made(source: str, start: int, stop: int) -> Any:
+def _made(source: str, carried: str, start: int, stop: int) -> Any:
     """Do a piece of the work that this worker carries."""
     worker = optional("distributed", "dask").get_worker()
     if source_fingerprint() != source:
         raise InputError("dask: a worker has other sources of darkpenguin than we have; install the same version there")
-    return worker.plugins[_CARRIED].work(start, stop)
+    return worker.plugins[carried].work(start, stop)
 
 
 def _result(client: Any, future: Any) -> Any:
     """Result of a piece, once it is there; TryAgainError if there has been no worker for long."""
-    alone: float | None = None
-    while True:
+    wait, alone = optional("distributed", "dask").wait, None
+    while not future.done():
         try:
-            return future.result(timeout=1.0)
+            with client.as_current():
+                wait([future], timeout=1.0)
         except TimeoutError:
-            if future.done():  # the piece itself failed so
-                raise
             now = time.monotonic()
             alone = None if client.nthreads() else alone or now
             if alone is not None and now - alone > PATIENCE:
                 raise TryAgainError(f"dask: no worker for {PATIENCE:.0f} s; run it again when there are some") from None
+    return future.result()
