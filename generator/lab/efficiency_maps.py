@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kinematics.base.arrays import array_module, to_host
+from ...kinematics.base.arrays import array_module, on_gpu, to_host
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel, get_channel
 
@@ -30,6 +30,7 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 """Ranges of the angles, for maps that do not say theirs."""
 _MOST_TERMS, _MOST_AXES = 10_000, 6  # of a Legendre map: beyond, a check of it would take minutes
+_DEVICE_BLOCK = 1 << 19  # on a GPU: a hundred launches a block, so few of them
 _BLOCK = 1 << 11  # events evaluated at a time: the Legendre values of a block stay in the cache
 
 
@@ -111,8 +112,9 @@ class LegendreMap:
         # products of the first half of the polynomials, and of the second half: one matrix product joins them
         half = (len(self.axes) + 1) // 2
         matrix = xp.asarray(self.coefficients.reshape(math.prod(self.coefficients.shape[:half]), -1).T.copy())
-        for low in range(0, n, _BLOCK):
-            part = slice(low, min(low + _BLOCK, n))
+        block = _DEVICE_BLOCK if on_gpu(out) else _BLOCK
+        for low in range(0, n, block):
+            part = slice(low, min(low + block, n))
             values, inside, nan = [], True, 0.0
             for (name, a, b), size in zip(self.axes, self.coefficients.shape, strict=True):
                 x = xp.asarray(columns[name][part], dtype=xp.float64)

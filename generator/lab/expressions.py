@@ -100,7 +100,7 @@ def _y(rows: _Rows, who: tuple[str, ...]) -> Column:
 
 def _m2(rows: _Rows, who: tuple[str, ...]) -> Column:
     if len(who) == 1:
-        return np.full(len(rows.momentum(who)[0]), rows.masses[who[0]] ** 2)
+        return np.full_like(rows.momentum(who)[0], rows.masses[who[0]] ** 2)
     e, p = rows.energy(who), rows.of("p", who)
     return (e - p) * (e + p)
 
@@ -219,6 +219,12 @@ class Expression:
                 value = self._value(rows)
                 out[part] = value & rows.defined if self.logical else value
         return out
+
+    def trace(self, symbols: Mapping[str, Any], masses: Mapping[str, float]) -> Any:
+        """Value for symbols in place of columns: what NumPy's functions and operators make of them."""
+        rows = _Rows({name: symbols[name] for name in self.inputs}, masses)
+        value = self._value(rows)
+        return value & rows.defined if self.logical else value
 
 
 def _double(column: NDArray[Any]) -> NDArray[Any]:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...kinematics.base.arrays import Array, array_module, to_host
+from ...kinematics.base.arrays import Array, array_module, on_gpu
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from ..sampler.calls import RESOLUTION
@@ -54,6 +54,7 @@ RECONSTRUCTED = (
 )
 """Columns that are reconstructed, whatever else is asked for."""
 _PIECE = 1 << 14  # events at a time: their momenta stay in the cache
+_DEVICE_PIECE = 1 << 20  # on a GPU, where a piece is a few launches
 
 
 def reconstructed_momenta(channel: Channel) -> tuple[str, ...]:
@@ -102,35 +103,38 @@ class ResolutionStage(Stage):
         from ...kinematics.base.threads import split_work
         from ...physics.final_state import momentum_columns
 
-        n, precision = len(columns["q2"]), columns["q2"].dtype
+        n, precision, xp = len(columns["q2"]), columns["q2"].dtype, array_module(columns["q2"])
         names = {"q2", *place.channel.angles, "m_kpi", "flavour", "event", *momentum_columns(place.channel)}
-        host = {name: to_host(column) for name, column in columns.items() if name in names}
-        new = {column.name: np.empty(n, dtype=precision) for column in self.makes(place.channel)}
+        read = {name: column for name, column in columns.items() if name in names}
+        new = {column.name: xp.empty(n, dtype=precision) for column in self.makes(place.channel)}
+        piece = _PIECE if xp is np else _DEVICE_PIECE
 
         def work(low: int, high: int) -> None:
-            for first in range(low, high, _PIECE):
-                part = slice(first, min(first + _PIECE, high))
-                found = self._reconstruct({name: column[part] for name, column in host.items()}, place)
+            for first in range(low, high, piece):
+                part = slice(first, min(first + piece, high))
+                found = self._reconstruct({name: column[part] for name, column in read.items()}, place)
                 for name in found.keys() & new.keys():
                     new[name][part] = found[name]
 
-        split_work(work, n, place.threads if n > _PIECE else 1)
-        library = array_module(columns["q2"])
-        return dict(columns) | {name: library.asarray(column) for name, column in new.items()}
+        split_work(work, n, place.threads if n > piece and xp is np else 1)
+        return {**columns, **new}
 
     def _reconstruct(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
         from ...physics.final_state import masses, momentum_columns
         from .momenta import momenta
         from .smearing import Smearing, missing_q2, smear
 
-        channel, numbers = place.channel, np.asarray(rows["event"].astype(np.uint64) - np.uint64(place.first))
+        if on_gpu(rows["event"]):
+            from .smearing_gpu import smear
+        channel, numbers = place.channel, rows["event"].astype(np.uint64) - np.uint64(place.first)
         visible, beam = channel.lepton is not None, self.beam or "belle2"
         if momentum_columns(channel)[0] not in rows:
             rows = momenta(
                 channel, rows, beam=beam, seed=place.seed, start=int(numbers[0]), threads=1, model=place.model
             )
         known = masses(channel, place.model)
-        true = np.stack([rows[name] for name in momentum_columns(channel)]).astype(np.float64, copy=False)
+        xp = array_module(numbers)
+        true = xp.stack([rows[name] for name in momentum_columns(channel)]).astype(np.float64, copy=False)
         found, mass = smear(
             true[3:],
             np.array(list(known.values())[1:]),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kinematics.base.arrays import array_module
+from ...kinematics.base.arrays import on_gpu
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from .expressions import Expression
@@ -67,25 +67,28 @@ class SelectionStage(FilterStage):
 
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Mark, leave out or weight the events of a chunk."""
-        from ...kinematics.base.arrays import to_host
         from ...kinematics.base.threads import split_work
         from ...physics.final_state import masses
 
-        found, library = dict(columns), array_module(columns["q2"])
+        found = dict(columns)
         expressions = _expressions(self.settings, place.channel, tuple(columns))
         names = {"q2", *(name for expression in expressions for name in expression.inputs)}
-        on_host = {name: to_host(columns[name]) for name in names}
+        read = {name: columns[name] for name in names}
         moving = any(name.endswith("_px") for name in names)
         known = masses(place.channel, place.model) if moving else {}
         known |= {f"{name}_reco": mass for name, mass in known.items()}
-        n = len(on_host["q2"])
-        flags = np.empty(n, dtype=bool)
+        n = len(read["q2"])
+        if on_gpu(read["q2"]):
+            from .cuts_gpu import combine as combine_there
 
-        def work(low: int, high: int) -> None:
-            flags[low:high] = combine(expressions, {name: c[low:high] for name, c in on_host.items()}, known)
+            passed = combine_there(expressions, read, known)
+        else:
+            passed = np.empty(n, dtype=bool)
 
-        split_work(work, n, place.threads if n > 20_000 else 1)
-        passed = library.asarray(flags)
+            def work(low: int, high: int) -> None:
+                passed[low:high] = combine(expressions, {name: c[low:high] for name, c in read.items()}, known)
+
+            split_work(work, n, place.threads if n > 20_000 else 1)
         if self.settings.mode == "weight":
             found["weight"] = columns["weight"] * passed.astype(columns["weight"].dtype)
             return found

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kinematics.base.arrays import array_module
 from ...kinematics.base.jit import inner, kernel, scalar, wide_vectors
 from ...kinematics.beams import UpsilonBeam
 from ...kinematics.frames import pair_mass_squared
@@ -91,7 +92,7 @@ def smear(
 
 
 @scalar
-def _gaussians(u1: Any, u2: Any) -> tuple[Any, Any]:
+def gaussians(u1: Any, u2: Any) -> tuple[Any, Any]:
     """Two Gaussian numbers from two uniforms (Box and Muller)."""
     r = math.sqrt(-2.0 * logarithm(np.float64, u1))
     s, c = circle(np.float64, u2 - 0.5)
@@ -130,9 +131,9 @@ def _at(b: Any, k: Any) -> tuple[Any, Any, Any]:
 
 
 @scalar
-def _track(b: Any, k: Any, kept: Any, g: Any, a: Any, slope: Any, along: Any, mass: Any) -> Any:
-    """Scale of a track with a part ``kept`` of its momentum."""
-    x, y, z = _at(b, _P + k)
+def track(p: Any, kept: Any, g: Any, a: Any, slope: Any, along: Any, mass: Any) -> Any:
+    """Scale of a track with a part ``kept`` of its momentum p."""
+    x, y, z = p
     return kept / (1.0 + g * _spread(a, slope, along, kept * x, kept * y, kept * z, mass))
 
 
@@ -148,9 +149,9 @@ def _hadrons(b: Any, masses: Any, c: Any) -> None:
     wide_vectors()
     a, slope, along, m_k, m_pi = c[0], c[1], c[2], masses[2], masses[3]
     for i in range(_BLOCK):
-        g1, g2 = _gaussians(b[i], b[i + _STRIDE])
-        _put(b, _K + i, _track(b, _K + i, 1.0, g1, a, slope, along, m_k))
-        _put(b, _PI + i, _track(b, _PI + i, 1.0, g2, a, slope, along, m_pi))
+        g1, g2 = gaussians(b[i], b[i + _STRIDE])
+        _put(b, _K + i, track(_at(b, _P + _K + i), 1.0, g1, a, slope, along, m_k))
+        _put(b, _PI + i, track(_at(b, _P + _PI + i), 1.0, g2, a, slope, along, m_pi))
 
 
 @inner
@@ -159,16 +160,16 @@ def _muons(b: Any, masses: Any, c: Any) -> None:
     wide_vectors()
     a, slope, along, mass = c[3], c[4], c[5], masses[0]
     for i in range(_BLOCK):
-        g1, g2 = _gaussians(b[2 * _STRIDE + i], b[3 * _STRIDE + i])
-        _put(b, _LP + i, _track(b, _LP + i, 1.0, g1, a, slope, along, mass))
-        _put(b, _LM + i, _track(b, _LM + i, 1.0, g2, a, slope, along, mass))
+        g1, g2 = gaussians(b[2 * _STRIDE + i], b[3 * _STRIDE + i])
+        _put(b, _LP + i, track(_at(b, _P + _LP + i), 1.0, g1, a, slope, along, mass))
+        _put(b, _LM + i, track(_at(b, _P + _LM + i), 1.0, g2, a, slope, along, mass))
 
 
 @scalar
-def _photon(b: Any, k: Any, kept: Any, u: Any, h: Any, c: tuple[Any, ...]) -> Any:
-    """What the photon adds to the scale of its electron."""
+def photon(p: Any, kept: Any, u: Any, h: Any, c: tuple[Any, ...]) -> Any:
+    """What the photon adds to the scale of its electron of momentum p."""
     along, recovery, threshold, stochastic, constant = c
-    x, y, z = _at(b, _P + k)
+    x, y, z = p
     lost = 1.0 - kept
     energy = max(lost * math.sqrt(x * x + y * y + z * z), 1e-9)
     reach = lost * math.sqrt(x * x + y * y + along * z * z)
@@ -177,7 +178,7 @@ def _photon(b: Any, k: Any, kept: Any, u: Any, h: Any, c: tuple[Any, ...]) -> An
 
 
 @scalar
-def _kept(u: Any, quantiles: Any) -> Any:
+def kept_part(u: Any, quantiles: Any) -> Any:
     """Fraction of the energy that is left after radiation."""
     place = u * (quantiles.size - 1)
     cell = np.uintp(np.int32(place))
@@ -188,8 +189,8 @@ def _kept(u: Any, quantiles: Any) -> Any:
 def _radiate(b: Any, quantiles: Any) -> None:
     """Replace the uniforms of the radiation by what it leaves."""
     for i in range(_BLOCK):
-        b[4 * _STRIDE + i] = _kept(b[4 * _STRIDE + i], quantiles)
-        b[6 * _STRIDE + i] = _kept(b[6 * _STRIDE + i], quantiles)
+        b[4 * _STRIDE + i] = kept_part(b[4 * _STRIDE + i], quantiles)
+        b[6 * _STRIDE + i] = kept_part(b[6 * _STRIDE + i], quantiles)
 
 
 @inner
@@ -197,16 +198,26 @@ def _electrons(b: Any, masses: Any, c: Any) -> None:
     """Leptons that radiate."""
     wide_vectors()
     a, slope, along, mass = c[3], c[4], c[5], masses[0]
-    photon = (c[5], c[6], c[7], c[8], c[9])
+    numbers = (c[5], c[6], c[7], c[8], c[9])
     s = _STRIDE
     for i in range(_BLOCK):
-        g1, g2 = _gaussians(b[2 * s + i], b[3 * s + i])
-        h1, h2 = _gaussians(b[8 * s + i], b[9 * s + i])
+        g1, g2 = gaussians(b[2 * s + i], b[3 * s + i])
+        h1, h2 = gaussians(b[8 * s + i], b[9 * s + i])
         kept1, kept2 = b[4 * s + i], b[6 * s + i]
-        track1 = _track(b, _LP + i, kept1, g1, a, slope, along, mass)
-        track2 = _track(b, _LM + i, kept2, g2, a, slope, along, mass)
-        _put(b, _LP + i, track1 + _photon(b, _LP + i, kept1, b[5 * s + i], h1, photon))
-        _put(b, _LM + i, track2 + _photon(b, _LM + i, kept2, b[7 * s + i], h2, photon))
+        track1 = track(_at(b, _P + _LP + i), kept1, g1, a, slope, along, mass)
+        track2 = track(_at(b, _P + _LM + i), kept2, g2, a, slope, along, mass)
+        _put(b, _LP + i, track1 + photon(_at(b, _P + _LP + i), kept1, b[5 * s + i], h1, numbers))
+        _put(b, _LM + i, track2 + photon(_at(b, _P + _LM + i), kept2, b[7 * s + i], h2, numbers))
+
+
+@scalar
+def reconstructed(lp: Any, lm: Any, k: Any, pi: Any, m_l: Any, m_k: Any, m_pi: Any, pion: Any) -> tuple[Any, Any, Any]:
+    """(q2, mass of the B, mass of the hadrons) of reconstructed momenta, with a pion or without."""
+    q2 = pair_mass_squared(np.float64, lp, m_l, lm, m_l)
+    m_h = math.sqrt(pair_mass_squared(np.float64, k, m_k, pi, m_pi)) if pion else m_k
+    x, y, z = (k[0] + pi[0], k[1] + pi[1], k[2] + pi[2]) if pion else k
+    pair = (lp[0] + lm[0], lp[1] + lm[1], lp[2] + lm[2])
+    return q2, math.sqrt(pair_mass_squared(np.float64, (x, y, z), m_h, pair, math.sqrt(q2))), m_h
 
 
 @inner
@@ -216,12 +227,9 @@ def _masses(b: Any, masses: Any, pion: Any) -> None:
     m_l, m_k, m_pi = masses[0], masses[2], masses[3]
     for i in range(_BLOCK):
         lp, lm, k, pi = _at(b, _R + _LP + i), _at(b, _R + _LM + i), _at(b, _R + _K + i), _at(b, _R + _PI + i)
-        q2 = pair_mass_squared(np.float64, lp, m_l, lm, m_l)
-        m_h = math.sqrt(pair_mass_squared(np.float64, k, m_k, pi, m_pi)) if pion else m_k
-        x, y, z = (k[0] + pi[0], k[1] + pi[1], k[2] + pi[2]) if pion else k
-        pair = (lp[0] + lm[0], lp[1] + lm[1], lp[2] + lm[2])
+        q2, m_b, m_h = reconstructed(lp, lm, k, pi, m_l, m_k, m_pi, pion)
         b[_MASS + i] = q2
-        b[_MASS + _STRIDE + i] = math.sqrt(pair_mass_squared(np.float64, (x, y, z), m_h, pair, math.sqrt(q2)))
+        b[_MASS + _STRIDE + i] = m_b
         b[_MASS + 2 * _STRIDE + i] = m_h
 
 
@@ -292,10 +300,12 @@ def missing_q2(
     >>> round(float(missing_q2(kaon, 0.493677, *at_rest, "tagged", UpsilonBeam())[0]), 3)
     6.364
     """
-    energy = np.sqrt((hadron**2).sum(axis=0) + m_hadron**2)
+    energy = np.sqrt((hadron**2).sum(axis=0) + m_hadron**2)  # of CuPy's arrays too
     if method == "tagged":
         e_b = np.sqrt((parent**2).sum(axis=0) + m_b**2)
-        return np.asarray(m_b**2 + m_hadron**2 - 2.0 * (e_b * energy - (parent * hadron).sum(axis=0)))
-    p, root = np.array(beam.momentum), beam.mass
+        invariant: Array = m_b**2 + m_hadron**2 - 2.0 * (e_b * energy - (parent * hadron).sum(axis=0))
+        return invariant
+    p, root = array_module(hadron).asarray(beam.momentum), beam.mass
     star = (math.hypot(root, *beam.momentum) * energy - p @ hadron) / root
-    return np.asarray(root**2 / 4.0 + m_hadron**2 - root * star)
+    found: Array = root**2 / 4.0 + m_hadron**2 - root * star
+    return found

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...physics.channels import Channel
 from ...physics.models import Model
@@ -45,8 +44,8 @@ class Place:
     model: Model | None = None
     threads: int | None = None
 
-    def uniforms(self, events: Any, call: int) -> NDArray[np.float64]:
-        """Uniform numbers in (0, 1), one an event, for the numbers in the column ``event`` (on the host).
+    def uniforms(self, events: Any, call: int) -> Any:
+        """Uniform numbers in (0, 1), one an event, for the numbers in the column ``event``, where that column is.
 
         >>> from darkpenguin.generator.sampler.calls import EFFICIENCY
         >>> from darkpenguin.physics.channels import get_channel
@@ -55,9 +54,13 @@ class Place:
         >>> bool((place.uniforms(np.arange(4, 6), EFFICIENCY.first) == whole[4:6]).all())
         True
         """
-        from ...kinematics.base.arrays import to_host
+        from ...kinematics.base.arrays import on_gpu, to_host
         from ..sampler.rng import event_uniforms
 
+        if on_gpu(events):
+            from ..sampler import gpu
+
+            return gpu.event_uniforms(events, self.seed, self.channel.index, call, self.first)[0]
         numbers = to_host(events).astype(np.uint64) - np.uint64(self.first)
         return np.asarray(event_uniforms(numbers, self.seed, self.channel.index, call)[0])
 

@@ -28,13 +28,22 @@ def array_module(*arrays: Any) -> Any:
     for array in arrays:
         if isinstance(array, np.ndarray):
             continue
-        if type(array).__module__.split(".")[0] == "cupy":
+        if on_gpu(array):
             wrapped = find_spec("array_api_compat") is not None
             return import_module("array_api_compat.cupy" if wrapped else "cupy")
         if hasattr(array, "__array_namespace__"):
             return array.__array_namespace__()
     module: ModuleType = np
     return module
+
+
+def on_gpu(array: Any) -> bool:
+    """Whether an array is CuPy's.
+
+    >>> on_gpu(np.zeros(2))
+    False
+    """
+    return type(array).__module__.split(".")[0] == "cupy"
 
 
 FloatArray = npt.NDArray[np.float64]

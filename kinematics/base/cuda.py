@@ -31,7 +31,7 @@ class Program:
     """CUDA source of the kernels of one module.
 
     Attributes:
-        kernels: file with the kernels, in CUDA C++.
+        kernels: the kernels in CUDA C++, or a file with them.
         functions: scalar Python functions that they call; what these call comes along.
         constants: whole numbers that the kernels know by name.
 
@@ -41,8 +41,8 @@ class Program:
     (True, True)
     """
 
-    kernels: Path
-    functions: tuple[Any, ...]
+    kernels: Path | str
+    functions: tuple[Any, ...] = ()
     constants: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
@@ -50,7 +50,8 @@ class Program:
         """The whole text, for NVRTC or for any compiler of C++17 that is told CUDA's words."""
         numbers = "".join(f"constexpr int {name} = {value};\n" for name, value in self.constants.items())
         header = Path(__file__).with_name("cuda.h").read_text(encoding="utf-8")
-        return "\n".join((header, numbers, translate(self.functions), self.kernels.read_text(encoding="utf-8")))
+        kernels = self.kernels if isinstance(self.kernels, str) else self.kernels.read_text(encoding="utf-8")
+        return "\n".join((header, numbers, translate(self.functions), kernels))
 
     def launch(self, kernel: str, n: int, *arguments: Any) -> None:
         """Run a kernel, such as ``vector_kernel<float>``, over ``n`` things on the current device.
