@@ -87,6 +87,12 @@ SENSITIVITY = (
         metavar="KEY=VALUE",
     ),
     Option(
+        "best_bins",
+        ("--best-bins",),
+        "Find the edges of one bin, two, ... of q2 up to so many that separate best.",
+        int,
+    ),
+    Option(
         "feldman_cousins",
         ("--feldman-cousins",),
         "Find the Feldman-Cousins interval of the coupling of --limit too, of both its signs.",
@@ -243,7 +249,8 @@ def sensitivity_command(
 
 def _show_sensitivity(result: Any) -> None:
     """Print the answer: luminosities by observable, along a parameter, limits."""
-    from ..toys.tables import elsewhere_lines, marks, summary_rows, versus_header, versus_rows
+    from ..toys.datasets import get_dataset
+    from ..toys.tables import binning_rows, elsewhere_lines, marks, summary_rows, versus_header, versus_rows
     from .console import show_table
 
     card = result.card
@@ -254,6 +261,10 @@ def _show_sensitivity(result: Any) -> None:
     show_table(title, header, summary_rows(result))
     if result.versus is not None:
         show_table(needed, versus_header(result), versus_rows(result))
+    if result.binnings:
+        own = get_dataset(card.dataset).luminosity
+        header = ["bins", "best edges [GeV^2]", f"sigma at {own:g} {result.unit}"]
+        show_table("Best bins", header, binning_rows(result), left=2)
     if remark := marks(result):
         print(f"({remark})")
     for line in elsewhere_lines(result):

@@ -164,7 +164,10 @@ def expected_limit(
     if not moves > 1e-9:
         raise InputError(f"limit {path}: the counts of {', '.join(experiment.channels)} do not feel it")
     asimov = counts.expected([0.0], np.zeros(len(counts.nuisances)))
-    everywhere = {"bounds": (-np.inf, np.inf), "level": level, "toys": toys or 1000, "seed": seed}
+    interval = None
+    if feldman_cousins:
+        ends = (-np.inf, np.inf)
+        interval = find_interval(counts, asimov, bounds=ends, level=level, toys=toys or 1000, seed=seed)
     return ExpectedLimit(
         path,
         unit,
@@ -172,7 +175,7 @@ def expected_limit(
         find_limit(counts, asimov, level=level),
         find_limit(counts, asimov, level=level, toys=toys, seed=seed) if toys else None,
         counts,
-        find_interval(counts, asimov, **everywhere) if feldman_cousins else None,
+        interval,
     )
 
 

@@ -19,6 +19,7 @@ from ...physics.axes import read_axis, read_value
 from ...physics.binning import RisingBins, rising_bins
 from ...physics.models import Model
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
+from .best_bins import Binning, best_bins
 from .datasets import DatasetChoice, DetectorTable, get_dataset
 from .elsewhere import global_p_value
 from .experiment import Data, Expected, Experiment, Statistic, Term, make_experiment
@@ -85,6 +86,7 @@ class SensitivityCard(Card):
         versus: path of the true model (a mass, a width, a coupling) -> [low, high, points]: the luminosity that is
             needed as a function of it, and the limits; of two paths a map. Without an ``alternative`` the model fitted
             moves along.
+        best_bins: most bins of which the best edges are sought, between the first and the last of ``bins``; none if 0.
         feldman_cousins: whether to find these intervals too, of both signs of the coupling of each limit.
         limit: paths of couplings of the true model -> unit: the expected CL_s limit on each if it is zero, from the
             counts at the data set's luminosity, see ``limits``.
@@ -117,6 +119,7 @@ class SensitivityCard(Card):
     versus: Annotated[Mapping[str, tuple[float, float, int]], BeforeValidator(_versus), Field(max_length=2)] = {}
     limit: Annotated[Mapping[str, float], BeforeValidator(_limit)] = {}
     feldman_cousins: bool = False
+    best_bins: int = Field(default=0, ge=0, le=12)
     systematics: SystematicsTable = SystematicsTable()
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
@@ -187,6 +190,7 @@ class Sensitivity(Result):
         distributions: q of toys of truth and null by (observable, luminosity).
         versus: along one or two parameters of the truth, if the card asks.
         limits: on couplings, if the card asks.
+        binnings: the best edges of one bin, two, ..., if the card asks.
     """
 
     card: SensitivityCard
@@ -198,6 +202,7 @@ class Sensitivity(Result):
     distributions: Mapping[tuple[str, float], tuple[Array, Array]]
     versus: Versus | None = None
     limits: tuple[ExpectedLimit, ...] = ()
+    binnings: tuple[Binning, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -260,6 +265,7 @@ class Sensitivity(Result):
                 for limit in self.limits
             ],
             "versus": self.versus and self.versus.to_dict(),
+            "best_bins": self.binnings,
         }
         return {key: json_types(value) for key, value in found.items()}
 
@@ -394,6 +400,7 @@ def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threa
         raise InputError(f"curve = {low:g}, {high:g}: needs 0 < first < last ({dataset.unit})")
     line = card.truth.model_copy(update={"scan": card.versus})
     along = line.models() if card.versus else ()
+    binnings = _best_bins(card)
     question, *others = _ask(card, [*card.truth.models(), *along])
     grid = np.geomspace(low, high, 41)
     names = tuple(question.statistics)
@@ -436,7 +443,28 @@ def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threa
                 distributions[point.observable, point.luminosity] = both
             if progress:
                 progress(2 * card.toys)
-    return Sensitivity(card, dataset.unit, grid, curves, required, tuple(points), distributions, versus, limits)
+    return Sensitivity(
+        card, dataset.unit, grid, curves, required, tuple(points), distributions, versus, limits, binnings
+    )
+
+
+def _best_bins(card: SensitivityCard) -> tuple[Binning, ...]:
+    """The best bins for the question of a card, by all its observables at the data set's luminosity."""
+    if not card.best_bins:
+        return ()
+    edges = np.ravel(card.bins)
+    if len(edges) != len(card.bins):
+        raise InputError("best_bins: takes one range of q2 and finds its edges; give bins without gaps")
+    known: dict[tuple[float, ...], float] = {}
+
+    def score(edges: Sequence[float]) -> float:
+        key = tuple(edges)
+        if key not in known:
+            (question,) = _ask(card.model_copy(update={"bins": key}), card.truth.models())
+            known[key] = question.significance(list(question.statistics)[-1])
+        return known[key]
+
+    return tuple(best_bins(score, float(edges[0]), float(edges[-1]), card.best_bins))
 
 
 def _toys(

@@ -69,3 +69,11 @@ def versus_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
         texts = [f"{value:.3g}" if np.isfinite(value) else "none" for value in limits]
         rows.append([*(f"{value:.4g}" for value in point), *reached, *texts])
     return rows
+
+
+def binning_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
+    """Rows of the table of best bins: how many, edges, significance at the data set's luminosity."""
+    return [
+        [str(len(found.edges) - 1), ", ".join(f"{edge:.3g}" for edge in found.edges), f"{found.significance:.3g}"]
+        for found in result.binnings
+    ]
