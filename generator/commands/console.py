@@ -1,14 +1,17 @@
-"""Talking to people: tables on standard output, progress on standard error and only on a terminal."""
+"""Talking to people: tables on standard output, progress on standard error."""
 
 from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ...kinematics.base.errors import printable
 
+INTERVAL = 30.0
+"""Seconds between lines of progress off a terminal."""
 DATA_HELP = "Data set: current, 2017 (what the paper had), any other in the package, or the path of your own .yml file."
 """Help of every option ``--data``; a wrong name is answered with those that there are."""
 
@@ -65,9 +68,12 @@ def note(message: str) -> None:
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """Show a progress bar on standard error; yields what to call with the events done, None off a terminal."""
+    """Show a progress bar on standard error, off a terminal a plain line from time to time.
+
+    Yields what to call with the events (toys, points) done.
+    """
     if not sys.stderr.isatty():
-        yield None
+        yield _Lines(title, total).add
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -76,6 +82,26 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | Non
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+class _Lines:
+    """Progress in the log of a job: a line every `INTERVAL` seconds, the first one after as many."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self.began = self.last = time.monotonic()
+
+    def add(self, done: int) -> None:
+        """So many more are done."""
+        self.done += done
+        now = time.monotonic()
+        if now - self.last < INTERVAL:
+            return
+        self.last, rate = now, self.done / (now - self.began)
+        line = f"{self.title}: {self.done:,}"
+        if self.total > self.done > 0:
+            line += f" of {self.total:,} ({self.done / self.total:.0%}), {(self.total - self.done) / rate:,.0f} s left"
+        note(f"{line}, {rate:.2e}/s")
 
 
 @contextmanager

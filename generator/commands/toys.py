@@ -204,6 +204,7 @@ def sensitivity_command(
         typer.Option("--export", help="Write the counts of --limit for pyhf (FILE.json) or as HS3 (FILE.hs3.json)."),
     ] = None,
     threads: ThreadsOption = None,
+    dask: DaskOption = None,
     overwrite: OverwriteOption = False,
     datasets: ListOption = False,
     example: ExampleOption = False,
@@ -233,7 +234,7 @@ def sensitivity_command(
         if not chosen.limit:
             raise InputError(f"--export = {export!r}: what is written are the counts of a limit; add --limit KEY=VALUE")
     with waiting("asymptotic curves and toys"):
-        result = sensitivity(chosen, threads=threads)
+        result = sensitivity(chosen, threads=threads, dask=dask)
     if as_json:
         print(json.dumps(result.to_dict(), indent=1))
     else:

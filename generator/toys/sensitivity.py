@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -18,12 +19,14 @@ from ...kinematics.base.results import Result, json_types
 from ...physics.axes import read_axis, read_value
 from ...physics.binning import RisingBins, rising_bins
 from ...physics.models import Model
+from ..run.workers import Workers
 from ..statistics.hypotheses import Probability, significance, tail_p_value, toy_p_value
 from .best_bins import Binning, best_bins
 from .datasets import DatasetChoice, DetectorTable, get_dataset
 from .elsewhere import global_p_value
 from .experiment import Data, Expected, Experiment, Statistic, Term, make_experiment
 from .family import Family
+from .files import portions
 from .hypothesis import Hypothesis, with_settings, with_theories
 from .limits import ExpectedLimit, expected_limit
 from .reach import FARTHEST, Versus, reach
@@ -366,6 +369,7 @@ def sensitivity(
     *,
     progress: Callable[[int], None] | None = None,
     threads: int | None = None,
+    dask: str | None = None,
     **keys: Any,
 ) -> Sensitivity:
     """Answer a card: asymptotic curves, the luminosity for the target, and toys that check them.
@@ -378,6 +382,7 @@ def sensitivity(
         card: a TOML file, a built-in card's name, a dictionary, or a `SensitivityCard`; its defaults without one.
         progress: called with the number of toys after each luminosity.
         threads: CPU threads; all of them when None.
+        dask: address of a Dask scheduler, or ``local:N``, whose workers fit the toys.
         **keys: keys of a `SensitivityCard`, on top of those of the card; ``set`` changes the model that is true.
 
     Raises:
@@ -388,10 +393,13 @@ def sensitivity(
         >>> 1 < answer.required["R_K+"] < 1000
         True
     """
-    return _answer(SensitivityCard.make(card, **keys), progress, threads)
+    with Workers(dask) as workers:
+        return _answer(SensitivityCard.make(card, **keys), progress, threads, workers)
 
 
-def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threads: int | None) -> Sensitivity:
+def _answer(
+    card: SensitivityCard, progress: Callable[[int], None] | None, threads: int | None, workers: Workers
+) -> Sensitivity:
     if card.truth.scan:
         raise InputError("truth.scan: the truth is one model; let the alternative float instead, or use versus")
     dataset = get_dataset(card.dataset)
@@ -438,7 +446,7 @@ def _answer(card: SensitivityCard, progress: Callable[[int], None] | None, threa
     distributions: dict[tuple[str, float], tuple[Array, Array]] = {}
     if card.toys:
         for i, value in enumerate(card.luminosities or (dataset.luminosity,)):
-            for point, both in _toys(question.at(float(value)), card, i, threads):
+            for point, both in _toys(question.at(float(value)), card, i, threads, workers):
                 points.append(point)
                 distributions[point.observable, point.luminosity] = both
             if progress:
@@ -468,7 +476,7 @@ def _best_bins(card: SensitivityCard) -> tuple[Binning, ...]:
 
 
 def _toys(
-    question: _Question, card: SensitivityCard, index: int, threads: int | None
+    question: _Question, card: SensitivityCard, index: int, threads: int | None, workers: Workers
 ) -> list[tuple[ToyPoint, tuple[Array, Array]]]:
     experiment = question.experiment
     null = question.nearest_null()
@@ -476,16 +484,14 @@ def _toys(
     free = len(card.alternative.scan) if card.alternative is not None else 0
     drawn = []
     for j, expected in enumerate((question.truth, null)):  # ``data`` are those of the null in the end
-        data = experiment.draw(
-            expected,
-            seed=card.seed,
-            start=0,
-            stop=card.toys,
-            sample=2 * index + j,
-            systematics=card.systematics.toys,
-            threads=threads,
-        )
-        drawn.append(question.q(data))
+        how = {"seed": card.seed, "sample": 2 * index + j, "systematics": card.systematics.toys}
+        data = experiment.draw(expected, start=0, stop=card.toys, threads=threads, **how)
+        if workers.dask is None:
+            drawn.append(question.q(data))
+        else:
+            work = partial(_tested, question, expected, how)
+            pieces = [q for _, q in workers.in_order(work, portions(0, card.toys))]
+            drawn.append({name: np.concatenate([q[name] for q in pieces]) for name in pieces[0]})
     found = []
     for name in asimov:
         true, wrong = drawn[0][name], drawn[1][name]
@@ -510,3 +516,8 @@ def _toys(
             )
         )
     return found
+
+
+def _tested(question: _Question, expected: Expected, how: Mapping[str, Any], start: int, stop: int) -> dict[str, Array]:
+    """q of some toys of an expectation, by observable, on one thread."""
+    return question.q(question.experiment.draw(expected, start=start, stop=stop, threads=1, **how))

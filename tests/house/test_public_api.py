@@ -47,7 +47,7 @@ FUNCTIONS = {
     "run": f"card progress dask {RUN_KEYS}",
     "scan": f"card device checkpoint progress dask {SCAN_KEYS}",
     "scan_part": "card part folder device overwrite progress dask",
-    "sensitivity": f"card progress threads {SENSITIVITY_KEYS}",
+    "sensitivity": f"card progress threads dask {SENSITIVITY_KEYS}",
     "toys": f"card output overwrite threads device part dask progress {TOY_KEYS}",
     "validate": "events false_alarm progress threads",
     "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads progress",
