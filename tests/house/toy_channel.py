@@ -97,7 +97,7 @@ def events(folder):
     np.testing.assert_allclose((p.kp + p.km + p.lp + p.lm).mass, load_parameters()["m_Bs"], rtol=1e-9)
     assert validate(folder / "toy.root").passed
     found = {(row.channel, row.observable): row for row in bin(folder / "toy.root", [(1.1, 6.0)])}
-    assert {("R_phi", "R_phi"), (MU, "P4p"), (KSTAR, "P5p")} <= set(found)
+    assert {("R_phi", "R_phi"), (MU, "FL"), (MU, "S4"), (KSTAR, "S5")} <= set(found)
     return folder / "toy.root"
 
 
