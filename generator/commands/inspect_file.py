@@ -5,10 +5,13 @@ from __future__ import annotations
 import json as json_module
 import os
 
+from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import readable_size
 from ..files.columns import columns, makers
+from ..files.provenance import channel_entries
 from ..files.verify import damages
 from ..files.writers import EventFile
+from ..run.reduce import Reduced, is_reduced, read
 from .console import show_table
 
 
@@ -23,13 +26,34 @@ def _rows(file: EventFile) -> list[tuple[str, ...]]:
     return rows
 
 
+def _histograms(reduced: Reduced) -> list[tuple[str, ...]]:
+    return [
+        (
+            name,
+            ", ".join(axis.column for axis in one.settings.axes),
+            " x ".join(str(len(axis.all_edges) - 1) for axis in one.settings.axes),
+            f"{one.entries:,}",
+            f"{one.undefined:,}",
+        )
+        for name, one in reduced.histograms.items()
+    ]
+
+
+def _histograms_damaged(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        read(path)
+    except InputError as error:
+        return [str(error).removeprefix(f"file = {str(path)!r}: damaged: ")]
+    return []
+
+
 def verify_file(path: str | os.PathLike[str]) -> bool:
     """Read a file whole, say what in it is not what was written, and return whether all is.
 
     Raises:
         InputError: there is no such file.
     """
-    found = damages(path)
+    found = _histograms_damaged(path) if is_reduced(path) else damages(path)
     if found is None:
         print(f"{path}: can be read; it has no digests (made by an older version or joined by another program)")
     elif not found:
@@ -40,24 +64,24 @@ def verify_file(path: str | os.PathLike[str]) -> bool:
 
 
 def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:
-    """Print a file's columns, channels and provenance; with ``json``, the provenance whole and nothing else.
+    """Print a file's columns (or histograms), channels and provenance; with ``json``, the whole provenance alone.
 
     Raises:
         InputError: the file is missing, of another kind, or has no ``events``.
     """
-    file = EventFile(path)
-    provenance = file.provenance
+    file = None if is_reduced(path) else EventFile(path)
+    reduced = read(path) if file is None else None
+    provenance = file.provenance if file is not None else reduced.provenance if reduced is not None else {}
     if json:
         print(json_module.dumps(provenance, indent=2, sort_keys=True))
         return
-    size = readable_size(file.path.stat().st_size)
-    print(f"{file.path}: {file.kind}, {file.rows:,} events, {size}")
-    show_table(
-        "columns",
-        ("column", "type", "unit", "meaning", "made by"),
-        _rows(file),
-        left=5,
-    )
+    size = readable_size(os.path.getsize(path))
+    if file is not None:
+        print(f"{file.path}: {file.kind}, {file.rows:,} events, {size}")
+        show_table("columns", ("column", "type", "unit", "meaning", "made by"), _rows(file), left=5)
+    elif reduced is not None:
+        print(f"{path}: histograms of {provenance['events']:,} events, {size}")
+        show_table("histograms", ("histogram", "axes", "bins", "entries", "undefined"), _histograms(reduced), left=2)
     if not provenance:
         print("no provenance: not written by darkpenguin")
         return
@@ -71,7 +95,7 @@ def inspect_file(path: str | os.PathLike[str], json: bool = False) -> None:
                 *(f"{entry.get(key, 0):,}" for key in ("events", "events_of_run", "first_event_of_run")),
                 f"{entry.get('branching_fraction', 0.0):.4e}",
             )
-            for entry in file.channels().values()
+            for entry in channel_entries(provenance).values()
         ],
     )
     model = provenance.get("model") or {}

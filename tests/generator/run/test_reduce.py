@@ -163,6 +163,10 @@ def test_the_command(tmp_path):
     assert "1 histograms of 500 events" in done.output
     assert read(output).histograms["q2"].values.sum() == 500
     assert CliRunner().invoke(app, words).exit_code == 2  # it is there
+    shown = CliRunner().invoke(app, ["inspect", str(output)])
+    assert shown.exit_code == 0, shown.output
+    assert "histograms of 500 events" in shown.output
+    assert "as it was written" in CliRunner().invoke(app, ["inspect", "--verify", str(output)]).output
     assert sorted(os.listdir(tmp_path)) == ["h.toml", "x-1-of-2.root", "x-2-of-2.root", "x.root"]
 
 

@@ -1,0 +1,199 @@
+"""What a run stands: killed at random moments, started eight times on a cold cache, on a full disk, and at length.
+
+    python tests/bench/endurance.py kills 100     # each writer, killed so often while it writes a real run
+    python tests/bench/endurance.py cold 8        # so many jobs at once, none of whose compiled code is there
+    python tests/bench/endurance.py full 50       # so many limits of a disk's space: all runs end in one line
+    python tests/bench/endurance.py memory 1e8    # memory of 1e6 and of so many events, ten times of them in histograms
+    python tests/bench/endurance.py toys 1e5
+
+Each prints its counts as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "darkpenguin.generator"]
+HISTOGRAMS = {"q2": {"axes": {"column": "q2", "bins": 100, "min": 0, "max": 20}}}
+WRITERS: dict[str, dict[str, Any]] = {
+    "x.root": {},
+    "n.root": {"format": "rntuple"},
+    "x.parquet": {},
+    "h.root": {"reduce": HISTOGRAMS},
+}
+
+
+def kills(count: str) -> dict[str, Any]:
+    """How often each writer died on the way, what it left behind, and how many files were not whole after that."""
+    from darkpenguin import make_card
+    from darkpenguin.generator.files.verify import damages
+    from darkpenguin.generator.run.generate import execute
+    from darkpenguin.generator.run.plan import plan_run
+    from darkpenguin.generator.run.reduce import is_reduced, read
+
+    found = {}
+    for name, keys in WRITERS.items():
+        draw, counts = random.Random(name), {"kills": 0, "left behind": 0, "damaged": 0, "not cleaned": 0}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            asked = {"channels": "B0->K*0mumu", "events": 300_000, "threads": 1, "output": str(path), "overwrite": True}
+            plan = plan_run(make_card({**asked, **keys}))
+
+            def write(plan: Any = plan) -> None:
+                execute(plan)
+
+            write()
+            seconds = _seconds(write)
+            for _ in range(int(count)):
+                status = _killed(write, draw.uniform(0.0, seconds))
+                counts["kills"] += os.WIFSIGNALED(status)
+                counts["left behind"] += len(os.listdir(folder)) > 1
+                whole = read(path).provenance["events"] == 300_000 if is_reduced(path) else damages(path) == []
+                counts["damaged"] += not whole
+            write()
+            counts["not cleaned"] = len(os.listdir(folder)) - 1
+        found[name] = counts
+    return found
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _killed(work: Callable[[], None], after: float) -> int:
+    """The status of a process that works and is killed after some seconds."""
+    process = os.fork()
+    if process == 0:
+        work()
+        os._exit(0)
+    time.sleep(after)
+    os.kill(process, signal.SIGKILL)
+    return os.waitpid(process, 0)[1]
+
+
+def _generate(output: Path, events: str, *options: str) -> list[str]:
+    return [*COMMAND, "generate", "--channel", "B0->K*0mumu", "--events", events, "--output", str(output), *options]
+
+
+def cold(jobs: str) -> dict[str, Any]:
+    """Exit codes of jobs that start together on an empty cache, and whether their columns are the same."""
+    from darkpenguin import read_events
+
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "DARKPENGUIN_CACHE": f"{folder}/cache"}
+        paths = [Path(folder) / f"{number}.root" for number in range(int(jobs))]
+        began = time.perf_counter()
+        started = [
+            subprocess.Popen(_generate(path, "1e4"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            for path in paths
+        ]
+        errors = [process.communicate()[1].decode() for process in started]
+        seconds = time.perf_counter() - began
+        samples = [read_events(path) for path in paths]
+        same = all((one[name] == samples[0][name]).all() for one in samples for name in one.names)
+        left = [path for path in Path(folder, "cache").rglob("*") if ".part" in path.name or ".lock" in path.name]
+    return {
+        "exit codes": [process.returncode for process in started],
+        "warnings": sum("warning" in error for error in errors),
+        "columns equal": bool(same),
+        "left in the cache": len(left),
+        "seconds": round(seconds, 1),
+    }
+
+
+def full(limits: str) -> dict[str, Any]:
+    """Ends of runs on disks of many sizes: a small tmpfs if one can be mounted, else a limit of the file's size."""
+    draw, codes, lines, left = random.Random(1), {0: 0}, 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = _mounted(folder, 8)
+        for _ in range(int(limits)):
+            place = Path(folder) / "x.root"
+            size = draw.randrange(1 << 12, 1 << 23)
+            filler = Path(folder) / "filler"
+            if mounted:
+                filler.write_bytes(bytes(size))
+            command = _generate(place, "2e5", "--overwrite", "--compression", "none")
+            code, error = _run(command, None if mounted else size)
+            codes[code] = codes.get(code, 0) + 1
+            lines += sum("error" in line for line in error.splitlines())
+            filler.unlink(missing_ok=True)
+            left += len([name for name in os.listdir(folder) if name != "x.root"])
+            place.unlink(missing_ok=True)
+        if mounted:
+            subprocess.run(["umount", folder], check=True)
+    return {
+        "by": "tmpfs" if mounted else "RLIMIT_FSIZE",
+        "exit codes": codes,
+        "error lines": lines,
+        "left behind": left,
+    }
+
+
+def _mounted(folder: str, megabytes: int) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _run(command: list[str], size: int | None) -> tuple[int, str]:
+    def limited() -> None:
+        if size is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited, check=False)
+    return done.returncode, done.stderr
+
+
+def memory(events: str) -> dict[str, Any]:
+    """Largest memory (MB) of runs of two sizes, into a file and into histograms."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        card = Path(folder) / "h.toml"
+        card.write_text('[q2]\naxes = { column = "q2", bins = 100, min = 0, max = 20 }\n', encoding="utf-8")
+        for name, options in (("file", ()), ("histograms", ("--reduce", str(card), "--precision", "float32"))):
+            for n in ("1e6", events if name == "file" else f"{10 * float(events):g}"):
+                command = _generate(Path(folder) / "x.root", n, "--overwrite", *options)
+                began = time.perf_counter()
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                _, status, used = os.wait4(process.pid, 0)
+                found[f"{name}, {n} events"] = {
+                    "MB": used.ru_maxrss // 1024,
+                    "seconds": round(time.perf_counter() - began, 1),
+                    "CPU seconds": round(used.ru_utime + used.ru_stime, 1),
+                    "exit code": os.waitstatus_to_exitcode(status),
+                }
+    return found
+
+
+def toys(count: str) -> dict[str, Any]:
+    """Toys asked for and in the file, and what it took."""
+    import uproot
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.root"
+        began = time.perf_counter()
+        subprocess.run([*COMMAND, "toys", "--toys", count, "--output", str(path)], check=True, capture_output=True)
+        with uproot.open(path) as file:
+            n = int(file["toys"].num_entries)
+        return {"asked": count, "rows": n, "seconds": round(time.perf_counter() - began, 1)}
+
+
+if __name__ == "__main__":
+    print(
+        json.dumps(
+            {"kills": kills, "cold": cold, "full": full, "memory": memory, "toys": toys}[sys.argv[1]](sys.argv[2])
+        )
+    )
