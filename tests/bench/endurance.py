@@ -2,7 +2,7 @@
 
     python tests/bench/endurance.py kills 100     # each writer, killed so often while it writes a real run
     python tests/bench/endurance.py cold 8        # so many jobs at once, none of whose compiled code is there
-    python tests/bench/endurance.py full 50       # so many limits of a disk's space: all runs end in one line
+    python tests/bench/endurance.py full 50       # so many runs on a small disk that fills up while they write
     python tests/bench/endurance.py memory 1e8    # memory of 1e6 and of so many events, ten times of them in histograms
     python tests/bench/endurance.py toys 1e5
 
@@ -11,10 +11,10 @@ Each prints its counts as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -114,47 +114,32 @@ def cold(jobs: str) -> dict[str, Any]:
     }
 
 
-def full(limits: str) -> dict[str, Any]:
-    """Ends of runs on disks of many sizes: a small tmpfs if one can be mounted, else a limit of the file's size."""
-    draw, codes, lines, left = random.Random(1), {0: 0}, 0, 0
+def full(times: str) -> dict[str, Any]:
+    """Ends of runs on a tmpfs of 32 MB that somebody fills while they write; it takes the right to mount one."""
+    codes: dict[int, int] = {}
+    lines = left = 0
     with tempfile.TemporaryDirectory() as folder:
-        mounted = _mounted(folder, 8)
-        for _ in range(int(limits)):
-            place = Path(folder) / "x.root"
-            size = draw.randrange(1 << 12, 1 << 23)
-            filler = Path(folder) / "filler"
-            if mounted:
-                filler.write_bytes(bytes(size))
-            command = _generate(place, "2e5", "--overwrite", "--compression", "none")
-            code, error = _run(command, None if mounted else size)
-            codes[code] = codes.get(code, 0) + 1
-            lines += sum("error" in line for line in error.splitlines())
-            filler.unlink(missing_ok=True)
-            left += len([name for name in os.listdir(folder) if name != "x.root"])
-            place.unlink(missing_ok=True)
-        if mounted:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder], check=True)
+        try:
+            for _ in range(int(times)):
+                command = _generate(Path(folder) / "x.root", "4e5")
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                while process.poll() is None and not any(name.endswith(".part") for name in os.listdir(folder)):
+                    time.sleep(0.001)
+                filler = Path(folder) / "filler"
+                with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
+                    while stream.write(bytes(1 << 16)):
+                        pass
+                error = process.communicate()[1]
+                codes[process.returncode] = codes.get(process.returncode, 0) + 1
+                lines += sum("error" in line for line in error.splitlines())
+                filler.unlink()
+                left += len(os.listdir(folder))
+                for path in Path(folder).iterdir():
+                    path.unlink()
+        finally:
             subprocess.run(["umount", folder], check=True)
-    return {
-        "by": "tmpfs" if mounted else "RLIMIT_FSIZE",
-        "exit codes": codes,
-        "error lines": lines,
-        "left behind": left,
-    }
-
-
-def _mounted(folder: str, megabytes: int) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
-
-
-def _run(command: list[str], size: int | None) -> tuple[int, str]:
-    def limited() -> None:
-        if size is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited, check=False)
-    return done.returncode, done.stderr
+    return {"exit codes": codes, "error lines": lines, "left behind": left}
 
 
 def memory(events: str) -> dict[str, Any]:
