@@ -322,6 +322,12 @@ CASES: dict[str, Case] = {
     "numpy": Case(numpy, "NumPy accept-reject, q2 and angles", "events/s", 8 * MILLION),
     "sampler-1": Case(_sampler("float64", 1), "q2 and angles, float64, 1 thread", "events/s", 8 * MILLION),
     "sampler": Case(_sampler("float64", None), "q2 and angles, float64", "events/s", 32 * MILLION),
+    "sampler-charm": Case(
+        _sampler("float64", None, theory={"nonlocal": "resonances"}),
+        "the same with all charmonium",
+        "events/s",
+        32 * MILLION,
+    ),
     "sampler32-1": Case(_sampler("float32", 1), "q2 and angles, float32, 1 thread", "events/s", 8 * MILLION),
     "sampler32": Case(_sampler("float32", None), "q2 and angles, float32", "events/s", 32 * MILLION),
     "chain": Case(_sampler("float64", None, **DETECTOR), "m_Kpi, momenta, beam, cut, float64", "events/s", 8 * MILLION),
