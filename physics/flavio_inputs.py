@@ -78,7 +78,7 @@ def form_factor_sets() -> Mapping[str, Mapping[str, Any]]:
     """Sets of form factors by name: title, arXiv number, and an entry for each transition that a set has.
 
     >>> sorted(form_factor_sets())
-    ['bsz-2015', 'gkvd-2018', 'grvdv-2023', 'hpqcd-2022', 'lattice-2015']
+    ['bsz-2015', 'bsz-2015-lcsr', 'gkvd-2018', 'gkvd-2018-lcsr', 'grvdv-2023', 'hpqcd-2022', 'lattice-2015']
     """
     found: dict[str, dict[str, Any]] = yaml.safe_load(FORM_FACTORS.read_text(encoding="utf-8"))
     return found

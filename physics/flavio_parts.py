@@ -50,13 +50,14 @@ with _root_logger_kept(), _fast_yaml():
     from flavio.physics.bdecays.formfactors.b_p.bsz_parameters import gkvd_load as gkvd_p
     from flavio.physics.bdecays.formfactors.b_p.bsz_parameters import load_ffs_eos
     from flavio.physics.bdecays.formfactors.b_v.bsz_parameters import gkvd_load as gkvd_v
+    from flavio.physics.bdecays.formfactors.b_v.bsz_parameters import load_parameters as bsz
     from flavio.physics.bdecays.formfactors.b_v.lattice_parameters import lattice_load
     from flavio.physics.bdecays.wilsoncoefficients import CL_SM, get_wceff, wctot_dict
     from flavio.physics.common import conjugate_par, conjugate_wc
     from flavio.physics.running import running
     from flavio.statistics.probability import MultivariateNormalDistribution
 
-LOADERS = {"eos": load_ffs_eos, "gkvd_p": gkvd_p, "gkvd_v": gkvd_v, "lattice": lattice_load}
+LOADERS = {"bsz": bsz, "eos": load_ffs_eos, "gkvd_p": gkvd_p, "gkvd_v": gkvd_v, "lattice": lattice_load}
 """What reads a table of form factors that flavio ships into constraints, the last argument."""
 
 __all__ = [

@@ -97,7 +97,7 @@ def test_hpqcds_coefficients_and_covariance_give_the_points_of_eos():
     assert np.abs((covariance - EOS_COVARIANCE) / np.outer(errors, errors)).max() < 2e-3
 
 
-@pytest.mark.parametrize("name", ["gkvd-2018", "grvdv-2023", "hpqcd-2022", "lattice-2015", "bsz-2015"])
+@pytest.mark.parametrize("name", form_factor_sets())
 def test_form_factors_meet_their_relations_at_q2_zero_and_are_drawn(name):
     from flavio.classes import AuxiliaryQuantity
 
