@@ -135,7 +135,9 @@ def popxf(
     sizes = np.min([_scales(polynomial, base, fields) for polynomial in rough.polynomials.values()], axis=0)
     # again at the size of what matters: at one, squares of V's couplings would drown all else in rounding
     predictor = build_predictor(wanted, base, dict(zip(fields, sizes.tolist(), strict=True)))
-    integrals, exponents, coefficients = [], [], []
+    integrals: list[str] = []
+    exponents: list[tuple[int, ...]] = []
+    coefficients: list[Array] = []
     for name, polynomial in predictor.polynomials.items():
         powers, found = _coefficients(polynomial, base, fields)
         exponents, coefficients = powers, [*coefficients, found.reshape(len(powers), -1)]
