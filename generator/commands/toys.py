@@ -63,7 +63,7 @@ SENSITIVITY = (
     ),
     DATASET,
     OBSERVABLES,
-    Option("toys", ("--toys",), "Make this many toys of each hypothesis; 0 for none. Default: 2000.", int),
+    Option("toys", ("--toys",), "Make this many toys of each hypothesis; 0 for none. Default: 100.", int),
     Option("luminosities", (LUMINOSITY,), "Make toys at this luminosity; repeatable.", list[float]),
     Option(
         "versus",
@@ -251,7 +251,15 @@ def sensitivity_command(
 def _show_sensitivity(result: Any) -> None:
     """Print the answer: luminosities by observable, along a parameter, limits."""
     from ..toys.datasets import get_dataset
-    from ..toys.tables import binning_rows, elsewhere_lines, marks, summary_rows, versus_header, versus_rows
+    from ..toys.tables import (
+        binning_rows,
+        elsewhere_lines,
+        marks,
+        summary_rows,
+        versus_header,
+        versus_rows,
+        what_if_rows,
+    )
     from .console import show_table
 
     card = result.card
@@ -260,6 +268,9 @@ def _show_sensitivity(result: Any) -> None:
     header = ["observable", needed, *(f"Asimov / toys at {value:g}" for value in where)]
     title = f"{card.truth.title} (true) against {card.null.title}, {result.dataset}"
     show_table(title, header, summary_rows(result))
+    if result.what_if:
+        names = dict.fromkeys(name for row in (result.required, *result.what_if.values()) for name in row)
+        show_table(needed, ["what if", *names], what_if_rows(result))
     if result.versus is not None:
         show_table(needed, versus_header(result), versus_rows(result))
     if result.binnings:

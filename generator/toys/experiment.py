@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -194,8 +195,15 @@ class Experiment:
 
     def background(self, channel: str) -> Array:
         """Expected background in the bins of a channel."""
-        parts = background_parts(self.dataset, channel, self.windows)
-        return np.asarray(sum(parts.values(), np.zeros(len(self.windows))))
+        return self._backgrounds[channel]
+
+    @cached_property
+    def _backgrounds(self) -> dict[str, Array]:
+        none = np.zeros(len(self.windows))
+        return {
+            name: np.asarray(sum(background_parts(self.dataset, name, self.windows).values(), none))
+            for name in self.channels
+        }
 
     def expect(self, models: Sequence[Model]) -> Expected:
         """Predictions of models for this data set."""
@@ -345,6 +353,10 @@ class Experiment:
         """-2 ln L of all terms together, shape, constant, ``paired`` and ``rough`` as of ``statistic``."""
         return self._likelihood(self.terms, data, expected, paired, rough)
 
+    @cached_property
+    def _cells(self) -> dict[tuple[Term, ...], Cells]:
+        return {}
+
     def cells(self, terms: Sequence[Term]) -> Cells:
         """Bins of counts that some terms are of, and the nuisance parameters that act on the terms.
 
@@ -377,7 +389,10 @@ class Experiment:
         return make_cells(bins, free, effects, tilts, np.any(shifts != 0, axis=1))
 
     def _likelihood(self, terms: Sequence[Term], data: Data, expected: Expected, paired: bool, rough: bool) -> Array:
-        cells = self.cells(terms)
+        key = tuple(terms)
+        if key not in self._cells:
+            self._cells[key] = self.cells(terms)
+        cells = self._cells[key]
         counts = np.concatenate([data.counts[name] for name in self.channels], axis=1)[:, cells.bins]
         signal = np.concatenate([expected.counts[name] for name in self.channels], axis=1)[:, cells.bins]
         background = np.concatenate([self.background(name) for name in self.channels])[cells.bins]
@@ -450,7 +465,7 @@ def make_experiment(
     efficiency_error: float | None = None,
     normalisation: float = 0.0,
     resolution_error: float = 0.0,
-    modes: int = 6,
+    modes: int = 12,
     systematics: SystematicsTable | None = None,
 ) -> Experiment:
     """An experiment with its nuisance parameters, from the names of data set, bins and observables.

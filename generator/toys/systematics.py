@@ -32,7 +32,7 @@ class Systematics:
         theory: form factors, CKM elements and hadronic (charm) effects: draws of flavio's parameters, as
             ``theory_modes`` eigenvectors of the covariance of the logarithms of all bins, and what they do to angular
             observables.
-        theory_modes: most eigenvectors kept; what they leave out is below 1 % of the variance, or dropped.
+        theory_modes: most eigenvectors kept, down to 1e-6 of the largest variance.
         efficiency: size of the source ``efficiency``, if the table does not name it; that of the data set if None.
         normalisation: size of the source ``norm``, if the table does not name it.
         resolution: size of the source ``resolution``, if the table does not name it.
@@ -114,7 +114,7 @@ def theory_effects(
     drawn = drawn - drawn.mean(axis=0)
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(drawn.T)))
     order = np.argsort(values)[::-1][:modes]
-    kept = order[values[order] > 1e-3 * values[order[0]]]
+    kept = order[values[order] > 1e-6 * values[order[0]]]
     signs = np.sign(vectors[:, kept].sum(axis=0))
     directions = vectors[:, kept] * np.where(signs == 0, 1.0, signs)
     effects = np.asarray((directions * np.sqrt(values[kept])).T)

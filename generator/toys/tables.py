@@ -53,6 +53,16 @@ def luminosity_text(value: float, result: Sensitivity) -> str:
     return f"{value:.3g}" if math.isfinite(value) else f"> {result.farthest:.3g}"
 
 
+def what_if_rows(result: Sensitivity) -> Sequence[Sequence[str]]:
+    """Rows of the table of ``what_if``: as asked first, luminosity for the target of each observable."""
+    rows = {"as asked": result.required, **result.what_if}
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    return [
+        [label, *(luminosity_text(row[name], result) if name in row else "" for name in names)]
+        for label, row in rows.items()
+    ]
+
+
 def versus_header(result: Sensitivity) -> list[str]:
     """Head of the table of ``versus_rows``."""
     assert result.versus is not None

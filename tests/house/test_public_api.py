@@ -17,7 +17,7 @@ TOY_KEYS = (
 )
 SENSITIVITY_KEYS = (
     "set free truth null alternative dataset detector observables bins luminosities curve target toys versus limit "
-    "best_bins feldman_cousins systematics theory efficiency_error normalisation resolution_error seed"
+    "best_bins feldman_cousins systematics theory efficiency_error normalisation resolution_error seed what_if"
 )
 FUNCTIONS = {
     "apply_settings": "model settings",

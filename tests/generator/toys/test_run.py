@@ -114,7 +114,7 @@ def test_an_event_toy_again_as_events():
     sample = events_of_toy(run, 6)
     channel = get_channel("B0->K*0mumu")
     mine = np.asarray(sample["channel"]) == channel.index
-    edges = np.asarray(run.experiment.edges)
+    edges = np.asarray(run.card.bins)
     inside = np.digitize(np.asarray(sample["q2"])[mine], edges) - 1
     rest = rows["n_B0_Kst0mumu"][1] - np.bincount(inside, minlength=5)  # background is not generated
     background = run.experiment.background("B0->K*0mumu")
@@ -161,13 +161,15 @@ def test_bins_with_a_gap():
             for low, high in bins
             for reco in [np.asarray(sample["q2_reco"])[mine]]
         ]
-        without = 0 if name.endswith("mumu") else seen.experiment.background(name)
-        assert np.all(np.abs(thinned[word][0] - found - without) <= 6 * np.sqrt(np.asarray(without) + 1e-12))
+        without = seen.experiment.background(name)  # not generated, and its yields are drawn
+        assert np.all(np.abs(thinned[word][0] - found - without) <= 6 * np.sqrt(without) + 0.2 * without)
     again = events_of_toy(run, 2)
     muons = np.asarray(again["q2"])[np.asarray(again["channel"]) == get_channel("B+->K+mumu").index]
     inside = [np.count_nonzero((muons >= low) & (muons < high)) for low, high in bins]
     assert sum(inside) == len(muons)
-    np.testing.assert_array_equal(inside, run.rows(2, 3)["n_Bp_Kpmumu"][0])
+    rest = run.rows(2, 3)["n_Bp_Kpmumu"][0] - inside
+    background = run.experiment.background("B+->K+mumu")
+    assert np.all(np.abs(rest - background) < 6 * np.sqrt(background))
     with pytest.raises(InputError, match=r"8 to 12 GeV.2 has the J/psi in it"):
         plan_toys(ToysCard(**{**card, "bins": [[1.1, 6.0], [8.0, 12.0]]}))
 
@@ -176,7 +178,7 @@ def test_a_binned_toy_again_as_events(run, rows):
     sample = events_of_toy(run, 17)
     channel = get_channel("B+->K+mumu")
     mine = np.asarray(sample["channel"]) == channel.index
-    counts = np.histogram(np.asarray(sample["q2"])[mine], run.experiment.edges)[0]
+    counts = np.histogram(np.asarray(sample["q2"])[mine], run.card.bins)[0]
     background = run.experiment.background("B+->K+mumu")  # is not generated
     assert np.all(np.abs(rows["n_Bp_Kpmumu"][17] - counts - background) < 6 * np.sqrt(background))
     electrons = np.asarray(sample["channel"]) == get_channel("B+->K+ee").index

@@ -19,15 +19,28 @@ from darkpenguin.generator.toys.yields import binned_yields, expected_counts
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.models import get_model
 
+
+def simple(**keys):
+    """A question of two points: V of 2.5 GeV or C9 = -1.1, at Upgrade II."""
+    asked = {
+        "null": Hypothesis(model="heavy-c9", label="C9 = -1.1"),
+        "dataset": "lhcb-upgrade2",
+        "observables": ("R_K+", "R_K*0", "P5p"),
+        "bins": (1.1, 2.0, 3.0, 4.0, 5.0, 6.0),
+        "toys": 2000,
+        "systematics": SystematicsTable(),
+        "what_if": {},
+    }
+    return SensitivityCard(**{**asked, **keys})
+
+
 NONE = SystematicsTable.model_validate({"qed": 0, "background": 0, "background_shape": 0})
 """No source that K and K* share, nor of backgrounds."""
 
 
 @pytest.fixture(scope="module")
 def answer():
-    return sensitivity(
-        SensitivityCard(luminosities=(23.0,), toys=4000, observables=("R_K+", "R_K*0"), systematics=NONE)
-    )
+    return sensitivity(simple(luminosities=(23.0,), toys=4000, observables=("R_K+", "R_K*0"), systematics=NONE))
 
 
 def test_toys_agree_with_the_asymptotic_significance(answer):
@@ -64,7 +77,7 @@ def test_required_luminosity_is_found_beyond_the_curve():
 
 
 def test_without_systematics_significance_grows_as_the_root_of_luminosity():
-    card = SensitivityCard(observables=("R_K+",), toys=0, efficiency_error=0.0, systematics=NONE)
+    card = simple(observables=("R_K+",), toys=0, efficiency_error=0.0, systematics=NONE)
     curve = sensitivity(card)
     ratio = curve.curves["R_K+"] / np.sqrt(curve.luminosities)
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
@@ -75,7 +88,7 @@ def test_without_systematics_significance_grows_as_the_root_of_luminosity():
 
 
 def test_rates_with_known_theory_are_a_counting_experiment():
-    card = SensitivityCard(
+    card = simple(
         observables=("dBR_K+",), toys=0, theory=False, dataset="lhcb-run12", curve=(9.0, 90.0), systematics=NONE
     )
     found = sensitivity(card).curves["dBR_K+"][0]
@@ -87,16 +100,12 @@ def test_rates_with_known_theory_are_a_counting_experiment():
 
 def test_a_floating_null_is_harder_to_exclude():
     base = {"observables": ("R_K+",), "toys": 0}
-    fixed = sensitivity(SensitivityCard(**base))
-    free = sensitivity(
-        SensitivityCard(**base, null=Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.5, 0.5, 21)}))
-    )
+    fixed = sensitivity(simple(**base))
+    free = sensitivity(simple(**base, null=Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.5, 0.5, 21)})))
     assert np.all(free.curves["R_K+"] <= fixed.curves["R_K+"] + 1e-6)
     assert free.required["R_K+"] > fixed.required["R_K+"]
     # the grid is fine enough: half the step changes nothing that matters
-    finer = sensitivity(
-        SensitivityCard(**base, null=Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.5, 0.5, 41)}))
-    )
+    finer = sensitivity(simple(**base, null=Hypothesis(model="heavy-c9", scan={"heavy.C9_mu": (-2.5, 0.5, 41)})))
     assert finer.required["R_K+"] == pytest.approx(free.required["R_K+"], rel=0.01, abs=0)
 
 
@@ -106,7 +115,7 @@ def test_a_floating_mass_finds_the_injected_vector_and_pays_for_looking():
         model="fig1-2.5gev",
         scan={"light_vectors.0.mass": (1.2, 2.8, 9), "light_vectors.0.g_bs": (-2.1e-8, 2.1e-8, 7)},
     )
-    card = SensitivityCard(
+    card = simple(
         null=Hypothesis(model="sm"),
         alternative=family,
         observables=("R_K+",),
@@ -126,7 +135,7 @@ def test_a_floating_mass_finds_the_injected_vector_and_pays_for_looking():
 
 def test_a_floating_alternative_is_judged_by_its_tail_not_by_a_gaussian():
     """V with a free coupling against SM: nested, so the toys' significance is that of a chi-square of one."""
-    card = SensitivityCard(
+    card = simple(
         truth=Hypothesis(model="fig1-2.5gev"),
         null=Hypothesis(model="sm"),
         alternative=Hypothesis(model="fig1-2.5gev", scan={"light_vectors.0.g_bs": (-4e-8, 4e-8, 9)}),
@@ -145,7 +154,7 @@ def test_a_floating_alternative_is_judged_by_its_tail_not_by_a_gaussian():
 
 
 def test_versus_a_mass_of_the_truth(tmp_path):
-    card = SensitivityCard(observables=("R_K+", "R_K*0"), toys=0, versus={"light_vectors.0.mass": (2.3, 2.7, 3)})
+    card = simple(observables=("R_K+", "R_K*0"), toys=0, versus={"light_vectors.0.mass": (2.3, 2.7, 3)})
     result = sensitivity(card)
     assert result.versus.axes[0].tolist() == [2.3, 2.5, 2.7]
     for name, values in result.versus.required.items():
@@ -196,20 +205,20 @@ def test_a_detector_costs_sensitivity():
     truth = Hypothesis(model="fig1-2.5gev", settings=narrow)
     fine = tuple(np.linspace(1.1, 6.0, 15).tolist())
     base = {"observables": ("R_K+",), "toys": 0, "truth": truth, "null": Hypothesis(model="sm"), "bins": fine}
-    sharp = sensitivity(SensitivityCard(**base))
-    smeared = sensitivity(SensitivityCard(**base, detector=DetectorTable(resolution={"e": 0.6, "mu": 0.6})))
+    sharp = sensitivity(simple(**base))
+    smeared = sensitivity(simple(**base, detector=DetectorTable(resolution={"e": 0.6, "mu": 0.6})))
     assert smeared.required["R_K+"] > 1.1 * sharp.required["R_K+"]
 
 
 def test_identical_hypotheses_are_never_separated():
-    card = SensitivityCard(truth=Hypothesis(model="sm"), null=Hypothesis(model="sm"), toys=0)
+    card = simple(truth=Hypothesis(model="sm"), null=Hypothesis(model="sm"), toys=0)
     result = sensitivity(card)
     assert np.all(result.curves[COMBINED] < 1e-3)
     assert "out of reach" in result.answer()
 
 
 def test_results_do_not_depend_on_threads():
-    card = SensitivityCard(observables=("R_K+", "P5p"), toys=200, luminosities=(9.0,))
+    card = simple(observables=("R_K+", "P5p"), toys=200, luminosities=(9.0,))
     one, two = sensitivity(card, threads=1), sensitivity(card, threads=2)
     for key, pair in one.distributions.items():
         np.testing.assert_array_equal(pair[0], two.distributions[key][0])
@@ -246,8 +255,8 @@ def test_cards(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         SensitivityCard.make(tmp_path / "missing.toml")
     with pytest.raises(InputError, match="the truth is one model"):
-        sensitivity(SensitivityCard(truth=Hypothesis(model="sm", scan={"heavy.C9_mu": (0.0, 1.0, 2)})))
+        sensitivity(simple(truth=Hypothesis(model="sm", scan={"heavy.C9_mu": (0.0, 1.0, 2)})))
     with pytest.raises(InputError, match="curve"):
-        sensitivity(SensitivityCard(curve=(5.0, 1.0)))
+        sensitivity(simple(curve=(5.0, 1.0)))
     with pytest.raises(InputError, match="did you mean"):
-        sensitivity(SensitivityCard(dataset="lhcb-upgrade"))
+        sensitivity(simple(dataset="lhcb-upgrade"))
