@@ -494,7 +494,10 @@ def _best_bins(card: SensitivityCard) -> tuple[Binning, ...]:
     """The best bins for the question of a card, by all its observables at the data set's luminosity."""
     if not card.best_bins:
         return ()
-    edges = stretches_of(card.bins)[0]  # below the first gap
+    ranges = stretches_of(card.bins)
+    if len(ranges) > 1 and "bins" in card.model_fields_set:
+        raise InputError("best_bins: takes one range of q2 and finds its edges; give bins without gaps")
+    edges = ranges[0]  # of the default bins those below the J/psi
     known: dict[tuple[float, ...], float] = {}
 
     def score(edges: Sequence[float]) -> float:

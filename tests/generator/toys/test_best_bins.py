@@ -37,7 +37,9 @@ def test_no_edges_of_a_fine_grid_are_better():
 
 
 def test_best_bins_of_a_question():
-    card = SensitivityCard(observables=("R_K+",), theory=False, bins=(1.1, 6.0), best_bins=2)
+    card = SensitivityCard(
+        observables=("R_K+",), theory=False, bins=(1.1, 6.0), best_bins=2, null="heavy-c9", dataset="lhcb-upgrade2"
+    )
     one, two = _best_bins(card)
     assert next(row[:2] for row in binning_rows(SimpleNamespace(binnings=(one, two)))) == ["1", "1.1, 6"]
 
