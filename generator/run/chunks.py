@@ -34,7 +34,7 @@ def chunk_size(row_bytes: int, backend: Backend) -> int:
 
     On the CPU a quarter of a million at most, whose columns caches still hold; a GPU wants more at once.
 
-    >>> [chunk_size(width, CpuBackend()) for width in (56, 200, 800)]
+    >>> [chunk_size(width, CpuBackend("float64", 1)) for width in (56, 200, 800)]
     [262144, 262144, 131072]
     """
     if not isinstance(backend, CpuBackend):
