@@ -173,7 +173,14 @@ def _on_workers(
     source = source_fingerprint()
     lost = (distributed.KilledWorker, distributed.comm.CommClosedError, distributed.client.FutureCancelledError)
     try:
-        client.register_plugin(Carried())
+        for attempt in range(20):
+            try:
+                client.register_plugin(Carried())
+                break
+            except OSError:  # a worker died while it was told
+                if attempt == 19:
+                    raise
+                time.sleep(0.25)
         for piece in pieces:
             waiting.append((piece, client.submit(_made, source, carried, *piece, pure=False)))
             while len(waiting) > 2 * sum(client.nthreads().values()) + 1:

@@ -525,7 +525,7 @@ def _toys(
     free = len(card.alternative.scan) if card.alternative is not None else 0
     drawn = []
     for j, expected in enumerate((question.truth, null)):  # ``data`` are those of the null in the end
-        how = {"seed": card.seed, "sample": 2 * index + j, "systematics": card.systematics.toys}
+        how: dict[str, Any] = {"seed": card.seed, "sample": 2 * index + j, "systematics": card.systematics.toys}
         data = experiment.draw(expected, start=0, stop=card.toys, threads=threads, **how)
         if workers.dask is None:
             drawn.append(question.q(data))

@@ -1,9 +1,7 @@
 """Work on the workers of a Dask cluster: what comes back is what would have been made here, whoever is lost."""
 
 import os
-import random
 import signal
-import threading
 import time
 
 import numpy as np
@@ -87,39 +85,6 @@ def test_toys_scans_and_sensitivities_are_those_of_one_core(tmp_path, cluster):
     for key, pair in here.distributions.items():
         for one, other in zip(there.distributions[key], pair, strict=True):
             assert one.tobytes() == other.tobytes()
-
-
-@pytest.mark.slow
-def test_workers_are_killed_all_the_time(tmp_path, monkeypatch):
-    """Others take over, the nannies start new ones, and every column is the same."""
-    clusters, stop, kills = [], threading.Event(), [0]
-    make = distributed.LocalCluster
-
-    def made(*arguments, **keys):
-        clusters.append(make(*arguments, **keys))
-        return clusters[-1]
-
-    def kill():
-        draw = random.Random(1)
-        while not stop.wait(3.0):
-            numbers = [worker.pid for one in clusters for worker in one.workers.values() if worker.pid]
-            if numbers:
-                os.kill(draw.choice(numbers), signal.SIGKILL)
-                kills[0] += 1
-
-    monkeypatch.setattr(distributed, "LocalCluster", made)
-    card = {**CARD, "events": 3_000_000, "beam": "lhcb-13tev", "selection": {"cuts": ["pt(lp) > 1"]}}
-    there, here = tmp_path / "there.root", tmp_path / "here.root"
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        run(card, output=str(there), dask="local:3")
-    finally:
-        stop.set()
-        killer.join()
-    assert kills[0] > 2
-    run(card, output=str(here), threads=1)
-    same(read_events(there).columns, read_events(here).columns)
 
 
 @pytest.mark.slow
