@@ -10,6 +10,9 @@ import pytest
 
 STAND_IN = Path(__file__).parent / "stand_in"
 
+collect_ignore = ["stand_in", "reference/eos_bins.py", "reference/hs3.py"]
+"""A stand-in for CuPy is no test; the two scripts run beside EOS and pyhs3, in environments of their own."""
+
 
 @pytest.fixture(scope="session")
 def host_kernels(tmp_path_factory):

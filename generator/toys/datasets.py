@@ -115,8 +115,10 @@ class ChannelYield(BaseModel):
             return value
         keys = ("yield", "expected", "q2", "kind", "source", "note")
         found = {key: part for key, part in value.items() if key not in (*keys, "background")}
-        if "windows" not in value:
-            found["windows"] = [{key: value[key] for key in keys if key in value}]
+        if "windows" not in value:  # a key of neither is the window's: most are, and its error names the nearest of them
+            own = {name for name in cls.model_fields if name != "windows"}
+            found = {key: part for key, part in found.items() if key in own}
+            found["windows"] = [{key: part for key, part in value.items() if key not in {*own, "background"}}]
         elif any(key in value for key in keys):
             raise InputError("windows: the yield and its q2 are in each of them; leave them out of the channel")
         if value.get("background") is not None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...kinematics.base.jit import kernel
+from ...kinematics.base.jit import inner, kernel
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -131,7 +131,7 @@ def profiled(
     return out
 
 
-@kernel
+@inner
 def _norm(a1: Any, a2: Any, b1: Any, b2: Any, n1: Any, n2: Any) -> Any:
     """The best norm t >= 0 of counts n1, n2 with means t a1 + b1, t a2 + b2."""
     total = a1 + a2
@@ -145,7 +145,7 @@ def _norm(a1: Any, a2: Any, b1: Any, b2: Any, n1: Any, n2: Any) -> Any:
     return max(t, 0.0)
 
 
-@kernel
+@inner
 def _half(layout: Any, known: Any, n: Any, s: Any, background: Any, theta: Any, grown: Any, back: Any) -> Any:
     """Half of -2 ln L of counts and constraints; ``grown`` and ``back`` become signal and background."""
     edges, free, acting, shared, effects, tilts = layout
@@ -175,7 +175,7 @@ def _half(layout: Any, known: Any, n: Any, s: Any, background: Any, theta: Any, 
     return total
 
 
-@kernel
+@inner
 def _solve(matrix: Any, right: Any, size: Any, columns: Any) -> Any:
     """Solve for the first columns of the right side in place by Cholesky's method; False if not positive definite."""
     for i in range(size):
@@ -203,7 +203,7 @@ def _solve(matrix: Any, right: Any, size: Any, columns: Any) -> Any:
     return True
 
 
-@kernel
+@inner
 def _rank_one(size: Any, factor: Any, d: Any, hessian: Any) -> None:
     """Add factor d dᵀ to the lower triangle."""
     for i in range(size):
@@ -212,7 +212,7 @@ def _rank_one(size: Any, factor: Any, d: Any, hessian: Any) -> None:
             hessian[i, j] += scaled * d[j]
 
 
-@kernel
+@inner
 def _cell(
     c: Any, layout: Any, n: Any, grown: Any, back: Any, slopes: Any, rows: Any, gradient: Any, hessian: Any
 ) -> None:
@@ -257,7 +257,7 @@ def _cell(
             _rank_one(size, c2, slopes[1], hessian)
 
 
-@kernel
+@inner
 def _newton(layout: Any, common: Any, n: Any, known: Any, slope: Any, bend: Any, damping: Any, theta: Any, grown: Any,
             back: Any, scratch: Any, step: Any) -> Any:  # fmt: skip
     """Damped step into ``step``; the expected gain of half of -2 ln L, negative if there is none."""
@@ -322,7 +322,7 @@ def _newton(layout: Any, common: Any, n: Any, known: Any, slope: Any, bend: Any,
     return gain
 
 
-@kernel
+@inner
 def _angular(r: Any, w: Any, shifts: Any, pull: Any, slope: Any) -> Any:
     """The quadratic form of residuals; ``slope`` becomes its derivatives by the common parameters."""
     square = 0.0
@@ -338,7 +338,7 @@ def _angular(r: Any, w: Any, shifts: Any, pull: Any, slope: Any) -> Any:
     return square
 
 
-@kernel
+@inner
 def _curvature(w: Any, shifts: Any, bend: Any) -> None:
     """S W Sᵀ of the shifts by the common parameters."""
     for k in range(len(shifts)):
@@ -352,7 +352,7 @@ def _curvature(w: Any, shifts: Any, bend: Any) -> None:
             bend[m, k] = value
 
 
-@kernel
+@inner
 def _quadratic(theta: Any, known: Any, square: Any, slope: Any, bend: Any) -> Any:
     """Half of the angular part of -2 ln L."""
     total = 0.5 * square

@@ -167,7 +167,7 @@ def predict_channel(
     kept = np.sum(j * detector.rates(found.nodes)[:, None, :], axis=0)
     if moments:
         mean, covariance = detector.moments(j, found.nodes, found.weights)
-    return Predicted(scale * kept @ found.weights.T, mean, covariance)
+    return Predicted(scale * (kept @ found.weights.T), mean, covariance)
 
 
 def generated_events(

@@ -324,6 +324,7 @@ PAPER = {
     "generator.figures.figure_1",
     "generator.figures.figure_2",
     "generator.scans.invisible",
+    "generator.scans.recast",
 }
 
 

@@ -1,8 +1,8 @@
 """Make ``eos_bins.json``: B -> K(*) mu mu in five bins by EOS, a second opinion on flavio's Standard Model.
 
-    python -m venv /tmp/eos && /tmp/eos/bin/pip install eoshep pyyaml
-    /tmp/eos/bin/python tests/reference/eos_bins.py BSZ-parameters-N2.yaml           # compare with what is stored
-    /tmp/eos/bin/python tests/reference/eos_bins.py BSZ-parameters-N2.yaml --write    # store it
+    python -m venv eos && eos/bin/pip install eoshep pyyaml
+    eos/bin/python tests/reference/eos_bins.py BSZ-parameters-N2.yaml           # compare with what is stored
+    eos/bin/python tests/reference/eos_bins.py BSZ-parameters-N2.yaml --write    # store it
 
 The file is the one that flavio 2.7.1 ships in ``flavio/physics/data/arXiv-2305-06301v1``, form factors of
 arXiv:2305.06301 under EOS's names: both programs have the same then. Settings of EOS are BFS2004, QCD factorisation

@@ -95,7 +95,7 @@ def test_yields_are_those_found_in_the_window():
     edges = np.linspace(1.1, 6.0, 6)
     bins = list(pairwise(edges))
     found = predict_channel([get_model("sm")], data, "B+->K+ee", bins).counts[0]
-    assert found.sum() == pytest.approx(1640, rel=1e-9)
+    assert found.sum() == pytest.approx(data.channel("B+->K+ee").windows[0].expected, rel=1e-9)
     sharp = predict_channel([get_model("sm")], get_dataset("lhcb-run12"), "B+->K+ee", bins).counts[0]
     fig1 = [
         predict_channel([get_model("fig1-2.5gev")], d, "B+->K+ee", bins).counts[0]
@@ -186,7 +186,7 @@ def test_event_toys_draw_their_systematics():
     binned = plan_toys(base).rows(0, 4000)
     for name in ("n_Bp_Kpmumu", "n_Bp_Kpee", "R_Kp"):
         assert_alike(binned[name], events[name], name)
-    fixed = plan_toys(base.model_copy(update={"systematics": "none"})).rows(0, 4000)
+    fixed = plan_toys(ToysCard.model_validate({**base.model_dump(), "systematics": "none"})).rows(0, 4000)
     with pytest.raises(AssertionError):
         assert_alike(fixed["n_Bp_Kpmumu"], events["n_Bp_Kpmumu"], "")
     run = plan_toys(base.model_copy(update={"depth": "events", "sample": 1}))
@@ -263,7 +263,7 @@ def test_own_data_sets():
         )
     )
     assert run.rows(0, 4000)["n_Bp_Kpmumu"].mean() == pytest.approx(100, abs=1)
-    assert json.loads(json.dumps(run.provenance()))["dataset"]["channels"][K.name]["yield"] == 100.0
+    assert json.loads(json.dumps(run.provenance()))["dataset"]["channels"][K.name]["windows"][0]["yield"] == 100.0
     with pytest.raises(ValueError, match="no such channel"):
         Dataset.model_validate({"luminosity": 1.0, "channels": {"B->X": {"yield": 1.0, "q2": [1.0, 6.0]}}})
 

@@ -61,6 +61,7 @@ def test_a_floating_mass_is_fitted_as_by_brute_force(dataset, observable):
     assert (coarse - lowest).max() > 0.5
 
 
+@pytest.mark.slow
 def test_the_fit_of_a_floating_mass_does_not_depend_on_the_points_of_the_scan():
     """Grids with zero coupling (all masses tie there) and without, coarse and fine: one answer, never infinite."""
     found = []

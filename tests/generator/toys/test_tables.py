@@ -19,9 +19,9 @@ def test_rows_and_what_is_out_of_reach():
     head, rows = versus_header(found), versus_rows(found)
     assert head == ["heavy.C9_mu", "R_K+", "limit on heavy.C9_mu"]
     assert [len(row) for row in rows] == [3, 3]
-    assert rows[1][1] == summary_rows(found)[0][1] == "> 3e+06"
+    assert rows[1][1] == summary_rows(found)[0][1] == "> 9e+04"
     assert float(rows[0][1]) == float(f"{found.versus.required['R_K+'][0]:.3g}")
-    assert luminosity_text(np.inf, found) == "> 3e+06"
+    assert luminosity_text(np.inf, found) == "> 9e+04"
     assert np.isnan(found.records()[0]["required"])
     never = dataclasses.replace(found.limits[0].asymptotic, value=np.inf, band=(1.0, 2.0, np.inf, np.inf, np.inf))
     text = dataclasses.replace(found.limits[0], asymptotic=never)
