@@ -386,21 +386,22 @@ class _Part:
         found = []
         for name, model, row in zip(names, self.targets, self._bins, strict=False):
             n, total, square, zeros = row[:, :4].sum(axis=0)
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore"):  # a part may have no event of a channel: NaN
                 effective = np.nan_to_num(row[:, 1] ** 2 / row[:, 2])
+                mean, outside = total / n, (zeros - self.skipped) / n
+                error = np.sqrt(max(square / n - mean**2, 0.0) / n)
             thin = np.flatnonzero((row[:, 1] > 1e-3 * total) & (effective < THIN))
-            spread = max(square / n - (total / n) ** 2, 0.0)
             found.append(
                 WeightSummary(
                     self.channel.name,
                     model.name,
                     name,
                     self.events,
-                    float(total / n),
-                    float(np.sqrt(spread / n)),
+                    float(mean),
+                    float(error),
                     float(total**2 / square) if square > 0 else 0.0,
                     float(row[:, 4].max()),
-                    float((zeros - self.skipped) / n),
+                    float(outside),
                     self.skipped,
                     tuple((float(i), float(i + 1)) for i in thin),
                 )
