@@ -115,7 +115,7 @@ class ChannelYield(BaseModel):
             return value
         keys = ("yield", "expected", "q2", "kind", "source", "note")
         found = {key: part for key, part in value.items() if key not in (*keys, "background")}
-        if "windows" not in value:  # a key of neither is the window's: most are, and its error names the nearest of them
+        if "windows" not in value:  # a key of neither is the window's: most are; its error names the nearest of them
             own = {name for name in cls.model_fields if name != "windows"}
             found = {key: part for key, part in found.items() if key in own}
             found["windows"] = [{key: part for key, part in value.items() if key not in {*own, "background"}}]
