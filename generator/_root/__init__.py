@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from .generator.toys import bridges
     from .generator.toys.couplings import count_model
     from .generator.toys.datasets import Dataset, dataset_names, get_dataset
+    from .generator.toys.events import events_of_toy
     from .generator.toys.files import read_toys, toys
     from .generator.toys.limits import limit
-    from .generator.toys.run import ToysCard, events_of_toy
+    from .generator.toys.run import ToysCard
     from .generator.toys.sensitivity import SensitivityCard, sensitivity
     from .kinematics.base.errors import InputError
     from .physics.channels import CHANNELS, Channel, get_channel
@@ -79,7 +80,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "constraints": "physics.experiment.verdicts",
     "count_model": "generator.toys.couplings",
     "dataset_names": "generator.toys.datasets",
-    "events_of_toy": "generator.toys.run",
+    "events_of_toy": "generator.toys.events",
     "figure": "generator.figures.figure",
     "fit_counts": "generator.statistics.fits",
     "generate": "generator.run.generate",

@@ -187,7 +187,7 @@ def _show_toys(made: Toys) -> None:
 
 
 def _events_of(card: Any, toy: int, output: str, overwrite: bool) -> None:
-    from ..toys.run import events_of_toy
+    from ..toys.events import events_of_toy
 
     sample = events_of_toy(card, toy)
     sample.write(output, overwrite=overwrite)

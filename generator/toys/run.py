@@ -1,4 +1,4 @@
-"""A run of toys: the card, the columns of the ntuple, and any single toy again as events.
+"""A run of toys: the card and the columns of the ntuple.
 
 A row holds one toy: its number, its counts, its nuisance parameters as they are and as they were measured, the
 estimates with errors and status, -2 ln L of every hypothesis, the fitted couplings. Row t depends on the card and on t
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ...kinematics.base.cards import Card, CardSource
+from ...kinematics.base.cards import Card
 from ...kinematics.base.checks import parse_count
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.threads import available_threads
@@ -29,20 +29,17 @@ from ...physics.channels import file_word, get_channel
 from ...physics.models import ModelChoice, as_model
 from ...physics.moments import functions
 from ..files.provenance import PROVENANCE_VERSION, package_versions
-from ..files.sample import EventSample
 from ..sampler.backend import CpuBackend, select_backend
-from ..sampler.calls import TOY_SHARES, TOY_THINNING
-from ..sampler.rng import event_uniforms
 from ..sampler.stored import sampling_table
 from ..sampler.tables import Table
 from ..statistics.angular_fit import LIKELIHOOD_OBSERVABLES, fit_angles
 from ..statistics.counts import CountModel
-from ..statistics.draws import EVENTS, SHIFT, draw_poisson, stream_word
+from ..statistics.draws import EVENTS, SHIFT, draw_poisson, moment_toys, stream_word
 from ..statistics.fits import fit_counts
 from ..statistics.ratios import ratio_estimate
 from .couplings import quadratic_counts
 from .datasets import DatasetChoice, DetectorTable, get_dataset
-from .detector import ChannelDetector, event_numbers, observed_toys
+from .detector import ChannelDetector, observed_toys
 from .experiment import (
     ANGULAR_CHANNEL,
     Data,
@@ -60,8 +57,6 @@ from .yields import generated_events, predict_channel, window_shares
 
 Array = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]
-_PORTION = 1 << 14
-"""Events made at a time where a binned toy is made again."""
 
 
 class ToysCard(Card):
@@ -77,8 +72,8 @@ class ToysCard(Card):
         bins: edges of q2 (GeV²), or pairs where there are gaps: ``[[1.1, 6], [14.3, 19]]``.
             Ratios are those of bins where the data set has electrons.
         depth: ``binned`` draws counts and moments, ``events`` generates every event of the signal; angles of the
-            background are in neither, its statistical error on the observables is in the former.
-        likelihood: with ``events``, angular fits by maximum likelihood beside the moments.
+            background are in neither, its statistical error on the observables is in both.
+        likelihood: with ``events``, angular fits of the signal alone by maximum likelihood beside the moments.
         fit: couplings to fit to the counts, see ``yields.Directions``; none if empty.
         fit_model: model whose masses and widths the fit has, and whose other couplings.
         fit_starts: couplings to start from, one row a start; if empty, both sides of a quadratic's turning point,
@@ -221,7 +216,7 @@ class ToyRun:
         if start == stop:  # a part of a run that has more parts than toys
             return {name: column[:0] for name, column in self.rows(0, 1, threads).items()}
         card, experiment = self.card, self.experiment
-        where = self._where(start, stop, threads)
+        where = self.where(start, stop, threads)
         fitted: Columns = {}
         if card.depth == "events":
             data, errors, fitted = self._event_data(where)
@@ -248,7 +243,8 @@ class ToyRun:
             columns |= self._fit(data)
         return columns
 
-    def _where(self, start: int, stop: int, threads: int | None = None) -> dict[str, Any]:
+    def where(self, start: int, stop: int, threads: int | None = None) -> dict[str, Any]:
+        """Random numbers of toys ``start`` to ``stop``."""
         card = self.card
         return {"seed": card.seed, "start": start, "stop": stop, "sample": card.sample, "threads": threads}
 
@@ -273,14 +269,8 @@ class ToyRun:
         theta, auxiliary = experiment.draw_nuisances(card.systematics.toys, where)
         shifts = experiment.draw_shifts(theta, auxiliary, card.systematics.toys, where)
         factors = experiment.split(experiment.factors(theta))
-        grown = experiment.factors(theta, experiment.nuisances.tilts)
         numbers = self.event_numbers(start, where["stop"], threads)
-        backgrounds = experiment.split(
-            draw_poisson(
-                np.concatenate([experiment.background(n) for n in experiment.channels]) * grown,
-                **{**where, "sample": where["sample"] + (1 << 19)},
-            )
-        )
+        backgrounds = self.event_backgrounds(theta, where)
         counts: dict[str, Array] = {}
         edges, bins = intervals_of(card.bins)
         angular: dict[str, Array] = {}
@@ -301,8 +291,7 @@ class ToyRun:
                     threads=threads,
                     device=self.device,
                 )
-                found = fast.counts[:, bins]
-                measured = experiment.angular_observables(fast.means[:, bins], found) if moments else None
+                found, means, covariance = fast.counts[:, bins], fast.means[:, bins], None
             else:
                 seen = observed_toys(
                     CpuBackend("float64", threads or available_threads()),
@@ -316,15 +305,16 @@ class ToyRun:
                     moments=moments,
                     keep=keep,
                 )
-                found = seen.counts[:, bins]
-                measured = (
-                    experiment.angular_observables(seen.means[:, bins], found, seen.covariance[:, bins])
-                    if moments
-                    else None
-                )
+                found, means, covariance = seen.counts[:, bins], seen.means[:, bins], seen.covariance[:, bins]
             counts[name] = (found + backgrounds[name]).astype(float)
-            if measured is None:
+            if not moments:
                 continue
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = backgrounds[name] / found  # of n signal events less background n / (1 + share) count
+            means = means + self._background_noise(found / share, where)
+            if covariance is not None:
+                covariance = covariance * (1.0 + share)[..., None, None]
+            measured = experiment.angular_observables(means, found / (1.0 + share), covariance)
             for t, shift in zip(experiment.angular, shifts, strict=True):
                 k = measured.names.index(t.quantity)
                 angular[t.name] = measured.values[..., k] + shift
@@ -334,9 +324,21 @@ class ToyRun:
                 fitted = self._angular_fits(name, numbers[:, i], stream, start)
         return Data(counts, auxiliary, theta, angular), errors, fitted
 
+    def event_backgrounds(self, theta: Array, where: Mapping[str, Any]) -> dict[str, npt.NDArray[np.int64]]:
+        """Background in the bins of each channel of event toys, drawn apart from their signal, (toys, bins)."""
+        experiment = self.experiment
+        mean = np.concatenate([experiment.background(name) for name in experiment.channels])
+        grown = experiment.factors(theta, experiment.nuisances.tilts)
+        return experiment.split(draw_poisson(mean * grown, **_apart(where)))
+
+    def _background_noise(self, events: Array, where: Mapping[str, Any]) -> Array:
+        """What subtracting a background adds to the mean f_i, as in binned toys: its angles spread as the signal's."""
+        how = {key: value for key, value in _apart(where).items() if key != "stop"}
+        return moment_toys(np.zeros_like(self.truth.mean[0]), self.truth.covariance[0], events, **how)
+
     def event_numbers(self, start: int, stop: int, threads: int | None = None) -> npt.NDArray[np.int64]:
         """Number of signal events of each channel that event toys generate, shape (toys, channels)."""
-        where = self._where(start, stop, threads)
+        where = self.where(start, stop, threads)
         means: Array = self.generated
         theta, _ = self.experiment.draw_nuisances(self.card.systematics.toys, where)
         if np.any(theta):
@@ -455,6 +457,11 @@ class ToyRun:
         }
 
 
+def _apart(where: Mapping[str, Any]) -> dict[str, Any]:
+    """Other random numbers of the same toys."""
+    return {**where, "sample": where["sample"] + (1 << 19)}
+
+
 def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     """Make all predictions of a card; InputError for anything that cannot be used.
 
@@ -502,98 +509,3 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
         starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
         couplings = quadratic_counts(as_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
     return ToyRun(card, experiment, together.point(0), families, couplings, chosen)
-
-
-def events_of_toy(run: ToyRun | ToysCard | CardSource, toy: int) -> EventSample:
-    """One toy as events, by its number; background is not generated.
-
-    Of an event toy these are its own events: behind a detector all that were generated, with the reconstructed q2 and
-    ``accepted``. Of a binned toy they are signal events with its counts in every bin and channel (a binomial share of
-    the counts where there is background); its moments were drawn without events, so those of the events differ from
-    them by their statistical error.
-
-    Args:
-        run: a card of toys as in `toys`, or what `plan_toys` made of one.
-        toy: number of the toy, from 0.
-
-    Raises:
-        InputError: a card that cannot be used, or a negative number.
-
-    Example:
-        >>> sample = events_of_toy({"truth": "heavy-c9", "hypotheses": ["sm"], "observables": ["R_K+"], "fit": {}}, 3)
-        >>> sample.names[:2]
-        ('q2', 'cos_theta_k')
-    """
-    if toy < 0:
-        raise InputError(f"events-of = {toy}: toys are numbered from 0")
-    run = run if isinstance(run, ToyRun) else plan_toys(ToysCard.make(run))
-    card, experiment = run.card, run.experiment
-    backend = CpuBackend("float64", available_threads())
-    parts: dict[str, list[npt.NDArray[Any]]] = {}
-    detected = not all(detector.perfect for detector in run.detectors.values())
-    numbers = run.event_numbers(toy, toy + 1)[0]
-    drawn = experiment.draw(run.truth, systematics=card.systematics.toys, **run._where(toy, toy + 1))
-    factors, grown = (
-        experiment.split(experiment.factors(drawn.theta, effects)) for effects in (None, experiment.nuisances.tilts)
-    )
-    detected |= any(run.keep(name, factors[name]) is not None for name in experiment.channels)
-    for i, name in enumerate(experiment.channels):
-        channel = get_channel(name)
-        stream = stream_word(card.sample, EVENTS, channel.index)
-        if card.depth == "events":
-            columns = toy_columns(backend, run.tables[name], toy, int(numbers[i]), seed=card.seed, stream=stream)
-            columns |= _found(run, name, toy << SHIFT, columns, stream)
-            keep = run.keep(name, factors[name])
-            if keep is not None:
-                edges = intervals_of(card.bins)[0]
-                place = np.searchsorted(edges, columns["q2_reco"], side="right") - 1
-                events = event_numbers(toy << SHIFT, int(numbers[i]))
-                u = event_uniforms(events, card.seed, stream, TOY_THINNING.first)[0]
-                columns["accepted"] = columns["accepted"] * (u < keep[0][np.clip(place, 0, keep.shape[1] - 1)])
-        else:
-            signal = run.truth.counts[name][0] * factors[name][0]
-            background = experiment.background(name) * grown[name][0]
-            key: npt.NDArray[np.uint64] = np.array(
-                [card.seed, TOY_SHARES.first + (toy << 24) + (card.sample << 8) + channel.index], dtype=np.uint64
-            )
-            share = np.random.Generator(np.random.Philox(key=key))
-            wanted = share.binomial(drawn.counts[name][0].astype(np.int64), signal / (signal + background))
-            columns = _fill_bins(run, name, toy, wanted, stream)
-        size = len(columns["q2"])
-        extra = {"channel": np.full(size, channel.index, np.int32), "weight": np.ones(size)}
-        names = ["q2", "cos_theta_k", "cos_theta_l", "phi", "flavour", "channel", "weight"]
-        for key_name in names + (["q2_reco", "accepted"] if detected else []):
-            value = columns.get(key_name, extra.get(key_name))
-            parts.setdefault(key_name, []).append(np.full(size, np.nan) if value is None else value)
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
-    joined["event"] = np.arange(len(joined["q2"]), dtype=np.uint64)
-    return EventSample(joined, {**run.provenance(), "what": "events of a toy", "toy": toy, "convention": "lhcb"})
-
-
-def _found(run: ToyRun, name: str, first: int, columns: Mapping[str, Any], stream: int) -> Columns:
-    """Reconstructed q2 of events and whether they are found."""
-    reco = run.detectors[name].observe(columns, first, run.card.seed, stream)
-    return {"q2_reco": reco, "accepted": np.isfinite(reco).astype(np.int32)}
-
-
-def _fill_bins(run: ToyRun, name: str, toy: int, wanted: npt.NDArray[np.int64], stream: int) -> Columns:
-    """The first events of a toy's stream that fill each bin with as many as are wanted, in order."""
-    backend = CpuBackend("float64", available_threads())
-    first, left, parts = toy << SHIFT, wanted.copy(), []
-    while left.sum() > 0:
-        if first >= (toy + 1) << SHIFT:
-            raise InputError(f"toy {toy}: its counts in {name} are too rare to be made again as events")
-        columns = backend.generate(run.tables[name], run.card.seed, first, first + _PORTION, stream)
-        columns |= _found(run, name, first, columns, stream)
-        place = find_bins(run.card.bins, columns["q2_reco"])
-        take = np.zeros(_PORTION, dtype=bool)
-        for b in range(len(left)):
-            mine = np.nonzero(place == b)[0][: left[b]]
-            take[mine] = True
-            left[b] -= len(mine)
-        parts.append({key: column[take] for key, column in columns.items()})
-        first += _PORTION
-    if not parts:
-        empty = backend.generate(run.tables[name], run.card.seed, first, first, stream)
-        parts = [empty | _found(run, name, first, empty, stream)]
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
