@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
+CUDA ?= cuda13
 
-.PHONY: help demo test test-slow lint bench gallery clean
+.PHONY: help demo test test-slow lint bench gpu gpu-bundle gallery clean
 
 help:            ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 ROOMS := $(shell find generator kinematics physics -type d -not -name __pycache__)
 
@@ -36,6 +37,14 @@ lint: .venv/tested      ## ruff, mypy --strict, import contract
 
 bench: .venv/installed  ## rates beside NumPy accept-reject; AGAINST=COMMIT compares with another commit
 	$(BIN)/python tests/bench $(if $(AGAINST),--against $(AGAINST))
+
+gpu: .venv/installed    ## the proof with a card, exit code 1 on any failure; CUDA=cuda12 where the driver has CUDA 12
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(CUDA)]'
+	rm -rf outputs/gpu && $(BIN)/python tests/gpu/bundle.py outputs/gpu --events 1000000
+	$(BIN)/python tests/gpu outputs/gpu --json outputs/gpu.json
+
+gpu-bundle: .venv/tested ## outputs/gpu-bundle.zip, below 60 MB: the proof for a machine with a card, CuPy and NumPy alone
+	rm -f outputs/gpu-bundle.zip && $(BIN)/python tests/gpu/bundle.py outputs/gpu-bundle.zip
 
 gallery: .venv/installed ## every figure of outputs/README.md
 	for data in $(basename $(notdir $(wildcard physics/experiment/data/*.yml))); do \

@@ -219,7 +219,7 @@ def asnumpy(array, **keywords):
 
 
 def get_default_memory_pool():
-    return cuda.SimpleNamespace(free_all_blocks=lambda: None)
+    return cuda.SimpleNamespace(free_all_blocks=lambda: None, total_bytes=lambda: _limits.most)
 
 
 __all__ = [name for name in np.__all__ if name not in LACKS and not name.startswith("_")] + ["ndarray", "asnumpy"]

@@ -44,6 +44,7 @@ class RawModule:
         self.flags = (*given.split(), *options) if given else tuple(dict.fromkeys((*FLAGS, *options)))
 
     def get_function(self, name):
+        library(self.code, self.names, self.flags)  # compiled now, as CuPy does it
         return RawKernel(self, self.names.index(name))
 
 
