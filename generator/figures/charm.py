@@ -187,7 +187,8 @@ def leakage_figure(
                 axis.set_ylim(1e-11, 1e-2)
                 axis.set_xlabel(Q2_LABEL.replace("q^2", "q^2_{\\mathrm{reco}}"))
                 part = rf"{100 * share:.2g} %" if share else f"none of {events:,}"
-                part += rf" of $J/\psi$ in 1.1 to 6 GeV$^2$, {times:.2g} times what belongs there"
+                part += r" of $J/\psi$ in 1.1 to 6 GeV$^2$"
+                part += f", {times:.2g} times what belongs there" if share else ""
                 axis.set_title(f"$K^+$ {LEPTONS[pair]}: {part}", loc="left", fontsize=14)
                 axis.legend(loc="upper left")
             axes[0].set_ylabel(r"$d\mathcal{B}/dq^2\;[\mathrm{GeV}^{-2}]$")

@@ -514,19 +514,21 @@ def test_todays_data_leave_no_room_for_the_ratios():
     assert result.improvement("P5p").max() > 4.0
 
 
-def test_a_phase_of_a_resonance_is_an_axis():
-    key = "theory.resonances.J/psi.phase"
-    card = _card(
-        model="fig2",
-        theory={"nonlocal": "dispersive", "errors": "none"},
-        groups=["R_K"],
-        axes=[{"key": key, "min": 0.0, "max": 2.0, "points": 2}, {"key": G_BS, "min": -3e-8, "max": 0.0, "points": 2}],
-        ties=[],
-    )
-    found = scan(card).total()
+@pytest.mark.parametrize("field", ["phase", "phase_0"])
+def test_a_phase_of_a_resonance_is_an_axis(field):
+    """That of J/psi, and of psi(2S) along with it; ``phase_0`` is of the longitudinal K* and leaves the K alone."""
+    keys = [f"theory.resonances.{name}.{field}" for name in ("J/psi", "psi(2S)")]
+    coupling = {"key": G_BS, "min": -3e-8, "max": 0.0, "points": 2}
+
+    def chi2(axes, ties=(), **resonances):
+        theory = {"nonlocal": "dispersive", "resonances": resonances, "errors": "none"}
+        return scan(_card(model="fig2", theory=theory, groups=["R_K", "R_K*"], axes=axes, ties=list(ties))).chi2
+
+    tie = {"key": keys[1], "of": keys[0], "factor": -0.5}
+    found = chi2([{"key": keys[0], "min": 0.0, "max": 2.0, "points": 2}, coupling], [tie])
     for i, phase in enumerate((0.0, 2.0)):
-        changed = {"nonlocal": "dispersive", "resonances": {"J/psi": {"phase": phase}}, "errors": "none"}
-        axes = [{"key": G_BS, "min": -3e-8, "max": 0.0, "points": 2}]
-        alone = _card(model="fig2", theory=changed, groups=["R_K"], axes=axes, ties=[])
-        assert scan(alone).total().ravel() == pytest.approx(found.reshape(2, 2)[i], rel=1e-9)
-    assert found.ravel()[0] != pytest.approx(found.ravel()[2], rel=1e-4)
+        alone = chi2([coupling], **{"J/psi": {field: phase}, "psi(2S)": {field: -0.5 * phase}})
+        for group in found:
+            assert found[group][i] == pytest.approx(alone[group], rel=1e-9)
+    assert found["R_K*"][0, 0] != pytest.approx(found["R_K*"][1, 0], rel=1e-4)
+    assert (found["R_K"][0, 0] == pytest.approx(found["R_K"][1, 0], rel=1e-9)) == (field == "phase_0")
