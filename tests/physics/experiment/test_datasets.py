@@ -1,9 +1,11 @@
 """Data sets: found by listing a folder or by a path, built on others, and refused with the key that is wrong."""
 
 import os
+import re
 
 import numpy as np
 import pytest
+import yaml
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.experiment import datasets
 from darkpenguin.physics.experiment.datasets import LIMITS, Limit, data_names, load_data
@@ -56,6 +58,16 @@ def test_a_file_in_the_folder_is_a_name(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "FOLDER", tmp_path)
     assert data_names() == ("2017", "current", "mine")
     assert load_data("mine").measurements[-1].name == "Mine"
+
+
+def test_every_entry_of_today_says_where_and_when_it_was_read():
+    raw = {name: yaml.safe_load((datasets.FOLDER / f"{name}.yml").read_text("utf-8")) for name in ("2017", "current")}
+    for section, source in (("limits", "source"), ("measurements", "arxiv"), ("curves", "source")):
+        for name, entry in raw["current"][section].items():
+            entry = raw[entry["from"]][section][name] if "from" in entry else entry
+            assert entry[source], name
+            assert re.fullmatch(r"2\d{3}-\d\d-\d\d", str(entry["read"])), name
+    assert all(missing.arxiv and missing.why for missing in load_data("current").missing.values())
 
 
 def test_a_file_that_changes_is_read_again(tmp_path):
