@@ -53,6 +53,8 @@ gallery: .venv/installed ## every figure of outputs/README.md
 	done
 	$(BIN)/darkpenguin figure 2 --data 2017 --x light_vectors.0.mass,1.5,3.2 --y light_vectors.0.g_bs,-5e-8,5e-8 \
 	  --points 200 --output outputs --overwrite
+	$(BIN)/darkpenguin figure spectrum --output outputs --overwrite
+	$(BIN)/darkpenguin figure leakage --output outputs --overwrite
 	$(BIN)/darkpenguin constraints belle2-2.1gev-mu --figure outputs/belle2.png --overwrite
 	$(BIN)/darkpenguin generate --channel 'B0->K*0mumu' --channel 'B0->K*0ee' --model fig1-2.5gev --kpi swave \
 	  --beam lhcb-13tev --resolution lhcb --select lhcb --events 1e6 --precision float32 \
