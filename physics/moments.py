@@ -21,6 +21,8 @@ from .observables import Observable, measured_observables
 
 Array = npt.NDArray[np.float64]
 _STEP = 1e-30
+_SMALL = 1 << 14
+"""Values of which all derivatives are made at once."""
 
 
 def functions(kind: str, *angles: npt.ArrayLike) -> Array:
@@ -164,6 +166,9 @@ def _evaluate(rows: Sequence[Observable], s: npt.NDArray[Any], kind: str, defini
 
 def _slopes(rows: Sequence[Observable], s: Array, kind: str, definition: Definition) -> Array:
     """Derivatives (..., rows, coefficients) by complex steps: no difference is taken, so they are exact to rounding."""
+    if s.size <= _SMALL:
+        units = np.eye(s.shape[-1]).reshape(-1, *[1] * (s.ndim - 1), s.shape[-1])
+        return np.asarray(np.moveaxis(_evaluate(rows, s + 1j * _STEP * units, kind, definition).imag / _STEP, 0, -1))
     found = []
     for i in range(s.shape[-1]):
         stepped = s.astype(complex)

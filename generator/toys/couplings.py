@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -44,20 +45,46 @@ class Couplings:
     def at(self, slices: npt.NDArray[np.int64], values: Array, factor: float) -> Expected:
         """Predictions for as many slices as rows of values of the couplings, (points, couplings)."""
         terms = monomial_values((2.0 * values - self.low - self.high) / (self.high - self.low))
-        flat = np.zeros((len(values), self.coefficients.shape[2]))
-        for k, column in enumerate(terms.T):
-            flat += column[:, None] * self.coefficients[slices, k]
         bins, k = self.shape
-        n = flat.shape[1] - bins * k * (k + 1)
-        counts = dict(zip(self.channels, np.split(flat[:, :n], len(self.channels), axis=1), strict=True))
-        if not bins:
-            none = np.zeros((len(values), 0, k))
-            return Expected({c: v * factor for c, v in counts.items()}, none, np.zeros((len(values), 0, k, k)))
-        events = counts[ANGULAR_CHANNEL][:, :, None]
-        mean = flat[:, n : n + bins * k].reshape(-1, bins, k) / events
-        second = flat[:, n + bins * k :].reshape(-1, bins, k, k) / events[..., None]
-        covariance = second - mean[..., :, None] * mean[..., None, :]
-        return Expected({c: v * factor for c, v in counts.items()}, mean, covariance)
+        size = self.coefficients.shape[2] - bins * k * (k + 1)
+
+        def summed(columns: slice) -> Array:
+            flat: Array = np.zeros((len(values), len(range(*columns.indices(self.coefficients.shape[2])))))
+            for i, column in enumerate(terms.T):
+                flat += column[:, None] * self.coefficients[slices, i, columns]
+            return flat
+
+        counts = dict(zip(self.channels, np.split(summed(slice(size)), len(self.channels), axis=1), strict=True))
+
+        def moments() -> tuple[Array, Array]:
+            if not bins:
+                return np.zeros((len(values), 0, k)), np.zeros((len(values), 0, k, k))
+            flat, events = summed(slice(size, None)), counts[ANGULAR_CHANNEL][:, :, None]
+            mean = flat[:, : bins * k].reshape(-1, bins, k) / events
+            second = flat[:, bins * k :].reshape(-1, bins, k, k) / events[..., None]
+            return mean, second - mean[..., :, None] * mean[..., None, :]
+
+        return Lazy({c: v * factor for c, v in counts.items()}, moments)
+
+
+class Lazy(Expected):
+    """The same with moments that are made when they are asked for: most terms are of counts alone."""
+
+    def __init__(self, counts: Mapping[str, Array], moments: Callable[[], tuple[Array, Array]]) -> None:
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "moments", cache(moments))
+
+    moments: Callable[[], tuple[Array, Array]]
+
+    @property
+    def mean(self) -> Array:  # type: ignore[override]
+        """Mean angular functions."""
+        return self.moments()[0]
+
+    @property
+    def covariance(self) -> Array:  # type: ignore[override]
+        """Their covariance."""
+        return self.moments()[1]
 
 
 def couplings_of(model: Model, axes: Sequence[Axis], experiment: Experiment) -> Couplings | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,6 +72,7 @@ def parse_term(name: str) -> Term:
     raise InputError(f"observable = {name!r}: no such observable here; {nearest(name, known)}")
 
 
+@cache
 def channel_name(hadron: str, lepton: str) -> str:
     """Channel of a hadron and a lepton flavour."""
     for channel in CHANNELS.values():

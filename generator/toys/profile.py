@@ -5,8 +5,9 @@ r"""Likelihood of counts and angular observables with its nuisance parameters pr
           \mu_b = t_c\,s_b\,e^{\sum_k\theta_k\epsilon_{kb}} + B_b\,e^{\sum_k\theta_k\eta_{kb}}
 
 A cell c holds the bins of muons and electrons of one hadron and one interval of q2; where its norm t_c is free the cell
-measures their ratio alone, and t_c is the root of a quadratic. Newton steps with all derivatives; nuisance parameters
-that act on one cell only are eliminated there, so many uncorrelated errors cost little.
+measures their ratio alone, and t_c is the root of a quadratic. Newton steps, with all second derivatives where a few
+without do not end; nuisance parameters that act on one cell only are eliminated there, so many uncorrelated errors cost
+little.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 STEPS = 100
 """Most steps; a row that needs more is NaN."""
+FEW = 5
+"""Steps that take the observed information for the matrix of second derivatives."""
 ENOUGH = 1e-6
 """Expected gain of half of -2 ln L of the last step: what is left is far below."""
 
@@ -214,12 +217,12 @@ def _rank_one(size: Any, factor: Any, d: Any, hessian: Any) -> None:
 
 @inner
 def _cell(
-    c: Any, layout: Any, n: Any, grown: Any, back: Any, slopes: Any, rows: Any, gradient: Any, hessian: Any
+    c: Any, layout: Any, n: Any, grown: Any, back: Any, exact: Any, slopes: Any, rows: Any, gradient: Any, hessian: Any
 ) -> None:
-    """Gradient and observed information, lower triangle, of one cell by the parameters that act on it.
+    """Gradient and second derivatives, lower triangle, of one cell by the parameters that act on it.
 
-    Of the second derivatives that vanish where counts are as expected only those are in that keep the matrix positive,
-    where they are large. Where the norm is free the information is what the norm does not take.
+    If not ``exact`` the latter are the observed information: of what vanishes where counts are as expected only that is
+    in which keeps the matrix positive, where it is large. Where the norm is free they are what the norm does not take.
     """
     edges, free, acting, shared, effects, tilts = layout
     first, size = edges[c], shared[c, 1]
@@ -235,7 +238,7 @@ def _cell(
             k = acting[c, i]
             d[i] = grown[b] * effects[b, k] + back[b] * tilts[b, k]
             gradient[i] += weight * d[i]
-        if weight > 0.2:
+        if exact or weight > 0.2:
             for i in range(size):
                 rows[0, i], rows[1, i] = effects[b, acting[c, i]], tilts[b, acting[c, i]]
             _rank_one(size, weight * grown[b], rows[0], hessian)
@@ -248,7 +251,16 @@ def _cell(
         c1 = n[first] / (m1 * m1) if m1 > 0.0 else 0.0
         c2 = n[first + 1] / (m2 * m2) if m2 > 0.0 else 0.0
         own = c1 * a1 * a1 + c2 * a2 * a2
-        if own > 0.0:  # the two bins less what the norm takes: one direction is left
+        if own > 0.0 and exact:
+            w1, w2 = 1.0 - c1 * m1, 1.0 - c2 * m2
+            for i in range(size):
+                k = acting[c, i]
+                rows[0, i] = c1 * a1 * slopes[0, i] + c2 * a2 * slopes[1, i]
+                rows[0, i] += w1 * a1 * effects[first, k] + w2 * a2 * effects[first + 1, k]
+            _rank_one(size, c1, slopes[0], hessian)
+            _rank_one(size, c2, slopes[1], hessian)
+            _rank_one(size, -1.0 / own, rows[0], hessian)
+        elif own > 0.0:  # the two bins less what the norm takes: one direction is left
             for i in range(size):
                 slopes[0, i] = a2 * slopes[0, i] - a1 * slopes[1, i]
             _rank_one(size, c1 * c2 / own, slopes[0], hessian)
@@ -258,8 +270,8 @@ def _cell(
 
 
 @inner
-def _newton(layout: Any, common: Any, n: Any, known: Any, slope: Any, bend: Any, damping: Any, theta: Any, grown: Any,
-            back: Any, scratch: Any, step: Any) -> Any:  # fmt: skip
+def _newton(layout: Any, common: Any, n: Any, known: Any, slope: Any, bend: Any, damping: Any, exact: Any, theta: Any,
+            grown: Any, back: Any, scratch: Any, step: Any) -> Any:  # fmt: skip
     """Damped step into ``step``; the expected gain of half of -2 ln L, negative if there is none."""
     acting, shared = layout[2], layout[3]
     slopes, rows, gradient, hessian, full, matrix, right, kept, block, sides = scratch
@@ -273,7 +285,7 @@ def _newton(layout: Any, common: Any, n: Any, known: Any, slope: Any, bend: Any,
         matrix[i, i] += 1.0
     for c in range(len(shared)):
         few, m = shared[c, 0], shared[c, 1]
-        _cell(c, layout, n, grown, back, slopes, rows, gradient, hessian)
+        _cell(c, layout, n, grown, back, exact, slopes, rows, gradient, hessian)
         ids = acting[c]
         for i in range(few):
             full[ids[i]] += gradient[i]
@@ -388,20 +400,25 @@ def profile_rows(
         for k in range(size):
             theta[k] = known[k]
         f = _half(layout, known, n, s, background, theta, grown, back) + 0.5 * square
-        damping, done = 0.0, size == 0 or not np.isfinite(f)
-        for _ in range(max(steps, 1)):
+        damping, done, convex = 0.0, size == 0 or not np.isfinite(f), True
+        for i in range(max(steps, 1)):
             if done:
                 break
-            gain = _newton(layout, common, n, known, slope, bend, damping, theta, grown, back, scratch, step)
+            exact = convex and i >= FEW
+            gain = _newton(layout, common, n, known, slope, bend, damping, exact, theta, grown, back, scratch, step)
             if not gain >= 0.0:
-                damping, done = max(10.0 * damping, 1e-2), steps == 0
+                if exact:
+                    convex = False
+                else:
+                    damping, done = max(10.0 * damping, 1e-2), steps == 0
                 continue
             for k in range(size):
                 trial[k] = theta[k] + step[k]
             lower = _half(layout, known, n, s, background, trial, trial_grown, trial_back)
             lower += _quadratic(trial, known, square, slope, bend)
             done = steps == 0 or gain * (1.0 + damping) < enough
-            if lower <= f + 1e-13 * abs(f):
+            convex = lower <= f + 1e-13 * abs(f)
+            if convex:
                 theta, trial = trial, theta
                 grown, trial_grown = trial_grown, grown
                 back, trial_back = trial_back, back

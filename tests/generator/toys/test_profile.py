@@ -93,6 +93,48 @@ def test_the_minimum_is_that_of_scipy_and_iminuit(seed):
     assert np.max(np.abs(found(parts, effects=less) - values)) > 0.01
 
 
+@pytest.mark.parametrize("excess", [0.15, 0.7, 5.0])
+def test_points_far_from_the_counts_have_their_minimum_too(excess):
+    """Counts that a point cannot explain pull parameters by many standard deviations; by hand, from several starts.
+
+    The point of a scan that took the observed information alone more than 100 steps, and was NaN, has a test below.
+    """
+    parts = list(problem(4))
+    parts[4] = 8.0 * parts[4]
+    parts[5] = np.round(excess * (parts[3][0] + parts[4]) * np.ones((6, 1)))
+    values = found(parts)
+    assert np.isfinite(values).all()
+    for t, p in ((0, 0), (1, 1)):
+        function = by_hand(t, p, *parts)
+        start = np.concatenate([parts[6][t], [np.log(excess)] * 2])
+        fits = []
+        for shift in (0.0, 3.0):
+            minuit = Minuit(function, start + shift * np.array([0, 0, 0, 0, 0, 1, 1, 0, 0]))
+            minuit.strategy, minuit.limits = 2, (-60, 60)
+            fits.append(minuit.migrad().fval)
+        assert values[p, t] == pytest.approx(min(fits), rel=1e-6)
+
+
+def test_a_background_that_is_pulled_by_many_standard_deviations():
+    """More signal than counts, a background of a tenth of it with slopes of 8 % of its own: it all but vanishes."""
+    signal = np.array([[29940.0, 33391.0, 29778.0, 28478.0, 27738.0]])
+    background = np.array([2594.0, 2882.0, 2881.0, 2880.0, 2879.0])
+    counts = np.array([[26515.0, 29158.0, 29178.0, 29327.0, 28897.0]])
+    known = np.array([[0.61, -1.18, -0.5]])
+    tilts = np.array([[0.027] * 5, [0.018] * 5, [-0.082, -0.074, -0.065, -0.056, -0.047]])
+    layout = make_cells([(i,) for i in range(5)], [False] * 5, np.zeros((3, 5)), tilts, np.zeros(3, dtype=bool))
+    none = np.zeros((1, 0)), np.zeros((1, 0, 0)), np.zeros((3, 0))
+    here = np.zeros(1, dtype=np.int64)
+
+    def value(theta):
+        mu = signal[0] + background * np.exp(theta @ tilts)
+        return 2 * np.sum(mu - counts[0] + counts[0] * np.log(counts[0] / mu)) + np.sum((theta - known[0]) ** 2)
+
+    minuit = Minuit(value, np.array([-5.0, -5.0, 15.0]))
+    found = profiled(layout, counts, signal, background, known, none, here, here)[0]
+    assert found == pytest.approx(minuit.migrad().fval, abs=1e-4)
+
+
 def test_layout_knows_what_is_local():
     effects, tilts, shifts = problem(1)[:3]
     layout = make_cells(CELLS, FREE, effects, tilts, np.any(shifts != 0, axis=1))

