@@ -7,6 +7,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar
 
@@ -119,14 +120,14 @@ def _client(dask: str) -> Iterator[Any]:
     workers = _local_workers(dask)
     cluster = None
     # a worker that is killed is no fault of the piece that it was at: others may make it, again and again
-    settings = {"distributed.scheduler.allowed-failures": 100, "distributed.comm.timeouts.connect": _CONNECT}
+    settings = {"distributed.scheduler.allowed-failures": 30, "distributed.comm.timeouts.connect": _CONNECT}
     with optional("dask.config", "dask").set(settings):
         try:
             if workers is not None:
                 cluster = distributed.LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # a free port: others may have a cluster on this machine
                     memory_limit=0,
                     silence_logs=60,  # workers that come and go are no news to who asked for a result
                 )
@@ -171,7 +172,7 @@ def _on_workers(
 
     waiting: deque[tuple[Piece, Any]] = deque()
     source = source_fingerprint()
-    lost = (distributed.KilledWorker, distributed.comm.CommClosedError, distributed.client.FutureCancelledError)
+    lost = (distributed.KilledWorker, CancelledError)  # the latter if the scheduler went away
     try:
         for attempt in range(20):
             try:
@@ -216,4 +217,11 @@ def _result(client: Any, future: Any) -> Any:
             alone = None if client.nthreads() else alone or now
             if alone is not None and now - alone > PATIENCE:
                 raise TryAgainError(f"dask: no worker for {PATIENCE:.0f} s; run it again when there are some") from None
-    return future.result()
+    if future.status == "error":
+        return future.result()  # raises what the work did
+    try:
+        return future.result(
+            timeout=PATIENCE
+        )  # lost with its worker it is made again, and nobody may be there to do so
+    except TimeoutError:
+        raise TryAgainError(f"dask: a result was lost, and no worker made it again in {PATIENCE:.0f} s") from None

@@ -1,26 +1,34 @@
 """Work on the workers of a Dask cluster: what comes back is what would have been made here, whoever is lost."""
 
 import os
+import random
 import signal
+import threading
 import time
 
 import numpy as np
 import pytest
-from darkpenguin import InputError, read_events, run, scan, sensitivity, toys
+from darkpenguin import InputError, make_card, read_events, run, scan, sensitivity, toys
+from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.run import workers
+from darkpenguin.generator.run.generate import execute
+from darkpenguin.generator.run.plan import plan_run
 from darkpenguin.generator.run.workers import Workers, check_dask, in_order
+from darkpenguin.generator.scans import scan as scans
+from darkpenguin.generator.toys import files
 from darkpenguin.kinematics.base.errors import TryAgainError
+from typer.testing import CliRunner
 
 distributed = pytest.importorskip("distributed")
-CARD = {"channels": ["B0->K*0mumu", "B+->K+mumu"], "model": "fig2", "events": 2000, "seed": 3}
-TOYS = {"hypotheses": ["sm"], "observables": ["R_K+"], "bins": [1.1, 6.0], "fit": {}, "toys": 2500, "theory": False}
+CARD = {"channels": ["B0->K*0mumu", "B+->K+mumu"], "model": "fig2", "events": 20_000, "seed": 3}
+TOYS = {"hypotheses": ["sm"], "observables": ["R_K+"], "bins": [1.1, 6.0], "fit": {}, "toys": 25, "theory": False}
 G_MU_V = {"key": "light_vectors.0.g_mu_v", "min": 0.0, "max": 0.2, "points": 9}
 SCAN = {
     "data": "2017",
     "theory": "none",
-    "axes": [{**G_MU_V, "key": "light_vectors.0.mass", "min": 2, "max": 3}, G_MU_V],
+    "axes": [{**G_MU_V, "key": "light_vectors.0.mass", "min": 2, "max": 3, "points": 2}, G_MU_V],
 }
-QUESTION = {"observables": ["R_K+"], "toys": 2500, "theory": False}
+QUESTION = {"observables": ["R_K+"], "toys": 25, "theory": False}
 
 
 def slow(start, stop):
@@ -42,21 +50,53 @@ def same(one, other):
         assert np.asarray(column).tobytes() == np.asarray(other[name]).tobytes(), name
 
 
+def cluster_of(number):
+    """A cluster of so many workers of one thread, in processes of their own."""
+    return distributed.LocalCluster(
+        n_workers=number, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0, silence_logs=60
+    )
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers of one thread, in processes of their own."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0, silence_logs=60
-    ) as cluster:
+    with cluster_of(2) as cluster:
         yield cluster
 
 
+class Killer:
+    """Kills one of a cluster's workers within so many seconds after every so many chunks of a run, at random."""
+
+    def __init__(self, cluster, every, seconds):
+        self.cluster, self.every, self.seconds = cluster, every, seconds
+        self.draw, self.chunks, self.kills, self.threads = random.Random(1), 0, 0, []
+
+    def __call__(self, events):
+        self.chunks += 1
+        if self.chunks % self.every == 0:
+            self.threads.append(threading.Timer(self.draw.uniform(0.0, self.seconds), self.kill))
+            self.threads[-1].start()
+
+    def kill(self):
+        numbers = [worker.pid for worker in self.cluster().workers.values() if worker.pid]
+        if numbers:
+            os.kill(self.draw.choice(numbers), signal.SIGKILL)
+            self.kills += 1
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+
+
 def test_events_and_results_are_those_of_one_core(tmp_path, cluster):
+    """Also if a worker is killed on the way: the other makes what it had."""
     address = cluster.scheduler_address
-    there, here = tmp_path / "there.root", tmp_path / "here.root"
-    run(CARD, output=str(there), dask=address)
-    run(CARD, output=str(here), threads=1)
-    same(read_events(there).columns, read_events(here).columns)
+    there, here = (make_card(CARD, output=str(tmp_path / name)) for name in ("there.root", "here.root"))
+    killer = Killer(lambda: cluster, 8, 0.0)  # of ten chunks
+    execute(plan_run(there), killer, chunk=4096, dask=address)
+    killer.join()
+    assert killer.kills == 1
+    execute(plan_run(here))
+    same(read_events(there.output).columns, read_events(here.output).columns)
     with Workers(address) as some:
         assert [piece for piece, _ in some.in_order(slow, [(0, 2), (2, 3)])] == [(0, 2), (2, 3)]
         with pytest.raises(InputError, match="toys = 0: no"):
@@ -75,8 +115,31 @@ def test_no_scheduler_answers(monkeypatch):
         list(in_order(slow, [(0, 1)], "tcp://127.0.0.1:9"))
 
 
+def test_workers_that_are_lost_for_good_are_worth_another_try(tmp_path, monkeypatch):
+    """Exit code 75 of a command, and nothing is left behind."""
+    monkeypatch.setattr(workers, "PATIENCE", 0.5)
+    output = tmp_path / "x.root"
+    with cluster_of(0) as empty:
+        words = ["generate", "--channel", "B+->K+mumu", "--events", "10", "--output", str(output)]
+        done = CliRunner().invoke(app, [*words, "--dask", empty.scheduler_address])
+        assert done.exit_code == 75
+        assert "dask: no worker for" in done.output
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_scheduler_that_goes_away_is_worth_another_try():
+    with cluster_of(0) as gone:
+        leaving = threading.Timer(0.5, gone.close)
+        leaving.start()
+        with pytest.raises(TryAgainError, match="lost"):
+            list(in_order(slow, [(0, 1)], gone.scheduler_address))
+        leaving.join()
+
+
 @pytest.mark.slow
-def test_toys_scans_and_sensitivities_are_those_of_one_core(tmp_path, cluster):
+def test_toys_scans_and_sensitivities_are_those_of_one_core(tmp_path, cluster, monkeypatch):
+    monkeypatch.setattr(files, "CHUNK", 10)
+    monkeypatch.setattr(scans, "_BLOCK", 4)
     address = cluster.scheduler_address
     same(toys(TOYS, tmp_path / "t.root", dask=address).columns, toys(TOYS, threads=1).columns)
     same(scan(SCAN, dask=address).chi2, scan(SCAN).chi2)
@@ -88,17 +151,33 @@ def test_toys_scans_and_sensitivities_are_those_of_one_core(tmp_path, cluster):
 
 
 @pytest.mark.slow
-def test_a_local_cluster_is_closed_in_5_seconds():
-    for _, _ in in_order(slow, [(0, 1), (1, 2)], "local:2"):
-        ended = time.monotonic()
-    assert time.monotonic() - ended < 5.0
+def test_workers_are_killed_all_the_time(tmp_path, monkeypatch):
+    """Others take over, the nannies start new ones, every column is the same, and the cluster is closed in 5 s."""
+    clusters, ended = [], []
+    make = distributed.LocalCluster
+
+    def made(*arguments, **keys):
+        clusters.append(make(*arguments, **keys))
+        return clusters[-1]
+
+    monkeypatch.setattr(distributed, "LocalCluster", made)
+    keys = {"events": 500_000, "beam": "lhcb-13tev", "selection": {"cuts": ["pt(lp) > 1"]}}
+    there, here = (make_card(CARD, output=str(tmp_path / name), **keys) for name in ("there.root", "here.root"))
+    killer = Killer(lambda: clusters[0], 8, 1.0)
+
+    def progress(events):
+        ended[:] = [time.monotonic()]
+        killer(events)
+
+    execute(plan_run(there), progress, chunk=16_384, dask="local:3")
+    assert time.monotonic() - ended[0] < 5.0
+    killer.join()
+    assert killer.kills >= 5
+    run(here)
+    same(read_events(there.output).columns, read_events(here.output).columns)
 
 
 @pytest.mark.slow
-def test_lost_workers_are_worth_another_try(cluster, monkeypatch):
-    monkeypatch.setattr(workers, "PATIENCE", 2.0)
+def test_a_piece_that_kills_its_workers_is_given_up(cluster):
     with Workers(cluster.scheduler_address) as some, pytest.raises(TryAgainError, match="lost"):
         list(some.in_order(killed, [(0, 1)]))
-    empty = distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=60)
-    with empty, pytest.raises(TryAgainError, match="no worker for 2 s"):
-        list(in_order(slow, [(0, 1)], empty.scheduler_address))
