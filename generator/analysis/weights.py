@@ -386,6 +386,7 @@ class _Part:
         found = []
         for name, model, row in zip(names, self.targets, self._bins, strict=False):
             n, total, square, zeros = row[:, :4].sum(axis=0)
+            n = max(n, 1.0)
             with np.errstate(divide="ignore", invalid="ignore"):  # a part may have no event of a channel: NaN
                 effective = np.nan_to_num(row[:, 1] ** 2 / row[:, 2])
                 mean, outside = total / n, (zeros - self.skipped) / n

@@ -44,7 +44,8 @@ FOREIGN = (
     Option(
         "momenta",
         ("--momenta",),
-        "Find a particle's momentum under this name, and the usual endings: k, pi, lp (positive), lm; repeatable.",
+        "Find a particle's momentum under this name, and the usual endings: k, pi, lp (positive), lm; repeatable. "
+        "Before radiation, or with the photons added back: q2 is that of the decay.",
         list[str],
         "PARTICLE=NAME",
     ),
@@ -58,10 +59,14 @@ FOREIGN = (
     Option(
         "flavour",
         ("--flavour-column",),
-        "Take the flavour from the sign of this column: a PDG number or a charge; or b, bbar, average.",
+        "Take the flavour from the sign of this column: a PDG number or a charge; or b, bbar, average. "
+        "COLUMN,average averages rows without a sign.",
         metavar="COLUMN",
     ),
-    Option("unit", ("--unit",), "Take momenta as in GeV (default) or MeV."),
+    Option("unit", ("--unit",), "Take momenta, q2 and m_kpi as in GeV (default) or MeV."),
+    Option(
+        "tolerance", ("--tolerance",), "Allow momenta to miss the mass of the B by this (GeV, default 0.02).", float
+    ),
     Option("convention", ("--convention",), "Take angles as in the convention lhcb (default) or theory."),
     Option("tree", ("--tree",), "Read this tree of the file. Default: the only one."),
 )
@@ -72,7 +77,7 @@ def _map(keys: dict[str, Any]) -> EventMap | None:
     """The map that the options make; None for a file of ours."""
     from ..files.foreign import EventMap
 
-    given = {option.key: keys[option.key] for option in FOREIGN if keys[option.key]}
+    given = {option.key: keys[option.key] for option in FOREIGN if keys[option.key] not in (None, [])}
     if "channel" not in given:
         if given:
             flag = next(option.flags[0] for option in FOREIGN if option.key in given)

@@ -21,14 +21,15 @@ _PHOTON = 22
 class HepmcReader:
     """Every decay of a channel in a file, an event with two of them twice, none left out.
 
-    Columns are ``k_px`` ... (GeV) of the final state, ``flavour``, and ``hepmc_event``, the number of the record. A
-    decay is recognised by the numbers of its particles; a photon beside them is radiation: what has it is not a decay
+    Columns are ``k_px`` ... ``k_e`` (GeV) of the final state, ``flavour``, and ``hepmc_event``, that of the record.
+    A decay is recognised by the numbers of its particles; a photon beside them is radiation: what has it is not a decay
     of the channel before radiation, and its momenta do not add up to a B.
 
     Raises:
         InputError: pyhepmc is missing, the file cannot be read, or no such decay is in it.
     """
 
+    other: frozenset[str] = frozenset()
     rows = 0
     """Not known before all is read."""
 
@@ -36,7 +37,7 @@ class HepmcReader:
         self._pyhepmc, self._path, self._channel = optional("pyhepmc", "a HepMC file"), path, channel
         self._labels = particles(channel)[1:]
         self._ids = {flavour: pdg_ids(channel, flavour) for flavour in (1, -1)}
-        names = [f"{label}_{axis}" for label in self._labels for axis in AXES]
+        names = [f"{label}_{axis}" for label in self._labels for axis in (*AXES, "e")]
         self.schema: dict[str, np.dtype[Any]] = dict.fromkeys(names, np.dtype(np.float64))
         self.schema |= {"flavour": np.dtype(np.int32), "hepmc_event": np.dtype(np.int64)}
 
@@ -78,7 +79,7 @@ class HepmcReader:
             label = wanted.get(particle.pid)
             if label is not None and label not in found:
                 p = particle.momentum
-                found[label] = (scale * p.x, scale * p.y, scale * p.z)
+                found[label] = (scale * p.x, scale * p.y, scale * p.z, scale * p.e)
             elif particle.pid in ids.values() and particle.end_vertex is not None:  # the resonance, or a copy of the B
                 waiting += particle.end_vertex.particles_out
             elif particle.pid != _PHOTON:

@@ -4,11 +4,13 @@ import awkward
 import numpy as np
 import pytest
 import uproot
-from darkpenguin import InputError, generate, weigh
+from darkpenguin import InputError, generate, get_channel, get_model, weigh
+from darkpenguin.generator.analysis.event_density import WideDensities
 from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.files.foreign import NAMES, EventMap, ForeignEvents
 from darkpenguin.generator.files.hepmc import write_hepmc
-from darkpenguin.physics.final_state import AXES
+from darkpenguin.physics.final_state import AXES, masses
+from darkpenguin.physics.kpi import resolve_kpi
 from typer.testing import CliRunner
 
 PARTICLES = {"k": "Kplus", "pi": "piminus", "lp": "muplus", "lm": "muminus"}
@@ -23,7 +25,7 @@ def columns_of(sample, names="lhcb", scale=1e3):
     made = {
         f"{PARTICLES[p]}{ending}": scale * sample[f"{p}_{axis}"]
         for p in PARTICLES
-        for axis, ending in zip(AXES, NAMES[names], strict=True)
+        for axis, ending in zip(AXES, NAMES[names][:3], strict=True)
     }
     return {
         **made,
@@ -96,11 +98,30 @@ def test_angles_instead_of_momenta(sample, tmp_path):
     assert weigh(path, "sm", "sm", where=where)["weight_sm"] == pytest.approx(1.0)
 
 
-def test_an_unknown_flavour_is_averaged_on_request(sample, tuple_file):
+def test_an_unknown_flavour_is_averaged_on_request(sample, tuple_file, tmp_path):
+    """All rows, or those without a sign: the mean of both densities, each at the angles that its flavour has."""
     average = weigh(tuple_file, "fig2", "sm", where=a_map(flavour="average"))["weight_fig2"]
     known = weigh(tuple_file, "fig2", "sm", where=a_map())["weight_fig2"]
     assert np.abs(average / known - 1).max() < 1.0
     assert 1e-4 < np.abs(average / known - 1).mean() < 0.2
+    system = resolve_kpi("pwave")
+    models = [get_model("sm"), get_model("fig2")]
+    density = WideDensities(get_channel("B0->K*0mumu"), models, "lhcb", [system, system])
+    turned = {"cos_theta_l": -sample["cos_theta_l"], "phi": np.pi - sample["phi"]}  # LHCb's, of the other flavour
+    names, both = ("q2", "m_kpi", "cos_theta_k", "cos_theta_l", "phi"), []
+    for flavour in (1, -1):
+        other = sample["flavour"] != flavour
+        columns = {name: np.where(other, turned.get(name, sample[name]), sample[name]) for name in names}
+        columns |= {"flavour": np.full(len(sample), flavour)}
+        both.append(density(columns))
+    np.testing.assert_allclose(average, sum(both)[1] / sum(both)[0], rtol=1e-6)
+    some = np.arange(len(sample)) % 3 == 0
+    columns = {**columns_of(sample), "B0_TRUEID": np.where(some, 0, 511 * sample["flavour"])}
+    awkward.to_parquet(awkward.Array(columns), tmp_path / "x.parquet")
+    mixed = weigh(tmp_path / "x.parquet", "fig2", "sm", where=a_map(flavour="B0_TRUEID,average"))["weight_fig2"]
+    np.testing.assert_allclose(mixed, np.where(some, average, known), rtol=1e-12)
+    with pytest.raises(InputError, match="row 0: B0_TRUEID = 0: it has no sign"):
+        weigh(tmp_path / "x.parquet", "fig2", "sm", where=a_map())
 
 
 @pytest.mark.parametrize(
@@ -111,9 +132,19 @@ def test_an_unknown_flavour_is_averaged_on_request(sample, tuple_file):
         ({"momenta": {"k": "Kplus"}}, "no column of pi; B0->K"),
         ({"momenta": {**PARTICLES, "k": "Kminus"}}, "no momentum of k under 'Kminus'"),
         ({"momenta": {**PARTICLES, "gamma": "g"}}, r"momenta.gamma: B0->K\*0mumu has no gamma"),
-        ({"momenta": {**PARTICLES, "k": "piminus", "pi": "Kplus"}}, r"row \d+: the momenta add up to"),
-        ({"flavour": "B0_ID"}, "no column 'B0_ID' for flavour.*B0_TRUEID"),
-        ({"flavour": "BKGCAT"}, "row 0: BKGCAT = 0 has no sign"),
+        (
+            {"momenta": {**PARTICLES, "k": "piminus", "pi": "Kplus"}},
+            r"row \d+: the momenta of piminus, Kplus, muplus, muminus add up to.*before radiation or with the photons",
+        ),
+        ({"momenta": {**PARTICLES, "k": "Kplu"}}, "no momentum of k under 'Kplu'.*did you mean Kplus"),
+        ({"momenta": {**PARTICLES, "k": "piminus"}}, "'piminus' stands for two of k, pi, lp, lm"),
+        ({"flavour": "B0_ID"}, "no column 'B0_ID' for the flavour.*B0_TRUEID.*or average"),
+        ({"flavour": "jagged"}, "no column 'jagged' for the flavour; it has not one number a row"),
+        ({"flavour": "flavour"}, "none of its 14 columns of numbers is like it; or say b or bbar"),
+        ({"flavour": "BKGCAT"}, "row 0: BKGCAT = 0: it has no sign.*BKGCAT,average"),
+        ({"flavour": "BKGCAT,average"}, "row 2: BKGCAT = 2: neither a charge nor the PDG number"),
+        ({"flavour": "B0_TRUEID,mean"}, "write a column, or COLUMN,average"),
+        ({"tolerance": 0.0}, "tolerance = 0 GeV"),
         ({"tree": "Tree"}, "tree = 'Tree'.*DecayTree"),
         ({"angles": {"q2": "a"}}, "not both"),
         ({"convention": "cp"}, "allowed are lhcb, theory"),
@@ -125,16 +156,69 @@ def test_bad_maps_are_refused(tuple_file, changes, message):
         list(ForeignEvents(tuple_file, a_map(**changes)).chunks())
 
 
-def test_damaged_rows_are_named(sample, tmp_path):
+def write(path, columns):
+    awkward.to_parquet(awkward.Array(columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "message"),
+    [
+        ("Kplus_TRUEP_X", lambda x: np.nan, "row 7: Kplus_TRUEP_X = nan: it is not a number"),
+        ("Kplus_TRUEP_X", lambda x: x + 900.0, "row 7: the momenta of Kplus, piminus, muplus, muminus add up to"),
+        ("piminus_TRUEP_E", lambda x: 1.05 * x, r"row 7: piminus_TRUEP_E = \d+\.\d+: with its momentum a mass\^2 of"),
+        ("B0_TRUEID", lambda x: 13, "row 7: B0_TRUEID = 13: neither a charge nor the PDG number of a B"),
+    ],
+)
+def test_damaged_rows_are_named(sample, tmp_path, column, change, message):
+    """Of momenta, of energies beside them, and of the flavour; without the damage all are read."""
     columns = columns_of(sample.select(slice(0, 20)))
-    columns["Kplus_TRUEP_X"] = np.where(np.arange(20) == 7, np.nan, columns["Kplus_TRUEP_X"])
-    with uproot.recreate(tmp_path / "x.root") as file:
-        file["t"] = columns
-    with pytest.raises(InputError, match="row 7: "):
-        list(ForeignEvents(tmp_path / "x.root", a_map()).chunks())
+    known = masses(get_channel("B0->K*0mumu"))
+    for p, name in PARTICLES.items():
+        p2 = sum(columns[f"{name}_TRUEP_{axis}"] ** 2 for axis in "XYZ")
+        columns[f"{name}_TRUEP_E"] = np.sqrt(p2 + (1e3 * known[p]) ** 2).astype(np.float32)
+    assert len(list(ForeignEvents(write(tmp_path / "x.parquet", columns), a_map()).chunks())) == 1
+    columns[column] = np.where(np.arange(20) == 7, change(columns[column]), columns[column])
+    with pytest.raises(InputError, match=message):
+        list(ForeignEvents(write(tmp_path / "x.parquet", columns), a_map()).chunks())
+
+
+@pytest.mark.parametrize(
+    ("changes", "unit", "message"),
+    [
+        ({"q2": lambda x: 1e6 * x}, "GeV", r"the median of q2 is \S+ GeV\^2; say unit = MeV"),
+        ({"m_kpi": lambda x: 1e3 * x}, "GeV", r"the median of m_kpi is \d\d\d\.\d+ GeV; say unit = MeV"),
+        ({}, "MeV", r"the median of q2 is \S+ MeV\^2; say unit = GeV"),
+        ({"cos_theta_l": lambda x: np.arccos(x)}, "GeV", r"row \d+: cos_theta_l = \S+: cos_theta_l is a cosine"),
+        ({"phi": np.degrees}, "GeV", r"row \d+: phi = \S+: phi is in radians"),
+        ({"q2": lambda x: 1e6 * x, "m_kpi": lambda x: 1e3 * x}, "MeV", None),
+    ],
+)
+def test_angles_in_another_unit_are_named(sample, tmp_path, changes, unit, message):
+    names = ("q2", "m_kpi", "cos_theta_k", "cos_theta_l", "phi")
+    columns = {name: changes.get(name, lambda x: x)(sample[name][:200]) for name in names}
+    where = EventMap("B0->K*0mumu", angles={name: name for name in names}, flavour="b", unit=unit)
+    source = ForeignEvents(write(tmp_path / "x.parquet", columns), where)
+    if message is None:
+        np.testing.assert_allclose(next(source.chunks())["q2"], sample["q2"][:200], rtol=1e-12)
+        return
+    with pytest.raises(InputError, match=message):
+        list(source.chunks())
+
+
+def test_what_is_no_table_is_refused(sample, tmp_path):
     (tmp_path / "y.root").write_text("no")
     with pytest.raises(InputError, match="neither a ROOT nor a Parquet file"):
         ForeignEvents(tmp_path / "y.root", a_map())
+    none = {name: column[:0] for name, column in columns_of(sample).items()}
+    with pytest.raises(InputError, match="no events are in it"):
+        ForeignEvents(write(tmp_path / "x.parquet", none), a_map())
+
+
+def test_momenta_in_gev_are_not_taken_for_mev(sample, tmp_path):
+    path = write(tmp_path / "x.parquet", columns_of(sample.select(slice(0, 50)), scale=1.0))
+    with pytest.raises(InputError, match=r"the median mass of the B is \d+\.?\d* MeV; say unit = GeV"):
+        list(ForeignEvents(path, a_map()).chunks())
 
 
 def test_the_command_takes_a_map(tuple_file, tmp_path):
