@@ -79,7 +79,7 @@ class SelectionStage(FilterStage):
         known |= {f"{name}_reco": mass for name, mass in known.items()}
         n = len(read["q2"])
         if on_gpu(read["q2"]):
-            from .cuts_gpu import combine as combine_there
+            from .expressions_gpu import combine as combine_there
 
             passed = combine_there(expressions, read, known)
         else:

@@ -19,7 +19,7 @@ from ...kinematics.base.arrays import array_module
 from ...kinematics.base.optional import optional
 from ..sampler.backend import Backend, CpuBackend
 from ..sampler.columns import OF_THE_RUN, SAMPLED
-from .device import CHUNK, host_chunks
+from .device import CHUNK, device_chunks, host_chunks
 
 if TYPE_CHECKING:
     from .card import RunCard
@@ -149,12 +149,25 @@ def make_chunks(
         for (low, high), columns in zip(pieces, make_where_they_are(card, part, backend, pieces, reuse), strict=True):
             yield high - low, columns
     elif pieces:
-        size = max(high - low for low, high in pieces)
-        places = _places(card, part, backend, reuse=True)
-        first, stop = pieces[0][0], pieces[-1][1]
-        makers = (lambda: ChunkMaker(card, part, backend, card.threads, places()).make, first, stop, size)
-        for made, columns in host_chunks(*makers):
+        for made, columns in host_chunks(*_on_device(card, part, backend, pieces)):
             yield made, columns if reuse else {name: column.copy() for name, column in columns.items()}
+
+
+def make_on_device(
+    card: RunCard, part: Part, backend: Backend, pieces: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`make_chunks` of a GPU whose columns stay there, in arrays that later chunks overwrite."""
+    if pieces:
+        for low, high, columns in device_chunks(*_on_device(card, part, backend, pieces)):
+            yield high - low, columns
+
+
+def _on_device(card: RunCard, part: Part, backend: Backend, pieces: Sequence[tuple[int, int]]) -> tuple[Any, ...]:
+    """What `device.device_chunks` takes."""
+    places = _places(card, part, backend, reuse=True)
+    size = max(high - low for low, high in pieces)
+    first, stop = pieces[0][0], pieces[-1][1]
+    return lambda: ChunkMaker(card, part, backend, card.threads, places()).make, first, stop, size
 
 
 def make_where_they_are(

@@ -1,7 +1,8 @@
 """Chunks of a run's events on a GPU: as many at a time as its memory holds, and their way back to the host.
 
-A chunk stays on the device through all of its stages; what is left of it crosses the bus once, into pinned memory and
-asynchronously, a slice at a time: the next one is on its way while the last one is written.
+A chunk stays on the device through all of its stages, and is reduced to histograms there if that is all that is wanted.
+Rows that are kept cross the bus once, into pinned memory and asynchronously, a slice at a time: the next one is on its
+way while the last one is written.
 """
 
 from __future__ import annotations
@@ -41,15 +42,19 @@ def host_chunks(maker: Callable[[], Make], first: int, stop: int, size: int) -> 
         InputError: the device's memory is too small for any chunk.
     """
     copies = Copies()
-    for low, high, columns in _fitting(maker, first, stop, size):
+    for low, high, columns in device_chunks(maker, first, stop, size):
         n = len(columns["q2"])
         parts = max(1, -(-n // _SLICE))
         shares = np.diff(np.arange(parts + 1) * (high - low) // parts).tolist()
         yield from zip(shares, copies.slices(columns, n), strict=True)
 
 
-def _fitting(maker: Callable[[], Make], first: int, stop: int, size: int) -> Iterator[tuple[int, int, Columns]]:
-    """Chunks of ``size`` events, cut at multiples of it, halved whenever the device's memory is full."""
+def device_chunks(maker: Callable[[], Make], first: int, stop: int, size: int) -> Iterator[tuple[int, int, Columns]]:
+    """Iterate over chunks of ``size`` events as columns on the device, halved whenever its memory is full.
+
+    They are cut at multiples of the size. Arguments and errors are those of `host_chunks`; yields the first event of a
+    chunk, the one after its last, and its columns.
+    """
     cupy = optional("cupy", "device = 'gpu'")
     make, low, asked = maker(), first, size
     while low < stop:

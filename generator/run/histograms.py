@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from ...kinematics.base.arrays import to_host
+from ...kinematics.base.arrays import on_gpu
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import read_toml
 from ...kinematics.base.jit import kernel
@@ -153,13 +153,25 @@ class Histogram:
     def fill(
         self, columns: Mapping[str, Any], expressions: Mapping[str, Expression], masses: Mapping[str, float]
     ) -> None:
-        """Add events: their columns, and what `expressions` gave."""
+        """Add events: their columns, on the host or on a GPU, and what `expressions` gave."""
+        if on_gpu(next(iter(columns.values()))):
+            from .histograms_gpu import sums
+
+            values, squares, undefined, selected = sums(
+                [axis.all_edges for axis in self.settings.axes], expressions, columns, masses
+            )
+            self.values += values
+            if self.squares is not None:
+                self.squares += squares
+            self.undefined += undefined
+            self.entries += selected - undefined
+            return
 
         def of(key: str) -> NDArray[Any]:
             expression = expressions[key]
             if expression.text in columns:
-                return to_host(columns[expression.text])
-            return expression.evaluate({name: to_host(columns[name]) for name in expression.inputs}, masses)
+                return np.asarray(columns[expression.text])
+            return expression.evaluate(columns, masses)
 
         n = len(next(iter(columns.values())))
         place = np.zeros(n, np.int64)

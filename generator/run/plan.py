@@ -24,7 +24,7 @@ from ..sampler.columns import Column
 from ..sampler.stored import sampling_table
 from .accepted import events_to_try
 from .card import RunCard
-from .chunks import chunk_size, collect, gather, make_chunks, make_where_they_are
+from .chunks import chunk_size, collect, gather, make_chunks, make_on_device, make_where_they_are
 from .parts import Part
 
 if TYPE_CHECKING:
@@ -77,14 +77,17 @@ class Plan:
         size: int | None = None,
         reuse: bool = False,
         progress: Callable[[int], None] | None = None,
+        on_device: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the events of one channel, ``size`` at a time, or what its stages leave of them.
 
         Columns are NumPy's, wherever they were made. With ``reuse`` the arrays of a chunk are overwritten by later
-        ones, which saves the time of new memory. ``progress`` is called with the number of events made for each chunk
-        once it has been used.
+        ones, which saves the time of new memory; with ``on_device`` too, and those of a GPU stay there. ``progress`` is
+        called with the number of events made for each chunk once it has been used.
         """
-        for made, columns in make_chunks(self.card, part, self.backend, self.pieces(part, size), reuse):
+        arguments = self.card, part, self.backend, self.pieces(part, size)
+        there = on_device and self.backend.name != "cpu"
+        for made, columns in make_on_device(*arguments) if there else make_chunks(*arguments, reuse or on_device):
             yield columns
             if progress is not None:
                 progress(made)

@@ -74,11 +74,15 @@ def fill(reduced: Reduced, plan: Plan, part: Part, progress: Callable[[int], Non
     known = masses(part.channel, plan.card.model) if part.momenta else {}
     known |= {f"{name}_reco": mass for name, mass in known.items()}
     written = 0
-    with ThreadPoolExecutor(plan.card.threads or available_threads()) as pool:
-        for columns in plan.chunks(part, reuse=True, progress=progress):
+    threads = (plan.card.threads or available_threads()) if plan.backend.name == "cpu" else 1
+    with ThreadPoolExecutor(threads) as pool:
+        for columns in plan.chunks(part, progress=progress, on_device=True):
             fillings = [pool.submit(one.fill, columns, expressions[name], known) for name, one in filled.items()]
-            for filling in fillings:
-                filling.result()
+            for name, filling in zip(filled, fillings, strict=True):
+                try:
+                    filling.result()
+                except MemoryError:  # CuPy's is one too
+                    raise InputError(f"reduce.{name}: no memory for it beside the events; ask for fewer bins") from None
             written += len(columns["q2"])
     return written
 

@@ -23,7 +23,7 @@ import cupy  # noqa: E402
 import numpy as np  # noqa: E402
 from darkpenguin.generator.analysis.validate import predict_channel  # noqa: E402
 from darkpenguin.generator.files.provenance import package_versions  # noqa: E402
-from darkpenguin.generator.lab import cuts_gpu, smearing_gpu  # noqa: E402
+from darkpenguin.generator.lab import expressions_gpu, smearing_gpu  # noqa: E402
 from darkpenguin.generator.lab.expressions import parse  # noqa: E402
 from darkpenguin.generator.lab.momenta import momenta  # noqa: E402
 from darkpenguin.generator.lab.selection import combine  # noqa: E402
@@ -253,7 +253,7 @@ def add_stages(bundle, made, events):
         "cuts",
         "cuts",
         [combine(cuts, read, mass)],
-        lambda: cuts_gpu.combine(cuts, {name: cupy.asarray(column) for name, column in read.items()}, mass),
+        lambda: expressions_gpu.combine(cuts, {name: cupy.asarray(column) for name, column in read.items()}, mass),
         first=-2,
         relative=0.0,
     )

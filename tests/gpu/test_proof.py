@@ -60,7 +60,7 @@ def test_a_bundle_and_numpy_are_all_it_takes(bare, bundle, tmp_path):
 
 
 FAULTS = [  # what is planted, in which source, and the check that has to find it
-    ("compiled", "cuts", "passed[i]", "passes[i]"),
+    ("compiled", "cuts", "out0[i]", "out9[i]"),
     ("events", "sampler", "fraction < (packed", "fraction > (packed"),
     ("odd sizes", "sampler", "i < n; i += threads()", "i <= n; i += threads()"),
     ("one launch or many", "sampler", "uint64(start + i)", "uint64(start + i + (start & 1))"),

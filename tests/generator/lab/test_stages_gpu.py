@@ -3,7 +3,7 @@
 import darkpenguin as dp
 import numpy as np
 import pytest
-from darkpenguin.generator.lab import cuts_gpu, smearing_gpu
+from darkpenguin.generator.lab import expressions_gpu, smearing_gpu
 from darkpenguin.generator.lab.efficiency_maps import LegendreMap
 from darkpenguin.generator.lab.expressions import parse
 from darkpenguin.generator.lab.selection import combine
@@ -45,7 +45,7 @@ def test_a_cut_is_what_it_is_on_the_cpu(cupy, columns, cut):
     read = {name: columns[name] for name in ("q2", *expression.inputs)}
     expected = combine([expression], read, MASSES)
     there = {name: cupy.asarray(column) for name, column in read.items()}
-    found = cuts_gpu.combine([expression], there, MASSES).get()
+    found = expressions_gpu.combine([expression], there, MASSES).get()
     assert found.dtype == bool
     assert (found != expected).sum() == 0
     assert 0 < expected.sum() < 5000
@@ -54,14 +54,14 @@ def test_a_cut_is_what_it_is_on_the_cpu(cupy, columns, cut):
 def test_all_cuts_are_one_kernel_that_computes_nothing_twice(columns):
     expressions = [parse(cut, tuple(columns)) for cut in ("pt(k) > 0.25", "pt(k) < 9", "pt(k) > 0.25")]
     kinds = tuple((name, columns[name].dtype.name) for name in ("k_px", "k_py", "k_pz"))
-    source = cuts_gpu._program(tuple(expressions), kinds, ()).source
+    source = expressions_gpu._program((tuple(expressions),), kinds, ()).source
     assert source.count("sqrt(") == 1
     assert source.count("__global__") == 1
 
 
 @pytest.mark.parametrize("planted", [("greater", "{} >= {}"), ("remainder", "fmod({}, {})"), ("isnan", "!isnan({})")])
 def test_a_fault_in_an_operation_is_seen(cupy, columns, monkeypatch, planted):
-    monkeypatch.setattr(cuts_gpu, "OPERATIONS", {**cuts_gpu.OPERATIONS, planted[0]: planted[1]})
+    monkeypatch.setattr(expressions_gpu, "OPERATIONS", {**expressions_gpu.OPERATIONS, planted[0]: planted[1]})
     cut = {"greater": "flavour > 1 or q2 > 5", "remainder": "-q2 % 0.7 > 0.5", "isnan": "sqrt(phi) > 1"}[planted[0]]
     with pytest.raises(AssertionError):
         test_a_cut_is_what_it_is_on_the_cpu(cupy, columns, cut)
@@ -137,5 +137,6 @@ def test_device_code(nvrtc, columns, capability):
     assert smear_code.registers <= 128
     expressions = tuple(parse(cut, tuple(columns)) for cut in CUTS)
     kinds = tuple((name, column.dtype.name) for name, column in columns.items())
-    cuts = nvrtc(cuts_gpu._program(expressions, kinds, tuple(MASSES.items())).source, ["cuts"], capability)["cuts"]
+    source = expressions_gpu._program((expressions,), kinds, tuple(MASSES.items())).source
+    cuts = nvrtc(source, ["expressions"], capability)["expressions"]
     assert cuts.spilled == 0

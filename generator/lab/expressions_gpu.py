@@ -1,4 +1,4 @@
-"""Cuts on a CUDA device: all cuts of a channel become one kernel, that reads each column once.
+"""Expressions on a CUDA device: all cuts of a channel become one kernel, that reads each column once.
 
 An expression is evaluated on symbols in place of columns, and every operation that it makes of them is a line of the
 kernel: what a cut means is written in `expressions` alone.
@@ -7,7 +7,8 @@ kernel: what a cut means is written in `expressions` alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import and_
 from types import MappingProxyType
 from typing import Any
 
@@ -58,6 +59,7 @@ __device__ __forceinline__ float64 modulo(float64 x, float64 y)
 __device__ __forceinline__ float64 smaller(float64 x, float64 y) { return x < y || isnan(x) ? x : y; }
 __device__ __forceinline__ float64 larger(float64 x, float64 y) { return x > y || isnan(x) ? x : y; }
 """
+Wanted = tuple[tuple[Expression, ...], ...]
 _TYPES = {**REAL, "int32": "int32", "int64": "int64", "uint32": "uint32", "uint64": "uint64"}
 
 
@@ -98,29 +100,56 @@ def _text(value: Any) -> str:
 
 @lru_cache(maxsize=32)
 def _program(
-    expressions: tuple[Expression, ...], columns: tuple[tuple[str, str], ...], masses: tuple[tuple[str, float], ...]
+    wanted: Wanted,
+    columns: tuple[tuple[str, str], ...],
+    masses: tuple[tuple[str, float], ...],
 ) -> Program:
-    """The kernel of some cuts on columns of these names and types."""
+    """The kernel of some results, each of them all of several cuts or one number, on columns of these types."""
     trace = _Trace()
     symbols = {name: trace.line(f"float64(in{k}[i])") for k, (name, _) in enumerate(columns)}
-    passed: Any = True
-    for expression in expressions:
-        passed = passed & expression.trace(symbols, dict(masses))
-    parameters = ", ".join(f"const {_TYPES[kind]}* __restrict__ in{k}" for k, (_, kind) in enumerate(columns))
+    parameters = [f"const {_TYPES[kind]}* __restrict__ in{k}" for k, (_, kind) in enumerate(columns)]
+    results = []
+    for k, expressions in enumerate(wanted):
+        values = [expression.trace(symbols, dict(masses)) for expression in expressions]
+        parameters.append(f"{'bool' if _logical(expressions) else 'float64'}* __restrict__ out{k}")
+        results.append(f"        out{k}[i] = {_text(reduce(and_, values) if values else True)};\n")
     body = "\n".join(f"        const auto {name} = {text};" for text, name in trace.lines.items())
     return Program(
-        f"{_HELPERS}\n__global__ void cuts({parameters}, bool* __restrict__ passed, int64 n)\n"
+        f"{_HELPERS}\n__global__ void expressions({', '.join(parameters)}, int64 n)\n"
         "{\n    for (int64 i = thread(); i < n; i += threads()) {\n"
-        f"{body}\n        passed[i] = {_text(passed)};\n    }}\n}}\n"
+        f"{body}\n{''.join(results)}    }}\n}}\n"
     )
+
+
+def _logical(expressions: tuple[Expression, ...]) -> bool:
+    return not expressions or expressions[0].logical
+
+
+def _results(
+    wanted: tuple[tuple[Expression, ...], ...], columns: Mapping[str, Any], masses: Mapping[str, float]
+) -> Any:
+    """Run the kernel of some results on columns on the device."""
+    cupy = optional("cupy", "device = 'gpu'")
+    held = {name: cupy.ascontiguousarray(column) for name, column in sorted(columns.items())}
+    n = len(next(iter(held.values())))
+    kinds = tuple((name, column.dtype.name) for name, column in held.items())
+    found = [cupy.empty(n, dtype=bool if _logical(expressions) else np.float64) for expressions in wanted]
+    program = _program(wanted, kinds, tuple(masses.items()))
+    program.launch("expressions", n, *held.values(), *found, np.int64(n))
+    return found
 
 
 def combine(expressions: Sequence[Expression], columns: Mapping[str, Any], masses: Mapping[str, float]) -> Any:
     """Whether each event passes all of some cuts, as `selection.combine`, for columns on the device."""
-    cupy = optional("cupy", "device = 'gpu'")
-    held = {name: cupy.ascontiguousarray(column) for name, column in sorted(columns.items())}
-    n = len(held["q2"])
-    kinds = tuple((name, column.dtype.name) for name, column in held.items())
-    passed = cupy.empty(n, dtype=bool)
-    _program(tuple(expressions), kinds, tuple(masses.items())).launch("cuts", n, *held.values(), passed, np.int64(n))
+    (passed,) = _results((tuple(expressions),), columns, masses)
     return passed
+
+
+def evaluate(expressions: Sequence[Expression], columns: Mapping[str, Any], masses: Mapping[str, float]) -> list[Any]:
+    """`Expression.evaluate` of several expressions at once, of the columns on the device that they read."""
+    read = {name for expression in expressions for name in expression.inputs} or set(list(columns)[:1])
+    known = {particle: mass for particle, mass in masses.items() if f"{particle}_px" in read}
+    found: list[Any] = _results(
+        tuple((expression,) for expression in expressions), {name: columns[name] for name in read}, known
+    )
+    return found
