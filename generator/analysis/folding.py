@@ -3,22 +3,33 @@ r"""A model's prediction in reconstructed bins of q2, from a response: efficienc
 .. math:: n_r = N_B\,\tau_B \sum_t \epsilon_t\, m_{tr} \int_t (\Gamma + \bar\Gamma)\,dq^2
 
 A response is measured with events of one model, within whose bins it is spread as that model is: make true bins as
-narrow as other models differ. With muons and electrons, two channels make R.
+narrow as other models differ. With muons and electrons, two channels make R: the ratio of what is found.
 """
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Rows
 from ...physics.angular import angular_coefficients, breakpoints, decay_rate, quadrature
-from ...physics.channels import Channel, get_channel
+from ...physics.binning import BinsLike
+from ...physics.channels import Channel, get_channel, lepton_pairs
 from ...physics.models import Model, ModelLike, as_model
-from .migration import Migration
+from ...physics.theory import TheoryLike
+from ..files.sample import EventsLike, open_events
+from .migration import Migration, migrations
+from .validate import card_of
 
 Array = NDArray[np.float64]
 
@@ -33,6 +44,7 @@ class Response:
         efficiency: probability that a decay of a true bin is found, (n,).
         migration: probability of a reconstructed bin for one that is found, (n, m); rows add up to one at most.
         error: relative statistical error of the response in each reconstructed bin, (m,).
+        reconstructed: edges of the reconstructed bins of q2 (GeV^2), (m + 1,); empty where they are not known.
 
     Raises:
         InputError: shapes that do not fit, or numbers that are no probabilities.
@@ -43,13 +55,17 @@ class Response:
     efficiency: Array
     migration: Array
     error: Array
+    reconstructed: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.true) - 1
         if np.shape(self.efficiency) != (n,) or np.shape(self.migration)[0] != n:
             raise InputError(f"response: {n} true bins, efficiency {np.shape(self.efficiency)} and migration of other")
-        if np.any(np.diff(self.true) <= 0):
-            raise InputError("response.true: edges must rise")
+        if self.reconstructed and len(self.reconstructed) != np.shape(self.migration)[1] + 1:
+            bins = np.shape(self.migration)[1]
+            raise InputError(f"response.reconstructed: {bins} bins have {bins + 1} edges")
+        if np.any(np.diff(self.true) <= 0) or np.any(np.diff(self.reconstructed) <= 0):
+            raise InputError("response.true, response.reconstructed: edges must rise")
         for name, values in (("efficiency", self.efficiency), ("migration", np.sum(self.migration, axis=1))):
             if not np.all((values >= 0) & (values <= 1 + 1e-9)):
                 raise InputError(
@@ -96,10 +112,13 @@ def response_of(migration: Migration) -> Response:
     found, variance = migration.counts.sum(axis=0)[inside], migration.variances.sum(axis=0)[inside]
     error = np.divide(np.sqrt(variance), found, out=np.zeros_like(found), where=found > 0)
     true = np.concatenate([[low], edges, [high]])
-    return Response(migration.channel, true, migration.efficiency, migration.normalised[:, inside], error)
+    shares = migration.normalised[:, inside]
+    return Response(migration.channel, true, migration.efficiency, shares, error, tuple(map(float, edges)))
 
 
-def response_from(channel: str, true: ArrayLike, generated: ArrayLike, found: ArrayLike) -> Response:
+def response_from(
+    channel: str, true: ArrayLike, generated: ArrayLike, found: ArrayLike, reconstructed: Sequence[float] = ()
+) -> Response:
     """The response in two histograms: generated decays (n,), and those found by true and reconstructed bin (n, m).
 
     >>> response_from("B+->K+mumu", [1.0, 6.0], [1000.0], [[250.0, 150.0]]).efficiency.tolist()
@@ -107,11 +126,17 @@ def response_from(channel: str, true: ArrayLike, generated: ArrayLike, found: Ar
     """
     get_channel(channel)
     made, kept = np.asarray(generated, dtype=float), np.atleast_2d(np.asarray(found, dtype=float))
-    total, reconstructed = kept.sum(axis=1), kept.sum(axis=0)
+    if made.ndim != 1 or kept.shape[0] != len(made) or len(np.atleast_1d(true)) != len(made) + 1:
+        raise InputError(
+            f"response: generated {made.shape}, found {kept.shape} and true {np.shape(true)}: "
+            "shapes (n,), (n, m) and (n + 1,) fit"
+        )
+    total, seen = kept.sum(axis=1), kept.sum(axis=0)
     efficiency = np.divide(total, made, out=np.zeros_like(total), where=made > 0)
     migration = np.divide(kept, total[:, None], out=np.zeros_like(kept), where=total[:, None] > 0)
-    error = np.divide(1.0, np.sqrt(reconstructed), out=np.zeros_like(reconstructed), where=reconstructed > 0)
-    return Response(channel, np.asarray(true, dtype=float), efficiency, migration, error)
+    error = np.divide(1.0, np.sqrt(seen), out=np.zeros_like(seen), where=seen > 0)
+    edges = tuple(float(edge) for edge in reconstructed)
+    return Response(channel, np.asarray(true, dtype=float), efficiency, migration, error, edges)
 
 
 def rates(channel: Channel, model: Model, edges: Array) -> Array:
@@ -126,3 +151,160 @@ def rates(channel: Channel, model: Model, edges: Array) -> Array:
     rate = sum(decay_rate(angular_coefficients(channel, model, q2, flavour)) for flavour in (-1, 1))
     place = np.clip(np.searchsorted(edges, q2) - 1, 0, len(edges) - 2)
     return np.asarray(np.bincount(place, rate * weights, len(edges) - 1))
+
+
+@dataclass(frozen=True)
+class FoldedBin:
+    """What a model predicts in a reconstructed bin.
+
+    Attributes:
+        channel: name of the channel, or of the ratio of muons and electrons.
+        low, high: of reconstructed q2 (GeV^2); the number of the bin and the next where edges are not known.
+        expected: decays that are found, or their ratio.
+        error: statistical error of the response.
+    """
+
+    channel: str
+    low: float
+    high: float
+    expected: float
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Folded(Rows[FoldedBin]):
+    """A model's prediction in reconstructed bins: a row a bin of a channel, and of every ratio.
+
+    Attributes:
+        model: name.
+        b_mesons: B mesons, and as many of their conjugates.
+        workspace: the same for pyhf: a channel each, observations as expected, ``mu`` the strength of the signal.
+    """
+
+    model: str
+    b_mesons: float
+    workspace: dict[str, Any]
+
+
+def fold(
+    events: EventsLike | Sequence[Response],
+    model: ModelLike = "sm",
+    b_mesons: float = 1e9,
+    bins: BinsLike = "lhcb",
+    *,
+    set: str | Sequence[str] = (),
+    theory: TheoryLike = None,
+) -> Folded:
+    """Predict what a detector finds of a model in bins of reconstructed q2, from its response.
+
+    Args:
+        events: of all of phase space behind our detector, all that failed it in it too: a file, or a sample in memory;
+            or a JSON file of two histograms, see `read_responses`; or responses.
+        model: a benchmark's name, a TOML file, fields, or a `Model`.
+        b_mesons: B mesons of each charge, and as many of their conjugates.
+        bins: of reconstructed q2, for events: as in `bin`.
+        set: changes of the model.
+        theory: what the Standard Model is taken to be.
+
+    Raises:
+        InputError: events that are not all, of all of phase space, or histograms that do not fit.
+
+    Example:
+        >>> one = response_from("B+->K+mumu", [1.1, 6.0], [100.0], [[30.0, 10.0]], [1.1, 3.0, 6.0])
+        >>> found = fold([one], "fig2", 1e9)
+        >>> [(row.channel, row.low, round(row.expected)) for row in found]
+        [('B+->K+mumu', 1.1, 86), ('B+->K+mumu', 3.0, 29)]
+    """
+    if not (np.isfinite(b_mesons) and b_mesons > 0.0):
+        raise InputError(f"b_mesons = {b_mesons:g}: it must be above zero")
+    chosen = as_model(model, set, theory)
+    responses = _responses(events, bins)
+    known = {one.channel: one for one in responses}
+    if len(known) < len(responses):
+        raise InputError("responses: a channel is there twice")
+    counts = {name: one.expected(chosen, b_mesons) for name, one in known.items()}
+    rows = [row for name, one in known.items() for row in _rows(name, one, counts[name], one.error * counts[name])]
+    for muons, electrons in lepton_pairs(counts):
+        one, two = known[muons.name], known[electrons.name]
+        if one.reconstructed == two.reconstructed and len(one.error) == len(two.error):
+            below = counts[electrons.name]
+            ratio = np.divide(counts[muons.name], below, out=np.full_like(below, np.nan), where=below > 0)
+            rows += _rows(muons.ratio, one, ratio, ratio * np.hypot(one.error, two.error))
+    return Folded(tuple(rows), chosen.name, float(b_mesons), _workspace(responses, chosen, b_mesons))
+
+
+def read_responses(path: str | os.PathLike[str]) -> tuple[Response, ...]:
+    """Responses in a JSON file: a table, or a list of tables, of two histograms of a channel.
+
+    Keys are those of `response_from`: ``channel``, ``true`` (n + 1 edges), ``generated`` (n), ``found`` (n by m), and
+    ``reconstructed`` (m + 1 edges) if they are known.
+
+    Raises:
+        InputError: a file that is none.
+
+    >>> read_responses("nowhere.json")
+    Traceback (most recent call last):
+        ...
+    darkpenguin.kinematics.base.errors.InputError: file = 'nowhere.json': there is no such file
+    """
+    where = f"file = {os.fspath(path)!r}"
+    if not Path(path).is_file():
+        raise InputError(f"{where}: there is no such file")
+    try:
+        read = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{where}: no JSON ({error})") from None
+    keys, found = ("channel", "true", "generated", "found", "reconstructed"), []
+    for k, table in enumerate(read if isinstance(read, list) else [read]):
+        if not isinstance(table, Mapping):
+            raise InputError(f"{where}: entry {k} is no table of {', '.join(keys)}")
+        for key in table:
+            if key not in keys:
+                raise InputError(f"{where}: entry {k}: {key}: {nearest(str(key), keys)}")
+        for key in keys[:4]:
+            if key not in table:
+                raise InputError(f"{where}: entry {k} has no {key}")
+        try:
+            found.append(response_from(**table))
+        except InputError as error:
+            raise InputError(f"{where}: entry {k}: {error}") from None
+        except (ValueError, TypeError):
+            raise InputError(f"{where}: entry {k}: true, generated and found are tables of numbers") from None
+    return tuple(found)
+
+
+def _responses(events: EventsLike | Sequence[Response], bins: BinsLike) -> tuple[Response, ...]:
+    if isinstance(events, (str, os.PathLike)) and os.fspath(events).endswith(".json"):
+        return read_responses(events)
+    if isinstance(events, Sequence) and events and all(isinstance(one, Response) for one in events):
+        return tuple(one for one in events if isinstance(one, Response))
+    files: Any = events
+    file = open_events(files)
+    card = card_of(file)
+    if card.q2 or card.veto:
+        raise InputError(f"file = {str(file.path)!r}: it has not all of q2; generate it without q2 and veto")
+    if card.altered:
+        raise InputError(
+            f"{card.altered}: {str(file.path)!r} has not all events, each once; generate it in the mode flag"
+        )
+    found = tuple(response_of(one) for one in migrations(files, bins))
+    if not found:
+        raise InputError(f"bins = {bins!r}: none is of a channel in {str(file.path)!r}")
+    return found
+
+
+def _rows(name: str, one: Response, values: Array, errors: Array) -> list[FoldedBin]:
+    edges = one.reconstructed or tuple(float(k) for k in range(len(values) + 1))
+    columns = zip(pairwise(edges), values.tolist(), errors.tolist(), strict=True)
+    return [FoldedBin(name, low, high, value, error) for (low, high), value, error in columns]
+
+
+def _workspace(responses: Sequence[Response], model: Model, b_mesons: float) -> dict[str, Any]:
+    """A workspace of pyhf, in the layout of its schema 1.0.0."""
+    channels = [one.pyhf_channel(model, b_mesons) for one in responses]
+    return {
+        "version": "1.0.0",
+        "channels": channels,
+        "observations": [{"name": one["name"], "data": one["samples"][0]["data"]} for one in channels],
+        "measurements": [{"name": "strength", "config": {"poi": "mu", "parameters": []}}],
+    }

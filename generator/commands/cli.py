@@ -25,6 +25,7 @@ from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
 from .farm import DaskOption, merge_command, plan_command
 from .figures import figure_command, scan_command
+from .fold import fold_command
 from .options import MODEL, RUN, SET, THEORY, takes
 from .recast import recast_command
 from .toys import sensitivity_command, toys_command
@@ -371,6 +372,7 @@ app.command("merge")(_guarded(merge_command))
 app.command("weigh")(_guarded(weigh_command))
 app.command("recast")(_guarded(recast_command))
 app.command("bin")(_guarded(bin_command))
+app.command("fold")(_guarded(fold_command))
 app.command("hepmc")(_guarded(hepmc_command))
 app.command("figure")(_guarded(figure_command))
 app.command("scan")(_guarded(scan_command))
