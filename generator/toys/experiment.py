@@ -42,6 +42,8 @@ from .yields import background_parts, binned_yields, predict_channel
 Array = npt.NDArray[np.float64]
 ANGULAR_CHANNEL = "B0->K*0mumu"
 """Channel of the angular observables."""
+_PAIRS = 1 << 14
+"""Pairs of a toy and a point that are evaluated at a time, about."""
 HADRONS = tuple(dict.fromkeys(c.hadron for c in CHANNELS.values() if c.lepton == "mu"))
 """Hadrons that have a muonic channel."""
 
@@ -191,8 +193,11 @@ class Experiment:
         return np.nonzero(np.concatenate(flags))[0]
 
     def scaled(self, luminosity: float) -> Experiment:
-        """The same with another luminosity."""
-        return replace(self, dataset=self.dataset.scaled(luminosity))
+        """The same with another luminosity: all backgrounds in proportion."""
+        other, factor = replace(self, dataset=self.dataset.scaled(luminosity)), luminosity / self.dataset.luminosity
+        other.__dict__["_cells"] = self._cells  # what is cached, for speed
+        other.__dict__["_backgrounds"] = {name: b * factor for name, b in self._backgrounds.items()}
+        return other
 
     def background(self, channel: str) -> Array:
         """Expected background in the bins of a channel."""
@@ -414,7 +419,9 @@ class Experiment:
         everyone = np.arange(data.toys)
         if paired:
             return of(everyone, everyone)
-        return np.stack([of(everyone, np.full(data.toys, p)) for p in range(len(signal))], axis=1)
+        parts = np.array_split(np.arange(len(signal)), max(1, data.toys * len(signal) // _PAIRS))
+        found = [of(np.tile(everyone, len(p)), np.repeat(p, data.toys)).reshape(-1, data.toys) for p in parts]
+        return np.concatenate(found).T
 
     def _angular(self, terms: Sequence[Term], expected: Expected) -> tuple[Array, Array, Array]:
         """Predictions of angular terms (points, observables), their inverse covariance, ln of its determinant.

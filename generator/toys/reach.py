@@ -20,26 +20,33 @@ FARTHEST = 1e4
 _NEAREST = 1e-9
 
 
-def reach(significance: Callable[[float], float], target: float, own: float) -> float:
+def reach(
+    significance: Callable[[float], float], target: float, own: float, told: Mapping[float, float] | None = None
+) -> float:
     """Luminosity at which a significance that grows with it reaches a target; infinite if ``FARTHEST`` does not do.
 
     Args:
         significance: of a luminosity.
         target: significance that is asked for.
         own: luminosity to start from.
+        told: significance by luminosity as far as it is known already.
 
     >>> round(reach(lambda luminosity: 0.5 * luminosity**0.5, 5.0, 9.0), 6)
     100.0
     """
     lowest, highest = math.log(_NEAREST * own), math.log(FARTHEST * own)
-    known: dict[float, float] = {}
+
+    def of(value: float) -> float:
+        return math.log(max(value, 1e-30) / target)
+
+    known = {math.log(x): of(value) for x, value in (told or {}).items()}
 
     def short(x: float) -> float:
         if x not in known:
-            known[x] = math.log(max(significance(math.exp(x)), 1e-30) / target)
+            known[x] = of(significance(math.exp(x)))
         return known[x]
 
-    x = math.log(own)
+    x = min(known, key=lambda x: abs(known[x]), default=math.log(own))
     while True:  # the root of luminosity, or slower: two steps at least
         y = short(x)
         if x in (lowest, highest) and (y < 0) == (x == highest):

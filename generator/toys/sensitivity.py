@@ -359,9 +359,9 @@ class _Question:
         q = self.null.best(statistic, data)[0] - self.alternative.best(statistic, data)[0]
         return math.sqrt(max(float(q[0]), 0.0))
 
-    def reach(self, name: str, target: float) -> float:
-        """Luminosity at which one observable reaches a significance."""
-        return reach(lambda value: self.at(value).significance(name), target, self.experiment.dataset.luminosity)
+    def reach(self, name: str, target: float, told: Mapping[float, float] | None = None) -> float:
+        """Luminosity at which one observable reaches a significance; ``told`` are significances that are known."""
+        return reach(lambda value: self.at(value).significance(name), target, self.experiment.dataset.luminosity, told)
 
     def nearest_null(self) -> Expected:
         """Point of the null that describes the expectation under the truth best: where its toys are made."""
@@ -448,7 +448,8 @@ def _answer(
     curves = {
         name: np.array([q.significance(name) for q in map(question.at, grid.tolist())]) for name in question.statistics
     }
-    required = {name: question.reach(name, card.target) for name in names}
+    told = {name: dict(zip(grid.tolist(), curve.tolist(), strict=True)) for name, curve in curves.items()}
+    required = {name: question.reach(name, card.target, told[name]) for name in names}
 
     def limits_of(model: Model) -> tuple[ExpectedLimit, ...]:
         return tuple(expected_limit(question.experiment, model, *one) for one in card.limit.items())

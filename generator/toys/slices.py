@@ -89,18 +89,19 @@ class Slices:
             at = self._usable[slices]
             coarse = np.stack([value(everyone, at[:, k], True) for k in range(at.shape[1])], axis=1)
             coarse = np.where(self._missing[slices], np.inf, coarse)
+        found = valleys(coarse, self.shape)
+        rows, column = np.nonzero(found >= 0)  # all valleys of all toys at once
+        low, at = newton(
+            partial(_of_rows, value, rows),
+            self.starts[slices[rows], found[rows, column]],
+            self.couplings.low,
+            self.couplings.high,
+        )
         lowest = np.full(len(slices), np.nan)
-        for start in valleys(coarse, self.shape).T:
-            rows = np.nonzero(start >= 0)[0]
-            if not rows.size:
-                continue
-            low, at = newton(
-                partial(_of_rows, value, rows),
-                self.starts[slices[rows], start[rows]],
-                self.couplings.low,
-                self.couplings.high,
-            )
-            better = ~(low >= lowest[rows])
+        for k in range(found.shape[1]):
+            mine = column == k
+            better = mine.copy()
+            better[mine] = ~(low[mine] >= lowest[rows[mine]])
             lowest[rows[better]], place[rows[better]] = low[better], at[better]
         return lowest, place
 
@@ -235,12 +236,19 @@ def _laddered(couplings: Couplings, experiment: Experiment) -> list[_Slice]:
     here = np.arange(n)
     origin = np.tile(np.clip(0.0, couplings.low, couplings.high), (n, 1))
 
-    def apart(a: Array, b: Array) -> Array:
-        """-2 ln L of couplings for the Asimov data of others."""
+    def apart_from(a: Array) -> Callable[[Array], Array]:
+        """-2 ln L of other couplings for the Asimov data of some."""
         own = couplings.at(here, a, 1.0)
         data = experiment.asimov(own)
-        lost = experiment.combined(data, couplings.at(here, b, 1.0), True) - experiment.combined(data, own, True)
-        return np.where(lost > 0, lost, 1e-12)
+        lowest = experiment.combined(data, own, True)
+
+        def apart(b: Array) -> Array:
+            lost = experiment.combined(data, couplings.at(here, b, 1.0), True) - lowest
+            return np.where(lost > 0, lost, 1e-12)
+
+        return apart
+
+    from_origin = apart_from(origin)
 
     starts, probes, levels = [origin], [], []
     for axis, side in itertools.product(range(d), (-1.0, 1.0)):
@@ -248,17 +256,17 @@ def _laddered(couplings: Couplings, experiment: Experiment) -> list[_Slice]:
         at, step = origin, np.full(n, 1e-3 * (couplings.high - couplings.low)[axis])
         line: list[Array] = []
         for target in STEPS:
-            there = at
+            there, apart = at, apart_from(at)
             for trial in range(5 if line else 15):
                 if trial:  # -2 ln L grows as the square of a step, or its fourth power: damped
-                    step = step * np.clip((target / np.sqrt(apart(at, there))) ** 0.7, 1e-3, 1e3)
+                    step = step * np.clip((target / np.sqrt(apart(there))) ** 0.7, 1e-3, 1e3)
                 there = _with(at, axis, side * np.minimum(side * at[:, axis] + step, side * end))
             stuck = at[:, axis] == end
             line.append(np.where(stuck[:, None], np.nan, there))
             at = there
         line.append(np.where((at[:, axis] == end)[:, None], np.nan, _with(at, axis, end)))  # however far it is
         level = np.stack(
-            [np.where(np.isnan(x[:, axis]), np.nan, apart(origin, np.where(np.isnan(x), origin, x))) for x in line],
+            [np.where(np.isnan(x[:, axis]), np.nan, from_origin(np.where(np.isnan(x), origin, x))) for x in line],
             axis=1,
         )
         chosen = np.argmin(np.where(np.isnan(level), np.inf, np.abs(level - LEVEL)), axis=1)

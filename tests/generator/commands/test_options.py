@@ -49,7 +49,7 @@ PRINTED = {
     "generate": ["--events", "100", "--output", "x.root"],
     "scan": [],
     "toys": ["--toys", "10", "--output", "t.root"],
-    "sensitivity": ["--toys", "0", "--json"],
+    "sensitivity": ["--toys", "0", "--observable", "R_K+", "--json"],
 }
 
 

@@ -177,7 +177,7 @@ def test_wilks_on_physics_and_where_it_fails():
     data, bins = get_dataset("lhcb-run12"), binned_yields(CHANNELS, np.linspace(1.1, 6.0, 11))
     model = quadratic_counts(get_model("fig1-2.5gev"), {"g": {"light_vectors.0.g_bs": 1e-8}}, data, bins)
     for value in (-1.75, 0.0):
-        toys = binned_toys(model, [value], seed=32, stop=5000)
+        toys = binned_toys(model, [value], seed=32, stop=2000)
         ratio = profile_ratio(model, toys.counts, toys.auxiliary, g=value)
         assert ratio.good.all()
         assert stats.kstest(wilks_p_value(ratio.q, 1), "uniform").pvalue > 1e-6
