@@ -102,6 +102,16 @@ class ScanResult(Result):
 
     def best(self, group: str | None = None, refine: bool = True) -> BestFit:
         """Smallest χ². ``refine`` goes on from the best grid point within the neighbouring cells."""
+        if (group, refine) not in self._best:
+            self._best[group, refine] = self._find_best(group, refine)
+        return self._best[group, refine]
+
+    @cached_property
+    def _best(self) -> dict[tuple[str | None, bool], BestFit]:
+        """What `best` has found."""
+        return {}
+
+    def _find_best(self, group: str | None, refine: bool) -> BestFit:
         chi2 = self.total(group)
         index = np.unravel_index(int(np.argmin(chi2)), chi2.shape)
         point = {axis.key: float(axis.values[i]) for axis, i in zip(self.card.axes, index, strict=True)}
@@ -126,10 +136,17 @@ class ScanResult(Result):
             bounds.append((values[max(i - 1, 0)], values[min(i + 1, len(values) - 1)]))
             start.append(values[i])
         size = np.array([high - low for low, high in bounds])
+        linear = [axis for axis, _ in axes if axis.linear]
+        fixed = {key: value for key, value in point.items() if key not in [axis.key for axis in linear]}
+        at = _linear_chi2(self.card, self.likelihood, fixed, linear) if len(linear) == len(axes) else None
 
         def cost(x: FloatArray) -> float:
             moved = {axis.key: float(v) for (axis, _), v in zip(axes, x * size, strict=True)}
-            values = self._chi2_at({**point, **moved})
+            if at is None:
+                values = self._chi2_at({**point, **moved})
+            else:
+                found = at({key: np.array([value]) for key, value in moved.items()}, 1)
+                values = dict(zip(self.card.groups, found[:, 0].tolist(), strict=True))
             return values[group] if group else sum(values.values())
 
         scaled = [(low / s, high / s) for (low, high), s in zip(bounds, size, strict=True)]
@@ -433,24 +450,33 @@ def _linear_scan(
     ``fixed`` has the other axes. The grid itself is never in memory, only the block that is asked for.
     """
     ticks = [axis.values for axis in axes]
-    keys = [axis.key for axis in axes]
-    model = moved(card.base_model(), tied(fixed, card.ties))
-
-    def points(index: Sequence[Any]) -> dict[str, Any]:
-        return tied({key: xp.asarray(v[i]) for key, v, i in zip(keys, ticks, index, strict=True)}, card.ties)
+    at = _linear_chi2(card, likelihood, fixed, axes)
 
     def evaluate(start: int, stop: int) -> FloatArray:
         index = np.unravel_index(np.arange(start, stop), [axis.points for axis in axes]) if axes else ()
-        values = points(index)
-        found = _group_chi2(likelihood, predictor(values)) if predictor is not None else {}
-        if invisible is not None:
-            found[K_INV] = invisible(values, stop - start)
-        chi2 = [found[name] for name in card.groups]
-        return np.stack([value if isinstance(value, np.ndarray) else value.get() for value in chi2])
+        values = {axis.key: xp.asarray(v[i]) for axis, v, i in zip(axes, ticks, index, strict=True)}
+        return at(values, stop - start)
 
+    return evaluate
+
+
+def _linear_chi2(
+    card: ScanCard, likelihood: Likelihood, fixed: Mapping[str, float], axes: Sequence[Axis]
+) -> Callable[[Mapping[str, Any], int], FloatArray]:
+    """χ² (n_groups, n) as a function of the values of linear axes, arrays of length n, and of n."""
+    model = moved(card.base_model(), tied(fixed, card.ties))
     # the largest of each coupling: the predictor needs to know which are there, and their scale
-    largest = {key: np.array([v[np.argmax(np.abs(v))]]) for key, v in zip(keys, ticks, strict=True)}
+    largest = {axis.key: np.array([axis.values[np.argmax(np.abs(axis.values))]]) for axis in axes}
     largest = tied(largest, card.ties)
     predictor = build_predictor(likelihood.observables, model, largest) if likelihood.groups else None
     invisible = SizeCurve(find_spectrum(card.data_set), model, largest) if K_INV in card.groups else None
+
+    def evaluate(values: Mapping[str, Any], n: int) -> FloatArray:
+        values = tied(values, card.ties)
+        found = _group_chi2(likelihood, predictor(values)) if predictor is not None else {}
+        if invisible is not None:
+            found[K_INV] = invisible(values, n)
+        chi2 = [found[name] for name in card.groups]
+        return np.stack([value if isinstance(value, np.ndarray) else value.get() for value in chi2])
+
     return evaluate

@@ -113,7 +113,7 @@ def test_all_three_regions_meet_the_band(planes):
 
 def test_figure_2_files_and_legend(tmp_path, planes):
     cards = figure_2_cards("current", points=25)
-    paths = figure_2("current", cards, tmp_path)[1]
+    figures_today, paths = figure_2("current", cards, tmp_path)
     text = paths[2].read_text()
     assert text.startswith("panel,x axis,y axis,region,polygon,ring,x,y\n")
     assert "P5p better than SM by 4" in text
@@ -121,7 +121,6 @@ def test_figure_2_files_and_legend(tmp_path, planes):
     labels = [entry.get_text() for legend in figure.legends for entry in legend.get_texts()]
     assert len(labels) == 6
     assert not any("nowhere" in label for label in labels)
-    figures_today = draw_figure_2([figure_2_plane(card) for card in cards])
     today = [entry.get_text() for legend in figures_today.legends for entry in legend.get_texts()]
     assert sum("nowhere" in label for label in today) == 2
     import matplotlib.pyplot as plt
