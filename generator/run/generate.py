@@ -168,7 +168,7 @@ def run(
     Args:
         card: a TOML file, a built-in card's name, a dictionary, a `RunCard`, or channels as in `generate`.
         progress: called with the number of events after each chunk.
-        dask: address of a Dask scheduler, or ``local:N``, whose workers make the events.
+        dask: address of a Dask scheduler, or ``local:N``, whose workers make the events, or fill the histograms.
         **keys: keys of a run card on top, see `generate`; ``output`` names the file (``{channel}`` in its name makes a
             file a channel), ``format``, ``compression`` and ``overwrite`` say how it is written. ``reduce`` asks
             for histograms instead of events: a TOML file with a table each, or such tables.
@@ -227,7 +227,7 @@ def execute(
     card = plan.card
     files = card.files()
     if card.reduce is not None:
-        return _reduced(plan, progress)
+        return _reduced(plan, progress, dask)
     check_space(plan)
     began = time.perf_counter()
     reports = []
@@ -261,16 +261,16 @@ def execute(
     return RunReport(plan, tuple(Path(name) for name in files), tuple(reports), time.perf_counter() - began)
 
 
-def _reduced(plan: Plan, progress: Callable[[int], None] | None) -> RunReport:
+def _reduced(plan: Plan, progress: Callable[[int], None] | None, dask: str | None) -> RunReport:
     """Fill the histograms that a plan's card asks for, and write them."""
     (output,) = map(Path, plan.card.files())
     began = time.perf_counter()
     reports = []
     found = reduce.empty(plan)
-    with OutputLock(output):
+    with OutputLock(output), Workers(dask) as workers:
         for part in plan.parts:
             started = time.perf_counter()
-            written = reduce.fill(found, plan, part, progress)
+            written = reduce.fill(found, plan, part, progress, workers)
             first, stop = plan.span(part)
             reports.append(PartReport(part, stop - first, written, time.perf_counter() - started, output))
         reduce.write(found, output, plan.card.overwrite, lock=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +20,21 @@ from ..files.digests import digest_of
 from ..files.joined import run_key
 from ..files.provenance import package_versions, parse_provenance
 from ..files.sinks import PROVENANCE, TREE
+from ..sampler.backend import CpuBackend
+from .chunks import make_chunks
 from .farm import State
-from .histograms import Histogram, Reduction
+from .histograms import Histogram, HistogramSettings, Reduction
 
 if TYPE_CHECKING:
     from .card import RunCard
     from .parts import Part
     from .plan import Plan
+    from .workers import Workers
 
 REDUCTION = "reduction"
 """Name of the JSON string beside the histograms that says how often each was filled, and their digest."""
+_PIECE, _CHUNK = 1 << 22, 1 << 18
+"""Events whose histograms a worker sends at a time, and of which it has the columns in memory at a time."""
 
 
 @dataclass
@@ -67,16 +72,38 @@ def _fills(part: Part, histogram: Histogram) -> bool:
     return not histogram.settings.channels or part.channel.name in histogram.settings.channels
 
 
-def fill(reduced: Reduced, plan: Plan, part: Part, progress: Callable[[int], None] | None = None) -> int:
-    """Fill histograms with the events of a channel, and return how many there were."""
+def fill(
+    reduced: Reduced,
+    plan: Plan,
+    part: Part,
+    progress: Callable[[int], None] | None = None,
+    workers: Workers | None = None,
+) -> int:
+    """Fill histograms with the events of a channel, made here or by workers, and return how many there were."""
     filled = {name: one for name, one in reduced.histograms.items() if _fills(part, one)}
+    if workers is None or workers.dask is None:
+        threads = (plan.card.threads or available_threads()) if plan.backend.name == "cpu" else 1
+        return _fill(filled, part, plan.card, plan.chunks(part, progress=progress, on_device=True), threads)
+    written = 0
+    elsewhere = _Elsewhere(plan.card, part, {name: one.settings for name, one in filled.items()})
+    for (low, high), (found, n) in workers.in_order(elsewhere, plan.pieces(part, _PIECE)):
+        for name, histogram in found.items():
+            filled[name].add(histogram)
+        written += n
+        if progress is not None:
+            progress(high - low)
+    return written
+
+
+def _fill(
+    filled: Mapping[str, Histogram], part: Part, card: RunCard, chunks: Iterable[Mapping[str, Any]], threads: int
+) -> int:
     expressions = {name: one.expressions(tuple(part.columns), name) for name, one in filled.items()}
-    known = masses(part.channel, plan.card.model) if part.momenta else {}
+    known = masses(part.channel, card.model) if part.momenta else {}
     known |= {f"{name}_reco": mass for name, mass in known.items()}
     written = 0
-    threads = (plan.card.threads or available_threads()) if plan.backend.name == "cpu" else 1
     with ThreadPoolExecutor(threads) as pool:
-        for columns in plan.chunks(part, progress=progress, on_device=True):
+        for columns in chunks:
             fillings = [pool.submit(one.fill, columns, expressions[name], known) for name, one in filled.items()]
             for name, filling in zip(filled, fillings, strict=True):
                 try:
@@ -85,6 +112,21 @@ def fill(reduced: Reduced, plan: Plan, part: Part, progress: Callable[[int], Non
                     raise InputError(f"reduce.{name}: no memory for it beside the events; ask for fewer bins") from None
             written += len(columns["q2"])
     return written
+
+
+@dataclass(frozen=True, eq=False)
+class _Elsewhere:
+    """Fills histograms with some events of a channel, on one thread of whoever has it."""
+
+    card: RunCard
+    part: Part
+    settings: Mapping[str, HistogramSettings]
+
+    def __call__(self, low: int, high: int) -> tuple[dict[str, Histogram], int]:
+        made = {name: Histogram(settings) for name, settings in self.settings.items()}
+        pieces = [(at, min(at + _CHUNK, high)) for at in range(low, high, _CHUNK)]
+        chunks = make_chunks(self.card, self.part, CpuBackend(self.card.precision, 1), pieces, reuse=True)
+        return made, _fill(made, self.part, self.card, (columns for _, columns in chunks), 1)
 
 
 def write(reduced: Reduced, path: str | os.PathLike[str], overwrite: bool = False, lock: bool = True) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from darkpenguin import InputError, make_card, read_events, run, scan, sensitivity, toys
 from darkpenguin.generator.commands.cli import app
-from darkpenguin.generator.run import workers
+from darkpenguin.generator.run import reduce, workers
 from darkpenguin.generator.run.generate import execute
 from darkpenguin.generator.run.plan import plan_run
 from darkpenguin.generator.run.workers import Workers, check_dask, in_order
@@ -87,7 +87,7 @@ class Killer:
             thread.join()
 
 
-def test_events_and_results_are_those_of_one_core(tmp_path, cluster):
+def test_events_and_results_are_those_of_one_core(tmp_path, cluster, monkeypatch):
     """Also if a worker is killed on the way: the other makes what it had."""
     address = cluster.scheduler_address
     there, here = (make_card(CARD, output=str(tmp_path / name)) for name in ("there.root", "here.root"))
@@ -97,10 +97,29 @@ def test_events_and_results_are_those_of_one_core(tmp_path, cluster):
     assert killer.kills == 1
     execute(plan_run(here))
     same(read_events(there.output).columns, read_events(here.output).columns)
+    reduced(tmp_path, address, monkeypatch)
     with Workers(address) as some:
         assert [piece for piece, _ in some.in_order(slow, [(0, 2), (2, 3)])] == [(0, 2), (2, 3)]
         with pytest.raises(InputError, match="toys = 0: no"):
             list(some.in_order(failing, [(0, 2)]))
+
+
+def reduced(folder, address, monkeypatch):
+    """Histograms are those of one core: counts exactly, sums of weights to the rounding of their order."""
+    monkeypatch.setattr(reduce, "_PIECE", 8192)
+    axis = {"column": "q2", "bins": 10, "min": 0, "max": 20}
+    histograms = {"q2": {"axes": axis}, "moment": {"axes": axis, "weight": "cos_theta_l"}}
+    one, other = (
+        reduce.read(run(CARD, reduce=histograms, output=str(folder / name), dask=dask).files[0])
+        for name, dask in (("one.root", None), ("other.root", address))
+    )
+    assert one.histograms["q2"].entries == 40_000
+    for name, histogram in one.histograms.items():
+        found = other.histograms[name]
+        assert (histogram.entries, histogram.undefined) == (found.entries, found.undefined)
+        np.testing.assert_allclose(histogram.values, found.values, rtol=1e-11, atol=1e-11)
+    assert (one.histograms["q2"].values == other.histograms["q2"].values).all()
+    np.testing.assert_allclose(one.histograms["moment"].squares, other.histograms["moment"].squares, rtol=1e-12)
 
 
 def test_what_is_no_cluster():
