@@ -23,7 +23,7 @@ from .bins import bin_command, hepmc_command
 from .console import note
 from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
-from .farm import DaskOption, merge_command, plan_command
+from .farm import DaskOption, ReportOption, merge_command, plan_command
 from .figures import figure_command, scan_command
 from .fold import fold_command
 from .options import MODEL, RUN, SET, THEORY, takes
@@ -168,6 +168,7 @@ def _generate(
     card_option: CardOption = None,
     example: ExampleOption = False,
     dask: DaskOption = None,
+    report: ReportOption = None,
     **keys: Any,
 ) -> None:
     """Generate events into a ROOT or Parquet file.
@@ -186,7 +187,7 @@ def _generate(
     name = card if card is not None else card_option
     base = {"output": "events.root", **(read_card(name) if name is not None else {})}
     own = {key: keys[key] for key in ("theory", *(row.key for row in RUN)) if key in keys}
-    if not run_card(RunCard.make(base, **own, **stage_tables(base, keys)), dask):
+    if not run_card(RunCard.make(base, **own, **stage_tables(base, keys)), dask, report):
         raise SystemExit(EXIT_FAILED)
 
 

@@ -14,6 +14,8 @@ PART_HELP = "Make this one of so many equal parts, into a file that is named aft
 PartOption = Annotated[str | None, typer.Option("--part", metavar="K/N", help=PART_HELP)]
 DASK_HELP = "Work on the workers of this Dask scheduler (tcp://host:8786), or on N processes here (local:N)."
 DaskOption = Annotated[str | None, typer.Option("--dask", metavar="ADDRESS|local:N", help=DASK_HELP)]
+REPORT_HELP = "Write what was made, with digests, seconds by stage and versions, as JSON into this file."
+ReportOption = Annotated[str | None, typer.Option("--report", metavar="FILE", help=REPORT_HELP)]
 _COMMANDS = {"events": "generate", "toys": "toys", "scan": "scan"}
 
 
@@ -68,6 +70,7 @@ def merge_command(
         bool, typer.Option("--partial", help="Also if the run's first or last events are missing.")
     ] = False,
     format: Annotated[str | None, typer.Option("--format", help="Write ttree, rntuple or parquet.")] = None,
+    report: ReportOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Join the files of a run's parts (--part of generate, toys, scan and weigh), with their provenance.
@@ -75,14 +78,18 @@ def merge_command(
     What is missing, twice or damaged is named. ROOT's hadd joins the events too, and loses how they were made.
     """
     from ..files.joined import EventFiles
+    from ..files.manifest import read_manifest
+    from ..files.report import Report
     from ..run.reduce import Reduced
     from ..scans.farm import merge
+    from ..scans.files import check_outputs
     from ..toys.files import Toys
     from .console import progress_bar
 
     if output is None and plan is None:
         raise InputError("output: missing; name a file (--output), of a scan a folder, or the --plan of the run")
-    with progress_bar("merging", 0) as progress:
+    telling = Report(report, "merge", overwrite)
+    with telling.stage("merge"), progress_bar("merging", 0) as progress:
         done: Any = merge(
             files or (),
             output,
@@ -92,13 +99,18 @@ def merge_command(
             overwrite=overwrite,
             progress=progress,
         )
+    target = output or read_manifest(str(plan)).output
     if isinstance(done, EventFiles):
         print(f"file: {done.output}: {done.rows:,} events of {len(done.files)} files")
         for line in done.missing:
             print(f"missing: {line}")
+        telling.write([done.output], events=done.rows, missing=done.missing)
     elif isinstance(done, Reduced):
-        print(f"file: {output}: {len(done.histograms)} histograms of {done.provenance['events']:,} events")
+        print(f"file: {target}: {len(done.histograms)} histograms of {done.provenance['events']:,} events")
+        telling.write([target], histograms=len(done.histograms), events=done.provenance["events"])
     elif isinstance(done, Toys):
         print(f"file: {done.path}: {done.toys:,} toys")
+        telling.write([done.path], toys=done.toys)
     else:
         print(f"scan: {done.card.points:,} points, in the files {done.card.name}-*")
+        telling.write(check_outputs(done.card, target, overwrite=True).values(), points=done.card.points)

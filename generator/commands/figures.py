@@ -11,10 +11,11 @@ import typer
 from ...kinematics.base.errors import InputError
 from .console import DATA_HELP
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
-from .farm import DaskOption, PartOption
+from .farm import DaskOption, PartOption, ReportOption
 from .options import MODEL, SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
+    from ..files.report import Report
     from ..scans.card import ScanCard
     from ..scans.scan import ScanResult
 
@@ -108,6 +109,7 @@ def scan_command(
     figure: FigureOption = None,
     part: PartOption = None,
     dask: DaskOption = None,
+    report: ReportOption = None,
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
@@ -115,6 +117,7 @@ def scan_command(
 
     Chi squared on a grid, the best fit, pulls, profiles and regions are written.
     """
+    from ..files.report import Report
     from ..scans.card import ScanCard, read_point
     from ..scans.files import check_outputs, write_scan
     from ..scans.scan import scan
@@ -126,8 +129,11 @@ def scan_command(
     if card is None:
         raise InputError("card: name a scan card; `darkpenguin scan --example` prints one")
     checked = ScanCard.make(card, **keys)
+    telling = Report(report, "scan", overwrite)
     if part is not None:
-        _part(checked, part, output, device, overwrite, dask, bool(figure or at))
+        if figure or at:
+            raise InputError("--part: a part of a scan has no figure and no pulls; merge the parts first")
+        _part(checked, part, output, device, overwrite, dask, telling)
         return
     point = read_point(checked, at or [])
     check_outputs(checked, output, overwrite)
@@ -135,24 +141,27 @@ def scan_command(
     checkpoint = Path(output) / f".{checked.name}.partial"
     if restart:
         checkpoint.unlink(missing_ok=True)
-    with progress_bar("scanning", checked.points) as progress:
+    with telling.stage("scan"), progress_bar("scanning", checked.points) as progress:
         result = scan(checked, device, checkpoint, progress, dask)
-    paths: list[Path | str] = [*write_scan(result, output, overwrite, point)]
-    paths += write_figures(result, figure, overwrite)
+    with telling.stage("files"):
+        paths: list[Path | str] = [*write_scan(result, output, overwrite, point)]
+        paths += write_figures(result, figure, overwrite)
     _summary(result)
     _list(paths)
+    telling.write(paths, points=checked.points, card=checked)
 
 
-def _part(card: ScanCard, part: str, folder: str, device: str, overwrite: bool, dask: str | None, more: bool) -> None:
+def _part(
+    card: ScanCard, part: str, folder: str, device: str, overwrite: bool, dask: str | None, telling: Report
+) -> None:
     """Compute a part of a scan alone."""
     from ..scans.parts import scan_part
     from .console import progress_bar
 
-    if more:
-        raise InputError("--part: a part of a scan has no figure and no pulls; merge the parts first")
-    with progress_bar("scanning", 0) as progress:
+    with telling.stage("scan"), progress_bar("scanning", 0) as progress:
         path, points = scan_part(card, part, folder, device=device, overwrite=overwrite, progress=progress, dask=dask)
     print(f"file: {path}: {f'{points:,} points' if points else 'already there'}")
+    telling.write([path], points=points, card=card)
 
 
 def _summary(result: ScanResult) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...physics.charmonium import missing_charm
+from ..files.report import Report
 from ..files.sample import open_events
 from ..run import reduce
 from ..run.card import RunCard
@@ -22,19 +23,21 @@ if TYPE_CHECKING:
     from ..analysis.validate import Verdict
 
 
-def run_card(card: RunCard, dask: str | None = None) -> bool:
-    """Generate what a card asks for, check it and draw it if it says so; False if the check fails."""
+def run_card(card: RunCard, dask: str | None = None, report: str | None = None) -> bool:
+    """Generate what a card asks for, check it, draw it and report on it if asked to; False if the check fails."""
+    telling = Report(report, "generate", card.overwrite)
     if card.part is not None:
         told = state if card.reduce is None else reduce.state
         states = {name: told(card, name) for name in card.files()}
         if set(states.values()) == {"done"}:
             print(f"file: {', '.join(states)}: already there")
+            telling.write(states, made=False, card=card.for_provenance())
             return True
         if "other" not in states.values():  # what is there is made again: damaged, or of one channel only
             card = card.model_copy(update={"overwrite": True})
     check_files(card)
     check_dask(dask)
-    with waiting("building the tables (the first run on a machine also fills the cache)"):
+    with telling.stage("tables"), waiting("building the tables (the first run on a machine also fills the cache)"):
         plan = plan_run(card)
     check_space(plan)
     missing = (missing_charm(part.channel, card.model.theory, part.table.ranges) for part in plan.parts)
@@ -45,8 +48,8 @@ def run_card(card: RunCard, dask: str | None = None) -> bool:
     if kept := kept_events(plan):
         note(f"going on from {kept:,} events that an earlier start of this run had made")
     try:
-        with progress_bar("generating", total) as progress:
-            report = execute(plan, progress, dask=dask)
+        with telling.stage("events"), progress_bar("generating", total) as progress:
+            made = execute(plan, progress, dask=dask)
     except BaseException:
         if kept := kept_events(plan):
             note(f"{kept:,} events are kept beside the output: the same command goes on from them")
@@ -55,14 +58,20 @@ def run_card(card: RunCard, dask: str | None = None) -> bool:
     if card.check:
         from ..analysis.validate import validate
 
-        with progress_bar("validating", total) as progress:
-            verdicts = [validate(path, progress=progress, threads=card.threads) for path in report.files]
-    _show_report(report, verdicts)
+        with telling.stage("validation"), progress_bar("validating", total) as progress:
+            verdicts = [validate(path, progress=progress, threads=card.threads) for path in made.files]
+    _show_report(made, verdicts)
     for verdict in verdicts:
         _show_verdict_line(verdict)
     if card.figures:
-        print(f"figure: {', '.join(write_figures(report, card.figures, card.overwrite))}")
-    return all(verdict.passed for verdict in verdicts)
+        with telling.stage("figures"):
+            print(f"figure: {', '.join(write_figures(made, card.figures, card.overwrite))}")
+    passed = all(verdict.passed for verdict in verdicts)
+    checked = {"valid": passed} if verdicts else {}
+    telling.write(
+        [*made.files, *card.figures], made=True, channels=made.records(), **checked, card=card.for_provenance()
+    )
+    return passed
 
 
 def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
-from .farm import DaskOption, PartOption
+from .farm import DaskOption, PartOption, ReportOption
 from .options import SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def toys_command(
     device: Annotated[str, typer.Option("--device", help="Make event toys on cpu, gpu or auto.")] = "cpu",
     part: PartOption = None,
     dask: DaskOption = None,
+    report: ReportOption = None,
     overwrite: OverwriteOption = False,
     datasets: ListOption = False,
     example: ExampleOption = False,
@@ -131,6 +132,7 @@ def toys_command(
         list_datasets()
         return
     from ..figures.toys import words
+    from ..files.report import Report
     from ..toys.files import toys
     from ..toys.run import ToysCard
     from .console import note, progress_bar
@@ -143,7 +145,8 @@ def toys_command(
         _events_of(chosen, events_of, output, overwrite)
         return
     check_figures(figure, overwrite, words(chosen))
-    with progress_bar("toys", chosen.toys) as progress:
+    telling = Report(report, "toys", overwrite)
+    with telling.stage("toys"), progress_bar("toys", chosen.toys) as progress:
         made = toys(
             chosen,
             output,
@@ -155,8 +158,11 @@ def toys_command(
             progress=progress,
         )
     _show_toys(made)
-    for name in write_figures(made, figure, overwrite):
+    with telling.stage("figures"):
+        drawn = write_figures(made, figure, overwrite)
+    for name in drawn:
         print(f"figure: {name}")
+    telling.write([made.path, *drawn], toys=made.toys, made=made.made, interrupted=made.interrupted, card=made.card)
     if made.interrupted:
         note("interrupted: the finished toys are in the file; the same command makes the others")
         raise SystemExit(INTERRUPTED)

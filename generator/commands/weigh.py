@@ -10,7 +10,7 @@ import typer
 from ...kinematics.base.errors import InputError
 from .console import progress_bar, show_table
 from .drawing import OverwriteOption
-from .farm import PartOption
+from .farm import PartOption, ReportOption
 from .options import SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def weigh_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     part: PartOption = None,
+    report: ReportOption = None,
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
@@ -153,11 +154,13 @@ def weigh_command(
     ratio of the branching fractions. What is printed says how many events the weighted sample is worth.
     """
     from ..analysis.weights import weigh
+    from ..files.report import Report
 
+    telling = Report(report, "weigh", overwrite)
     couplings = tuple(part.strip() for part in polynomial.split(",")) if polynomial else ()
     where = _map(keys)
     file, rows = _opened(files, where)
-    with progress_bar("weighing", rows) as progress:
+    with telling.stage("weights"), progress_bar("weighing", rows) as progress:
         found = weigh(
             file,
             to or (),
@@ -174,6 +177,7 @@ def weigh_command(
             overwrite=overwrite,
             progress=progress,
         )
+    telling.write([] if found.output is None else [found.output], weights=found)
     if as_json:
         print(json_module.dumps(found.to_dict(), indent=1, allow_nan=False))
         return

@@ -151,6 +151,15 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+def machine() -> str:
+    """Return system, architecture and processor.
+
+    >>> machine() != ""
+    True
+    """
+    return f"{platform.system()} {platform.machine()}, {_processor()}"
+
+
 def _processor() -> str:
     """Return the name of the CPU: results are bitwise reproducible on one model of it."""
     try:

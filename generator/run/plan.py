@@ -16,7 +16,7 @@ from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from ...physics.models import check_partial_widths, check_single_precision
 from ..files.columns import ordered
-from ..files.provenance import PROVENANCE_VERSION, _processor, package_versions
+from ..files.provenance import PROVENANCE_VERSION, machine, package_versions
 from ..lab import table
 from ..sampler.backend import Backend, select_backend
 from ..sampler.calls import RUN_YIELDS
@@ -163,7 +163,7 @@ class Plan:
             "convention": self.card.convention,
             "precision": self.card.precision,
             "backend": self.backend.describe(),
-            "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+            "machine": machine(),
             "versions": {"python": platform.python_version(), **package_versions()},
             "parameters": {
                 name: {"value": parameters.entry(name).value, "unit": parameters.entry(name).unit}
