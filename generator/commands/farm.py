@@ -104,13 +104,13 @@ def merge_command(
         print(f"file: {done.output}: {done.rows:,} events of {len(done.files)} files")
         for line in done.missing:
             print(f"missing: {line}")
-        telling.write([done.output], events=done.rows, missing=done.missing)
+        telling.write([target], events=done.rows, missing=done.missing)
     elif isinstance(done, Reduced):
         print(f"file: {target}: {len(done.histograms)} histograms of {done.provenance['events']:,} events")
         telling.write([target], histograms=len(done.histograms), events=done.provenance["events"])
     elif isinstance(done, Toys):
         print(f"file: {done.path}: {done.toys:,} toys")
-        telling.write([done.path], toys=done.toys)
+        telling.write([target], toys=done.toys)
     else:
         print(f"scan: {done.card.points:,} points, in the files {done.card.name}-*")
         telling.write(check_outputs(done.card, target, overwrite=True).values(), points=done.card.points)

@@ -162,7 +162,9 @@ def toys_command(
         drawn = write_figures(made, figure, overwrite)
     for name in drawn:
         print(f"figure: {name}")
-    telling.write([made.path, *drawn], toys=made.toys, made=made.made, interrupted=made.interrupted, card=made.card)
+    telling.write(
+        [made.path or output, *drawn], toys=made.toys, made=made.made, interrupted=made.interrupted, card=made.card
+    )
     if made.interrupted:
         note("interrupted: the finished toys are in the file; the same command makes the others")
         raise SystemExit(INTERRUPTED)

@@ -106,9 +106,7 @@ def _opened(files: list[str], where: EventMap | None) -> tuple[Any, int]:
 def weigh_command(
     files: Annotated[
         list[str],
-        typer.Argument(
-            metavar="FILE...", help="File, or files of parts of one run; or with --channel one of another program."
-        ),
+        typer.Argument(metavar="FILE...", help="File, or parts of one run; with --channel one of another program."),
     ],
     to: Annotated[
         list[str] | None,
