@@ -16,6 +16,7 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import readable_size
 from ...kinematics.base.optional import optional
+from .workers import worker_number
 
 CHUNK = 1 << 25
 """Events of a chunk on a device: enough to fill it, while launches and Python cost nothing beside them."""
@@ -114,6 +115,16 @@ class Copies:
             if high > low:
                 column[low:high].get(stream=self.stream, out=found[name], blocking=False)
         return found
+
+
+def on_own_device(work: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Do some work on the GPU of this worker of a cluster: each has its own where a machine has several.
+
+    Workers that see one device each (CUDA_VISIBLE_DEVICES) have that one.
+    """
+    cupy = optional("cupy", "device = 'gpu'")
+    with cupy.cuda.Device(worker_number() % max(1, cupy.cuda.runtime.getDeviceCount())):
+        return work(*arguments, **keywords)
 
 
 def check_device_memory(n_bytes: int) -> None:

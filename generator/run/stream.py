@@ -21,13 +21,16 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.sources import source_fingerprint
 from ..files.joined import run_key
 from ..files.pieces import Pieces, Span
-from ..sampler.backend import CpuBackend
+from ..sampler.backend import CpuBackend, select_backend
 from .card import RunCard
-from .chunks import Arrays, ChunkMaker, make_chunks
+from .chunks import Arrays, ChunkMaker, gather, make_chunks
+from .device import on_own_device
 from .parts import Part
 from .plan import Plan
 from .workers import Workers
 
+CARRIED = 1 << 22
+"""Events of a chunk that a worker's GPU makes and sends."""
 LONG = 1 << 24
 """Events from which on a run is long: its chunks are kept until its files are whole."""
 Columns = Mapping[str, Any]
@@ -35,14 +38,22 @@ Columns = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class _Elsewhere:
-    """Makes chunks of a channel on one thread of whoever has it."""
+    """Makes chunks of a channel on one thread of whoever has it, or on a GPU of theirs."""
 
     card: RunCard
     part: Part
+    device: str = "cpu"
 
     def __call__(self, low: int, high: int) -> dict[str, Any]:
+        if self.device == "gpu":
+            found: dict[str, Any] = on_own_device(self._on_gpu, low, high)
+            return found
         backend = CpuBackend(self.card.precision, 1)
         return ChunkMaker(self.card, self.part, backend, 1, self._place).make(low, high)
+
+    def _on_gpu(self, low: int, high: int) -> dict[str, Any]:
+        backend = select_backend("gpu", self.card.precision)
+        return gather(make_chunks(self.card, self.part, backend, [(low, high)], reuse=True), high - low)
 
     def _place(self, low: int, high: int) -> Arrays:
         return Arrays.empty(self.card, self.part, np, high - low, {})
@@ -61,6 +72,8 @@ class EventStream:
     """
 
     def __init__(self, plan: Plan, workers: Workers, chunk: int | None = None) -> None:
+        if chunk is None and workers.dask is not None and plan.backend.name == "gpu":
+            chunk = CARRIED
         self.plan, self.workers, self.chunk = plan, workers, chunk
         self.kept = kept_pieces(plan)
 
@@ -95,7 +108,7 @@ class EventStream:
 
     def _made(self, part: Part, spans: list[Span]) -> Iterator[tuple[Span, Columns]]:
         if self.workers.dask is not None:
-            yield from self.workers.in_order(_Elsewhere(self.plan.card, part), spans)
+            yield from self.workers.in_order(_Elsewhere(self.plan.card, part, self.plan.backend.name), spans)
             return
         have = spans[0][0]
         for made, columns in make_chunks(self.plan.card, part, self.plan.backend, spans, reuse=True):

@@ -205,6 +205,19 @@ def _made(source: str, carried: str, start: int, stop: int) -> Any:
     return worker.plugins[carried].work(start, stop)
 
 
+def worker_number() -> int:
+    """Number of this worker among those that were started with it; 0 where there is none, or it has another name.
+
+    >>> worker_number()
+    0
+    """
+    try:
+        name = str(optional("distributed", "dask").get_worker().name)
+    except (InputError, ValueError):  # no Dask, or no worker
+        return 0
+    return int(name) if name.isascii() and name.isdecimal() else 0
+
+
 def _result(client: Any, future: Any) -> Any:
     """Result of a piece, once it is there; TryAgainError if there has been no worker for long."""
     wait, alone = optional("distributed", "dask").wait, None

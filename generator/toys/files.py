@@ -27,6 +27,7 @@ from ...kinematics.base.files import OutputLock, WholeFile, check_target
 from ...kinematics.base.results import Result
 from ..files.pieces import Pieces, Span, share
 from ..files.provenance import parse_provenance
+from ..run.device import on_own_device
 from ..run.q2 import parse_part, part_name
 from ..run.workers import check_dask, in_order
 from .run import Columns, ToyRun, ToysCard, plan_toys
@@ -208,7 +209,7 @@ def toys(
         return _into_file(
             chosen, part_name(os.fspath(output), place), place, overwrite, threads, device, progress, dask
         )
-    run = plan_toys(chosen, device)
+    run = _planned(chosen, device)
     start, stop = share(place, chosen.toys)
     pieces = []
     for span, columns in in_order(_work(run, threads, dask), portions(start, stop), dask):
@@ -220,8 +221,20 @@ def toys(
 
 
 def _work(run: ToyRun, threads: int | None, dask: str | None) -> Callable[[int, int], Columns]:
-    """What makes the toys of a portion; a worker of a cluster has one thread."""
-    return functools.partial(run.rows, threads=threads if dask is None else 1)
+    """What makes the toys of a portion; a worker of a cluster has one thread, and a GPU of its own."""
+    if dask is None:
+        return functools.partial(run.rows, threads=threads)
+    return functools.partial(*((on_own_device, run.rows) if run.device == "gpu" else (run.rows,)), threads=1)
+
+
+def _planned(card: ToysCard, device: str) -> ToyRun:
+    """The run of a card; says what a GPU was asked for and the CPU makes."""
+    run = plan_toys(card, device)
+    behind = [name for name, detector in run.detectors.items() if not detector.perfect]
+    if device == "gpu" and (card.depth != "events" or behind):
+        what = f"events behind a detector ({', '.join(behind)})" if card.depth == "events" else "counts of toys"
+        warnings.warn(f"device = 'gpu': {what} are made on the CPU, as are fits", RuntimeWarning, stacklevel=3)
+    return run
 
 
 def _provenance(run: ToyRun, part: tuple[int, int] | None, toys: int) -> dict[str, Any]:
@@ -243,7 +256,7 @@ def _into_file(
     target = Path(path)
     _kind(target)
     check_target(target, overwrite=True)
-    run = plan_toys(card, device)
+    run = _planned(card, device)
     first, stop = share(part, card.toys)
     with OutputLock(target):  # two jobs that add to one file would each lose the toys of the other
         there = target.exists()

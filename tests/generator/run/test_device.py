@@ -5,8 +5,12 @@ import warnings
 import darkpenguin as dp
 import numpy as np
 import pytest
-from darkpenguin.generator.run import chunks, device
+from darkpenguin.generator.run import chunks, device, stream
+from darkpenguin.generator.run.card import make_card
+from darkpenguin.generator.run.plan import plan_run
 from darkpenguin.generator.sampler import backend
+from darkpenguin.generator.toys import files as toy_files
+from darkpenguin.generator.toys.run import ToysCard, plan_toys
 from darkpenguin.kinematics.base.errors import InputError
 
 CHANNELS = ["B0->K*0mumu", "B+->K+mumu"]
@@ -127,3 +131,51 @@ def test_a_small_run_does_not_ask_for_a_gpu(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dp.generate("B+->K+mumu", events=10)
+
+
+@pytest.fixture
+def two_devices(cupy, monkeypatch):
+    """Numbers of the devices that work was done on, of two."""
+    used, device = [], cupy.cuda.Device
+
+    class Device(device):
+        def __enter__(self):
+            used.append(self.id)
+            return super().__enter__()
+
+    monkeypatch.setattr(cupy.cuda, "Device", Device)
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 2)
+    return used
+
+
+def test_each_worker_of_a_cluster_has_its_own_device(two_devices, monkeypatch):
+    """Worker 3 of a machine with two has the second, and makes the events of the run there."""
+    plan = plan_run(make_card({"channels": CHANNELS, "device": "gpu", **BEAM}))
+    part = plan.parts[1]
+    expected = dp.generate("B+->K+mumu", device="cpu", **BEAM)
+    monkeypatch.setattr(device, "worker_number", lambda: 3)
+    found = stream._Elsewhere(plan.card, part, plan.backend.name)(100, 300)
+    assert two_devices[0] == 1
+    for name, column in found.items():
+        np.testing.assert_allclose(column[:50] - part.first * (name == "event"), expected[name][100:150], err_msg=name)
+
+
+def test_toys_on_workers_have_it_too_and_say_what_the_cpu_makes(two_devices, monkeypatch):
+    keys = {"truth": "fig2", "toys": 2, "observables": ["R_K+"], "hypotheses": ["sm"], "fit": {}}
+    monkeypatch.setattr(device, "worker_number", lambda: 1)
+    work = toy_files._work(plan_toys(ToysCard.make(None, depth="events", **keys), "gpu"), 1, "local:2")
+    assert len(work(0, 2)["toy"]) == 2
+    assert two_devices[0] == 1
+    with pytest.warns(RuntimeWarning, match=r"device = 'gpu': counts of toys are made on the CPU, as are fits"):
+        dp.toys(device="gpu", **keys)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_gpus_makes_the_run(cupy, tmp_path):
+    """Two workers, each with the stand-in: the file is that of one process."""
+    keys = {"events": 6000, "seed": 3, "device": "gpu"}
+    dp.run(CHANNELS, output=str(tmp_path / "there.root"), dask="local:2", **keys)
+    here = dp.generate(CHANNELS, **keys)
+    found = dp.read_events(tmp_path / "there.root")
+    for name in here.names:
+        np.testing.assert_array_equal(found[name], here[name], err_msg=name)
