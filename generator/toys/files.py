@@ -224,7 +224,9 @@ def _work(run: ToyRun, threads: int | None, dask: str | None) -> Callable[[int, 
     """What makes the toys of a portion; a worker of a cluster has one thread, and a GPU of its own."""
     if dask is None:
         return functools.partial(run.rows, threads=threads)
-    return functools.partial(*((on_own_device, run.rows) if run.device == "gpu" else (run.rows,)), threads=1)
+    if run.device == "gpu":
+        return functools.partial(on_own_device, run.rows, threads=1)
+    return functools.partial(run.rows, threads=1)
 
 
 def _planned(card: ToysCard, device: str) -> ToyRun:
