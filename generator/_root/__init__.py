@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .generator.files.hepmc import write_hepmc
     from .generator.files.sample import EventSample, read_events
     from .generator.files.writers import open_writer
+    from .generator.fits.card import FitCard
+    from .generator.fits.fit import fit
     from .generator.run.card import RunCard, make_card, read_card
     from .generator.run.generate import generate, run
     from .generator.scans.card import ScanCard
@@ -61,6 +63,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "Dataset": "generator.toys.datasets",
     "EventMap": "generator.files.foreign",
     "EventSample": "generator.files.sample",
+    "FitCard": "generator.fits.card",
     "Heavy": "physics.models",
     "InputError": "kinematics.base.errors",
     "LightVector": "physics.light_vector",
@@ -82,6 +85,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "dataset_names": "generator.toys.datasets",
     "events_of_toy": "generator.toys.events",
     "figure": "generator.figures.figure",
+    "fit": "generator.fits.fit",
     "fit_counts": "generator.statistics.fits",
     "generate": "generator.run.generate",
     "get_channel": "physics.channels",
@@ -120,6 +124,7 @@ __all__ = [
     "Dataset",
     "EventMap",
     "EventSample",
+    "FitCard",
     "Heavy",
     "InputError",
     "LightVector",
@@ -142,6 +147,7 @@ __all__ = [
     "dataset_names",
     "events_of_toy",
     "figure",
+    "fit",
     "fit_counts",
     "generate",
     "get_channel",

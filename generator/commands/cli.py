@@ -25,6 +25,7 @@ from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
 from .farm import DaskOption, ReportOption, merge_command, plan_command
 from .figures import figure_command, scan_command
+from .fit import fit_command
 from .fold import fold_command
 from .options import MODEL, RUN, SET, THEORY, takes
 from .recast import recast_command
@@ -371,6 +372,7 @@ app.command("constraints")(_guarded(constraints_command))
 app.command("plan")(_guarded(plan_command))
 app.command("merge")(_guarded(merge_command))
 app.command("weigh")(_guarded(weigh_command))
+app.command("fit")(_guarded(fit_command))
 app.command("recast")(_guarded(recast_command))
 app.command("bin")(_guarded(bin_command))
 app.command("fold")(_guarded(fold_command))

@@ -18,6 +18,7 @@ FLOORS = (  # from the cellar up: a room imports from itself and from what stand
     ("generator.files",),
     ("generator.run",),
     ("generator.analysis", "generator.statistics"),
+    ("generator.fits",),
     ("generator.toys",),
     ("generator.scans",),
     ("generator.figures",),

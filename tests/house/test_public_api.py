@@ -10,6 +10,7 @@ RUN_KEYS = (
     "efficiency q2 veto seed range part device precision threads output format compression overwrite reduce check "
     "figures"
 )
+FIT_KEYS = "set theory model settings free constraints rates efficiency minos"
 SCAN_KEYS = "set name model settings axes ties data groups theory"
 TOY_KEYS = (
     "set truth hypotheses dataset detector luminosity observables bins depth likelihood fit fit_model fit_starts "
@@ -50,6 +51,7 @@ FUNCTIONS = {
     "sensitivity": f"card progress threads dask {SENSITIVITY_KEYS}",
     "toys": f"card output overwrite threads device part dask progress {TOY_KEYS}",
     "validate": "events false_alarm progress threads",
+    "fit": f"events card threads {FIT_KEYS}",
     "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads progress",
     "recast": "folder model masses coefficients set theory q2_max",
     "write_hepmc": "path output overwrite",
@@ -92,6 +94,7 @@ OTHERS = {
     "EventMap",
     "Dataset",
     "EventSample",
+    "FitCard",
     "Heavy",
     "InputError",
     "LightVector",

@@ -1,0 +1,1 @@
+"""Unbinned likelihood fits of events: couplings, masses, widths and phases float in the generator's own density."""

@@ -1,0 +1,215 @@
+r"""The amplitude of one channel and flavour as a sum of fixed shapes, and where the numbers of a model stand in it.
+
+All amplitudes are linear in the shifts of effective Wilson coefficients, and every shift is a constant plus poles,
+
+.. math:: A_\lambda(q^2) = \sum_a v_a(q^2)\,A^a_\lambda(q^2),\qquad
+          v_a(q^2) = c_a + \sum_k \frac{t_{ak}}{q^2 - z_k},\qquad z_k = m_k^2 - i m_k\Gamma_k,
+
+with v = 1 for the local amplitude of the Standard Model, the first shape; heavy coefficients are c, mediators and
+resonances t and z (a subtracted resonance has a c too). The shapes depend on no parameter that floats. Squared, they
+are Hermitian matrices, one for each J_i, so that the density of an event is
+
+.. math:: \frac{d\Gamma}{dq^2\,d\Omega} = \sum_{ab} v_a^* M_{ab} v_b .
+
+A Hermitian matrix of size n is packed in n² numbers: the diagonal, then the real parts and then the imaginary parts of
+what is above it, row by row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...kinematics.base.errors import InputError
+from ...physics.amplitudes import decay_of, helicity_amplitudes, nonlocal_physics, smooth_inputs
+from ...physics.angular import Convention, breakpoints, coefficients_of, event_signs
+from ...physics.channels import Channel
+from ...physics.mediators import Decay, Mediator, NewPhysics
+from ...physics.models import Model
+from ...physics.theory import Theory
+
+Array = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+SHIFTS = ("v", "vp", "a", "ap", "p", "pp", "s", "sp", "7", "7p", "v0", "vpar", "vperp")
+"""All shifts that there are, see `physics.amplitudes.new_physics`."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The numbers of a model in an amplitude: ``constants`` (n,), ``residues`` (n, poles), ``poles`` (poles,)."""
+
+    constants: ComplexArray
+    residues: ComplexArray
+    poles: ComplexArray
+
+    def flat(self) -> ComplexArray:
+        """All of them one after the other."""
+        return np.concatenate([self.constants, self.residues.ravel(), self.poles])
+
+    def at(self, q2: Array) -> ComplexArray:
+        """v_a(q2), shape (n, n_q2).
+
+        >>> one = Point(np.array([1.0 + 0j]), np.array([[2.0 + 0j]]), np.array([4.0 - 1j]))
+        >>> one.at(np.array([4.0])).tolist()
+        [[(1-2j)]]
+        """
+        return np.asarray(self.constants[:, None] + self.residues @ (1.0 / (q2 - self.poles[:, None])))
+
+
+def unpacked(values: Array | ComplexArray, n: int) -> ComplexArray:
+    """Matrices (..., n, n) of packed ones (..., n²); linear, so of integrals with complex weights too.
+
+    >>> unpacked(np.array([1.0, 2.0, 3.0, 4.0]), 2).tolist()
+    [[(1+0j), (3+4j)], [(3-4j), (2+0j)]]
+    """
+    rows, columns = np.triu_indices(n, 1)
+    above = len(rows)
+    real, imaginary = values[..., n : n + above], values[..., n + above :]
+    found = np.zeros((*values.shape[:-1], n, n), dtype=complex)
+    found[..., range(n), range(n)] = values[..., :n]
+    found[..., rows, columns] = real + 1j * imaginary
+    found[..., columns, rows] = real - 1j * imaginary
+    return found
+
+
+class Amplitude:
+    """Shapes of one channel and flavour in one theory.
+
+    ``names`` are the shifts that float or are not zero, of `SHIFTS`; the shapes are the local amplitude and these.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> from darkpenguin.physics.angular import event_density
+    >>> channel, model, q2 = get_channel("B0->K*0mumu"), get_model("fig2"), np.array([4.0])
+    >>> amplitude = Amplitude(channel, 1, model.theory, shifts_of(channel, [model]))
+    >>> v = amplitude.point(model).at(q2)[:, 0]
+    >>> j = [(v.conj() @ unpacked(form, len(v)) @ v).real for form in amplitude.forms(q2)[:, 0]]
+    >>> bool(np.allclose(j, event_density(channel, model, q2, 1)[:, 0], rtol=1e-12))
+    True
+    """
+
+    def __init__(
+        self, channel: Channel, flavour: int, theory: Theory, names: Sequence[str], convention: Convention = "lhcb"
+    ) -> None:
+        self.channel, self.flavour, self.theory, self.names = channel, flavour, theory, tuple(names)
+        self.size = 1 + len(self.names)
+        self._conjugate = flavour > 0
+        self._local = Model(theory=theory.inputs)
+        self._decay = decay_of(channel, self._conjugate, theory)
+        self._signs = event_signs(channel, flavour, convention)
+
+    def forms(self, q2: Array) -> Array:
+        """Packed Hermitian matrices of the density's J_i at q2 (GeV²), shape (n_coefficients, n_q2, n²)."""
+        factors, local = smooth_inputs(self.channel, self._local, q2, self._conjugate)
+        for part in _other_parts(self.channel, self.theory):
+            for name, value in part.shifts(self._decay, q2).items():
+                local[name] = local[name] + value
+        shapes = [self._amplitudes(q2, (factors, local))]
+        for name in self.names:
+            more: ComplexArray = np.asarray(local.get(name, 0.0) + np.ones(len(q2)), dtype=complex)
+            shifted = {**local, name: more}
+            whole = self._amplitudes(q2, (factors, shifted))
+            shapes.append({key: whole[key] - shapes[0][key] for key in whole})
+        square = self._squares(q2, shapes)
+        rows, columns = np.triu_indices(self.size, 1)
+        pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
+        sums = self._squares(q2, [{k: shapes[a][k] + shapes[b][k] for k in shapes[a]} for a, b in pairs])
+        turned = self._squares(q2, [{k: shapes[a][k] + 1j * shapes[b][k] for k in shapes[a]} for a, b in pairs])
+        alone = square[:, rows] + square[:, columns]
+        found = np.concatenate([square, 0.5 * (sums - alone), -0.5 * (turned - alone)], axis=1)
+        return np.asarray(np.moveaxis(found * self._signs[:, None, None], 1, 2))
+
+    def _amplitudes(
+        self, q2: Array, inputs: tuple[dict[str, Array], dict[str, ComplexArray]]
+    ) -> dict[str, ComplexArray]:
+        return helicity_amplitudes(self.channel, self._local, q2, self._conjugate, inputs=inputs)
+
+    def _squares(self, q2: Array, amplitudes: Sequence[dict[str, ComplexArray]]) -> Array:
+        """J_i of several amplitudes, (n_coefficients, n_amplitudes, n_q2)."""
+        found = [coefficients_of(self.channel, one, q2, theory=self.theory.inputs) for one in amplitudes]
+        empty = np.zeros((len(self._signs), 0, len(q2)))
+        return np.stack(found, axis=1) if found else empty
+
+    def point(self, model: Model) -> Point:
+        """Where a model stands.
+
+        Raises:
+            InputError: a width that runs: poles have constant ones.
+        """
+        others = _other_parts(self.channel, model.theory)
+        parts = [*model.new_physics.values(), *nonlocal_physics(self.channel, model.theory)]
+        parts = [part for part in parts if part not in others]
+        place = {name: 1 + i for i, name in enumerate(self.names)}
+        mediators = [part for part in parts if isinstance(part, Mediator)]
+        poles = np.zeros(len(mediators), dtype=complex)
+        constants, residues = np.zeros(self.size, dtype=complex), np.zeros((self.size, len(poles)), dtype=complex)
+        constants[0] = 1.0
+        for part in parts:
+            r, s = 0j, 1.0 + 0j
+            if isinstance(part, Mediator):
+                k = mediators.index(part)
+                poles[k], r, s = _pole(part, self._decay, model)
+            for name, value in _strengths(part, self._decay):
+                constants[place[name]] += s * value
+                if r != 0:
+                    residues[place[name], k] += r * value
+        return Point(constants, residues, poles)
+
+    def breakpoints(self) -> Array:
+        """Places in q2 (GeV²) between which the shapes are smooth."""
+        points = breakpoints(self.channel, self._local)
+        for part in _other_parts(self.channel, self.theory):
+            points = np.concatenate([points, *(mark.points(points[-1]) for mark in part.marks(self.channel, "fixed"))])
+        return np.asarray(np.unique(points))
+
+
+def shifts_of(channel: Channel, models: Sequence[Model]) -> tuple[str, ...]:
+    """Names of all shifts that one of several models has in a channel.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> shifts_of(get_channel("B0->K*0mumu"), [get_model("fig2"), get_model("sm")])
+    ('v', 'a', 'p')
+    """
+    found = set()
+    for model in models:
+        others = _other_parts(channel, model.theory)
+        decay = decay_of(channel, False, model.theory)
+        for part in (*model.new_physics.values(), *nonlocal_physics(channel, model.theory)):
+            found |= set() if part in others else {name for name, value in _strengths(part, decay) if value != 0}
+    return tuple(name for name in SHIFTS if name in found)
+
+
+def _other_parts(channel: Channel, theory: Theory) -> list[NewPhysics]:
+    """What a theory adds that is no pole, such as open charm: part of the local amplitude here."""
+    return [part for part in nonlocal_physics(channel, theory) if not isinstance(part, Mediator)]
+
+
+def _strengths(part: NewPhysics, decay: Decay) -> list[tuple[str, complex]]:
+    """Shifts of a part by name, for a wave of one."""
+    found = []
+    for term in part.terms(decay):
+        first, *others = (getattr(part, field) for field in term.couplings)
+        if first == 0 or 0 in others:
+            continue
+        coupling = first.conjugate() if decay.conjugate and term.weak else first
+        found += [(name, complex(coupling * math.prod(others, start=factor))) for name, factor in term.shifts.items()]
+    return found
+
+
+def _pole(part: Mediator, decay: Decay, model: Model) -> tuple[complex, complex, complex]:
+    """Pole z, residue and constant of a mediator's wave, r / (q2 - z) + s."""
+    pole = part.mass**2
+    z = complex(pole, -float(np.max(part.imaginary_part(np.array([pole]), "fixed"))))
+    q2 = pole * np.array([0.5, 1.0, 1.5])
+    wave = np.asarray(part.wave(decay, q2, model.width), dtype=complex)
+    lifted = wave * (q2 - z)  # r + s (q2 - z)
+    s = complex((lifted[2] - lifted[0]) / (q2[2] - q2[0]))
+    r = complex(lifted[1] - s * (q2[1] - z))
+    if np.max(np.abs(lifted - r - s * (q2 - z))) > 1e-9 * np.max(np.abs(lifted)):
+        raise InputError(f"width = {model.width}: a fit needs poles with constant widths; take width = fixed")
+    return z, r, s

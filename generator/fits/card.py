@@ -1,0 +1,170 @@
+"""The card of a fit: a model, what floats in it, what is known of that, and what events are seen with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+
+from ...kinematics.base.cards import Card
+from ...kinematics.base.errors import InputError
+from ...physics.axes import moved, read_value
+from ...physics.models import Model, ModelChoice, apply_settings, as_model, merged_settings
+from ..lab.settings import EfficiencySettings
+from .likelihood import Free, Rates
+
+RANGES: Mapping[str, tuple[float, float]] = {"relative_width": (1e-4, 1.0)}
+"""Ranges of fields, by their last word, that need none to be said; a mass has that of the events."""
+
+
+def _floats(value: Any) -> Any:
+    """Ranges by path from a list of KEY or KEY,MIN,MAX, one of them, or a table; None where nothing is said."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, Mapping):
+        return {str(key): None if pair is None else tuple(pair) for key, pair in value.items()}
+    found: dict[str, Any] = {}
+    for text in value:
+        key, *ends = (word.strip() for word in str(text).split(","))
+        try:
+            found[key] = tuple(map(float, ends)) if ends else None
+        except ValueError:
+            raise InputError(f"float = {text!r}: write KEY or KEY,MIN,MAX, say light_vectors.0.mass,1.5,2.9") from None
+    return found
+
+
+def _constraints(value: Any) -> Any:
+    """Mean and error by path from KEY=MEAN,ERROR, a list of these, or a table."""
+    if isinstance(value, Mapping):
+        return {str(key): tuple(pair) for key, pair in value.items()}
+    found = {}
+    for text in [value] if isinstance(value, str) else value:
+        words, _, error = str(text).rpartition(",")
+        key, mean = read_value(words, "constrain", "theory.resonances.J/psi.phase=-1.5,0.2")
+        found[key] = (mean, read_value(f"{key}={error}", "constrain", "KEY=MEAN,ERROR")[1])
+    return found
+
+
+class FitCard(Card):
+    """What a fit needs beside the events.
+
+    >>> card = FitCard.make(model="fig2", float={"light_vectors.0.mass": (1.5, 2.8)})
+    >>> card.free_fields((1.1, 8.0))[0].start
+    2.5
+    """
+
+    folder: ClassVar[Path] = Path(__file__).parent / "cards"
+    also: ClassVar[tuple[str, ...]] = ("set", "theory")
+
+    model: ModelChoice = "fig2"
+    """The physics: where the search starts, and what does not float."""
+
+    settings: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("settings", "set"))] = ()
+    """Changes of the model, as ``light_vectors.0.mass=2.5``."""
+
+    free: Annotated[
+        dict[str, tuple[float, float] | None],
+        BeforeValidator(_floats),
+        Field(validation_alias=AliasChoices("free", "float"), min_length=1),
+    ]
+    """Fields that float, by path, with their ranges; without a range a mass has that of q2, Γ/m 1e-4 to 1."""
+
+    constraints: Annotated[
+        dict[str, tuple[float, float]],
+        BeforeValidator(_constraints),
+        Field(validation_alias=AliasChoices("constraints", "constrain"), default_factory=dict),
+    ]
+    """What is known of fields that float: mean and error of a Gaussian."""
+
+    rates: Rates = "free"
+    """``free``: every channel is normalised by itself; ``common``: all together, so that ratios such as R_K count."""
+
+    efficiency: EfficiencySettings | None = None
+    """Maps that the events were seen with; those of the events' own card without."""
+
+    minos: bool = False
+    """Whether asymmetric errors are sought, where -2 ln L rises by one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_theory(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or data.get("theory") is None:
+            return data
+        rest = {key: value for key, value in data.items() if key != "theory"}
+        return {**rest, "model": as_model(data.get("model", cls.model_fields["model"].default), theory=data["theory"])}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _efficiency(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or isinstance(
+            data.get("efficiency"), (Mapping, EfficiencySettings, type(None))
+        ):
+            return data
+        return {**data, "efficiency": {"maps": data["efficiency"]}}
+
+    @classmethod
+    def merged(cls, keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of a card with others on top; ``set``, ``float`` and ``constrain`` are other words."""
+        words = {"set": "settings", "float": "free", "constrain": "constraints"}
+        known, new = ({words.get(key, key): value for key, value in part.items()} for part in (keys, given))
+        return merged_settings(known, new, "settings")
+
+    @model_validator(mode="after")
+    def _can_be(self) -> FitCard:
+        base = self.base_model()
+        for key, ends in self.free.items():
+            if ends is not None and not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
+                raise ValueError(f"float.{key} = {list(ends)}: two finite numbers are needed, the lower one first")
+            for end in ends or ():
+                moved(base, {key: end})
+        for key, (_, error) in self.constraints.items():
+            if key not in self.free:
+                raise ValueError(f"constraints.{key}: it does not float; allowed are {', '.join(self.free)}")
+            if not error > 0:
+                raise ValueError(f"constraints.{key}: an error of {error:g}; needs one above 0")
+        return self
+
+    def base_model(self) -> Model:
+        """The model that the search starts from."""
+        return apply_settings(as_model(self.model), self.settings)
+
+    def free_fields(self, q2: tuple[float, float]) -> tuple[Free, ...]:
+        """What floats, for events in a range of q2 (GeV²).
+
+        Raises:
+            InputError: a field without a range that needs one, or a start outside.
+        """
+        base, found = self.base_model(), []
+        for path, given in self.free.items():
+            word = path.rpartition(".")[2]
+            masses = (math.sqrt(q2[0]), math.sqrt(q2[1]))
+            ends = given or (masses if word == "mass" else RANGES.get(word))
+            if ends is None:
+                raise InputError(f"float = {path!r}: needs a range, as {path},MIN,MAX")
+            moved(base, {path: ends[0]})
+            start = _value(base, path)
+            if start is None or not ends[0] <= start <= ends[1]:
+                start = 0.5 * (ends[0] + ends[1])
+            found.append(Free(path, float(ends[0]), float(ends[1]), start))
+        return tuple(found)
+
+
+def _value(model: Model, path: str) -> float | None:
+    """Number of a field; None where it says nothing. A complex one is real in a fit."""
+    found: Any = model
+    try:
+        head, _, rest = path.partition("theory.resonances.")
+        if rest:
+            name, _, field = rest.rpartition(".")
+            found = getattr(model.theory.resonances[name], field)
+        else:
+            for word in head.split("."):
+                part, found = found, (found[int(word)] if word.isdecimal() else getattr(found, word))
+            if found is None and word == "width":
+                found = part.total_width  # said by Γ/m, or by g_chi
+    except (AttributeError, IndexError, KeyError):
+        return None
+    return None if found is None else float(complex(found).real)

@@ -1,0 +1,397 @@
+"""Fits of events: iminuit finds what floats, from several masses, and the fit is held against the spectrum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...kinematics.base.cards import CardSource, shows_keys
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.results import Rows
+from ...kinematics.base.threads import check_threads
+from ...physics.channels import Channel, get_channel
+from ...physics.expectation import FLAVOURS, segments
+from ...physics.models import Model, kinds
+from ..files.sample import EventsLike, open_events
+from ..files.writers import Events
+from ..lab.efficiency_files import read_map
+from ..lab.efficiency_maps import EfficiencyMap
+from ..lab.settings import EfficiencySettings, StageSettings
+from ..run.card import RunCard, make_card
+from .amplitude import Amplitude, Array, shifts_of
+from .card import FitCard
+from .likelihood import Free, Likelihood, Part
+from .rates import Range, Rate
+
+MASSES = 12
+"""Masses of a mediator that floats at which the search starts, beside that of the model."""
+QUICK = 5_000
+"""Events of a channel and flavour with which these starts are compared."""
+KEPT = 3
+"""Starts that are followed to their minimum."""
+BINS = 40
+"""Bins of q2 at most in which a fit is held against the events, of about equal content, `FEWEST` events at least."""
+FEWEST = 25
+CALLS = 2000
+"""Evaluations at most, before a fit is given up."""
+_POOR = 1e-7  # of the largest singular value: two fields, or one, do the same
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a fit found of a field.
+
+    Attributes:
+        name: path of the field.
+        value: best.
+        error: symmetric, from the curvature of -2 ln L.
+        lower: (negative) and ``upper``: errors by MINOS, where -2 ln L rises by one; NaN if not sought or not found.
+        at_limit: whether it stands at an end of its range, so that its errors say little.
+    """
+
+    name: str
+    value: float
+    error: float
+    lower: float
+    upper: float
+    at_limit: bool
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """A channel's spectrum in bins of q2 beside that of the fit: Pearson's χ².
+
+    Attributes:
+        channel: its name.
+        edges: of the bins (GeV²); one may reach across a gap.
+        counts: events.
+        expected: by the fit, which has as many in all.
+        chi2: sum of (counts - expected)²/expected.
+        degrees: bins less one; a fit makes χ² smaller than that by up to the number of fields that float.
+        p_value: of χ² for so many degrees: a low one is never due to the fit's freedom.
+    """
+
+    channel: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    expected: tuple[float, ...]
+    chi2: float
+    degrees: int
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fit(Rows[Parameter]):
+    """A fit: one row a field that floats.
+
+    Attributes:
+        rows: what was found.
+        minimum: -2 ln L at the best values, without constants.
+        covariance: of the fields in their order.
+        converged: whether it is a minimum with a covariance.
+        reason: why not, else empty.
+        events: number by channel.
+        goodness: of each channel.
+        minima: -2 ln L of each start that was followed, the best first: another near the first is another solution.
+        model: at the best values.
+        likelihood: the function that was minimised, for iminuit, zfit or SciPy.
+    """
+
+    minimum: float
+    covariance: Array
+    converged: bool
+    reason: str
+    events: Mapping[str, int]
+    goodness: tuple[Goodness, ...]
+    minima: tuple[float, ...]
+    model: Model = field(repr=False)
+    likelihood: Likelihood = field(repr=False)
+    left_out: ClassVar[tuple[str, ...]] = ("likelihood",)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Best values, in the order of the fields."""
+        return tuple(row.value for row in self.rows)
+
+
+@shows_keys(FitCard)
+def fit(events: EventsLike, card: CardSource | FitCard = None, *, threads: int | None = None, **keys: Any) -> Fit:
+    """Fit fields of a model to events in all their variables, unbinned; see `likelihood` for the function.
+
+    Args:
+        events: a file of darkpenguin, several of one run, or a sample in memory, of channels with charged leptons.
+        card: a TOML file, a built-in card's name, a dictionary, or a `FitCard`.
+        threads: CPU threads; all without it.
+        **keys: keys of a `FitCard`, on top of those of the card; ``float`` names what floats.
+
+    Raises:
+        InputError: events without provenance, behind cuts, with a K pi mass or weights, outside their q2, or that the
+            model cannot make; fields that change nothing, or of which two do the same.
+
+    Example:
+        >>> from darkpenguin.generator.run.generate import generate
+        >>> sample = generate("B+->K+mumu", model="heavy-c9", events=2000, seed=1, q2=[(1.1, 8.0)])
+        >>> found = fit(sample, model="sm", float={"heavy.C9_mu": (-4.0, 4.0)})
+        >>> found.converged, abs(found[0].value + 1.1) < 5 * found[0].error
+        (True, True)
+    """
+    if threads is not None:
+        check_threads(threads)
+    chosen = FitCard.make(card, **keys)
+    return minimised(likelihood_of(events, chosen, threads), chosen.minos)
+
+
+def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None) -> Likelihood:
+    """-2 ln L of events for a card, a function of what floats; see `fit`.
+
+    >>> from darkpenguin.generator.run.generate import generate
+    >>> sample = generate("B+->K+mumu", model="sm", events=1000, seed=1, q2=[(1.1, 8.0)])
+    >>> cost = likelihood_of(sample, FitCard.make(model="sm", float={"heavy.C9_mu": (-4.0, 4.0)}))
+    >>> cost.names, cost(0.0) < cost(-3.0)
+    (('heavy.C9_mu',), True)
+    """
+    file = open_events(events)
+    run = _run_of(file, card)
+    channels = {index: get_channel(str(entry["name"])) for index, entry in file.channels().items()}
+    base = card.base_model()
+    ranges = {one: segments(one.q2_limits(base.parameters), run.q2, run.veto) for one in channels.values()}
+    every = [pair for found in ranges.values() for pair in found]
+    free = card.free_fields((min(low for low, _ in every), max(high for _, high in every)))
+    cost = Likelihood(base, free, (), constraints=card.constraints, rates=card.rates, threads=threads)
+    probes = [cost.model(values) for values in _places(free, 4)]
+    columns = _columns(file, channels)
+    parts = []
+    for index, channel in channels.items():
+        names = shifts_of(channel, [base, *probes])
+        for flavour in FLAVOURS if run.flavour == "both" else (1 if run.flavour == "b" else -1,):
+            amplitude = Amplitude(channel, flavour, base.theory, names, run.convention)
+            rate = Rate(amplitude, ranges[channel], _map_of(card.efficiency or run.stages.get("efficiency"), channel))
+            chosen = {name: column[flavour] for name, column in columns[index].items()}
+            _check_inside(chosen, channel, ranges[channel])
+            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], rate.event_forms(chosen)))
+    found = Likelihood(base, free, parts, constraints=card.constraints, rates=card.rates, threads=threads)
+    _check_free(found)
+    return found
+
+
+def _run_of(file: Events, card: FitCard) -> RunCard:
+    """The run that made a file; InputError for one whose events a fit cannot describe."""
+    told = file.provenance.get("card")
+    if not told or not file.channels():
+        raise InputError(
+            f"file = {str(file.path)!r}: no run card in its provenance, so its q2 and angles are not known"
+        )
+    run = make_card(told)
+    for entry in file.channels().values():
+        if get_channel(str(entry["name"])).lepton is None:
+            raise InputError(
+                f"channels: {entry['name']} has no charged leptons, and nothing to fit but q2; leave it out"
+            )
+    if "m_kpi" in file.schema:
+        raise InputError(
+            "kpi: these events have a K pi mass, and a fit takes the K* as narrow; generate with kpi = narrow"
+        )
+    if run.stages.get("selection") is not None and card.efficiency is None:
+        raise InputError(
+            "selection: these events are behind cuts, whose effect on q2 and angles is not known; give it as "
+            "efficiency = MAP"
+        )
+    return run
+
+
+def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[str, dict[int, Array]]]:
+    """Columns of the events that were accepted, by channel, name and flavour."""
+    rows: dict[int, list[dict[str, Array]]] = {index: [] for index in channels}
+    for chunk in file.chunks():
+        if np.any(chunk.get("weight", np.ones(1)) != 1.0):
+            raise InputError(
+                "weight: these events have weights, and errors of a fit would be wrong; make them with "
+                "efficiency-mode = reject or flag"
+            )
+        kept = chunk.get("accepted", np.ones(len(chunk["q2"]))).astype(bool)
+        for index, channel in channels.items():
+            chosen = kept & (chunk["channel"] == index)
+            names = ("q2", *channel.angles, "flavour")
+            rows[index].append({name: np.asarray(chunk[name][chosen], dtype=np.float64) for name in names})
+    found: dict[int, dict[str, dict[int, Array]]] = {}
+    for index, pieces in rows.items():
+        if not pieces or not sum(len(piece["q2"]) for piece in pieces):
+            raise InputError(f"events: none of {channels[index].name} in the file")
+        whole = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        flavour = whole.pop("flavour")
+        found[index] = {name: {f: column[flavour == f] for f in FLAVOURS} for name, column in whole.items()}
+    return found
+
+
+def _check_inside(columns: Mapping[str, Array], channel: Channel, ranges: Sequence[Range]) -> None:
+    """InputError for events outside the q2 that they are normalised in, or angles that are none."""
+    q2 = columns["q2"]
+    inside = np.zeros(len(q2), dtype=bool)
+    for low, high in ranges:
+        inside |= (q2 >= low) & (q2 <= high)
+    words = " and ".join(f"{low:g} to {high:g}" for low, high in ranges)
+    _refuse(q2, inside, "q2", f"GeV^2 is outside {words} GeV^2, where {channel.name} was selected")
+    for name in channel.angles:
+        most = math.pi * (1 + 1e-6) if name == "phi" else 1.0 + 1e-6
+        _refuse(columns[name], np.abs(columns[name]) <= most, name, f"is outside -{most:.4g} to {most:.4g}")
+
+
+def _refuse(values: Array, fine: Any, name: str, why: str) -> None:
+    bad = np.flatnonzero(~fine)
+    if len(bad):
+        raise InputError(
+            f"{name} = {values[bad[0]]:g} of event {bad[0]} {why}; {len(bad)} of {len(values)} events are so"
+        )
+
+
+def _map_of(settings: StageSettings | None, channel: Channel) -> EfficiencyMap | None:
+    return read_map(settings.source(channel)) if isinstance(settings, EfficiencySettings) else None
+
+
+def _places(free: Sequence[Free], number: int) -> Array:
+    """Values within the ranges, the same every time: none is special, so what matters can be seen there."""
+    shares = np.random.default_rng(2).uniform(0.2, 0.8, (number, len(free)))
+    low, high = np.array([one.low for one in free]), np.array([one.high for one in free])
+    return np.asarray(low + shares * (high - low))
+
+
+def _check_free(likelihood: Likelihood) -> None:
+    """InputError for a field that changes no density, or two that change it in the same way."""
+    few, known = likelihood.first(500), likelihood.constraints
+    ranges = np.array([one.high - one.low for one in likelihood.free])
+    scores = np.stack([few.scores(values) * ranges for values in _places(likelihood.free, 2)])
+    sizes = np.sqrt((scores**2).sum(axis=1, keepdims=True))
+    for name, size in zip(likelihood.names, sizes.max(axis=(0, 1)), strict=True):
+        if not size > 0 and name not in known:
+            raise InputError(f"float = {name!r}: the density of these events does not depend on it; leave it out")
+    chosen = [i for i, name in enumerate(likelihood.names) if name not in known]
+    _, singular, directions = np.linalg.svd((scores / sizes)[:, :, chosen], full_matrices=False)
+    if len(chosen) > 1 and np.all(singular[:, -1] < _POOR * singular[:, 0]):
+        pair = [likelihood.names[chosen[i]] for i in np.argsort(-np.abs(directions[0, -1]))[:2]]
+        raise InputError(f"float: {pair[0]} and {pair[1]} change the density in the same way; let one of them float")
+
+
+def minimised(likelihood: Likelihood, minos: bool = False) -> Fit:
+    """Fit of a likelihood from its starts; see `fit`."""
+    from iminuit import Minuit
+
+    followed = sorted((_migrad(likelihood, start) for start in _starts(likelihood)), key=lambda m: float(m.fval))
+    best: Minuit = followed[0]
+    reason = "" if best.valid else _reason(best)  # the covariance makes a new record
+    best.hesse()
+    reason = reason or ("" if best.valid and best.accurate else _reason(best))
+    if minos and not reason:
+        best.minos()
+    errors = best.merrors if minos and not reason else {}
+    rows = tuple(
+        Parameter(
+            free.path,
+            float(best.values[i]),
+            float(best.errors[i]),
+            float(errors[free.path].lower) if free.path in errors and errors[free.path].lower_valid else math.nan,
+            float(errors[free.path].upper) if free.path in errors and errors[free.path].upper_valid else math.nan,
+            min(best.values[i] - free.low, free.high - best.values[i]) < 1e-4 * (free.high - free.low),
+        )
+        for i, free in enumerate(likelihood.free)
+    )
+    values = [row.value for row in rows]
+    covariance = np.full((len(rows), len(rows)), math.nan) if best.covariance is None else np.array(best.covariance)
+    numbers: dict[str, int] = {}
+    for part in likelihood.parts:
+        numbers[part.channel] = numbers.get(part.channel, 0) + part.events
+    return Fit(
+        rows,
+        float(best.fval),
+        covariance,
+        not reason,
+        reason,
+        numbers,
+        tuple(goodness(likelihood, channel, values) for channel in numbers),
+        tuple(float(one.fval) for one in followed),
+        likelihood.model(values),
+        likelihood,
+    )
+
+
+def _reason(found: Any) -> str:
+    """Why a fit is no minimum with a covariance, in words."""
+    fmin = found.fmin
+    known = {
+        "too many calls": fmin.has_reached_call_limit,
+        "too far from the minimum": fmin.is_above_max_edm,
+        "a curvature that is not positive": not fmin.has_posdef_covar or fmin.has_made_posdef_covar,
+        "no covariance": not fmin.has_covariance or fmin.hesse_failed,
+    }
+    words = [word for word, wrong in known.items() if wrong]
+    return ", ".join(words) or "not a minimum"
+
+
+def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rough: bool = False) -> Any:
+    """Minimum from a start; a rough one is good to a tenth of a unit of -2 ln L."""
+    from iminuit import Minuit
+
+    found = Minuit(likelihood, *start, grad=likelihood.gradient, name=likelihood.names)
+    found.print_level, found.strategy = 0, 0
+    for free in likelihood.free:
+        found.limits[free.path] = (free.low, free.high)
+        found.errors[free.path] = 0.02 * (free.high - free.low)
+        found.fixed[free.path] = free.path in fixed
+    found.tol = 50.0 if rough else 0.1  # in units of 0.002 of -2 ln L
+    found.migrad(ncall=200 if rough else CALLS)
+    return found
+
+
+def _starts(likelihood: Likelihood) -> list[Array]:
+    """Where the search starts: the model's own values, and if a mass floats the best of many masses."""
+    own = np.array([free.start for free in likelihood.free])
+    masses = [i for i, free in enumerate(likelihood.free) if _is_mass(free.path)]
+    if not masses:
+        return [own]
+    quick = likelihood.first(QUICK)
+    found = []
+    for place in range(-1, MASSES):
+        start = own.copy()
+        for i in masses if place >= 0 else ():
+            free = likelihood.free[i]
+            start[i] = free.low + (place + 0.5) / MASSES * (free.high - free.low)
+        fixed = [likelihood.names[i] for i in masses]
+        best = _migrad(quick, start, fixed, rough=True)
+        found.append((float(best.fval), np.array(best.values)))
+    found.sort(key=lambda pair: pair[0])
+    return [values for _, values in found[:KEPT]]
+
+
+def _is_mass(path: str) -> bool:
+    part, _, rest = path.partition(".")
+    return part in kinds() and rest.rpartition(".")[2] == "mass"
+
+
+def goodness(likelihood: Likelihood, channel: str, values: Sequence[float]) -> Goodness:
+    """A channel's events in bins of q2 beside the fit; see `Goodness`."""
+    from scipy.stats import chi2
+
+    parts = [part for part in likelihood.parts if part.channel == channel]
+    model = likelihood.model(values)
+    q2 = np.concatenate([part.q2 for part in parts])
+    fine = parts[0].rate.pieces(400)
+    spectrum = sum(part.rate.spectrum(part.amplitude.point(model), fine) for part in parts)
+    shares = np.cumsum(spectrum) / np.sum(spectrum)
+    bins = int(np.clip(len(q2) // FEWEST, 2, BINS))
+    ends = np.unique(np.searchsorted(shares, np.arange(1, bins) / bins))
+    edges = np.array([fine[0][0], *(fine[i][1] for i in ends if i < len(fine) - 1), fine[-1][1]])
+    expected = np.diff([0.0, *(shares[i] for i in ends if i < len(fine) - 1), 1.0]) * len(q2)
+    counts = np.histogram(q2, edges)[0]
+    value = float(np.sum((counts - expected) ** 2 / expected))
+    return Goodness(
+        channel,
+        tuple(edges.tolist()),
+        tuple(counts.tolist()),
+        tuple(expected.tolist()),
+        value,
+        len(counts) - 1,
+        float(chi2.sf(value, len(counts) - 1)),
+    )

@@ -1,0 +1,232 @@
+r"""-2 ln L of events, with its gradient, as a function of any fields of a model.
+
+.. math:: -2\ln L = -2\sum_e \ln\frac{v^\dagger M_e v}{\Gamma} + \sum_i \frac{(x_i-\mu_i)^2}{\sigma_i^2}
+
+with Γ the rate, behind the efficiency, of all that is normalised together: both flavours of a channel, and with
+``rates = "common"`` all channels, so that ratios of their numbers of events, such as R_K, count too. Couplings, masses,
+widths and phases enter v alone, see `amplitude`. The efficiency at an event does not depend on them, so that it drops
+out of the sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ...kinematics.base.errors import InputError
+from ...kinematics.base.threads import split_work
+from ...physics.axes import moved
+from ...physics.models import Model, is_linear
+from .amplitude import Amplitude, Array, ComplexArray, Point, unpacked
+from .loops import BLOCK, log_densities
+from .rates import Rate
+
+Rates = Literal["free", "common"]
+_STEP = 1e-3  # relative, of differences by a field: exact for couplings, and to 1e-12 for others with five points
+_CENTRAL = ((1.0, 0.5), (-1.0, -0.5))
+_FIVE = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
+
+
+@dataclass(frozen=True)
+class Free:
+    """A field of the model that floats: its path, range, and where the search starts."""
+
+    path: str
+    low: float
+    high: float
+    start: float
+
+    def steps(self, value: float) -> list[tuple[float, float]]:
+        """Places for a derivative at a value, and their weights."""
+        linear = is_linear(self.path)
+        size = _STEP * (self.high - self.low if linear or value == 0 else abs(value))
+        return [(value + step * size, weight / size) for step, weight in (_CENTRAL if linear else _FIVE)]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Events of one channel and flavour: their q2 (GeV²) and matrices, and the rate that they come from."""
+
+    channel: str
+    amplitude: Amplitude
+    rate: Rate
+    q2: Array
+    forms: Array
+
+    @property
+    def events(self) -> int:
+        """Their number."""
+        return len(self.q2)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """-2 ln L at values, and G of its change with the points of amplitudes; no slopes where it is infinite."""
+
+    values: tuple[float, ...]
+    value: float
+    slopes: Mapping[Amplitude, ComplexArray]
+
+
+class Likelihood:
+    """-2 ln L of parts of a sample as a function of free fields; for iminuit, zfit or SciPy.
+
+    Call it with the values, one argument each; `gradient` has the derivatives. ``errordef`` is one, ``names`` are the
+    paths. Values that make no model are infinitely unlikely.
+    """
+
+    errordef = 1.0
+
+    def __init__(
+        self,
+        base: Model,
+        free: Sequence[Free],
+        parts: Sequence[Part],
+        *,
+        rates: Rates = "free",
+        constraints: Mapping[str, tuple[float, float]] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.base, self.free, self.parts, self.threads = base, tuple(free), tuple(parts), threads
+        self.names = tuple(one.path for one in free)
+        self.constraints = dict(constraints or {})
+        groups: dict[str, list[Part]] = {}
+        for part in parts:
+            groups.setdefault(part.channel if rates == "free" else "all", []).append(part)
+        self.groups = tuple(tuple(group) for group in groups.values())
+        self.rates = rates
+        self._settled = self.model([one.start for one in self.free])
+        self._last: _Place | None = None
+
+    def __call__(self, *values: float) -> float:
+        """-2 ln L at the values."""
+        return self._at(values).value
+
+    def gradient(self, *values: float) -> Array:
+        """Derivatives of -2 ln L by the values."""
+        place = self._at(values)
+        if not place.slopes:
+            return np.zeros(len(values))
+        steps, found = self.slopes(values), np.zeros(len(values))
+        for one, g in place.slopes.items():
+            found += (steps[one] @ g).real
+        for name, (mean, error) in self.constraints.items():
+            i = self.names.index(name)
+            found[i] += 2.0 * (values[i] - mean) / error**2
+        return found
+
+    def _at(self, values: Sequence[float]) -> _Place:
+        """What was found at values; the last place is kept, since minimisers ask for value and gradient in turn."""
+        key = tuple(map(float, values))
+        if self._last is None or self._last.values != key:
+            self._last = self._evaluated(key)
+        return self._last
+
+    def _evaluated(self, values: tuple[float, ...]) -> _Place:
+        try:
+            model = self._near(values)
+            points = {part.amplitude: part.amplitude.point(model) for part in self.parts}
+        except InputError:
+            return _Place(values, float("inf"), {})
+        total, slopes = 0.0, {}
+        for group in self.groups:
+            rates = {part: part.rate.value(points[part.amplitude]) for part in group}
+            rate, number = sum(value for value, _ in rates.values()), sum(part.events for part in group)
+            if not rate > 0:
+                return _Place(values, float("inf"), {})
+            total += 2.0 * number * math.log(rate)
+            for part in group:
+                logarithms, g = self._logarithms(part, points[part.amplitude])
+                total -= 2.0 * logarithms
+                slopes[part.amplitude] = 4.0 * number / rate * rates[part][1] - 4.0 * g
+        if not math.isfinite(total):
+            return _Place(values, float("inf"), {})
+        pulls = ((values[self.names.index(name)] - mean) / error for name, (mean, error) in self.constraints.items())
+        return _Place(values, total + sum(pull**2 for pull in pulls), slopes)
+
+    def _logarithms(self, part: Part, point: Point) -> tuple[float, ComplexArray]:
+        """Sum of the logarithms of a part's densities, and G of its change."""
+        blocks = -(-len(part.q2) // BLOCK)
+        sums, gradients = np.zeros(blocks), np.zeros((blocks, len(point.flat()), 2))
+        constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
+
+        def work(low: int, high: int) -> None:
+            log_densities(part.q2, part.forms, constants, residues, poles, low, sums[low:high], gradients[low:high])
+
+        split_work(work, blocks, self.threads if blocks > 1 else 1)
+        whole = gradients.sum(axis=0)
+        return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1])
+
+    def model(self, values: Sequence[float]) -> Model:
+        """The model at values of the free fields; InputError for values that make none."""
+        return moved(self.base, dict(zip(self.names, values, strict=True)))
+
+    def _near(self, values: Sequence[float]) -> Model:
+        """The same within the ranges, which were checked, twenty times as fast."""
+        changes = dict(zip(self.names, values, strict=True))
+        slow = {path: value for path, value in changes.items() if path.startswith("theory.")}
+        model = moved(self._settled, slow) if slow else self._settled
+        update: dict[str, Any] = {}
+        for path, value in changes.items():
+            name, _, rest = path.partition(".")
+            place, _, word = rest.rpartition(".")
+            if path in slow:
+                continue
+            found = update.get(name, getattr(model, name))
+            if place:
+                several = list(found)
+                several[int(place)] = several[int(place)].model_copy(update={word: value})
+                update[name] = tuple(several)
+            else:
+                update[name] = found.model_copy(update={word: value})
+        return model.model_copy(update=update)
+
+    def slopes(self, values: Sequence[float]) -> dict[Amplitude, ComplexArray]:
+        """Derivatives of the point of every amplitude by the values, (values, numbers of the point).
+
+        Amplitudes are linear in couplings, so that differences are exact; other fields take five points.
+        """
+        amplitudes = [part.amplitude for part in self.parts]
+        here = self._near(values)
+        found = {one: np.zeros((len(values), len(one.point(here).flat())), dtype=complex) for one in amplitudes}
+        for i, free in enumerate(self.free):
+            for place, weight in free.steps(values[i]):
+                model = self._near([*values[:i], place, *values[i + 1 :]])
+                for one in amplitudes:
+                    found[one][i] += weight * one.point(model).flat()
+        return found
+
+    def scores(self, values: Sequence[float]) -> Array:
+        """d ln(density/rate)/d value of every event, (events, values): their squares' sum is Fisher's information."""
+        model, steps, rows = self._near(values), self.slopes(values), []
+        for group in self.groups:
+            points = {part: part.amplitude.point(model) for part in group}
+            rates = {part: part.rate.value(points[part]) for part in group}
+            total = sum(value for value, _ in rates.values())
+            slope = sum(2.0 * (steps[part.amplitude] @ g).real for part, (_, g) in rates.items()) / total
+            for part in group:
+                point, n = points[part], part.amplitude.size
+                v, wave = point.at(part.q2), 1.0 / (part.q2 - point.poles[:, None])
+                beside = np.einsum("eab,be->ae", unpacked(part.forms, n), v)
+                density = np.sum(v.conj() * beside, axis=0).real
+                by_t = beside.conj()[:, None] * wave
+                by_z = np.sum(point.residues[:, :, None] * by_t, axis=0) * wave
+                g = np.concatenate([beside.conj(), by_t.reshape(-1, len(part.q2)), by_z])
+                rows.append((2.0 * (steps[part.amplitude] @ g).real / density).T - slope)
+        return np.concatenate(rows)
+
+    def first(self, events: int) -> Likelihood:
+        """The same of the first events of every part: for a quick look."""
+        parts = [replace(part, q2=part.q2[:events], forms=part.forms[:events]) for part in self.parts]
+        return Likelihood(
+            self.base, self.free, parts, rates=self.rates, constraints=self.constraints, threads=self.threads
+        )
+
+
+def _pairs(values: ComplexArray) -> Array:
+    """Real and imaginary parts on an axis of their own."""
+    return np.stack([values.real, values.imag], axis=-1)

@@ -1,0 +1,189 @@
+"""Fits find what was put in, with the errors that they state, and refuse what they cannot describe."""
+
+import json
+
+import darkpenguin as dp
+import numpy as np
+import pytest
+from darkpenguin import InputError
+from darkpenguin.generator.fits.card import FitCard
+from darkpenguin.generator.fits.fit import likelihood_of
+from scipy.stats import chi2
+
+RANGE = (1.1, 8.0)
+MASS, WIDTH, COUPLING = "light_vectors.0.mass", "light_vectors.0.relative_width", "light_vectors.0.g_bs"
+FLOAT = {MASS: (1.1, 2.8), WIDTH: (0.01, 1.0), COUPLING: (-6e-8, 6e-8)}
+TRUTH = (2.5, 0.2, -1.5e-8)
+SLOPE = "legendre.toml"
+
+
+@pytest.fixture(scope="module")
+def slope(tmp_path_factory):
+    """An efficiency that falls with q2 and towards forward leptons."""
+    path = tmp_path_factory.mktemp("map") / SLOPE
+    axes = '[["q2", 0.0, 20.0], ["cos_theta_l", -1.0, 1.0]]'
+    path.write_text(f'kind = "legendre"\naxes = {axes}\nterms = [[0, 0, 0.5], [1, 0, -0.4], [0, 2, -0.1]]\n')
+    return str(path)
+
+
+def test_a_fit_finds_the_vector_wherever_the_search_starts():
+    sample = dp.generate("B0->K*0mumu", "fig2", events=10_000, q2=[RANGE], seed=5)
+    far = dp.fit(sample, model="fig2", set=[f"{MASS}=1.3", f"{COUPLING}=0"], float=FLOAT)
+    near = dp.fit(sample, model="fig2", float=FLOAT)
+    assert far.converged
+    assert far.minimum == pytest.approx(near.minimum, abs=1e-2)
+    for row, truth in zip(far, TRUTH, strict=True):
+        assert abs(row.value - truth) < 5.2 * row.error  # 1e-6 for three
+        assert not row.at_limit
+    assert 0.008 < far[0].error < 0.025  # by hand 0.01 GeV for 2e4 events
+    assert far.goodness[0].p_value > 1e-6
+    # Fisher's information at the truth, from the events' own scores
+    scores = near.likelihood.scores(TRUTH)
+    errors = np.sqrt(np.diag(np.linalg.inv(scores.T @ scores)))
+    assert [row.error for row in near] == pytest.approx(errors, rel=0.15)
+    assert near.model.light_vectors[0].mass == near[0].value
+
+
+def pulls(slope, fitted_with, seeds):
+    found = []
+    for seed in seeds:
+        sample = dp.generate(
+            "B+->K+mumu", "fig2", events=6000, q2=[RANGE], seed=seed, efficiency={"maps": slope, "mode": "reject"}
+        )
+        fit = dp.fit(
+            sample, model="fig2", float={COUPLING: (-6e-8, 6e-8), "heavy.C9_mu": (-3, 3)}, efficiency=fitted_with
+        )
+        truths = (TRUTH[2], 0.0)
+        found.append([(row.value - truth) / row.error for row, truth in zip(fit, truths, strict=True)])
+    return np.array(found)
+
+
+def test_an_acceptance_biases_nothing_and_one_that_is_forgotten_does(slope):
+    """Two pulls a toy: their squares' sum, 1e-6; the two fields are correlated, so each is tested by itself."""
+    seeds = range(20, 28)
+    for column in pulls(slope, None, seeds).T:
+        assert chi2.sf(np.sum(column**2), len(seeds)) > 1e-6
+    bent = [chi2.sf(np.sum(column**2), len(seeds)) for column in pulls(slope, "0.5", seeds).T]
+    assert min(bent) < 1e-6
+
+
+def test_ratios_count_where_rates_are_common():
+    """R_K alone tells C9 of muons in K where shapes hardly do."""
+    card = {"b_mesons": 4e9, "q2": [(1.1, 6.0)], "seed": 3}
+    sample = dp.generate(["B+->K+mumu", "B+->K+ee"], "heavy-c9", **card)
+    free = {"heavy.C9_mu": (-3.0, 1.5)}
+    alone, common = (dp.fit(sample, model="sm", float=free, rates=rates) for rates in ("free", "common"))
+    assert common[0].error < 0.3 * alone[0].error
+    assert abs(common[0].value + 1.1) < 5 * common[0].error
+
+
+def test_minos_where_the_likelihood_is_no_parabola():
+    sample = dp.generate("B+->K+mumu", "fig2", events=2000, q2=[RANGE], seed=5)
+    found = dp.fit(sample, model="fig2", float={COUPLING: (-6e-8, 6e-8)}, minos=True)
+    (row,) = found
+    for end in (row.lower, row.upper):
+        assert found.likelihood(row.value + end) == pytest.approx(found.minimum + 1.0, abs=0.02)
+
+
+def test_a_constraint_is_a_measurement():
+    sample = dp.generate("B+->K+mumu", "sm", events=500, q2=[RANGE], seed=5)
+    free = dp.fit(sample, model="sm", float={"heavy.C9_mu": (-5, 5)})
+    held = dp.fit(sample, model="sm", float={"heavy.C9_mu": (-5, 5)}, constrain={"heavy.C9_mu": (0.7, 1e-4)})
+    assert held[0].value == pytest.approx(0.7, abs=1e-3)
+    assert held[0].error == pytest.approx(1e-4, rel=0.02)
+    assert free[0].error > 0.05
+
+
+def test_a_fit_that_is_no_minimum_says_why(monkeypatch):
+    sample = dp.generate("B+->K+mumu", "sm", events=500, q2=[RANGE], seed=5)
+    monkeypatch.setattr("darkpenguin.generator.fits.fit.CALLS", 2)
+    found = dp.fit(sample, model="sm", float={"heavy.C9_mu": (-5, 5)})
+    assert not found.converged
+    assert "calls" in found.reason
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return dp.generate("B0->K*0mumu", "fig2", events=300, q2=[RANGE], seed=5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"float": [COUPLING]}, "needs a range"),
+        ({"float": {COUPLING: (1, -1)}}, "the lower one first"),
+        ({"float": {"light_vectors.0.g_e_v": (0, 1)}}, "does not depend on it"),
+        ({"float": {COUPLING: (-6e-8, 6e-8), "light_vectors.0.g_mu_v": (0.01, 0.2)}, "set": "light_vectors.0.g_mu_a=0"},
+         "in the same way"),
+        ({"float": {"light_vectors.0.mas": (1, 2)}}, "mass"),
+        ({"float": {"light_vectors.1.mass": (1, 2)}}, "light_vectors.1"),
+        ({"float": FLOAT, "set": "width=running"}, "width = running"),
+        ({"float": FLOAT, "constrain": {"heavy.C9_mu": (0, 1)}}, "does not float"),
+        ({"float": FLOAT, "constrain": {MASS: (2, 0)}}, "above 0"),
+        ({"float": FLOAT, "rates": "comon"}, "rates"),
+        ({"float": FLOAT, "efficiency": "nowhere.toml"}, "nowhere.toml"),
+        ({}, "free"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_fitted_is_one_line(sample, keys, words):
+    with pytest.raises(InputError, match=words):
+        dp.fit(sample, model="fig2", **keys)
+
+
+def test_events_that_cannot_be_described_are_refused(sample):
+    columns = sample.to_numpy()
+    outside = {**columns, "q2": columns["q2"] + np.where(np.arange(300) == 7, 9.0, 0.0)}
+    weighted = {**columns, "weight": columns["weight"] + 0.5}
+    turned = {**columns, "cos_theta_l": columns["cos_theta_l"] * 3}
+    for changed, words in ((outside, r"q2 = .* is outside .* 1 of"), (weighted, "weight"), (turned, "cos_theta_l")):
+        with pytest.raises(InputError, match=words):
+            dp.fit(type(sample)(changed, sample.provenance), model="fig2", float=FLOAT)
+    with pytest.raises(InputError, match="no run card"):
+        dp.fit(type(sample)(columns, {}), model="fig2", float=FLOAT)
+    with pytest.raises(InputError, match="no charged leptons"):
+        dp.fit(dp.generate("B+->K+chichi", "fig2", events=10), model="fig2", float=FLOAT)
+    cuts = {"cuts": ["pt(k) > 0.5"]}
+    cut = dp.generate("B+->K+mumu", "fig2", events=200, beam="lhcb-13tev", selection=cuts, q2=[RANGE])
+    with pytest.raises(InputError, match="behind cuts"):
+        dp.fit(cut, model="fig2", float={COUPLING: (-6e-8, 6e-8)})
+
+
+def test_the_command_prints_a_table_and_json(tmp_path, capsys, monkeypatch):
+    from darkpenguin.generator.commands.cli import main
+
+    path = str(tmp_path / "x.root")
+    dp.generate("B+->K+mumu", "fig2", events=1000, q2=[RANGE], seed=5).write(path)
+    words = ["darkpenguin", "fit", path, "--float", f"{COUPLING},-6e-8,6e-8"]
+    for extra in ([], ["--json"]):
+        monkeypatch.setattr("sys.argv", [*words, *extra])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code in (0, None)
+        out = capsys.readouterr().out
+        if extra:
+            assert json.loads(out)["rows"][0]["name"] == COUPLING
+        else:
+            assert COUPLING in out
+            assert "converged" in out
+
+
+def test_the_example_card_is_one():
+    card = FitCard.make("example")
+    assert set(card.free) == {*FLOAT, "heavy.C9_mu"}
+    assert likelihood_of(dp.generate("B0->K*0mumu", "fig2", events=50, q2=[RANGE]), card).names == tuple(card.free)
+
+
+@pytest.mark.slow
+def test_pulls_of_masses_widths_and_couplings():
+    """100 fits of 4,000 events, V of 1.2 and 2.5 GeV: median and coverage of each field's pulls, 1e-6 each."""
+    for name, mass, coupling in (("light", 1.2, 6e-9), ("paper", 2.5, -1.5e-8)):
+        model = dp.as_model("fig2", [f"{MASS}={mass}", f"{COUPLING}={coupling}"])
+        rows = []
+        for seed in range(50):
+            sample = dp.generate("B0->K*0mumu", model, events=4000, q2=[(0.5, 8.0)], seed=seed)
+            found = dp.fit(sample, model=model, float={MASS: (0.8, 2.8), WIDTH: (0.02, 1.0), COUPLING: (-6e-8, 6e-8)})
+            rows.append([(row.value - x) / row.error for row, x in zip(found, (mass, 0.2, coupling), strict=True)])
+        pulls = np.array(rows)
+        inside = np.sum(np.abs(pulls) < 1.0, axis=0)
+        assert np.all(np.abs(np.median(pulls, axis=0)) < 5 * 1.2533 / np.sqrt(50)), name
+        assert np.all((inside >= 17) & (inside <= 46)), (name, inside)  # binomial of 0.683 and 50: 1e-6 either side

@@ -1,0 +1,138 @@
+"""Rates and densities of parabolas and poles: quadrature, scipy, sums over pieces."""
+
+import numpy as np
+import pytest
+from darkpenguin import InputError, as_model, get_channel
+from darkpenguin.generator.fits import rates
+from darkpenguin.generator.fits.amplitude import Amplitude, shifts_of, unpacked
+from darkpenguin.generator.fits.rates import Rate, cells_of
+from darkpenguin.generator.lab.efficiency_maps import ConstantMap, HistogramMap, LegendreMap
+from darkpenguin.physics.angular import breakpoints, decay_rate, event_density, quadrature
+from darkpenguin.physics.densities import SCALAR, VECTOR
+from scipy.integrate import quad
+
+
+def amplitude_of(name, model, flavour=1):
+    channel = get_channel(name)
+    return Amplitude(channel, flavour, model.theory, shifts_of(channel, [model]))
+
+
+def exact_rate(name, model, low, high, flavour=1):
+    channel = get_channel(name)
+    nodes, weights = quadrature(breakpoints(channel, model), low, high)
+    return float(decay_rate(event_density(channel, model, nodes, flavour)) @ weights)
+
+
+def test_integrals_of_a_parabola_over_a_pole_are_those_of_scipy():
+    cells = cells_of(lambda q2: 3.0 - q2 + 0.5 * q2**2, np.array([1.3]), [(1.0, 2.0), (2.5, 3.0)])
+    for z in (1.4 - 0.3j, 7.0 - 1e-3j, 2.2 - 0.01j):
+        plain, found, slope = cells.integrals(np.array([z]))
+        wave, wave_2 = 0j, 0j
+        for low, high in ((1.0, 2.0), (2.5, 3.0)):
+            for k, part in enumerate((np.real, np.imag)):
+                unit = (1.0, 1j)[k]
+                at = [z.real] if low < z.real < high else None
+                f = lambda x, p, z=z, part=part: float(part((3.0 - x + 0.5 * x**2) / (x - z) ** p))  # noqa: E731
+                wave += unit * quad(f, low, high, args=(1,), points=at, epsabs=1e-13, limit=200)[0]
+                wave_2 += unit * quad(f, low, high, args=(2,), points=at, epsabs=1e-13, limit=200)[0]
+        assert abs(found[0] - wave) < 1e-11
+        assert abs(slope[0] - wave_2) < 1e-10
+    exact = sum(3.0 * (b - a) - (b**2 - a**2) / 2 + (b**3 - a**3) / 6 for a, b in ((1.0, 2.0), (2.5, 3.0)))
+    assert abs(plain - exact) < 1e-13
+
+
+@pytest.mark.parametrize("width", [1e-8, 1e-4, 0.2])
+@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K+mumu"])
+def test_rates_are_those_of_quadrature_for_any_width(name, width):
+    model = as_model("fig2", f"light_vectors.0.relative_width={width!r}")
+    for low, high in ((1.1, 6.0), (6.0, 8.0)):  # the pole, at 6.25 GeV^2, outside and inside
+        amplitude = amplitude_of(name, model)
+        found, _ = Rate(amplitude, [(low, high)]).value(amplitude.point(model))
+        assert abs(found / exact_rate(name, model, low, high) - 1) < 2e-9
+
+
+def test_rates_with_charmonium():
+    model = as_model("fig2", theory={"nonlocal": "resonances"})
+    amplitude = amplitude_of("B+->K+mumu", model, -1)
+    found, _ = Rate(amplitude, [(1.0, 18.0)]).value(amplitude.point(model))
+    assert abs(found / exact_rate("B+->K+mumu", model, 1.0, 18.0, -1) - 1) < 1e-8
+
+
+def test_a_coarser_parabola_is_noticed(monkeypatch):
+    monkeypatch.setattr(rates, "SPLIT", 1)
+    model = as_model("fig2")
+    amplitude = amplitude_of("B+->K+mumu", model)
+    found, _ = Rate(amplitude, [(1.1, 6.0)]).value(amplitude.point(model))
+    assert abs(found / exact_rate("B+->K+mumu", model, 1.1, 6.0) - 1) > 1e-8
+
+
+def test_the_change_of_a_rate_is_that_of_differences():
+    model = as_model("fig2", ["light_vectors.1.mass=1.7", "light_vectors.1.width=0.1", "light_vectors.1.g_bs=1e-8",
+                              "light_vectors.1.g_mu_v=0.1"])  # fmt: skip
+    amplitude = amplitude_of("B0->K*0mumu", model)
+    rate, point = Rate(amplitude, [(1.1, 8.0)]), amplitude.point(model)
+    value, g = rate.value(point)
+    n, m = amplitude.size, len(point.poles)
+    for i in range(n + n * m + m):
+        for unit in (1.0, 1j):
+            step = 1e-5 * (unit if i >= n + n * m else unit * max(abs(point.flat()[i]), 1e-3))
+            ends = []
+            for sign in (1, -1):
+                flat = point.flat()
+                flat[i] += sign * step
+                moved = type(point)(flat[:n], flat[n : n + n * m].reshape(n, m), flat[n + n * m :])
+                ends.append(rate.value(moved)[0])
+            assert (ends[0] - ends[1]) / 2 == pytest.approx(2 * (g[i] * step).real, rel=1e-5, abs=1e-9 * value)
+
+
+def test_densities_of_events_and_the_spectrum():
+    model, rng = as_model("fig2"), np.random.default_rng(4)
+    amplitude = amplitude_of("B0->K*0mumu", model)
+    rate, point = Rate(amplitude, [(1.1, 6.0), (7.0, 8.0)]), amplitude.point(model)
+    q2 = np.concatenate([rng.uniform(1.1, 6.0, 500), rng.uniform(7.0, 8.0, 100)])
+    columns = {"q2": q2, "cos_theta_k": rng.uniform(-1, 1, 600), "cos_theta_l": rng.uniform(-1, 1, 600),
+               "phi": rng.uniform(-3, 3, 600)}  # fmt: skip
+    v, forms = point.at(q2), unpacked(rate.event_forms(columns), amplitude.size)
+    found = np.einsum("ae,eab,be->e", v.conj(), forms, v).real
+    f = VECTOR.basis(*(columns[name] for name in VECTOR.angles))
+    exact = VECTOR.norm * np.einsum("ie,ie->e", f, event_density(get_channel("B0->K*0mumu"), model, q2, 1))
+    assert np.max(np.abs(found / exact - 1)) < 1e-7
+    pieces = rate.pieces(30)
+    assert not any(low < 6.5 < high for low, high in pieces)
+    spectrum = rate.spectrum(point, pieces)
+    assert spectrum.sum() == pytest.approx(rate.value(point)[0], rel=1e-9)
+    assert spectrum[3] == pytest.approx(exact_rate("B0->K*0mumu", model, *pieces[3]), rel=1e-8)
+
+
+MAPS = (
+    LegendreMap((("q2", 1.0, 9.0), ("cos_theta_l", -1.0, 1.0)), np.array([[0.5, 0.1, -0.2], [0.1, 0.05, 0.02]])),
+    HistogramMap(("q2", "cos_theta_l"), (np.array([0.0, 2.5, 4.0, 20.0]), np.array([-1.0, 0.2, 1.0])),
+                 np.array([[0.2, 0.9], [0.5, 0.1], [0.7, 0.3]])),
+    ConstantMap(0.25),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("efficiency", MAPS, ids=["legendre", "histogram", "constant"])
+def test_rates_behind_an_efficiency_are_those_of_brute_force(efficiency):
+    model = as_model("fig2")
+    amplitude = amplitude_of("B+->K+mumu", model)
+    rate = Rate(amplitude, [(1.1, 6.0)], efficiency)
+    edges = np.unique([*breakpoints(get_channel("B+->K+mumu"), model), 2.5, 4.0])
+    nodes, weights = quadrature(edges, 1.1, 6.0)
+    x, w = np.polynomial.legendre.leggauss(200)
+    # the jump at 0.2 between two of its panels
+    x, w = np.concatenate([0.6 * x - 0.4, 0.4 * x + 0.6]), np.concatenate([0.6 * w, 0.4 * w])
+    j = event_density(get_channel("B+->K+mumu"), model, nodes, 1)
+    total = 0.0
+    for q2, weight, row in zip(nodes, weights, j.T, strict=True):
+        accepted = np.broadcast_to(
+            efficiency.evaluate({"q2": np.full(len(x), q2), "cos_theta_l": x}, get_channel("B+->K+mumu")), len(x)
+        )
+        total += weight * float(SCALAR.norm * (row @ SCALAR.basis(x)) @ (w * accepted))
+    assert rate.value(amplitude.point(model))[0] == pytest.approx(total, rel=1e-7)
+
+
+def test_a_map_of_momenta_is_refused():
+    model = as_model("fig2")
+    with pytest.raises(InputError, match="reads k_px"):
+        Rate(amplitude_of("B+->K+mumu", model), [(1.1, 6.0)], LegendreMap((("k_px", 0.0, 1.0),), np.array([0.5])))
