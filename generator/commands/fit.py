@@ -32,6 +32,7 @@ KEYS = (
         "KEY=MEAN,ERROR",
     ),
     Option("rates", ("--rates",), "Normalise channels one by one, or together: ratios count.", str, "free|common"),
+    Option("b_mesons", ("--b-mesons",), "Say how many B of each charge there were: absolute rates count.", float),
     Option(
         "efficiency",
         ("--efficiency",),

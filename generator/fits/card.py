@@ -82,6 +82,9 @@ class FitCard(Card):
     rates: Rates = "free"
     """``free``: every channel is normalised by itself; ``common``: all together, so that ratios such as R_K count."""
 
+    b_mesons: Annotated[float, Field(gt=0)] | None = None
+    """B mesons of each charge, half of them conjugates, if that number is known: all rates count then, absolutely."""
+
     efficiency: EfficiencySettings | None = None
     """Maps that the events were seen with; those of the events' own card without."""
 

@@ -161,7 +161,13 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None)
     ranges = {one: segments(one.q2_limits(base.parameters), run.q2, run.veto) for one in channels.values()}
     every = [pair for found in ranges.values() for pair in found]
     free = card.free_fields((min(low for low, _ in every), max(high for _, high in every)))
-    cost = Likelihood(base, free, (), constraints=card.constraints, rates=card.rates, threads=threads)
+    how: dict[str, Any] = {
+        "rates": card.rates,
+        "b_mesons": card.b_mesons,
+        "constraints": card.constraints,
+        "threads": threads,
+    }
+    cost = Likelihood(base, free, (), **how)
     probes = [cost.model(values) for values in _places(free, 4)]
     columns = _columns(file, channels)
     parts = []
@@ -173,7 +179,7 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None)
             chosen = {name: column[flavour] for name, column in columns[index].items()}
             _check_inside(chosen, channel, ranges[channel])
             parts.append(Part(channel.name, amplitude, rate, chosen["q2"], rate.event_forms(chosen)))
-    found = Likelihood(base, free, parts, constraints=card.constraints, rates=card.rates, threads=threads)
+    found = Likelihood(base, free, parts, **how)
     _check_free(found)
     return found
 

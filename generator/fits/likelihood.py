@@ -3,9 +3,10 @@ r"""-2 ln L of events, with its gradient, as a function of any fields of a model
 .. math:: -2\ln L = -2\sum_e \ln\frac{v^\dagger M_e v}{\Gamma} + \sum_i \frac{(x_i-\mu_i)^2}{\sigma_i^2}
 
 with Γ the rate, behind the efficiency, of all that is normalised together: both flavours of a channel, and with
-``rates = "common"`` all channels, so that ratios of their numbers of events, such as R_K, count too. Couplings, masses,
-widths and phases enter v alone, see `amplitude`. The efficiency at an event does not depend on them, so that it drops
-out of the sum.
+``rates = "common"`` all channels, so that ratios of their numbers of events, such as R_K, count too. Where the number N
+of B mesons of each charge is known, the likelihood is extended instead: 2 μ in place of the denominators, μ = N τ Γ/2
+for each flavour. Couplings, masses, widths and phases enter v alone, see `amplitude`. The efficiency at an event does
+not depend on them, so that it drops out of the sum.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.threads import split_work
 from ...physics.axes import moved
 from ...physics.models import Model, is_linear
+from ...physics.parameters import load_parameters
 from .amplitude import Amplitude, Array, ComplexArray, Point, unpacked
 from .loops import BLOCK, log_densities
 from .rates import Rate
@@ -58,6 +60,13 @@ class Part:
     forms: Array
 
     @property
+    def per_b_meson(self) -> float:
+        """Events of this flavour for a rate of 1 GeV and a B meson of each charge, half of them conjugates."""
+        channel = self.amplitude.channel
+        tau = load_parameters(self.amplitude.theory.inputs)[f"tau_{channel.parent}"]
+        return 0.5 * tau * channel.branching
+
+    @property
     def events(self) -> int:
         """Their number."""
         return len(self.q2)
@@ -88,6 +97,7 @@ class Likelihood:
         parts: Sequence[Part],
         *,
         rates: Rates = "free",
+        b_mesons: float | None = None,
         constraints: Mapping[str, tuple[float, float]] | None = None,
         threads: int | None = None,
     ) -> None:
@@ -98,7 +108,7 @@ class Likelihood:
         for part in parts:
             groups.setdefault(part.channel if rates == "free" else "all", []).append(part)
         self.groups = tuple(tuple(group) for group in groups.values())
-        self.rates = rates
+        self.rates, self.b_mesons = rates, b_mesons
         self._settled = self.model([one.start for one in self.free])
         self._last: _Place | None = None
 
@@ -138,11 +148,13 @@ class Likelihood:
             rate, number = sum(value for value, _ in rates.values()), sum(part.events for part in group)
             if not rate > 0:
                 return _Place(values, float("inf"), {})
-            total += 2.0 * number * math.log(rate)
+            total += 2.0 * number * math.log(rate) if self.b_mesons is None else 0.0
             for part in group:
+                value, change = rates[part]
                 logarithms, g = self._logarithms(part, points[part.amplitude])
-                total -= 2.0 * logarithms
-                slopes[part.amplitude] = 4.0 * number / rate * rates[part][1] - 4.0 * g
+                scale = number / rate if self.b_mesons is None else self.b_mesons * part.per_b_meson
+                total += (0.0 if self.b_mesons is None else 2.0 * scale * value) - 2.0 * logarithms
+                slopes[part.amplitude] = 4.0 * scale * change - 4.0 * g
         if not math.isfinite(total):
             return _Place(values, float("inf"), {})
         pulls = ((values[self.names.index(name)] - mean) / error for name, (mean, error) in self.constraints.items())
@@ -223,7 +235,13 @@ class Likelihood:
         """The same of the first events of every part: for a quick look."""
         parts = [replace(part, q2=part.q2[:events], forms=part.forms[:events]) for part in self.parts]
         return Likelihood(
-            self.base, self.free, parts, rates=self.rates, constraints=self.constraints, threads=self.threads
+            self.base,
+            self.free,
+            parts,
+            rates=self.rates,
+            b_mesons=self.b_mesons,
+            constraints=self.constraints,
+            threads=self.threads,
         )
 
 

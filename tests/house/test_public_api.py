@@ -10,7 +10,7 @@ RUN_KEYS = (
     "efficiency q2 veto seed range part device precision threads output format compression overwrite reduce check "
     "figures"
 )
-FIT_KEYS = "set theory model settings free constraints rates efficiency minos"
+FIT_KEYS = "set theory model settings free constraints rates b_mesons efficiency minos"
 SCAN_KEYS = "set name model settings axes ties data groups theory"
 TOY_KEYS = (
     "set truth hypotheses dataset detector luminosity observables bins depth likelihood fit fit_model fit_starts "
@@ -61,7 +61,6 @@ FUNCTIONS = {
     "bridges.check_workspace": "path overwrite",
     "bridges.hs3_workspace": "model counts",
     "bridges.pyhf_workspace": "null alternative counts",
-    "bridges.unbinned_cost": "channel base directions events q2_range expected",
     "bridges.write_workspace": "limit path overwrite",
     "count_model": (
         "free model set dataset luminosity channels bins theory efficiency_error normalisation resolution_error"

@@ -75,6 +75,11 @@ def test_ratios_count_where_rates_are_common():
     alone, common = (dp.fit(sample, model="sm", float=free, rates=rates) for rates in ("free", "common"))
     assert common[0].error < 0.3 * alone[0].error
     assert abs(common[0].value + 1.1) < 5 * common[0].error
+    known = dp.fit(sample, model="sm", float=free, b_mesons=4e9)
+    assert known[0].error < common[0].error
+    assert abs(known[0].value + 1.1) < 5 * known[0].error
+    wrong = dp.fit(sample, model="sm", float=free, b_mesons=8e9)
+    assert abs(wrong[0].value + 1.1) > 5 * wrong[0].error
 
 
 def test_minos_where_the_likelihood_is_no_parabola():

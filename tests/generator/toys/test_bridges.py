@@ -1,4 +1,4 @@
-"""Bridges: the workspaces are the same likelihood in pyhf and pyhs3; the unbinned cost finds injected couplings."""
+"""Bridges: the workspaces are the same likelihood in pyhf and pyhs3."""
 
 import json
 from dataclasses import fields
@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from darkpenguin.generator.sampler.backend import CpuBackend
-from darkpenguin.generator.sampler.tables import channel_table
 from darkpenguin.generator.statistics.counts import CountModel
 from darkpenguin.generator.statistics.fits import fit_counts
 from darkpenguin.generator.statistics.limits import find_limit
-from darkpenguin.generator.toys.bridges import hs3_workspace, pyhf_workspace, unbinned_cost, write_workspace
+from darkpenguin.generator.toys.bridges import hs3_workspace, pyhf_workspace, write_workspace
 from darkpenguin.generator.toys.couplings import quadratic_counts
 from darkpenguin.generator.toys.datasets import get_dataset
 from darkpenguin.generator.toys.experiment import make_experiment
@@ -19,8 +17,7 @@ from darkpenguin.generator.toys.limits import expected_limit
 from darkpenguin.generator.toys.systematics import Systematics
 from darkpenguin.generator.toys.yields import binned_yields
 from darkpenguin.kinematics.base.errors import InputError
-from darkpenguin.physics.channels import get_channel
-from darkpenguin.physics.models import apply_settings, get_model
+from darkpenguin.physics.models import get_model
 
 CODE1 = {"normsys": {"interpcode": "code1"}, "histosys": {"interpcode": "code0"}}
 
@@ -145,40 +142,3 @@ def test_workspace_refusals(pair):
         pyhf_workspace(null, alternative.select([0, 1]), np.ones(6))
     with pytest.raises(InputError, match="needs 6"):
         pyhf_workspace(null, alternative, np.ones(5))
-
-
-@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K+mumu"])
-def test_unbinned_fit_finds_the_injected_coupling(name):
-    iminuit = pytest.importorskip("iminuit")
-    channel = get_channel(name)
-    truth = get_model("fig1-2.5gev")
-    table = channel_table(channel, truth, q2_ranges=[(1.1, 8.0)])
-    events = CpuBackend("float64", 2).generate(table, 5, 0, 40_000)
-    cost = unbinned_cost(channel, truth, {"g": {"light_vectors.0.g_bs": 1e-8}}, events, (1.1, 8.0))
-    assert cost.names == ("g",)
-    minuit = iminuit.Minuit(cost, -1.0, name=cost.names)
-    minuit.migrad()
-    minuit.hesse()
-    assert minuit.valid
-    assert abs(minuit.values["g"] + 1.75) < 5.2 * minuit.errors["g"]
-    assert minuit.errors["g"] < 0.2
-    # bent: at half the mass no coupling describes the events as well
-    wrong = apply_settings(truth, ["light_vectors.0.mass=1.3"])
-    other = unbinned_cost(channel, wrong, {"g": {"light_vectors.0.g_bs": 1e-8}}, events, (1.1, 8.0))
-    bent = iminuit.Minuit(other, -1.0, name=other.names)
-    bent.migrad()
-    assert bent.fval > minuit.fval + 100
-
-
-def test_extended_term_counts_events():
-    channel = get_channel("B+->K+mumu")
-    sm = get_model("sm")
-    events = CpuBackend("float64", 1).generate(channel_table(channel, sm, q2_ranges=[(1.1, 6.0)]), 5, 0, 2000)
-    directions = {"C9": {"heavy.C9_mu": 1.0}}
-    plain = unbinned_cost(channel, sm, directions, events, (1.1, 6.0))
-    extended = unbinned_cost(channel, sm, directions, events, (1.1, 6.0), expected=2000.0)
-    x = np.linspace(-1, 1, 21)
-    assert np.ptp([plain(v) for v in x]) < np.ptp([extended(v) for v in x])
-    assert abs(x[np.argmin([extended(v) for v in x])]) < 0.2
-    with pytest.raises(InputError, match="leaves q2_range"):
-        unbinned_cost(channel, sm, directions, events, (2.0, 6.0))
