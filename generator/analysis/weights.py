@@ -213,12 +213,13 @@ def weigh(
     if taken and output is not None and keep == "all":
         raise InputError(f"column {taken[0]}: {str(file.path)!r} has it already; keep = 'index', or name another model")
     poly = None if scheme is None else Polynomial(scheme.couplings, scheme.exponents, tuple(names[len(targets) :]))
-    chunks = _weighted(file, parts, names, skip, threads, progress)
+    kept = np.empty((len(names), file.rows)) if output is None and file.rows else None  # all of them, once in memory
+    chunks = _weighted(file, parts, names, skip, threads, progress, kept)
     provenance = _provenance(file, names, poly, made_by.name)
     if part is not None and output is not None and _is_there(output, provenance):
         return Weights((), made_by.name, poly, {}, Path(output))
     if output is None:
-        columns, path = _collected(chunks, names), None
+        columns, path = _collected(chunks, names, kept), None
     else:
         columns, path = {}, _write(file, chunks, names, provenance, output, keep, overwrite)
     rows = tuple(row for part in parts.values() for row in part.summaries(names))
@@ -422,13 +423,14 @@ def _opened(
     return _foreign(events, where, source)
 
 
-def _collected(chunks: Iterator[tuple[dict[str, Any], dict[str, Array]]], names: Sequence[str]) -> dict[str, Array]:
-    """Weights in memory."""
-    found: dict[str, list[Array]] = {name: [] for name in names}
-    for _, weights in chunks:
-        for name in names:
-            found[name].append(weights[name])
-    return {name: np.concatenate(pieces) if pieces else np.empty(0) for name, pieces in found.items()}
+def _collected(
+    chunks: Iterator[tuple[dict[str, Any], dict[str, Array]]], names: Sequence[str], kept: Array | None
+) -> dict[str, Array]:
+    """Weights in memory: where chunks have written them, or joined where their number was not known."""
+    found = [weights for _, weights in chunks]
+    if kept is not None:
+        return dict(zip(names, kept, strict=True))
+    return {name: np.concatenate([piece[name] for piece in found]) if found else np.empty(0) for name in names}
 
 
 def _foreign(events: EventsLike, where: EventMap, source: ModelLike | None) -> ForeignEvents:
@@ -483,19 +485,26 @@ def _weighted(
     skip: bool,
     threads: int | None,
     progress: Callable[[int], None] | None,
+    kept: Array | None,
 ) -> Iterator[tuple[dict[str, Any], dict[str, Array]]]:
-    """Chunks of the events, and their weights."""
+    """Chunks of the events, and their weights, which are written into ``kept`` if there is such an array."""
+    first_row = 0
     for columns in file.chunks():
         n = len(columns["q2"])
-        found = np.zeros((len(names), n))
+        found = np.empty((len(names), n)) if kept is None else kept[:, first_row : first_row + n]
+        first_row += n
+        ours = not isinstance(file, ForeignEvents)
+        rows = {index: np.flatnonzero(columns["channel"] == index) if ours else np.arange(n) for index in parts}
+        if sum(map(len, rows.values())) < n:
+            found[:] = 0.0  # of channels that are not known
         for index, part in parts.items():
-            ours = not isinstance(file, ForeignEvents)
-            chosen = np.flatnonzero(columns["channel"] == index) if ours else np.arange(n)
+            chosen = rows[index]
             if not len(chosen):
                 continue
             own = np.ones(len(chosen))
             if ours and "weight" in columns:
-                own = columns["weight"][chosen].astype(np.float64)
+                weight = columns["weight"]
+                own = (weight if len(chosen) == n else weight[chosen]).astype(np.float64, copy=False)
             impossible = part.weights(columns, own, chosen, found, threads)
             if impossible.any() and not skip:
                 first = int(chosen[np.flatnonzero(impossible)[0]])

@@ -80,7 +80,7 @@ def line(case: str, found: dict[str, float], best: dict[str, dict[str, float]]) 
     row = CASES[case]
     text = f"{case:22s} {row.what:48s}"
     for name, rate in found.items():
-        scale, unit = (1e6, f"M {row.unit}") if row.unit == "events/s" else (1.0, row.unit)
+        scale, unit = (1e6, f"M {row.unit}") if row.unit.startswith("events/") else (1.0, row.unit)
         text += f" {name}: {rate / scale:8.3g} {unit}"
     here = found.get("here")
     reference = best.get("numpy", {}).get("here")
