@@ -71,8 +71,8 @@ def test_required_luminosity_lies_on_the_curve(answer):
 
 
 def test_required_luminosity_is_found_beyond_the_curve():
-    near = sensitivity(observables=["R_K+"], toys=0, curve=(1.0, 2.0)).required["R_K+"]
-    assert near == pytest.approx(sensitivity(observables=["R_K+"], toys=0).required["R_K+"], rel=1e-5)
+    near = sensitivity(observables=["R_K+"], toys=0, what_if={}, curve=(1.0, 2.0)).required["R_K+"]
+    assert near == pytest.approx(sensitivity(observables=["R_K+"], toys=0, what_if={}).required["R_K+"], rel=1e-5)
     assert near > 20
 
 
@@ -119,7 +119,7 @@ def test_a_floating_mass_finds_the_injected_vector_and_pays_for_looking():
         null=Hypothesis(model="sm"),
         alternative=family,
         observables=("R_K+",),
-        toys=500,
+        toys=250,
         dataset="lhcb-run12",
         luminosities=(3.0,),
     )
@@ -170,8 +170,9 @@ def test_versus_a_mass_of_the_truth(tmp_path):
 def test_a_map_holds_its_lines():
     """Two parameters, written as on the command line: rows and columns are what one parameter gives."""
     axes = ["light_vectors.0.mass,2.3,2.7,2", "light_vectors.0.relative_width,0.1,0.2,2"]
-    found = sensitivity(observables=["R_K+"], toys=0, versus=axes, limit="light_vectors.0.g_bs=-1e-8").versus
-    line = sensitivity(observables=["R_K+"], toys=0, versus=axes[0], limit="light_vectors.0.g_bs=-1e-8").versus
+    keys = {"observables": ["R_K+"], "null": "heavy-c9", "toys": 0, "what_if": {}, "limit": "light_vectors.0.g_bs=-1e-8"}
+    found = sensitivity(versus=axes, **keys).versus
+    line = sensitivity(versus=axes[0], **keys).versus
     assert found.required["R_K+"].shape == (2, 2)
     np.testing.assert_allclose(found.required["R_K+"][:, 1], line.required["R_K+"], rtol=1e-5)
     np.testing.assert_allclose(found.at_own["R_K+"][:, 1], line.at_own["R_K+"], rtol=1e-9)

@@ -78,7 +78,7 @@ def test_the_fit_of_a_floating_mass_does_not_depend_on_the_points_of_the_scan():
             efficiency_error=0.0,
             theory=False,
             what_if={},
-            toys=120,
+            toys=50,
         )
         found.append(sensitivity(card).toys[0])
     # √(-2 ln L) of the truth itself: with its mass and coupling in the family the fit can be no better
