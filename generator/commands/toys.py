@@ -62,6 +62,13 @@ SENSITIVITY = (
         "null", ("--null",), "Name the model to be excluded: a benchmark, a TOML file or a card.", metavar="NAME|FILE"
     ),
     DATASET,
+    Option(
+        "together",
+        ("--together",),
+        "Ask this data set too: likelihoods add, common errors float once, luminosities in proportion; repeatable.",
+        list[str],
+        "NAME|FILE",
+    ),
     OBSERVABLES,
     Option("toys", ("--toys",), "Make this many toys of each hypothesis; 0 for none. Default: 100.", int),
     Option("luminosities", (LUMINOSITY,), "Make toys at this luminosity; repeatable.", list[float]),

@@ -77,12 +77,12 @@ class Lazy(Expected):
     moments: Callable[[], tuple[Array, Array]]
 
     @property
-    def mean(self) -> Array:  # type: ignore[override]
+    def mean(self) -> Array:
         """Mean angular functions."""
         return self.moments()[0]
 
     @property
-    def covariance(self) -> Array:  # type: ignore[override]
+    def covariance(self) -> Array:
         """Their covariance."""
         return self.moments()[1]
 

@@ -296,7 +296,7 @@ class Experiment:
 
     def factors(self, theta: Array, effects: Array | None = None) -> Array:
         """What nuisance parameters make of the signal (or what else the effects are on) in all bins, (toys, bins)."""
-        exponent = np.zeros((len(theta), len(self.bins)))
+        exponent = np.zeros((len(theta), len(self.channels) * len(self.windows)))
         rows = self.nuisances.effects if effects is None else effects
         for column, effect in zip(theta.T, rows, strict=True):  # no sum depends on the batch
             exponent += column[:, None] * effect
@@ -363,19 +363,16 @@ class Experiment:
     def _cells(self) -> dict[tuple[Term, ...], Cells]:
         return {}
 
-    def cells(self, terms: Sequence[Term]) -> Cells:
-        """Bins of counts that some terms are of, and the nuisance parameters that act on the terms.
+    def places(self, terms: Sequence[Term]) -> tuple[list[tuple[int, ...]], list[bool]]:
+        """Bins of counts that some terms are of, by cell, and whether the norm of each is free.
 
-        What ratios and rates of one hadron share is in one cell. Theory is common to the leptons of a ratio within 1e-3
-        and taken as such.
+        What ratios and rates of one hadron share is in one cell.
         """
         n = len(self.windows)
         rates = [t.hadron for t in terms if t.kind == "rate"]
         ratios = [t.hadron for t in terms if t.kind == "ratio"]
         bins: list[tuple[int, ...]] = []
         free: list[bool] = []
-        effects, tilts = self.nuisances.effects.copy(), self.nuisances.tilts.copy()
-        theory = np.array([name.startswith("theory_") for name in self.nuisances.names], dtype=bool)
         for hadron in dict.fromkeys([*ratios, *rates]):
             muons = self.channels.index(channel_name(hadron, "mu")) * n
             seen = self.measured(hadron) if hadron in ratios else [False] * n
@@ -387,8 +384,19 @@ class Experiment:
                     cell.append(self.channels.index(channel_name(hadron, "e")) * n + i)
                 bins.append(tuple(cell))
                 free.append(hadron not in rates)
-                if free[-1]:
-                    effects[np.ix_(theory, np.array(cell))] = 0.0
+        return bins, free
+
+    def cells(self, terms: Sequence[Term]) -> Cells:
+        """Cells of counts that some terms are of, and the nuisance parameters that act on the terms.
+
+        Theory is common to the leptons of a ratio within 1e-3 and taken as such.
+        """
+        bins, free = self.places(terms)
+        effects, tilts = self.nuisances.effects.copy(), self.nuisances.tilts.copy()
+        theory = np.array([name.startswith("theory_") for name in self.nuisances.names], dtype=bool)
+        for cell, ratio in zip(bins, free, strict=True):
+            if ratio:
+                effects[np.ix_(theory, np.array(cell))] = 0.0
         shifts = self.nuisances.shifts[:, self._places([t for t in terms if t.kind == "angular"])]
         for part in (effects, tilts, shifts):
             part[~self.nuisances.floating] = 0.0

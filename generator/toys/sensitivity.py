@@ -31,6 +31,7 @@ from .hypothesis import Hypothesis, with_settings, with_theories
 from .limits import ExpectedLimit, expected_limit
 from .reach import FARTHEST, Versus, reach
 from .sources import SystematicsTable, charm_of
+from .together import join_experiments
 
 Array = npt.NDArray[np.float64]
 LIMIT_TOYS = 1000
@@ -68,6 +69,11 @@ def _with_free(data: Any, default: Hypothesis) -> Any:
     return {key: value for key, value in data.items() if key != "free"} | {"alternative": floating}
 
 
+def _several(value: Any) -> Any:
+    """One data set is meant by a name, a file or a table alone."""
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
 def _limit(value: Any) -> Any:
     """A coupling and its unit may be written KEY=VALUE."""
     return dict([read_value(value, "limit", "light_vectors.0.g_bs=-1e-8")]) if isinstance(value, str) else value
@@ -84,6 +90,8 @@ class SensitivityCard(Card):
             float.
         null: family to be excluded.
         dataset: data set that gives yields for a luminosity: a name, or a table of one's own.
+        together: other data sets whose likelihoods add to that of the first: what they share floats once, their
+            luminosities grow in proportion to its, and angular observables are its alone; see ``together``.
         detector: efficiency maps, migration and resolution on top of the data set's, see ``yields.DetectorTable``.
         observables: terms of the likelihood, each on its own and all together.
         bins: edges of q2 (GeV²), or pairs where there are gaps. Ratios are those of bins where the data set has
@@ -124,6 +132,7 @@ class SensitivityCard(Card):
     )
     alternative: Hypothesis | None = None
     dataset: DatasetChoice = "lhcb-run12"
+    together: Annotated[tuple[DatasetChoice, ...], BeforeValidator(_several)] = ()
     detector: DetectorTable = DetectorTable()
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "dBR_K+", "dBR_K*0", "P5p")
     bins: Annotated[RisingBins, BeforeValidator(rising_bins)] = QUESTION_BINS
@@ -240,8 +249,8 @@ class Sensitivity(Result):
 
     @property
     def dataset(self) -> str:
-        """Name of the data set."""
-        return get_dataset(self.card.dataset).name
+        """Name of the data set, or of all that are asked together."""
+        return " and ".join(get_dataset(name).name for name in (self.card.dataset, *self.card.together))
 
     @property
     def farthest(self) -> float:
@@ -374,15 +383,20 @@ class _Question:
 
 def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
     """The question for every one of some true models; all predictions are made together."""
-    experiment = make_experiment(
-        get_dataset(card.dataset).with_detector(card.detector).of(card.null.base()),
-        card.bins,
-        card.observables,
-        theory=card.theory,
-        efficiency_error=card.efficiency_error,
-        normalisation=card.normalisation,
-        resolution_error=card.resolution_error,
-        systematics=card.systematics,
+    experiment = join_experiments(
+        [
+            make_experiment(
+                get_dataset(name).with_detector(card.detector).of(card.null.base()),
+                card.bins,
+                card.observables,
+                theory=card.theory,
+                efficiency_error=card.efficiency_error,
+                normalisation=card.normalisation,
+                resolution_error=card.resolution_error,
+                systematics=card.systematics,
+            )
+            for name in (card.dataset, *card.together)
+        ]
     )
     families = [h for h in (card.alternative, card.null) if h is not None]
     single = [h for h in families if not h.scan]
@@ -434,6 +448,8 @@ def _answer(
 ) -> Sensitivity:
     if card.truth.scan:
         raise InputError("truth.scan: the truth is one model; let the alternative float instead, or use versus")
+    if card.limit and card.together:
+        raise InputError("limit: is that of one data set; leave together out")
     dataset = get_dataset(card.dataset)
     low, high = card.curve or (0.003 * dataset.luminosity, 10.0 * dataset.luminosity)
     if not 0 < low < high:

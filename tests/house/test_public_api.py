@@ -17,8 +17,8 @@ TOY_KEYS = (
     "systematics theory efficiency_error normalisation resolution_error toys seed sample"
 )
 SENSITIVITY_KEYS = (
-    "set free truth null alternative dataset detector observables bins luminosities curve target toys versus limit "
-    "best_bins feldman_cousins systematics theory efficiency_error normalisation resolution_error seed what_if"
+    "set free truth null alternative dataset together detector observables bins luminosities curve target toys versus "
+    "limit best_bins feldman_cousins systematics theory efficiency_error normalisation resolution_error seed what_if"
 )
 FUNCTIONS = {
     "apply_settings": "model settings",

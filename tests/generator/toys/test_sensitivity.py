@@ -170,7 +170,13 @@ def test_versus_a_mass_of_the_truth(tmp_path):
 def test_a_map_holds_its_lines():
     """Two parameters, written as on the command line: rows and columns are what one parameter gives."""
     axes = ["light_vectors.0.mass,2.3,2.7,2", "light_vectors.0.relative_width,0.1,0.2,2"]
-    keys = {"observables": ["R_K+"], "null": "heavy-c9", "toys": 0, "what_if": {}, "limit": "light_vectors.0.g_bs=-1e-8"}
+    keys = {
+        "observables": ["R_K+"],
+        "null": "heavy-c9",
+        "toys": 0,
+        "what_if": {},
+        "limit": "light_vectors.0.g_bs=-1e-8",
+    }
     found = sensitivity(versus=axes, **keys).versus
     line = sensitivity(versus=axes[0], **keys).versus
     assert found.required["R_K+"].shape == (2, 2)
