@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 from .options import MODEL, SET, THEORY, Option, takes
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def fit_command(
         str | None, typer.Option("--card", metavar="FILE|NAME", help="Take a card of a fit: example is one.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    figure: FigureOption = None,
+    overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
     """Fit masses, widths, couplings and phases to a file's events, unbinned.
@@ -80,7 +83,9 @@ def fit_command(
     """
     from ..fits.fit import fit
 
+    check_figures(figure, overwrite)
     found = fit(files[0] if len(files) == 1 else files, card, **keys)
+    write_figures(found, figure, overwrite)
     if as_json:
         print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
     else:

@@ -20,6 +20,7 @@ from ..analysis.binning import BinnedValues, generated_ratios
 from ..analysis.migration import Migrations
 from ..analysis.validate import Verdict
 from ..files.sample import EventSample
+from ..fits.fit import Fit
 from ..run.generate import RunReport
 from ..scans.card import ScanCard
 from ..scans.recast import Recast
@@ -32,6 +33,7 @@ from .bins import draw_bins, draw_migrations
 from .charm import leakage_figure, spectrum_figure
 from .figure_1 import FIGURE_1_MODELS, figure_1
 from .figure_2 import custom_plane, figure_2, figure_2_cards
+from .fits import draw_fit
 from .invisible import draw_invisible
 from .limits import draw_limit, draw_limits
 from .predictions import draw_predictions, draw_ratios
@@ -82,6 +84,7 @@ VIEWS: Mapping[type, Callable[[Any], Views]] = MappingProxyType(
         Constraints: lambda found: {"": partial(draw_invisible, found.model, found)},
         EventSample: lambda found: {"": partial(draw_sample, found)},
         ExpectedLimit: lambda found: {"": partial(draw_limit, found)},
+        Fit: lambda found: {"": partial(draw_fit, found)},
         Migrations: lambda found: {"": partial(draw_migrations, found)},
         Model: _model,
         Predictions: lambda found: {"": partial(draw_predictions, found)},

@@ -1,0 +1,63 @@
+"""The figure of an unbinned fit: spectra of its channels with pulls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...physics.channels import get_channel
+from ..fits.fit import Fit, Goodness
+from ..fits.likelihood import Likelihood
+from .style import PALETTE, _as_figure, house_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_fit(found: Fit) -> Figure:
+    """Draw the events of each channel in bins of q2, the fit, the SM from the same number of B mesons, and pulls."""
+    n = len(found.goodness)
+    with house_style() as plt:
+        figure, axes = plt.subplots(
+            2, n, figsize=(8.5 * n, 8.0), sharex="col", squeeze=False, gridspec_kw={"height_ratios": [3.0, 1.0]}
+        )
+        for (top, low), one in zip(axes.T, found.goodness, strict=True):
+            _spectrum(top, found, one)
+            pulls = (np.array(one.counts) - one.expected) / np.sqrt(one.expected)
+            middles = 0.5 * (np.array(one.edges[1:]) + one.edges[:-1])
+            low.bar(middles, pulls, np.diff(one.edges), color="0.6", linewidth=0)
+            low.axhline(0.0, color="0.3", linewidth=1)
+            low.set_ylim(-5.0, 5.0)
+            low.set_xlim(one.edges[0], one.edges[-1])
+            low.set_ylabel("pull")
+            low.set_xlabel(r"$q^2$ [GeV$^2$]")
+    return _as_figure(figure)
+
+
+def _spectrum(axis: Axes, found: Fit, one: Goodness) -> None:
+    """Events per GeV² with the curves of the fit."""
+    edges = np.array(one.edges)
+    width, counts = np.diff(edges), np.array(one.counts)
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    whole, rest = (_curve(found.likelihood, one, values) for values in (found.values, None))
+    axis.plot(whole[0], whole[1], color=PALETTE[0], label="fit")
+    axis.plot(rest[0], rest[1] * rest[2] / whole[2], "--", color=PALETTE[1], label="Standard Model")
+    axis.errorbar(middles, counts / width, np.sqrt(counts) / width, 0.5 * width, fmt="ko", markersize=3, label="events")
+    axis.set_ylabel(r"events / GeV$^2$")
+    axis.set_ylim(0.0, None)
+    axis.legend(title=f"${get_channel(one.channel).latex}$, $\\chi^2$ = {one.chi2:.0f} in {len(counts)} bins")
+
+
+def _curve(
+    likelihood: Likelihood, one: Goodness, values: tuple[float, ...] | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Places in q2, expected events per GeV² there, and the rate; without values those of the Standard Model."""
+    parts = [part for part in likelihood.parts if part.channel == one.channel]
+    pieces = parts[0].rate.pieces(300)
+    model = likelihood.model(values) if values is not None else likelihood.base.standard
+    spectrum = np.sum([part.rate.spectrum(part.amplitude.point(model), pieces) for part in parts], axis=0)
+    low, high = np.array(pieces).T
+    rate = float(spectrum.sum())
+    return 0.5 * (low + high), sum(one.counts) * spectrum / rate / (high - low), rate
