@@ -19,8 +19,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-# kernels are compiled anew, so that their times are those of a first run
-os.environ.setdefault("CUPY_CACHE_DIR", tempfile.mkdtemp(prefix="cupy-"))
+CACHE = tempfile.TemporaryDirectory(prefix="cupy-")
+os.environ["CUPY_CACHE_DIR"] = CACHE.name  # kernels are compiled anew: their times are those of a first run
 
 import checks  # noqa: E402
 import rates  # noqa: E402

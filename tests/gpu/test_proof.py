@@ -118,6 +118,13 @@ def test_a_fault_of_the_device_is_found(bare, bundle, tmp_path, check):
     assert f"FAILED: {check}" in done.stdout
 
 
+def test_the_sums_of_the_closure_are_device_code(nvrtc, bundle):
+    """The one kernel that is the proof's own: NVIDIA's compiler takes it, and spills nothing."""
+    names = [f"{kind}_closure<float>" for kind in ("vector", "scalar")]
+    for name, code in nvrtc((bundle / "closure.cu").read_text(), names, 90).items():
+        assert (code.stack, code.spilled, code.calls) == (0, 0, 0), name
+
+
 def test_a_check_that_breaks_has_failed(bare, bundle, tmp_path):
     """A bundle that lacks an array: the others go on, the exit code is 1."""
     shutil.copytree(bundle, tmp_path / "bent")
