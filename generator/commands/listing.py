@@ -157,9 +157,10 @@ def print_polynomials(
 
 
 def _numbers(row: BinnedValue, errors: bool, rounded_off: bool) -> tuple[str, ...]:
-    """Value and, if asked for, error; rounded to two digits of the error where there is one."""
+    """Value and, if asked for, error; rounded to two digits of the error where there is one, to five where not."""
+    alone = f"{row.value:.5g}" if rounded_off else f"{row.value:.10g}"
     if not errors:
-        return (f"{row.value:.10g}",)
+        return (alone,)
     if row.error is None:
-        return f"{row.value:.10g}", "-" if rounded_off else ""
-    return rounded(row.value, row.error) if rounded_off else (f"{row.value:.10g}", f"{row.error:.10g}")
+        return alone, "-" if rounded_off else ""
+    return rounded(row.value, row.error) if rounded_off else (alone, f"{row.error:.10g}")

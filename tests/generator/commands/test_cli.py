@@ -102,6 +102,17 @@ def test_predict_csv():
     assert float(rows[0]["value"]) == pytest.approx(float(np.ravel(expected)[0]), rel=1e-9, abs=0)
 
 
+def test_a_table_of_predictions_has_no_more_digits_than_mean_something():
+    """Two of the error; five where there is none, as of F_S, which is put in."""
+    what = ("predict", "BR", "FS", "--kpi", "swave", "--bins", "1.1,2.5,6")
+    rows = [line.split() for line in call(*what, "--errors").stdout.splitlines() if line.strip()[:2] in ("BR", "FS")]
+    assert [len(row[-1].strip("0").partition("e")[0].replace(".", "")) for row in rows[:2]] == [2, 2]  # 2.1e-08
+    assert [row[-1] for row in rows[2:]] == ["-", "-"]
+    assert all(len(row[3].lstrip("0.")) <= 5 for row in rows[2:])
+    alone = [line.split()[-1] for line in call(*what).stdout.splitlines() if line.strip()[:2] == "BR"]
+    assert all(len(value.partition("e")[0].replace(".", "")) <= 5 for value in alone)
+
+
 def test_validate_agrees_and_notices_a_bent_file(sample, tmp_path):
     assert run("validate", sample).returncode == 0
     bent = tmp_path / "bent.root"
