@@ -289,6 +289,65 @@ def weights(size: int) -> Work:
     return work
 
 
+def _likelihood(size: int) -> tuple[Any, Any]:
+    """-2 ln L of a sample in mass, width and two couplings, and the sample."""
+    from darkpenguin import FitCard, generate
+    from darkpenguin.generator.fits.fit import likelihood_of
+
+    sample = generate("B0->K*0mumu", "fig2", events=size, q2=[(1.1, 8.0)], seed=1)
+    return likelihood_of(sample, FitCard.make("example")), sample
+
+
+def fit(size: int) -> Work:
+    """Fits of mass, width and two couplings to events, from twelve masses, with errors."""
+    from darkpenguin import fit as fitted
+
+    _, sample = _likelihood(size)
+
+    def work() -> int:
+        assert fitted(sample, "example").converged
+        return size
+
+    return work
+
+
+def fit_gradient(size: int) -> Work:
+    """-2 ln L and its gradient at one new mass after another."""
+    cost, _ = _likelihood(size)
+    place = [2.4, 0.2, -1.5e-8, 0.1]
+
+    def work() -> int:
+        for _ in range(5):
+            place[0] += 1e-4
+            cost.gradient(*place)
+        return 5 * size
+
+    return work
+
+
+def fit_numpy(size: int) -> Work:
+    """-2 ln L alone of the same density, its amplitudes evaluated at every event with NumPy."""
+    import numpy as np
+    from darkpenguin import apply_settings, get_channel, get_model
+    from darkpenguin.physics.angular import event_density
+    from darkpenguin.physics.densities import VECTOR
+
+    _, sample = _likelihood(size)
+    columns = {name: np.asarray(sample[name]) for name in (*VECTOR.angles, "q2", "flavour")}
+    f, mass = VECTOR.basis(*(columns[name] for name in VECTOR.angles)), [2.4]
+
+    def work() -> int:
+        mass[0] += 1e-4
+        model = apply_settings(get_model("fig2"), f"light_vectors.0.mass={mass[0]}")
+        for flavour in (1, -1):
+            chosen = columns["flavour"] == flavour
+            j = event_density(get_channel("B0->K*0mumu"), model, columns["q2"][chosen], flavour)
+            np.log(np.sum(j * f[:, chosen], axis=0)).sum()
+        return size
+
+    return work
+
+
 class Case(NamedTuple):
     """A row: what is measured, in which unit, at which size, and the case that it is compared with."""
 
@@ -344,6 +403,9 @@ CASES: dict[str, Case] = {
     "event-toys": Case(event_toys, "toys of 5,000 events with moments", "1/s", 1_000),
     "weigh": Case(weights, "weights to 4 models, float64, in memory", "events/s", 8 * MILLION, "sampler"),
     "weigh-cpu": Case(weights, "the same by CPU time, of all threads", "events/CPU s", 8 * MILLION, "sampler-1"),
+    "fit-numpy": Case(fit_numpy, "-2 ln L of events with NumPy, without gradient", "events/s", 100_000),
+    "fit-gradient": Case(fit_gradient, "-2 ln L of events with its gradient", "events/s", 100_000, "fit-numpy"),
+    "fit": Case(fit, "fit of events: m, width, g and C9 of B0 -> K*0 mumu", "events/s", 100_000),
     "plane": Case(plane, "points of a plane of two couplings", "1/s", 160_000),
 }
 """All cases by name; the first column of the report."""
