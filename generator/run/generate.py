@@ -267,13 +267,13 @@ def _reduced(plan: Plan, progress: Callable[[int], None] | None, dask: str | Non
     began = time.perf_counter()
     reports = []
     found = reduce.empty(plan)
-    with OutputLock(output), Workers(dask) as workers:
+    with OutputLock(output) as lock, Workers(dask) as workers:
         for part in plan.parts:
             started = time.perf_counter()
             written = reduce.fill(found, plan, part, progress, workers)
             first, stop = plan.span(part)
             reports.append(PartReport(part, stop - first, written, time.perf_counter() - started, output))
-        reduce.write(found, output, plan.card.overwrite, lock=False)
+        reduce.write(found, output, plan.card.overwrite, lock)
     return RunReport(plan, (output,), tuple(reports), time.perf_counter() - began)
 
 

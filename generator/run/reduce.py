@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import WholeFile, check_target
+from ...kinematics.base.files import OutputLock, WholeFile, check_target
 from ...kinematics.base.threads import available_threads
 from ...physics.final_state import masses
 from ..files.digests import digest_of
@@ -129,7 +129,9 @@ class _Elsewhere:
         return made, _fill(made, self.part, self.card, (columns for _, columns in chunks), 1)
 
 
-def write(reduced: Reduced, path: str | os.PathLike[str], overwrite: bool = False, lock: bool = True) -> None:
+def write(
+    reduced: Reduced, path: str | os.PathLike[str], overwrite: bool = False, lock: bool | OutputLock = True
+) -> None:
     """Write histograms as TH1D, TH2D and TH3D of a ROOT file, whole or not at all; see `WholeFile`."""
     import uproot
 

@@ -71,7 +71,7 @@ def scan_part(
         "part": list(place),
     }
     check_target(path, overwrite=True)
-    with OutputLock(path):
+    with OutputLock(path) as lock:
         if path.exists():
             try:
                 found = _read(path)[1]
@@ -87,7 +87,7 @@ def scan_part(
         checkpoint = path.with_name(f".{path.name}.partial")
         chi2 = grid.chi2(start, stop, checkpoint, progress, dask)
         told |= {"range": [start, stop], "blocks": grid.blocks, "versions": package_versions()}
-        write_piece(path, {"chi2": chi2}, told, overwrite=True, lock=False)
+        write_piece(path, {"chi2": chi2}, told, overwrite=True, lock=lock)
     return path, chi2.shape[1]
 
 

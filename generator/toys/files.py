@@ -40,7 +40,11 @@ CHUNK = 1000
 
 
 def write_toys(
-    path: str | os.PathLike[str], columns: Columns, provenance: Mapping[str, Any], overwrite: bool, lock: bool = True
+    path: str | os.PathLike[str],
+    columns: Columns,
+    provenance: Mapping[str, Any],
+    overwrite: bool,
+    lock: bool | OutputLock = True,
 ) -> None:
     """Write a toy ntuple, whole or not at all; the ending decides: .root (TTree) or .parquet."""
     target = Path(path)
@@ -260,7 +264,7 @@ def _into_file(
     check_target(target, overwrite=True)
     run = _planned(card, device)
     first, stop = share(part, card.toys)
-    with OutputLock(target):  # two jobs that add to one file would each lose the toys of the other
+    with OutputLock(target) as lock:  # two jobs that add to one file would each lose the toys of the other
         there = target.exists()
         known = _existing(target, run, overwrite, part) if there else None
         kept = _Kept(target, card.key(), known, first)
@@ -281,7 +285,7 @@ def _into_file(
         columns = columns or run.rows(first, stop, threads)
         provenance = _provenance(run, part, len(columns["toy"]))
         if made or known is None:
-            write_toys(target, columns, provenance, overwrite=there, lock=False)
+            write_toys(target, columns, provenance, overwrite=there, lock=lock)
         kept.pieces.discard()
     return Toys(card, columns, provenance, target, made, interrupted)
 

@@ -145,7 +145,7 @@ class WholeFile:
         sync: wait until the content is on the disk, so that a power cut leaves no empty file. What can be made again
             and is checked when it is read need not.
         lock: whether a second job that writes the file at the same time is refused. A cache needs none: all write the
-            same. Nor does who holds an :class:`OutputLock` of the file already.
+            same. Who holds an :class:`OutputLock` of the file already gives that.
 
     Raises:
         InputError: the file cannot be written, the name is taken, or another job is writing it.
@@ -161,21 +161,23 @@ class WholeFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], overwrite: bool = False, sync: bool = True, lock: bool = True
+        self, path: str | os.PathLike[str], overwrite: bool = False, sync: bool = True, lock: bool | OutputLock = True
     ) -> None:
         self.path = Path(path)
         self.overwrite = overwrite
         self.sync = sync
         self.target = Path(os.path.realpath(path))
         self.temporary: Path | None = None
-        self._lock = OutputLock(path) if lock else None
+        self._lock = OutputLock(path) if lock is True else None
+        self._given = lock if isinstance(lock, OutputLock) else None
 
     def open(self) -> Path:
         """Create the temporary file and return its path."""
         try:
             if self._lock is not None:
                 self._lock.acquire()
-            _remove_left_over(self.target, self._lock is not None and self._lock.held)
+            lock = self._lock or self._given
+            _remove_left_over(self.target, lock is not None and lock.held)
             while self.temporary is None:
                 temporary = self.target.with_name(_temporary_name(self.target.name))
                 with suppress(FileExistsError):

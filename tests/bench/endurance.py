@@ -1,6 +1,6 @@
 """What a run stands: killed at random moments, started eight times on a cold cache, on a full disk, and at length.
 
-    python tests/bench/endurance.py kills 100     # each writer, killed so often while it writes a real run
+    python tests/bench/endurance.py kills 100 [x.hepmc ...]   # each writer, killed so often while it writes a real run
     python tests/bench/endurance.py cold 8        # so many jobs at once, none of whose compiled code is there
     python tests/bench/endurance.py full 50       # so many runs on a small disk that fills up while they write
     python tests/bench/endurance.py memory 1e8    # memory of 1e6 and of so many events, ten times of them in histograms
@@ -26,54 +26,122 @@ from typing import Any
 
 COMMAND = [sys.executable, "-m", "darkpenguin.generator"]
 HISTOGRAMS = {"q2": {"axes": {"column": "q2", "bins": 100, "min": 0, "max": 20}}}
-WRITERS: dict[str, dict[str, Any]] = {
-    "x.root": {},
-    "n.root": {"format": "rntuple"},
-    "x.parquet": {},
-    "h.root": {"reduce": HISTOGRAMS},
-}
+Written = tuple[Callable[[], object], Callable[[], bool]]
+"""What writes, and whether all that is there afterwards is whole."""
 
 
-def kills(count: str) -> dict[str, Any]:
-    """How often each writer died on the way, what it left behind, and how many files were not whole after that."""
+def _events(path: Path, **keys: Any) -> Written:
     from darkpenguin import make_card
     from darkpenguin.generator.files.verify import damages
     from darkpenguin.generator.run.generate import execute
     from darkpenguin.generator.run.plan import plan_run
     from darkpenguin.generator.run.reduce import is_reduced, read
 
+    asked = {"channels": "B0->K*0mumu", "events": 300_000, "threads": 1, "output": str(path), "overwrite": True}
+    plan = plan_run(make_card({**asked, **keys}))
+
+    def whole() -> bool:
+        return read(path).provenance["events"] == 300_000 if is_reduced(path) else damages(path) == []
+
+    return lambda: execute(plan), whole
+
+
+def _texts(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def _hepmc(path: Path) -> Written:
+    from darkpenguin import generate
+    from darkpenguin.generator.files.hepmc import write_hepmc
+
+    sample = generate("B0->K*0mumu", events=3_000, beam="lhcb-13tev", threads=1)
+    write_hepmc(sample, path)
+    known = _texts(path.parent)
+    return lambda: write_hepmc(sample, path, overwrite=True), lambda: _texts(path.parent) == known
+
+
+def _scan(path: Path) -> Written:
+    """A plane of couplings with a checkpoint, and the files of it."""
+    from darkpenguin.generator.scans.card import ScanCard
+    from darkpenguin.generator.scans.files import write_scan
+    from darkpenguin.generator.scans.scan import scan
+
+    ends = {"light_vectors.0.mass": (2.0, 3.0, 1), "light_vectors.0.g_mu_v": (0.0, 0.2, 21)}
+    ends["light_vectors.0.g_bs"] = (-3e-8, 0.0, 21)
+    axes = [{"key": key, "min": low, "max": high, "points": n} for key, (low, high, n) in ends.items()]
+    card = ScanCard.make({"model": "fig2", "data": "2017", "theory": "none", "axes": axes})
+
+    def write() -> None:
+        write_scan(scan(card, "cpu", path.parent / ".scan.partial"), path.parent, overwrite=True)
+
+    write()
+    known = _texts(path.parent)
+    return write, lambda: _texts(path.parent) == known
+
+
+def _toys(path: Path) -> Written:
+    """Toys from nothing or from the pieces of a job that was killed; what is there already would not be written."""
+    from darkpenguin import read_toys, toys
+
+    keys = {"observables": ["R_K+"], "fit": {}, "theory": False, "toys": 5_000}
+
+    def write() -> None:
+        path.unlink(missing_ok=True)
+        toys(keys, path, threads=1)
+
+    write()
+    known = read_toys(path).columns
+
+    def whole() -> bool:
+        if not path.exists():
+            return True
+        found = read_toys(path).columns
+        return all(found[name].tobytes() == column.tobytes() for name, column in known.items())
+
+    return write, whole
+
+
+WRITERS: dict[str, Callable[[Path], Written]] = {
+    "x.root": _events,
+    "n.root": lambda path: _events(path, format="rntuple"),
+    "x.parquet": _events,
+    "h.root": lambda path: _events(path, reduce=HISTOGRAMS),
+    "x.hepmc": _hepmc,
+    "scan": _scan,
+    "toys.root": _toys,
+}
+
+
+def kills(count: str, *names: str) -> dict[str, Any]:
+    """How often each writer died on the way, what it left behind, and how many files were not whole after that."""
     found = {}
-    for name, keys in WRITERS.items():
+    for name in names or WRITERS:
         draw, counts = random.Random(name), {"kills": 0, "left behind": 0, "damaged": 0, "not cleaned": 0}
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            asked = {"channels": "B0->K*0mumu", "events": 300_000, "threads": 1, "output": str(path), "overwrite": True}
-            plan = plan_run(make_card({**asked, **keys}))
-
-            def write(plan: Any = plan) -> None:
-                execute(plan)
-
+            write, whole = WRITERS[name](Path(folder) / name)
             write()
             seconds = _seconds(write)
             for _ in range(int(count)):
-                status = _killed(write, draw.uniform(0.0, seconds))
-                counts["kills"] += os.WIFSIGNALED(status)
-                counts["left behind"] += len(os.listdir(folder)) > 1
-                whole = read(path).provenance["events"] == 300_000 if is_reduced(path) else damages(path) == []
-                counts["damaged"] += not whole
+                counts["kills"] += os.WIFSIGNALED(_killed(write, draw.uniform(0.0, seconds)))
+                counts["left behind"] += bool(_hidden(folder))
+                counts["damaged"] += not whole()
             write()
-            counts["not cleaned"] = len(os.listdir(folder)) - 1
+            counts["not cleaned"] = len(_hidden(folder))
         found[name] = counts
     return found
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _hidden(folder: str) -> list[str]:
+    return [name for name in os.listdir(folder) if name.startswith(".")]
+
+
+def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def _killed(work: Callable[[], None], after: float) -> int:
+def _killed(work: Callable[[], object], after: float) -> int:
     """The status of a process that works and is killed after some seconds."""
     process = os.fork()
     if process == 0:
@@ -177,8 +245,5 @@ def toys(count: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {"kills": kills, "cold": cold, "full": full, "memory": memory, "toys": toys}[sys.argv[1]](sys.argv[2])
-        )
-    )
+    work = {"kills": kills, "cold": cold, "full": full, "memory": memory, "toys": toys}[sys.argv[1]]
+    print(json.dumps(work(*sys.argv[2:])))

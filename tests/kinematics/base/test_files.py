@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from darkpenguin.kinematics.base.errors import InputError, TryAgainError
-from darkpenguin.kinematics.base.files import WholeFile, check_target, write_text
+from darkpenguin.kinematics.base.files import OutputLock, WholeFile, check_target, write_text
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
@@ -145,6 +145,18 @@ def test_what_killed_jobs_left_is_removed_by_the_next_one(tmp_path):
     assert len(os.listdir(tmp_path)) == 5
     write_text(tmp_path / "a", "x")
     assert sorted(os.listdir(tmp_path)) == [".a.0123456789ac.part", ".a.b.0123456789ab.part", "a"]
+
+
+def test_who_holds_the_lock_removes_what_killed_jobs_left(tmp_path):
+    """A cache, which has no lock, cannot know that nobody is writing."""
+    path = tmp_path / "a"
+    killed = WholeFile(path, lock=False).open()
+    with WholeFile(path, lock=False):
+        assert killed.exists()
+    with OutputLock(path) as lock, WholeFile(path, overwrite=True, lock=lock):
+        assert not killed.exists()
+        assert lock.held
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
