@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .generator.files.writers import open_writer
     from .generator.fits.card import FitCard
     from .generator.fits.fit import fit
+    from .generator.fits.profile import profile
     from .generator.run.card import RunCard, make_card, read_card
     from .generator.run.generate import generate, run
     from .generator.scans.card import ScanCard
@@ -99,6 +100,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "open_writer": "generator.files.writers",
     "plan": "generator.scans.farm",
     "predict": "physics.predict",
+    "profile": "generator.fits.profile",
     "read_card": "generator.run.card",
     "read_events": "generator.files.sample",
     "read_toys": "generator.toys.files",
@@ -161,6 +163,7 @@ __all__ = [
     "open_writer",
     "plan",
     "predict",
+    "profile",
     "read_card",
     "read_events",
     "read_toys",

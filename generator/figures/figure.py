@@ -21,6 +21,7 @@ from ..analysis.migration import Migrations
 from ..analysis.validate import Verdict
 from ..files.sample import EventSample
 from ..fits.fit import Fit
+from ..fits.profile import Profile
 from ..run.generate import RunReport
 from ..scans.card import ScanCard
 from ..scans.recast import Recast
@@ -33,7 +34,7 @@ from .bins import draw_bins, draw_migrations
 from .charm import leakage_figure, spectrum_figure
 from .figure_1 import FIGURE_1_MODELS, figure_1
 from .figure_2 import custom_plane, figure_2, figure_2_cards
-from .fits import draw_fit
+from .fits import draw_fit, draw_profile
 from .invisible import draw_invisible
 from .limits import draw_limit, draw_limits
 from .predictions import draw_predictions, draw_ratios
@@ -88,6 +89,7 @@ VIEWS: Mapping[type, Callable[[Any], Views]] = MappingProxyType(
         Migrations: lambda found: {"": partial(draw_migrations, found)},
         Model: _model,
         Predictions: lambda found: {"": partial(draw_predictions, found)},
+        Profile: lambda found: {"": partial(draw_profile, found)},
         Recast: lambda found: {"": partial(draw_recast, found)},
         RunReport: lambda found: {"": lambda: draw_ratios(found.plan.card.model, generated_ratios(found.files))},
         ScanResult: lambda found: {"": partial(draw_scan, found)},

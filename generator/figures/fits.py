@@ -1,4 +1,4 @@
-"""The figure of an unbinned fit: spectra of its channels with pulls."""
+"""Figures of unbinned fits: spectra of the channels with pulls, and profiles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ...physics.channels import get_channel
 from ..fits.fit import Fit, Goodness
 from ..fits.likelihood import Likelihood
+from ..fits.profile import Profile
 from .style import PALETTE, _as_figure, house_style
 
 if TYPE_CHECKING:
@@ -61,3 +62,24 @@ def _curve(
     low, high = np.array(pieces).T
     rate = float(spectrum.sum())
     return 0.5 * (low + high), sum(one.counts) * spectrum / rate / (high - low), rate
+
+
+def draw_profile(found: Profile) -> Figure:
+    """Draw -2 ln L along a field, or its contours of 68 and 95 % in the plane of two."""
+    with house_style() as plt:
+        figure, axis = plt.subplots(figsize=(8.5, 7.0))
+        if len(found.names) == 1:
+            axis.plot(found.places[0], found.rise, color=PALETTE[0])
+            for level in (1.0, 4.0):
+                axis.axhline(level, color="0.5", linestyle="--", linewidth=1)
+            axis.set_ylim(0.0, None)
+            axis.set_ylabel(r"$-2\,\Delta\ln L$")
+        else:
+            x, y = found.places
+            levels = [-2.0 * np.log(1.0 - 0.6827), -2.0 * np.log(1.0 - 0.9545)]
+            drawn = axis.contour(x, y, found.rise.T, levels=levels, colors=[PALETTE[0], PALETTE[1]])
+            axis.plot(*found.best, "k+", markersize=12)
+            axis.clabel(drawn, fmt={levels[0]: "68 %", levels[1]: "95 %"})
+            axis.set_ylabel(found.names[1])
+        axis.set_xlabel(found.names[0])
+    return _as_figure(figure)

@@ -41,6 +41,7 @@ FUNCTIONS = {
     "migrations": "events bins variable",
     "open_writer": "path schema provenance format compression overwrite threads",
     "plan": "card parts output",
+    "profile": "found names points reach",
     "predict": "observables model bins q2 points channel set theory kpi errors",
     "read_card": "name",
     "read_events": "path",
