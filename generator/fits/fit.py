@@ -134,7 +134,7 @@ def fit(events: EventsLike, card: CardSource | FitCard = None, *, threads: int |
 
     Example:
         >>> from darkpenguin.generator.run.generate import generate
-        >>> sample = generate("B+->K+mumu", model="heavy-c9", events=2000, seed=1, q2=[(1.1, 8.0)])
+        >>> sample = generate("B0->K*0mumu", model="heavy-c9", events=2000, seed=1, q2=[(1.1, 8.0)])
         >>> found = fit(sample, model="sm", float={"heavy.C9_mu": (-4.0, 4.0)})
         >>> found.converged, abs(found[0].value + 1.1) < 5 * found[0].error
         (True, True)
@@ -149,7 +149,7 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None)
     """-2 ln L of events for a card, a function of what floats; see `fit`.
 
     >>> from darkpenguin.generator.run.generate import generate
-    >>> sample = generate("B+->K+mumu", model="sm", events=1000, seed=1, q2=[(1.1, 8.0)])
+    >>> sample = generate("B0->K*0mumu", model="sm", events=1000, seed=1, q2=[(1.1, 8.0)])
     >>> cost = likelihood_of(sample, FitCard.make(model="sm", float={"heavy.C9_mu": (-4.0, 4.0)}))
     >>> cost.names, cost(0.0) < cost(-3.0)
     (('heavy.C9_mu',), True)

@@ -53,7 +53,7 @@ def profile(found: Fit, *names: str, points: int = POINTS, reach: float = REACH)
     Example:
         >>> from darkpenguin.generator.fits.fit import fit
         >>> from darkpenguin.generator.run.generate import generate
-        >>> sample = generate("B+->K+mumu", model="heavy-c9", events=2000, seed=1, q2=[(1.1, 8.0)])
+        >>> sample = generate("B0->K*0mumu", model="heavy-c9", events=2000, seed=1, q2=[(1.1, 8.0)])
         >>> along = profile(fit(sample, model="sm", float={"heavy.C9_mu": (-4, 4)}), "heavy.C9_mu", points=3, reach=1.0)
         >>> bool(along.rise[1] < 1e-3), along.rise.shape
         (True, (3,))

@@ -108,7 +108,7 @@ class Rate:
     >>> amplitude = Amplitude(channel, 1, model.theory, shifts_of(channel, [model]))
     >>> nodes, weights = quadrature(breakpoints(channel, model), 1.1, 6.0)
     >>> exact = decay_rate(event_density(channel, model, nodes, 1)) @ weights
-    >>> abs(Rate(amplitude, [(1.1, 6.0)]).value(amplitude.point(model))[0] / exact - 1) < 1e-8
+    >>> bool(abs(Rate(amplitude, [(1.1, 6.0)]).value(amplitude.point(model))[0] / exact - 1) < 1e-8)
     True
     """
 
