@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..kinematics.base.errors import InputError
+from .axes import moved
 from .binning import BinsLike, parse_bins
 from .bins import (
     BinPolynomial,
@@ -128,6 +129,7 @@ def popxf(
     if not 1 <= len(fields) <= 4 or len(dict.fromkeys(fields)) < len(fields):
         raise InputError(f"couplings = {','.join(fields)}: 1 to 4, each once")
     for key in fields:
+        moved(base, {key: 1.0})  # refuses fields that the model does not have
         if not is_linear(key):
             raise InputError(f"couplings = {key!r}: amplitudes are linear in couplings and Wilson coefficients alone")
     wanted = [one for name in names for one in _binned(name, bins, channel)]

@@ -26,7 +26,10 @@ def fold_command(
         typer.Option("--bins", metavar="NAME|EDGES", help="Take these bins of q2_reco, of events: lhcb ..., or edges."),
     ] = "lhcb",
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="X.json", help="Write a workspace for pyhf.")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="X.json", help="Write a workspace for pyhf: signal, without background."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     overwrite: OverwriteOption = False,

@@ -68,6 +68,7 @@ def test_the_package_reads_it():
     ("fields", "changes", "message"),
     [
         (["light_vectors.0.mass"], {"model": "fig2"}, "linear"),
+        ("heavy.C9_muu", {}, "heavy.C9_muu: no such key; did you mean C9_mu"),
         ([C9, C9], {}, "1 to 4, each once"),
         ([], {}, "1 to 4"),
         (["heavy.C9_mu"], {"bins": "nowhere"}, "nowhere"),
