@@ -58,7 +58,7 @@ def test_sensitivity_command_answers(invoke, tmp_path):
     result = invoke(
         "sensitivity",
         "--toys",
-        "50",
+        "10",
         "--observable",
         "R_K+",
         "--observable",
