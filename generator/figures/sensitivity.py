@@ -58,7 +58,7 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
         axis.set_ylabel("Median significance")
         _titled(figure, result, along=False)
         axis.legend(
-            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]" + "\npoints: toys (open: their tail)",
+            title=rf"Luminosity for ${card.target:g}\sigma$ [{unit}]" + "\npoints: toys (open: extrapolated)",
             loc="upper left" if top > card.target else "center left",
             frameon=True,
             framealpha=0.9,
