@@ -197,7 +197,8 @@ def test_a_doctored_file_is_noticed(tmp_path):
     from darkpenguin.generator.files.sample import read_events
     from darkpenguin.generator.files.writers import open_writer
 
-    card = make_card(channels="B0->K*0mumu", events=200_000, seed=3, kpi="pwave", output=str(tmp_path / "x.root"))
+    made = {"channels": "B0->K*0mumu", "events": 200_000, "seed": 3, "kpi": "pwave", "q2": [RANGES[0]]}
+    card = make_card(**made, output=str(tmp_path / "x.root"))
     run(card)
     sample = read_events(tmp_path / "x.root")
     columns = sample.to_numpy()
