@@ -67,6 +67,7 @@ FOREIGN = (
     Option(
         "tolerance", ("--tolerance",), "Allow momenta to miss the mass of the B by this (GeV, default 0.02).", float
     ),
+    Option("photons", ("--photons",), "Add photons of HepMC files back to the leptons.", metavar="refuse|add"),
     Option("convention", ("--convention",), "Take angles as in the convention lhcb (default) or theory."),
     Option("tree", ("--tree",), "Read this tree of the file. Default: the only one."),
 )

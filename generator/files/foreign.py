@@ -23,7 +23,7 @@ from ...physics.channels import Channel, get_channel
 from ...physics.final_state import masses, particles
 from ...physics.parameters import load_parameters
 from ..lab.angles import angles
-from .hepmc_events import SUFFIXES, HepmcReader
+from .hepmc_events import SUFFIXES, HepmcReader, Photons
 from .writers import ROWS_PER_EXTEND
 
 NAMES: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
@@ -70,6 +70,7 @@ class EventMap:
         tree: name of the tree; the only one in the file if None.
         tolerance: of the mass of all momenta together about that of the B (GeV): q2 is that of the decay, so momenta
             are those before radiation, or with the photons added back; photons that are left out are seen.
+        photons: of HepMC files, ``add`` to add photons of the decay back to the leptons, see `hepmc_events.dressed`.
 
     Raises:
         InputError: neither momenta nor angles, both, or a name that is not known.
@@ -83,6 +84,7 @@ class EventMap:
     convention: Convention = "lhcb"
     tree: str | None = None
     tolerance: float = TOLERANCE
+    photons: Photons = "refuse"
 
     def __post_init__(self) -> None:
         channel = get_channel(self.channel) if isinstance(self.channel, str) else self.channel
@@ -93,6 +95,8 @@ class EventMap:
             raise InputError(f"unit = {self.unit!r}: allowed are {', '.join(UNITS)}")
         if not 0.0 < self.tolerance < 1.0:
             raise InputError(f"tolerance = {self.tolerance:g} GeV: it must lie between 0 and 1")
+        if self.photons not in ("refuse", "add"):
+            raise InputError(f"photons = {self.photons!r}: allowed are refuse, add")
         if self.convention not in CONVENTIONS:
             raise InputError(f"convention = {self.convention!r}: allowed are {', '.join(CONVENTIONS)}")
         if not self.momenta and not self.angles:
@@ -135,7 +139,7 @@ class ForeignEvents:
         channel = self.channel
         self._reader: _Root | _Parquet | HepmcReader
         if self.path.name.lower().endswith(SUFFIXES):
-            self._reader = HepmcReader(self.path, channel)
+            self._reader = HepmcReader(self.path, channel, where.photons)
             where = self.where = replace(where, momenta={p: p for p in particles(channel)[1:]}, angles={}, unit="GeV")
         else:
             self._reader = _Parquet(self.path) if self.path.suffix == ".parquet" else _Root(self.path, where.tree)
@@ -300,7 +304,7 @@ class ForeignEvents:
         raise InputError(
             f"file = {str(self.path)!r}: row {first + bad[0]}: the momenta of {names} add up to {mass[bad[0]]:.4f} "
             f"GeV, and the {self.channel.parent} has {m_b:.4f}; if photons are missing, give momenta before radiation "
-            f"or with the photons added back; tolerance = {tolerance:g} GeV"
+            f"or with the photons added back (of HepMC files by photons = add); tolerance = {tolerance:g} GeV"
         )
 
 

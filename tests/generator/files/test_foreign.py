@@ -11,6 +11,7 @@ from darkpenguin.generator.files.foreign import NAMES, EventMap, ForeignEvents
 from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.physics.final_state import AXES, masses
 from darkpenguin.physics.kpi import resolve_kpi
+from scipy.optimize import brentq
 from typer.testing import CliRunner
 
 PARTICLES = {"k": "Kplus", "pi": "piminus", "lp": "muplus", "lm": "muminus"}
@@ -265,3 +266,52 @@ def test_what_is_no_hepmc_or_names_nothing_is_refused(sample, tuple_file, tmp_pa
         weigh(tmp_path / "y.hepmc", "fig2", "sm", where=EventMap("B0->K*0mumu"))
     with pytest.raises(InputError, match="name the columns of all particles"):
         ForeignEvents(tuple_file, EventMap("B0->K*0mumu"))
+
+
+def test_photons_are_added_back(sample, tmp_path):
+    """Every positive lepton radiates along itself, energy and momentum conserved: with photons all is as before."""
+    pyhepmc = pytest.importorskip("pyhepmc")
+    some = sample.select(slice(0, 40))
+    some.write(tmp_path / "x.root")
+    write_hepmc(tmp_path / "x.root", tmp_path / "x.hepmc")
+    mass = get_channel("B0->K*0mumu").lepton_mass()
+    with pyhepmc.open(tmp_path / "x.hepmc") as old, pyhepmc.open(tmp_path / "photons.hepmc", "w") as new:
+        for number, event in enumerate(old):
+            pair = {p.pid: p for p in event.particles if abs(p.pid) == 13}
+            four = {pid: np.array([*p.momentum][:4], dtype=float) for pid, p in pair.items()}
+            whole = sum(four.values())
+            q = np.sqrt(whole[3] ** 2 - whole[:3] @ whole[:3])
+            rest = boosted(four[-13], -whole[:3], whole[3])
+            along = rest[:3] / np.linalg.norm(rest[:3])
+            share = 0.3 * ((number * 0.37) % 1.0)
+
+            def missing(p, q=q, share=share):
+                return np.hypot(p, mass) + np.hypot((1 - share) * p, mass) + share * p - q
+
+            p = brentq(missing, 0.0, q)
+            parts = {
+                13: np.append(-p * along, np.hypot(p, mass)),
+                -13: np.append((1 - share) * p * along, np.hypot((1 - share) * p, mass)),
+                22: np.append(share * p * along, share * p),
+            }
+            for pid, vector in parts.items():
+                momentum = pyhepmc.FourVector(*boosted(vector, whole[:3], whole[3]))
+                if pid == 22:
+                    pair[13].production_vertex.add_particle_out(pyhepmc.GenParticle(momentum, 22, 1))
+                else:
+                    pair[pid].momentum = momentum
+            new.write(event)
+    [found] = ForeignEvents(tmp_path / "photons.hepmc", EventMap("B0->K*0mumu", photons="add")).chunks()
+    for name in ("q2", "cos_theta_k", "cos_theta_l", "phi", "m_kpi"):
+        np.testing.assert_allclose(found[name], some[name], rtol=1e-5, atol=2e-5)
+    with pytest.raises(InputError, match="photons = add"):
+        list(ForeignEvents(tmp_path / "photons.hepmc", EventMap("B0->K*0mumu")).chunks())
+    with pytest.raises(InputError, match="photons = 'maybe'"):
+        EventMap("B0->K*0mumu", photons="maybe")
+
+
+def boosted(p, momentum, energy):
+    """Into the frame where what rests has this momentum and energy."""
+    mass = np.sqrt(energy**2 - momentum @ momentum)
+    product = p[:3] @ momentum
+    return np.append(p[:3] + (product / (energy + mass) + p[3]) / mass * momentum, (energy * p[3] + product) / mass)
