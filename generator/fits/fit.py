@@ -36,7 +36,7 @@ KEPT = 3
 BINS = 40
 """Bins of q2 at most in which a fit is held against the events, of about equal content, `FEWEST` events at least."""
 FEWEST = 25
-CALLS = 2000
+LONGEST = 2000
 """Evaluations at most, before a fit is given up."""
 _POOR = 1e-7  # of the largest singular value: two fields, or one, do the same
 
@@ -347,7 +347,7 @@ def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rou
         found.errors[free.path] = 0.02 * (free.high - free.low)
         found.fixed[free.path] = free.path in fixed
     found.tol = 50.0 if rough else 0.1  # in units of 0.002 of -2 ln L
-    found.migrad(ncall=200 if rough else CALLS)
+    found.migrad(ncall=200 if rough else LONGEST)
     return found
 
 

@@ -101,7 +101,7 @@ def test_a_constraint_is_a_measurement():
 
 def test_a_fit_that_is_no_minimum_says_why(monkeypatch):
     sample = dp.generate("B+->K+mumu", "sm", events=500, q2=[RANGE], seed=5)
-    monkeypatch.setattr("darkpenguin.generator.fits.fit.CALLS", 2)
+    monkeypatch.setattr("darkpenguin.generator.fits.fit.LONGEST", 2)
     found = dp.fit(sample, model="sm", float={"heavy.C9_mu": (-5, 5)})
     assert not found.converged
     assert "calls" in found.reason
