@@ -46,7 +46,7 @@ gpu: .venv/installed    ## the proof with a card, exit code 1 on any failure; CU
 gpu-bundle: .venv/tested ## outputs/gpu-bundle.zip, below 60 MB: the proof for a machine with a card, CuPy and NumPy alone
 	rm -f outputs/gpu-bundle.zip && $(BIN)/python tests/gpu/bundle.py outputs/gpu-bundle.zip
 
-gallery: .venv/installed ## every figure of outputs/README.md
+gallery: .venv/tested ## every figure of outputs/README.md
 	for data in $(basename $(notdir $(wildcard physics/experiment/data/*.yml))); do \
 	  $(BIN)/darkpenguin figure 1 --data $$data --output outputs --overwrite && \
 	  $(BIN)/darkpenguin figure 2 --data $$data --output outputs --overwrite || exit 1; \
@@ -56,6 +56,10 @@ gallery: .venv/installed ## every figure of outputs/README.md
 	$(BIN)/darkpenguin figure spectrum --output outputs --overwrite
 	$(BIN)/darkpenguin figure leakage --output outputs --overwrite
 	$(BIN)/darkpenguin constraints belle2-2.1gev-mu --figure outputs/belle2.png --overwrite
+	$(BIN)/darkpenguin recast tests/generator/scans/data/belle2_knunu --coefficients --bias 1e5 --figure outputs/recast.png --overwrite
+	$(BIN)/darkpenguin generate --channel 'B0->K*0mumu' --channel 'B+->K+mumu' --model fig2 --q2 1.1,8 --events 2e4 --seed 3 \
+	  --output outputs/fit.root --overwrite
+	$(BIN)/darkpenguin fit outputs/fit.root --card example --figure outputs/fit.png --overwrite
 	$(BIN)/darkpenguin generate --channel 'B0->K*0mumu' --channel 'B0->K*0ee' --model fig1-2.5gev --kpi swave \
 	  --beam lhcb-13tev --resolution lhcb --select lhcb --events 1e6 --precision float32 \
 	  --output outputs/detector.root --overwrite

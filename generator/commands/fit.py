@@ -57,7 +57,11 @@ def _show(found: Fit) -> None:
     from .console import show_table
 
     events = ", ".join(f"{n:,} {name}" for name, n in found.events.items())
-    show_table(f"fit of {events}", ("", "value", "error", "MINOS", ""), [_cells(row) for row in found], left=1)
+    cells = [_cells(row) for row in found]
+    used = [i for i in range(5) if i < 3 or any(row[i] for row in cells)]
+    header = ("", "value", "error", "MINOS", "")
+    rows = [tuple(row[i] for i in used) for row in cells]
+    show_table(f"fit of {events}", tuple(header[i] for i in used), rows, left=1)
     print("converged" if found.converged else f"not converged: {found.reason}", f"(-2 ln L = {found.minimum:.2f})")
     for one in found.goodness:
         print(f"{one.channel}: chi2 = {one.chi2:.1f} in {len(one.counts)} bins of q2, p = {one.p_value:.3g} at most")
