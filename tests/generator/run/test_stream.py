@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_any_moment_ends_as_it_should():
     """Also for more of them: python tests/generator/run/interrupts.py 100 KILL."""
-    done = subprocess.run([sys.executable, SCRIPT, "5", "KILL"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, SCRIPT, "3", "KILL"], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["stops"] > 0
     assert {found[key] for key in ("different", "damaged", "left behind")} == {0}
