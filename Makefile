@@ -27,7 +27,7 @@ test: .venv/tested      ## run the tests and the docstring examples, without the
 	$(BIN)/python -m pytest tests --doctest-modules --pyargs darkpenguin -m 'not slow' -n $(JOBS) --dist loadfile
 
 test-slow: .venv/tested ## run the large statistical closures: about ten minutes
-	$(BIN)/python -m pytest tests -m slow
+	$(BIN)/python -m pytest tests -m slow -n $(JOBS) --dist loadfile
 
 lint: .venv/tested      ## ruff, mypy --strict, import contract
 	$(BIN)/ruff check .
