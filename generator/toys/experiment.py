@@ -120,12 +120,15 @@ class Data:
         auxiliary: measurements of the nuisance parameters, (toys, nuisances).
         theta: true nuisance parameters, (toys, nuisances).
         angular: measured observables, name -> (toys, bins); NaN where they could not be formed.
+        spread: of Asimov data, covariance of all angular observables, (toys, observables, observables): -2 ln L is then
+            what toys have on average, tr(covariance⁻¹ spread) more than at their centre; None of what was measured.
     """
 
     counts: Mapping[str, Array]
     auxiliary: Array
     theta: Array
     angular: Mapping[str, Array]
+    spread: Array | None = None
 
     @property
     def toys(self) -> int:
@@ -136,7 +139,8 @@ class Data:
         """Some of the toys."""
         counts = {name: values[rows] for name, values in self.counts.items()}
         angular = {name: values[rows] for name, values in self.angular.items()}
-        return Data(counts, self.auxiliary[rows], self.theta[rows], angular)
+        spread = None if self.spread is None else self.spread[rows]
+        return Data(counts, self.auxiliary[rows], self.theta[rows], angular, spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +233,11 @@ class Experiment:
         return np.asarray(signal / (signal + self.background(ANGULAR_CHANNEL)))
 
     def asimov(self, expected: Expected) -> Data:
-        """Data equal to the expectation of each point: a family of points gives as many rows."""
+        """Data equal to the expectation of each point: a family of points gives as many rows.
+
+        Angular observables have covariances of their own in every hypothesis. At the centre of the data the larger one
+        would lose by its determinant alone; on average it gains by the trace what makes -2 ln of the ratio positive.
+        """
         rows = len(next(iter(expected.counts.values())))
         counts = {name: mu + self.background(name) for name, mu in expected.counts.items()}
         angular = {}
@@ -237,7 +245,8 @@ class Experiment:
             found = self.angular_observables(expected.mean, np.ones(expected.mean.shape[:2]))
             angular = {t.name: found.values[..., found.names.index(t.quantity)] for t in self.angular}
         none = np.zeros((rows, len(self.nuisances.names)))
-        return Data(counts, none, none, angular)
+        spread = np.linalg.inv(self._angular(self.angular, expected)[3]) if self.angular else None
+        return Data(counts, none, none, angular, spread)
 
     def draw(
         self,
@@ -413,8 +422,12 @@ class Experiment:
         known = data.auxiliary[:, cells.nuisances]
         angular = [t for t in terms if t.kind == "angular"]
         measured = np.concatenate([np.zeros((data.toys, 0)), *(data.angular[t.name] for t in angular)], axis=1)
-        predicted, inverse, constant = self._angular(angular, expected)
-        shifts = self.nuisances.shifts[np.ix_(cells.nuisances[: cells.common], self._places(angular))]
+        predicted, inverse, constant, whole = self._angular(angular, expected)
+        places = self._places(angular)
+        shifts = self.nuisances.shifts[np.ix_(cells.nuisances[: cells.common], places)]
+        trace = np.zeros((data.toys, len(signal)))
+        if data.spread is not None and angular:
+            trace = np.einsum("tij,pji->tp", data.spread[:, places[:, None], places], whole)
 
         def of(toys: Rows, points: Rows) -> Array:
             residual = measured[toys] - predicted[points]
@@ -422,7 +435,7 @@ class Experiment:
             found = profiled(
                 cells, counts, signal, background, known, (residual, inverse, shifts), toys, points, rough=rough
             )
-            return found + constant[points]
+            return found + constant[points] + trace[toys, points]
 
         everyone = np.arange(data.toys)
         if paired:
@@ -431,15 +444,16 @@ class Experiment:
         found = [of(np.tile(everyone, len(p)), np.repeat(p, data.toys)).reshape(-1, data.toys) for p in parts]
         return np.concatenate(found).T
 
-    def _angular(self, terms: Sequence[Term], expected: Expected) -> tuple[Array, Array, Array]:
-        """Predictions of angular terms (points, observables), their inverse covariance, ln of its determinant.
+    def _angular(self, terms: Sequence[Term], expected: Expected) -> tuple[Array, Array, Array, Array]:
+        """Predictions of angular terms (points, observables), their inverse covariance, ln |whole|, inverse of whole.
 
-        The covariance is statistical, and what theory leaves open beside the nuisance parameters; in the determinant
+        The covariance is statistical, and what theory leaves open beside the nuisance parameters; in the whole one
         these are too, so that a term alone is the Gaussian with all of it.
         """
         points = len(next(iter(expected.counts.values())))
         if not terms:
-            return np.zeros((points, 0)), np.zeros((points, 0, 0)), np.zeros(points)
+            none = np.zeros((points, 0, 0))
+            return np.zeros((points, 0)), none, np.zeros(points), none
         found = self.angular_observables(expected.mean, np.ones(expected.mean.shape[:2]), expected.covariance)
         columns, n = [found.names.index(t.quantity) for t in terms], len(self.windows)
         signal = expected.counts[ANGULAR_CHANNEL]
@@ -451,8 +465,9 @@ class Experiment:
                 covariance[:, i * n + bins, j * n + bins] += found.covariance[..., a, b] * share
         shifts = self.nuisances.shifts[:, places][self.nuisances.floating]
         predicted = np.concatenate([found.values[..., a] for a in columns], axis=1)
-        constant: Any = np.linalg.slogdet(covariance + shifts.T @ shifts)[1]
-        return predicted, np.asarray(np.linalg.inv(covariance)), np.asarray(constant)
+        whole = covariance + shifts.T @ shifts
+        constant = np.asarray(np.linalg.slogdet(whole)[1])
+        return predicted, np.asarray(np.linalg.inv(covariance)), constant, np.asarray(np.linalg.inv(whole))
 
 
 def _root(covariance: Array) -> Array:

@@ -1,5 +1,6 @@
 """Terms of the likelihood of a pseudo-experiment, one by one against independent calculations."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from darkpenguin.generator.toys.hypothesis import Hypothesis
 from darkpenguin.generator.toys.sources import SystematicsTable
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.physics.definitions import massless
-from darkpenguin.physics.models import get_model
+from darkpenguin.physics.models import as_model, get_model
 from darkpenguin.physics.moments import observables
 from darkpenguin.physics.observables import binned
 from scipy import optimize, stats
@@ -193,7 +194,7 @@ def test_observables_of_the_same_events_are_combined_with_their_correlation():
     added = -sum(single.values())
     assert max(-v for v in single.values()) < together
     assert abs(together - added) > 0.01 * added
-    # by hand: chi-square with the covariance of the two observables of each bin
+    # by hand: twice the Kullback-Leibler divergence of Gaussians in the two observables of each bin
     found = observables(both.mean, np.ones((2, 3)), definition=massless)
     places = [found.names.index(name) for name in ("P5p", "S5")]
     chi2 = 0.0
@@ -201,6 +202,7 @@ def test_observables_of_the_same_events_are_combined_with_their_correlation():
         shift = np.diff(found.values[:, b][:, places], axis=0)[0]
         cov = [found.covariance[p, b][np.ix_(places, places)] / n[p] for p in (0, 1)]
         chi2 += shift @ np.linalg.solve(cov[0], shift) + np.linalg.slogdet(cov[0])[1] - np.linalg.slogdet(cov[1])[1]
+        chi2 += np.trace(np.linalg.solve(cov[0], cov[1])) - 2  # what scatters, on average
     assert together == pytest.approx(chi2, rel=1e-6)
 
 
@@ -275,3 +277,32 @@ def test_a_family_is_fitted_between_and_beyond_its_grid_points():
     assert alone[0] == lowest[4]
     more = family.scaled(2.0).best(experiment.combined, experiment.asimov(experiment.expect([SM]).scaled(2.0)))
     np.testing.assert_allclose(more[1], [[0.0, 0.0]], atol=1e-3)
+
+
+def test_asimov_values_are_those_of_toys_on_average():
+    """P5' alone, two models of other covariances: 5 standard deviations of the mean; the centre alone is far off."""
+    experiment = make_experiment(get_dataset("lhcb-run12"), [1.1, 2.5, 4.0, 6.0, 8.0], ["P5p"])
+    true, other = (experiment.expect([as_model("sm", change)]) for change in ("heavy.C9_mu=0", "heavy.C9_mu=3"))
+    (term,) = experiment.terms
+
+    def q(data):
+        return (experiment.statistic(term, data, other) - experiment.statistic(term, data, true))[:, 0]
+
+    toys = q(experiment.draw(true, seed=1, start=0, stop=10_000))
+    error = 5 * toys.std() / 100
+    asimov = experiment.asimov(true)
+    assert q(asimov)[0] == pytest.approx(toys.mean(), abs=error)
+    assert abs(q(replace(asimov, spread=None))[0] - toys.mean()) > 3 * error
+
+
+def test_no_model_is_better_than_the_true_one_on_average():
+    """Gibbs' inequality, at a luminosity at which covariances matter most; without the spread it does not hold."""
+    experiment = make_experiment(get_dataset("lhcb-run12").scaled(0.3), [1.1, 2.5, 4.0, 6.0, 8.0], ["P5p"])
+    models = [as_model("sm", f"heavy.C9_mu={c9}") for c9 in np.linspace(-4.0, 8.0, 25)]
+    family = experiment.expect(models)
+    for truth in (8, 16):  # C9 of muons 0 and 4
+        asimov = experiment.asimov(family.point(truth))
+        values = experiment.statistic(experiment.terms[0], asimov, family)[0]
+        assert np.argmin(values) == truth
+        bent = experiment.statistic(experiment.terms[0], replace(asimov, spread=None), family)[0]
+        assert np.argmin(bent) != truth
