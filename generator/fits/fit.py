@@ -28,7 +28,9 @@ from .likelihood import Free, Likelihood, Part
 from .rates import Range, Rate
 
 MASSES = 12
-"""Masses of a mediator that floats at which the search starts, beside that of the model."""
+"""Fewest masses of a mediator that floats at which the search starts, beside that of the model; one a width at most."""
+MOST_MASSES = 200
+"""Most of them: a V whose width is less than the range over these may be missed, if it is not near the model's."""
 QUICK = 5_000
 """Events of a channel and flavour with which these starts are compared."""
 KEPT = 3
@@ -122,6 +124,8 @@ class Fit(Rows[Parameter]):
 def fit(events: EventsLike, card: CardSource | FitCard = None, *, threads: int | None = None, **keys: Any) -> Fit:
     """Fit fields of a model to events in all their variables, unbinned; see `likelihood` for the function.
 
+    q2 and angles are those of the decay, behind a detector too: a resolution is not in the density.
+
     Args:
         events: a file of darkpenguin, several of one run, or a sample in memory, of channels with charged leptons.
         card: a TOML file, a built-in card's name, a dictionary, or a `FitCard`.
@@ -169,15 +173,16 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None)
     }
     cost = Likelihood(base, free, (), **how)
     probes = [cost.model(values) for values in _places(free, 4)]
+    flavours = FLAVOURS if run.flavour == "both" else (1 if run.flavour == "b" else -1,)
     columns = _columns(file, channels)
     parts = []
     for index, channel in channels.items():
+        _check_inside(columns[index], channel, ranges[channel], flavours)
         names = shifts_of(channel, [base, *probes])
-        for flavour in FLAVOURS if run.flavour == "both" else (1 if run.flavour == "b" else -1,):
+        for flavour in flavours:
             amplitude = Amplitude(channel, flavour, base.theory, names, run.convention)
             rate = Rate(amplitude, ranges[channel], _map_of(card.efficiency or run.stages.get("efficiency"), channel))
-            chosen = {name: column[flavour] for name, column in columns[index].items()}
-            _check_inside(chosen, channel, ranges[channel])
+            chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
             parts.append(Part(channel.name, amplitude, rate, chosen["q2"], rate.event_forms(chosen)))
     found = Likelihood(base, free, parts, **how)
     _check_free(found)
@@ -209,9 +214,10 @@ def _run_of(file: Events, card: FitCard) -> RunCard:
     return run
 
 
-def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[str, dict[int, Array]]]:
-    """Columns of the events that were accepted, by channel, name and flavour."""
+def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[str, Array]]:
+    """Columns of the events that were accepted, and ``row``, where each stands in the file, by channel and name."""
     rows: dict[int, list[dict[str, Array]]] = {index: [] for index in channels}
+    first = 0
     for chunk in file.chunks():
         if np.any(chunk.get("weight", np.ones(1)) != 1.0):
             raise InputError(
@@ -220,38 +226,41 @@ def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[st
             )
         kept = chunk.get("accepted", np.ones(len(chunk["q2"]))).astype(bool)
         for index, channel in channels.items():
-            chosen = kept & (chunk["channel"] == index)
+            chosen = np.flatnonzero(kept & (chunk["channel"] == index))
             names = ("q2", *channel.angles, "flavour")
-            rows[index].append({name: np.asarray(chunk[name][chosen], dtype=np.float64) for name in names})
-    found: dict[int, dict[str, dict[int, Array]]] = {}
+            piece = {name: np.asarray(chunk[name][chosen], dtype=np.float64) for name in names}
+            rows[index].append({**piece, "row": chosen + float(first)})
+        first += len(kept)
     for index, pieces in rows.items():
-        if not pieces or not sum(len(piece["q2"]) for piece in pieces):
+        if not sum(len(piece["q2"]) for piece in pieces):
             raise InputError(f"events: none of {channels[index].name} in the file")
-        whole = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        flavour = whole.pop("flavour")
-        found[index] = {name: {f: column[flavour == f] for f in FLAVOURS} for name, column in whole.items()}
-    return found
+    return {
+        index: {k: np.concatenate([piece[k] for piece in pieces]) for k in pieces[0]} for index, pieces in rows.items()
+    }
 
 
-def _check_inside(columns: Mapping[str, Array], channel: Channel, ranges: Sequence[Range]) -> None:
-    """InputError for events outside the q2 that they are normalised in, or angles that are none."""
+def _check_inside(
+    columns: Mapping[str, Array], channel: Channel, ranges: Sequence[Range], flavours: Sequence[int]
+) -> None:
+    """InputError for events outside the q2 that they are normalised in, or of angles or flavours that are none."""
     q2 = columns["q2"]
     inside = np.zeros(len(q2), dtype=bool)
     for low, high in ranges:
         inside |= (q2 >= low) & (q2 <= high)
     words = " and ".join(f"{low:g} to {high:g}" for low, high in ranges)
-    _refuse(q2, inside, "q2", f"GeV^2 is outside {words} GeV^2, where {channel.name} was selected")
+    _refuse(columns, "q2", inside, f"GeV^2: outside {words} GeV^2, where {channel.name} was selected")
     for name in channel.angles:
         most = math.pi * (1 + 1e-6) if name == "phi" else 1.0 + 1e-6
-        _refuse(columns[name], np.abs(columns[name]) <= most, name, f"is outside -{most:.4g} to {most:.4g}")
+        _refuse(columns, name, np.abs(columns[name]) <= most, f": outside -{most:.4g} to {most:.4g}")
+    allowed = " or ".join(f"{flavour:+d}" for flavour in flavours)
+    _refuse(columns, "flavour", np.isin(columns["flavour"], flavours), f": {allowed} is what was generated")
 
 
-def _refuse(values: Array, fine: Any, name: str, why: str) -> None:
+def _refuse(columns: Mapping[str, Array], name: str, fine: Any, why: str) -> None:
     bad = np.flatnonzero(~fine)
     if len(bad):
-        raise InputError(
-            f"{name} = {values[bad[0]]:g} of event {bad[0]} {why}; {len(bad)} of {len(values)} events are so"
-        )
+        row, value = columns["row"][bad[0]], columns[name][bad[0]]
+        raise InputError(f"row {row:.0f}: {name} = {value:g}{why}; {len(bad)} of {len(fine)} events are so")
 
 
 def _map_of(settings: StageSettings | None, channel: Channel) -> EfficiencyMap | None:
@@ -360,22 +369,28 @@ def minimum_from(likelihood: Likelihood, start: Array, fixed: Sequence[str]) -> 
 
 def _starts(likelihood: Likelihood) -> list[Array]:
     """Where the search starts: the model's own values, and if a mass floats the best of many masses."""
-    own = np.array([free.start for free in likelihood.free])
+    own = likelihood.start
     masses = [i for i, free in enumerate(likelihood.free) if _is_mass(free.path)]
     if not masses:
         return [own]
-    quick = likelihood.first(QUICK)
-    found = []
-    for place in range(-1, MASSES):
+    quick, found = likelihood.first(QUICK), []
+    number = max(_masses(likelihood, i) for i in masses)
+    for place in range(-1, number):
         start = own.copy()
         for i in masses if place >= 0 else ():
             free = likelihood.free[i]
-            start[i] = free.low + (place + 0.5) / MASSES * (free.high - free.low)
-        fixed = [likelihood.names[i] for i in masses]
-        best = _migrad(quick, start, fixed, rough=True)
+            start[i] = free.low + (place + 0.5) / number * (free.high - free.low)
+        best = _migrad(quick, start, [likelihood.names[i] for i in masses], rough=True)
         found.append((float(best.fval), np.array(best.values)))
     found.sort(key=lambda pair: pair[0])
     return [values for _, values in found[:KEPT]]
+
+
+def _masses(likelihood: Likelihood, i: int) -> int:
+    """Number of masses of a mediator at which the search starts: no further from each other than its width there."""
+    free = likelihood.free[i]
+    mediator = likelihood.model(likelihood.start.tolist()).mediators[free.path.rpartition(".")[0]]
+    return int(np.clip(math.ceil((free.high - free.low) / mediator.total_width), MASSES, MOST_MASSES))
 
 
 def _is_mass(path: str) -> bool:

@@ -44,9 +44,13 @@ class Free:
 
     def steps(self, value: float) -> list[tuple[float, float]]:
         """Places for a derivative at a value, and their weights."""
-        linear = is_linear(self.path)
-        size = _STEP * (self.high - self.low if linear or value == 0 else abs(value))
-        return [(value + step * size, weight / size) for step, weight in (_CENTRAL if linear else _FIVE)]
+        if is_linear(self.path):
+            size, steps = self.high - self.low, _CENTRAL
+        elif self.low >= 0.0:  # a mass or a width, which stays positive
+            size, steps = max(abs(value), 1e-6 * self.high), _FIVE
+        else:  # a phase
+            size, steps = min(self.high - self.low, 1.0), _FIVE
+        return [(value + step * _STEP * size, weight / (_STEP * size)) for step, weight in steps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +113,13 @@ class Likelihood:
             groups.setdefault(part.channel if rates == "free" else "all", []).append(part)
         self.groups = tuple(tuple(group) for group in groups.values())
         self.rates, self.b_mesons = rates, b_mesons
-        self._settled = self.model([one.start for one in self.free])
+        self._settled = self.model(self.start.tolist())
         self._last: _Place | None = None
+
+    @property
+    def start(self) -> Array:
+        """Values that the search starts from."""
+        return np.array([one.start for one in self.free])
 
     def __call__(self, *values: float) -> float:
         """-2 ln L at the values."""
@@ -141,6 +150,8 @@ class Likelihood:
             model = self._near(values)
             points = {part.amplitude: part.amplitude.point(model) for part in self.parts}
         except InputError:
+            return _Place(values, float("inf"), {})
+        if any(np.any(point.poles.imag >= 0.0) for point in points.values()):  # a width that is none
             return _Place(values, float("inf"), {})
         total, slopes = 0.0, {}
         for group in self.groups:

@@ -132,6 +132,60 @@ def test_rates_behind_an_efficiency_are_those_of_brute_force(efficiency):
     assert rate.value(amplitude.point(model))[0] == pytest.approx(total, rel=1e-7)
 
 
+ALL = ("q2", "cos_theta_k", "cos_theta_l", "phi")
+RANGES = {"q2": (0.0, 20.0), "cos_theta_k": (-1.0, 1.0), "cos_theta_l": (-1.0, 1.0), "phi": (-np.pi, np.pi)}
+
+
+def maps_of_all_angles():
+    """Neither even nor factorised, so that every J_i counts."""
+    terms = np.random.default_rng(7).uniform(-0.01, 0.01, (2, 3, 3, 4))
+    terms[0, 0, 0, 0] = 0.5
+    edges = (np.array([0.0, 3.0, 20.0]), np.array([-1.0, -0.3, 0.5, 1.0]), np.array([-1.0, 0.1, 1.0]),
+             np.array([-np.pi, -2.0, 0.4, np.pi]))  # fmt: skip
+    values = np.random.default_rng(8).uniform(0.1, 0.9, (2, 3, 2, 3))
+    return LegendreMap(tuple((name, *RANGES[name]) for name in ALL), terms), HistogramMap(ALL, edges, values)
+
+
+@pytest.mark.parametrize("efficiency", maps_of_all_angles(), ids=["legendre", "histogram"])
+def test_rates_behind_maps_of_all_angles(efficiency):
+    """By scipy's own product of 40 nodes between all edges of the histogram, in angles; each J_i by itself too."""
+    channel, model = get_channel("B0->K*0mumu"), as_model("fig2")
+    amplitude = amplitude_of("B0->K*0mumu", model)
+    rate = Rate(amplitude, [(1.1, 6.0)], efficiency)
+    x, w = np.polynomial.legendre.leggauss(40)
+
+    def nodes(ends):
+        low, high = np.array(ends[:-1])[:, None], np.array(ends[1:])[:, None]
+        return (low + 0.5 * (high - low) * (x + 1)).ravel(), (0.5 * (high - low) * w).ravel()
+
+    theta_k, w_k = nodes(np.arccos([1.0, 0.5, -0.3, -1.0]))
+    theta_l, w_l = nodes(np.arccos([1.0, 0.1, -1.0]))
+    phi, w_p = nodes([-np.pi, -2.0, 0.4, np.pi])
+    ck, cl, p = (a.ravel() for a in np.meshgrid(np.cos(theta_k), np.cos(theta_l), phi, indexing="ij"))
+    weights = np.einsum("i,j,k->ijk", w_k * np.sin(theta_k), w_l * np.sin(theta_l), w_p).ravel()
+    f = VECTOR.norm * weights * VECTOR.basis(ck, cl, p)
+    places = np.array([2.0, 4.5])
+    for q2, found in zip(
+        places, rates.angular_weights(VECTOR, efficiency, amplitude, [(1.1, 6.0)])(places).T, strict=True
+    ):
+        columns = {"q2": np.full(len(p), q2), "cos_theta_k": ck, "cos_theta_l": cl, "phi": p}
+        exact = f @ efficiency.evaluate(columns, channel)
+        assert np.abs(found - exact).max() < 1e-8
+        assert np.abs(exact[3:]).min() > 1e-7  # all of them are seen
+    q2, weight = quadrature(np.unique([*breakpoints(channel, model), 3.0]), 1.1, 6.0)
+    accepted = rates.angular_weights(VECTOR, efficiency, amplitude, [(1.1, 6.0)])(q2)
+    exact = np.sum(weight * accepted * event_density(channel, model, q2, 1))
+    assert rate.value(amplitude.point(model))[0] == pytest.approx(exact, rel=1e-7)
+
+
+def test_a_map_that_is_cut_is_refused():
+    cut = LegendreMap((("q2", 0.0, 20.0),), np.array([0.5, 0.9]), clip=True)
+    with pytest.raises(InputError, match="cut at 0 or 1"):
+        Rate(amplitude_of("B+->K+mumu", as_model("fig2")), [(1.1, 6.0)], cut)
+    never = LegendreMap((("q2", 0.0, 20.0),), np.array([0.5, 0.2]), clip=True)
+    assert Rate(amplitude_of("B+->K+mumu", as_model("fig2")), [(1.1, 6.0)], never).forms is not None
+
+
 def test_a_map_of_momenta_is_refused():
     model = as_model("fig2")
     with pytest.raises(InputError, match="reads k_px"):
