@@ -12,7 +12,7 @@ from ...kinematics.base.errors import InputError
 from .console import DATA_HELP
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 from .farm import DaskOption, PartOption, ReportOption
-from .options import MODEL, SET, THEORY, Option, takes
+from .options import MODEL, SET, THEORY, ExampleOption, Option, takes
 
 if TYPE_CHECKING:
     from ..files.report import Report
@@ -98,7 +98,7 @@ def scan_command(
     ] = None,
     output: OutputOption = ".",
     device: DeviceOption = "auto",
-    example: Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")] = False,
+    example: ExampleOption = False,
     at: Annotated[
         list[str] | None,
         typer.Option("--at", metavar="KEY=VALUE", help="Also list the pulls at this point of the axes; repeatable."),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...kinematics.base.errors import InputError
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
-from .options import MODEL, SET, THEORY, Option, takes
+from .options import MODEL, SET, THEORY, ExampleOption, Option, takes
 
 if TYPE_CHECKING:
     from ..fits.fit import Fit, Parameter
@@ -70,11 +71,12 @@ def _show(found: Fit) -> None:
 @takes(*KEYS)
 def fit_command(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="File of events, or those of parts of one run.")
-    ],
+        list[str] | None, typer.Argument(metavar="FILE...", help="File of events, or those of parts of one run.")
+    ] = None,
     card: Annotated[
         str | None, typer.Option("--card", metavar="FILE|NAME", help="Take a card of a fit: example is one.")
     ] = None,
+    example: ExampleOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     figure: FigureOption = None,
     overwrite: OverwriteOption = False,
@@ -85,6 +87,13 @@ def fit_command(
     The density is the generator's own, in q2, angles and flavour, behind the efficiency. The error of a fit that does
     not converge is its reason, and the exit code is 1.
     """
+    from ..fits.card import FitCard
+
+    if example:
+        print(FitCard.example(), end="")
+        return
+    if not files:
+        raise InputError("files: name a file of events, or those of parts of one run")
     from ..fits.fit import fit
 
     check_figures(figure, overwrite)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from ...kinematics.base.errors import InputError
+
+ExampleOption = Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")]
 
 
 class Option(NamedTuple):

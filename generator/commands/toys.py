@@ -9,7 +9,7 @@ import typer
 
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 from .farm import DaskOption, PartOption, ReportOption
-from .options import SET, THEORY, Option, takes
+from .options import SET, THEORY, ExampleOption, Option, takes
 
 if TYPE_CHECKING:
     from ..toys.files import Toys
@@ -20,7 +20,6 @@ CardArgument = Annotated[
 ]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Use this many CPU threads. Default: all.")]
 ListOption = Annotated[bool, typer.Option("--list", help="List the data sets with yields and sources, and stop.")]
-ExampleOption = Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")]
 INTERRUPTED = 130
 """Exit code after Ctrl-C; what was finished is in the file."""
 

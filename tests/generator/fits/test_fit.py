@@ -6,9 +6,11 @@ import darkpenguin as dp
 import numpy as np
 import pytest
 from darkpenguin import InputError
+from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.fits.card import FitCard
 from darkpenguin.generator.fits.fit import likelihood_of
 from scipy.stats import binom, chi2
+from typer.testing import CliRunner
 
 RANGE = (1.1, 8.0)
 MASS, WIDTH, COUPLING = "light_vectors.0.mass", "light_vectors.0.relative_width", "light_vectors.0.g_bs"
@@ -173,6 +175,19 @@ def test_the_command_prints_a_table_and_json(tmp_path, capsys, monkeypatch):
         else:
             assert COUPLING in out
             assert "converged" in out
+
+
+def test_a_printed_card_runs_and_no_file_is_a_mistake(tmp_path):
+    path = str(tmp_path / "x.root")
+    dp.generate("B0->K*0mumu", "fig2", events=400, q2=[RANGE], seed=5).write(path)
+    printed = CliRunner().invoke(app, ["fit", "--example"])
+    assert printed.exit_code == 0
+    (tmp_path / "card.toml").write_text(printed.output, encoding="utf-8")
+    done = CliRunner().invoke(app, ["fit", path, "--card", str(tmp_path / "card.toml")])
+    assert "heavy.C9_mu" in done.output
+    nothing = CliRunner().invoke(app, ["fit"])
+    assert nothing.exit_code == 2
+    assert "name a file of events" in nothing.output
 
 
 def test_the_example_card_is_one():
