@@ -229,7 +229,7 @@ def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[st
             chosen = np.flatnonzero(kept & (chunk["channel"] == index))
             names = ("q2", *channel.angles, "flavour")
             piece = {name: np.asarray(chunk[name][chosen], dtype=np.float64) for name in names}
-            rows[index].append({**piece, "row": chosen + float(first)})
+            rows[index].append({**piece, "row": np.asarray(chosen + first, dtype=np.float64)})
         first += len(kept)
     for index, pieces in rows.items():
         if not sum(len(piece["q2"]) for piece in pieces):

@@ -29,8 +29,8 @@ from .rates import Rate
 
 Rates = Literal["free", "common"]
 _STEP = 1e-3  # relative, of differences by a field: exact for couplings, and to 1e-12 for others with five points
-_CENTRAL = ((1.0, 0.5), (-1.0, -0.5))
-_FIVE = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
+_CENTRAL: tuple[tuple[float, float], ...] = ((1.0, 0.5), (-1.0, -0.5))
+_FIVE: tuple[tuple[float, float], ...] = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,7 @@ class Experiment:
             found = self.angular_observables(expected.mean, np.ones(expected.mean.shape[:2]))
             angular = {t.name: found.values[..., found.names.index(t.quantity)] for t in self.angular}
         none = np.zeros((rows, len(self.nuisances.names)))
-        spread = np.linalg.inv(self._angular(self.angular, expected)[3]) if self.angular else None
+        spread = np.asarray(np.linalg.inv(self._angular(self.angular, expected)[3])) if self.angular else None
         return Data(counts, none, none, angular, spread)
 
     def draw(
@@ -485,6 +485,30 @@ class Statistic(Protocol):
 
     def __call__(self, data: Data, expected: Expected, paired: bool = False, rough: bool = False) -> Array:
         """Shape (toys, points), or (toys,) if paired."""
+
+
+class Asked(Protocol):
+    """What cards of toys and of sensitivities say of an experiment, see `make_experiment`."""
+
+    bins: Any
+    observables: tuple[str, ...]
+    theory: bool
+    efficiency_error: float | None
+    normalisation: float
+    resolution_error: float
+    systematics: SystematicsTable
+
+
+def experiment_of(card: Asked, dataset: Dataset) -> Experiment:
+    """The experiment that a card asks for, with a data set.
+
+    >>> from darkpenguin.generator.toys.datasets import get_dataset
+    >>> from darkpenguin.generator.toys.run import ToysCard
+    >>> experiment_of(ToysCard(observables=("R_K+",)), get_dataset("lhcb-run12")).channels
+    ('B+->K+mumu', 'B+->K+ee')
+    """
+    names = ("theory", "efficiency_error", "normalisation", "resolution_error", "systematics")
+    return make_experiment(dataset, card.bins, card.observables, **{name: getattr(card, name) for name in names})
 
 
 def make_experiment(

@@ -46,7 +46,7 @@ from .experiment import (
     Expected,
     Experiment,
     channel_name,
-    make_experiment,
+    experiment_of,
     systematics_of,
 )
 from .family import Family
@@ -481,16 +481,7 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
         raise InputError("likelihood = true: angular fits need depth = 'events'")
     dataset = get_dataset(card.dataset).with_detector(card.detector).of(card.hypotheses[0].base())
     dataset = dataset if card.luminosity is None else dataset.scaled(card.luminosity)
-    experiment = make_experiment(
-        dataset,
-        card.bins,
-        card.observables,
-        theory=card.theory,
-        efficiency_error=card.efficiency_error,
-        normalisation=card.normalisation,
-        resolution_error=card.resolution_error,
-        systematics=card.systematics,
-    )
+    experiment = experiment_of(card, dataset)
     if (
         card.likelihood
         and experiment.angular

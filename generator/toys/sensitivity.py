@@ -24,7 +24,7 @@ from ..statistics.hypotheses import Probability, significance, tail_p_value, toy
 from .best_bins import Binning, best_bins
 from .datasets import DatasetChoice, DetectorTable, get_dataset
 from .elsewhere import global_p_value
-from .experiment import Data, Expected, Experiment, Statistic, Term, make_experiment
+from .experiment import Data, Expected, Experiment, Statistic, Term, experiment_of
 from .family import Family
 from .files import portions
 from .hypothesis import Hypothesis, with_settings, with_theories
@@ -385,16 +385,7 @@ def _ask(card: SensitivityCard, truths: Sequence[Model]) -> list[_Question]:
     """The question for every one of some true models; all predictions are made together."""
     experiment = join_experiments(
         [
-            make_experiment(
-                get_dataset(name).with_detector(card.detector).of(card.null.base()),
-                card.bins,
-                card.observables,
-                theory=card.theory,
-                efficiency_error=card.efficiency_error,
-                normalisation=card.normalisation,
-                resolution_error=card.resolution_error,
-                systematics=card.systematics,
-            )
+            experiment_of(card, get_dataset(name).with_detector(card.detector).of(card.null.base()))
             for name in (card.dataset, *card.together)
         ]
     )
