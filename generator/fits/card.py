@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from ...kinematics.base.cards import Card
 from ...kinematics.base.errors import InputError
 from ...physics.axes import moved, read_value
-from ...physics.models import Model, ModelChoice, apply_settings, as_model, merged_settings
+from ...physics.models import Model, ModelChoice, apply_settings, as_model, kinds, merged_settings
 from ..lab.settings import EfficiencySettings
 from .likelihood import Free, Rates
 
@@ -22,30 +22,41 @@ RANGES: Mapping[str, tuple[float, float]] = {"relative_width": (1e-4, 1.0)}
 
 def _floats(value: Any) -> Any:
     """Ranges by path from a list of KEY or KEY,MIN,MAX, one of them, or a table; None where nothing is said."""
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, Mapping):
-        return {str(key): None if pair is None else tuple(pair) for key, pair in value.items()}
-    found: dict[str, Any] = {}
-    for text in value:
-        key, *ends = (word.strip() for word in str(text).split(","))
+
+    def read(text: str) -> tuple[str, Any]:
+        key, *ends = (word.strip() for word in text.split(","))
         try:
-            found[key] = tuple(map(float, ends)) if ends else None
+            return key, tuple(map(float, ends)) or None
         except ValueError:
             raise InputError(f"float = {text!r}: write KEY or KEY,MIN,MAX, say light_vectors.0.mass,1.5,2.9") from None
-    return found
+
+    return _table(value, "float", "[MIN, MAX]", read)
 
 
 def _constraints(value: Any) -> Any:
     """Mean and error by path from KEY=MEAN,ERROR, a list of these, or a table."""
+
+    def read(text: str) -> tuple[str, Any]:
+        words, comma, error = text.rpartition(",")
+        if not comma:
+            raise InputError(f"constrain = {text!r}: write KEY=MEAN,ERROR, say heavy.C9_mu=0,0.5")
+        key, mean = read_value(words, "constrain", "heavy.C9_mu=0,0.5")
+        return key, (mean, read_value(f"{key}={error}", "constrain", "heavy.C9_mu=0,0.5")[1])
+
+    return _table(value, "constrain", "[MEAN, ERROR]", read)
+
+
+def _table(value: Any, name: str, pair: str, read: Callable[[str], tuple[str, Any]]) -> dict[str, Any]:
+    """Pairs by path, of a table or of texts; InputError for anything else."""
     if isinstance(value, Mapping):
-        return {str(key): tuple(pair) for key, pair in value.items()}
-    found = {}
-    for text in [value] if isinstance(value, str) else value:
-        words, _, error = str(text).rpartition(",")
-        key, mean = read_value(words, "constrain", "theory.resonances.J/psi.phase=-1.5,0.2")
-        found[key] = (mean, read_value(f"{key}={error}", "constrain", "KEY=MEAN,ERROR")[1])
-    return found
+        for key, one in value.items():
+            if one is not None and not (isinstance(one, (list, tuple)) and len(one) == 2):
+                raise InputError(f"{name}.{key} = {one!r}: write {pair}, two numbers")
+        return {str(key): None if one is None else tuple(one) for key, one in value.items()}
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name} = {value!r}: a table of KEY = {pair}, or a list of texts is needed")
+    return dict(read(text) for text in texts)
 
 
 class FitCard(Card):
@@ -68,14 +79,14 @@ class FitCard(Card):
     free: Annotated[
         dict[str, tuple[float, float] | None],
         BeforeValidator(_floats),
-        Field(validation_alias=AliasChoices("free", "float"), min_length=1),
+        Field(validation_alias=AliasChoices("float", "free"), min_length=1),
     ]
     """Fields that float, by path, with their ranges; without a range a mass has that of q2, Γ/m 1e-4 to 1."""
 
     constraints: Annotated[
         dict[str, tuple[float, float]],
         BeforeValidator(_constraints),
-        Field(validation_alias=AliasChoices("constraints", "constrain"), default_factory=dict),
+        Field(validation_alias=AliasChoices("constrain", "constraints"), default_factory=dict),
     ]
     """What is known of fields that float: mean and error of a Gaussian."""
 
@@ -110,8 +121,8 @@ class FitCard(Card):
 
     @classmethod
     def merged(cls, keys: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-        """Return the keys of a card with others on top; ``set``, ``float`` and ``constrain`` are other words."""
-        words = {"set": "settings", "float": "free", "constrain": "constraints"}
+        """Return the keys of a card with others on top; all words for one are the same."""
+        words = {"set": "settings", "free": "float", "constraints": "constrain"}
         known, new = ({words.get(key, key): value for key, value in part.items()} for part in (keys, given))
         return merged_settings(known, new, "settings")
 
@@ -119,15 +130,20 @@ class FitCard(Card):
     def _can_be(self) -> FitCard:
         base = self.base_model()
         for key, ends in self.free.items():
+            if not key.startswith(("theory.resonances.", *(f"{part}." for part in ("heavy", *kinds())))):
+                raise ValueError(
+                    f"float.{key}: it cannot float, since the shapes of the amplitude depend on it; what can are heavy "
+                    f"coefficients, fields of {', '.join(kinds())}, and of theory.resonances"
+                )
             if ends is not None and not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
                 raise ValueError(f"float.{key} = {list(ends)}: two finite numbers are needed, the lower one first")
             for end in ends or ():
                 moved(base, {key: end})
         for key, (_, error) in self.constraints.items():
             if key not in self.free:
-                raise ValueError(f"constraints.{key}: it does not float; allowed are {', '.join(self.free)}")
+                raise ValueError(f"constrain.{key}: it does not float; allowed are {', '.join(self.free)}")
             if not error > 0:
-                raise ValueError(f"constraints.{key}: an error of {error:g}; needs one above 0")
+                raise ValueError(f"constrain.{key}: an error of {error:g}; needs one above 0")
         return self
 
     def base_model(self) -> Model:

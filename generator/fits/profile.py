@@ -60,6 +60,8 @@ def profile(found: Fit, *names: str, points: int = POINTS, reach: float = REACH)
     """
     if not 1 <= len(names) <= 2 or len(set(names)) < len(names):
         raise InputError(f"profile = {','.join(names)}: one or two fields of the fit, each once")
+    if points < 2 or not reach > 0:
+        raise InputError(f"points = {points}, reach = {reach:g}: at least 2 points, and a reach above 0")
     rows = {row.name: row for row in found}
     for name in names:
         if name not in rows:

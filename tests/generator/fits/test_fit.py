@@ -129,7 +129,13 @@ def sample():
         ({"float": FLOAT, "constrain": {MASS: (2, 0)}}, "above 0"),
         ({"float": FLOAT, "rates": "comon"}, "rates"),
         ({"float": FLOAT, "efficiency": "nowhere.toml"}, "nowhere.toml"),
-        ({}, "free"),
+        ({}, "float: this key is needed"),
+        ({"float": 5}, "a table of KEY"),
+        ({"float": {COUPLING: 3}}, "two numbers"),
+        ({"float": FLOAT, "constrain": 5}, "a table of KEY"),
+        ({"float": FLOAT, "constrain": [f"{MASS}=2"]}, "write KEY=MEAN,ERROR"),
+        ({"float": {"theory.parameters.Vcb": (0.03, 0.05)}}, "cannot float"),
+        ({"float": {"theory.subtraction": (-1, 0)}}, "cannot float"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_fitted_is_one_line(sample, keys, words):

@@ -39,3 +39,8 @@ def test_a_plane_is_the_likelihood_itself_where_nothing_else_floats(found):
 def test_other_fields_are_refused(found, names):
     with pytest.raises(InputError, match="profile"):
         profile(found, *names)
+
+
+def test_a_profile_needs_places(found):
+    with pytest.raises(InputError, match="at least 2 points"):
+        profile(found, C9, points=1)
