@@ -1,8 +1,8 @@
 r"""A model's prediction in reconstructed bins of q2, from a response: efficiency and migration by true bin.
 
-.. math:: n_r = N_B\,\tau_B \sum_t \epsilon_t\, m_{tr} \int_t (\Gamma + \bar\Gamma)\,dq^2
+.. math:: n_r = N_B\,\tau_B \sum_t \epsilon_t\, m_{tr} \int_t \tfrac12(\Gamma + \bar\Gamma)\,dq^2,
 
-A response is measured with events of one model, within whose bins it is spread as that model is: make true bins as
+with N_B the B mesons of each charge, half of them conjugates, as in a run card. A response is measured with events of one model, within whose bins it is spread as that model is: make true bins as
 narrow as other models differ. With muons and electrons, two channels make R: the ratio of what is found.
 """
 
@@ -73,10 +73,10 @@ class Response:
                 )
 
     def expected(self, model: ModelLike, b_mesons: float) -> Array:
-        """Decays found in each reconstructed bin from ``b_mesons`` B and as many of their conjugates, (m,)."""
+        """Decays found in each reconstructed bin from ``b_mesons`` B, half of them conjugates, (m,)."""
         chosen, channel = as_model(model), get_channel(self.channel)
         lifetime = chosen.parameters[f"tau_{channel.parent}"]
-        decays = b_mesons * lifetime * channel.branching * rates(channel, chosen, self.true)
+        decays = 0.5 * b_mesons * lifetime * channel.branching * rates(channel, chosen, self.true)
         return np.asarray((decays * self.efficiency) @ self.migration)
 
     def pyhf_channel(self, model: ModelLike, b_mesons: float, name: str = "") -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Response:
         >>> response = Response("B+->K+mumu", *shape)
         >>> channel = response.pyhf_channel("sm", 1e9)
         >>> channel["name"], round(channel["samples"][0]["data"][0])
-        ('B+->K+mumu', 63)
+        ('B+->K+mumu', 32)
         """
         word, data = name or self.channel, self.expected(model, b_mesons)
         modifiers = [
@@ -177,7 +177,7 @@ class Folded(Rows[FoldedBin]):
 
     Attributes:
         model: name.
-        b_mesons: B mesons, and as many of their conjugates.
+        b_mesons: B mesons of each charge, half of them conjugates.
         workspace: the same for pyhf: a channel each, observations as expected, ``mu`` the strength of the signal.
     """
 
@@ -201,7 +201,7 @@ def fold(
         events: of all of phase space behind our detector, all that failed it in it too: a file, or a sample in memory;
             or a JSON file of two histograms, see `read_responses`; or responses.
         model: a benchmark's name, a TOML file, fields, or a `Model`.
-        b_mesons: B mesons of each charge, and as many of their conjugates.
+        b_mesons: B mesons of each charge, half of them conjugates.
         bins: of reconstructed q2, for events: as in `bin`.
         set: changes of the model.
         theory: what the Standard Model is taken to be.
@@ -213,7 +213,7 @@ def fold(
         >>> one = response_from("B+->K+mumu", [1.1, 6.0], [100.0], [[30.0, 10.0]], [1.1, 3.0, 6.0])
         >>> found = fold([one], "fig2", 1e9)
         >>> [(row.channel, row.low, round(row.expected)) for row in found]
-        [('B+->K+mumu', 1.1, 86), ('B+->K+mumu', 3.0, 29)]
+        [('B+->K+mumu', 1.1, 43), ('B+->K+mumu', 3.0, 14)]
     """
     if not (np.isfinite(b_mesons) and b_mesons > 0.0):
         raise InputError(f"b_mesons = {b_mesons:g}: it must be above zero")

@@ -19,7 +19,7 @@ def fold_command(
         typer.Argument(metavar="FILE...", help="Events of all q2 behind a detector; or a JSON file of two histograms."),
     ],
     b_mesons: Annotated[
-        str, typer.Option("--b-mesons", metavar="N", help="Take N B mesons of each charge, and as many conjugates.")
+        str, typer.Option("--b-mesons", metavar="N", help="Take N B mesons of each charge, half of them conjugates.")
     ] = "1e9",
     bins: Annotated[
         str,
@@ -56,6 +56,6 @@ def fold_command(
         return
     cells = [(row.channel, f"{row.low:g}-{row.high:g}", f"{row.expected:.6g}", f"{row.error:.2g}") for row in found]
     header = ("channel", "q2_reco", "expected", "error of the response")
-    show_table(f"{found.model}: {found.b_mesons:g} B of each charge, and their conjugates", header, cells, left=2)
+    show_table(f"{found.model}: {found.b_mesons:g} B of each charge, half of them conjugates", header, cells, left=2)
     if output is not None:
         print(f"file: {output}")

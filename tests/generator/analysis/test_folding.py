@@ -27,7 +27,7 @@ def test_events_of_another_model_are_found_where_they_are_predicted(response):
     model, n = as_model({"heavy": {"C9_e": -1.5}}), 100_000
     sample = generate("B+->K+ee", model, n, seed=2, **DETECTOR)
     found = np.histogram(sample["q2_reco"][sample["accepted"] == 1], EDGES)[0]
-    b_mesons = n / (2 * branching_ratio(get_channel("B+->K+ee"), model))
+    b_mesons = n / branching_ratio(get_channel("B+->K+ee"), model)
 
     def pull(one):
         expected = one.expected(model, b_mesons)
