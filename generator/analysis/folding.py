@@ -2,8 +2,9 @@ r"""A model's prediction in reconstructed bins of q2, from a response: efficienc
 
 .. math:: n_r = N_B\,\tau_B \sum_t \epsilon_t\, m_{tr} \int_t \tfrac12(\Gamma + \bar\Gamma)\,dq^2,
 
-with N_B the B mesons of each charge, half of them conjugates, as in a run card. A response is measured with events of one model, within whose bins it is spread as that model is: make true bins as
-narrow as other models differ. With muons and electrons, two channels make R: the ratio of what is found.
+with N_B the B mesons of each charge, half of them conjugates, as in a run card. A response is measured with events of
+one model, within whose bins it is spread as that model is: make true bins as narrow as other models differ. With muons
+and electrons, two channels make R: the ratio of what is found.
 """
 
 from __future__ import annotations

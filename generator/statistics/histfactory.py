@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kinematics.base.errors import InputError
+from ...kinematics.base.errors import InputError, one_line
 from ...kinematics.base.optional import optional
 
 Array = NDArray[np.float64]
@@ -68,7 +68,7 @@ class Published:
             self.model = space.model(modifier_settings=_CODES)
             self.observed = np.array(space.data(self.model, include_auxdata=False), dtype=float)
         except Exception as error:
-            raise InputError(f"workspace: pyhf cannot read it ({str(error).splitlines()[0]})") from None
+            raise InputError(f"workspace: pyhf cannot read it ({one_line(str(error))})") from None
         config = self.model.config
         if config.poi_index is None:
             raise InputError("workspace: its measurement has no parameter of interest, the signal's strength")
