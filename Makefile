@@ -59,7 +59,7 @@ gallery: .venv/tested ## every figure of outputs/README.md
 	$(BIN)/darkpenguin recast tests/generator/scans/data/belle2_knunu --coefficients --bias 1e5 --figure outputs/recast.png --overwrite
 	$(BIN)/darkpenguin generate --channel 'B0->K*0mumu' --channel 'B+->K+mumu' --model fig2 --q2 1.1,8 --events 2e4 --seed 3 \
 	  --output outputs/fit.root --overwrite
-	$(BIN)/darkpenguin fit outputs/fit.root --card example --figure outputs/fit.png --overwrite
+	$(BIN)/darkpenguin fit outputs/fit.root example --figure outputs/fit.png --overwrite
 	$(BIN)/darkpenguin generate --channel 'B0->K*0mumu' --channel 'B0->K*0ee' --model fig1-2.5gev --kpi swave \
 	  --beam lhcb-13tev --resolution lhcb --select lhcb --events 1e6 --precision float32 \
 	  --output outputs/detector.root --overwrite

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...kinematics.base.errors import InputError
-from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
+from ...kinematics.base.files import write_text
+from .drawing import FigureOption, OverwriteOption, check_figures, named, write_figures
 from .options import MODEL, SET, THEORY, ExampleOption, Option, takes
 
 if TYPE_CHECKING:
@@ -68,16 +70,63 @@ def _show(found: Fit) -> None:
         print(f"{one.channel}: chi2 = {one.chi2:.1f} in {len(one.counts)} bins of q2, p = {one.p_value:.3g} at most")
 
 
+def split_card(words: list[str], card: str | None) -> tuple[list[str], str | None]:
+    """Files of events and the card of FILE... [CARD]: a .toml file, or the name of a built-in card, is one.
+
+    >>> split_card(["a.root", "b.root", "mine.toml"], None)
+    (['a.root', 'b.root'], 'mine.toml')
+    """
+    from ...kinematics.base.cards import cards_in
+    from ..fits.card import FitCard
+
+    built_in = cards_in(FitCard.folder)
+    cards = [word for word in words if word.lower().endswith(".toml") or word in built_in]
+    given = [*cards, *([] if card is None else [card])]
+    if len(given) > 1:
+        raise InputError(f"card: {', '.join(given)} given; one card says what floats")
+    return [word for word in words if word not in cards], (given[0] if given else None)
+
+
+def _check_outputs(paths: list[str] | None, overwrite: bool) -> None:
+    from ...kinematics.base.files import check_target
+
+    for path in paths or ():
+        if not path.lower().endswith((".json", ".csv")):
+            raise InputError(f"output = {path!r}: write FILE.json, or FILE.csv for the table")
+        check_target(path, overwrite=overwrite)
+
+
 @takes(*KEYS)
 def fit_command(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE...", help="File of events, or those of parts of one run.")
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE... [CARD]",
+            help="File of events, or those of parts of one run; and a card of a fit: a TOML file, or example.",
+        ),
     ] = None,
     card: Annotated[
         str | None, typer.Option("--card", metavar="FILE|NAME", help="Take a card of a fit: example is one.")
     ] = None,
     example: ExampleOption = False,
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            metavar="KEY[,MIN,MAX,POINTS]",
+            help="Follow -2 ln L along this field, 3 errors to either side or in a range; given twice, in a plane.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write all as FILE.json; as FILE.csv the profile, the fields without one; repeatable.",
+        ),
+    ] = None,
     figure: FigureOption = None,
     overwrite: OverwriteOption = False,
     **keys: Any,
@@ -92,16 +141,32 @@ def fit_command(
     if example:
         print(FitCard.example(), end="")
         return
-    if not files:
+    sources, chosen = split_card(files or [], card)
+    if not sources:
         raise InputError("files: name a file of events, or those of parts of one run")
-    from ..fits.fit import fit
+    from ..fits.fit import likelihood_of, minimised
+    from ..fits.profile import profile, profile_axes
 
-    check_figures(figure, overwrite)
-    found = fit(files[0] if len(files) == 1 else files, card, **keys)
-    write_figures(found, figure, overwrite)
+    check_figures(figure, overwrite, ("", *(["profile"] if profiles else [])))
+    _check_outputs(output, overwrite)
+    asked = FitCard.make(chosen, **keys)
+    likelihood = likelihood_of(sources[0] if len(sources) == 1 else sources, asked)
+    axes = profile_axes(profiles, likelihood.free) if profiles else []
+    found = minimised(likelihood, asked.minos)
+    along = profile(found, *axes) if axes else None
+    written = write_figures(found, figure, overwrite)
+    if along is not None:
+        written += write_figures(along, [str(named(path, "profile")) for path in figure or ()], overwrite)
+    told = found.to_dict() | ({} if along is None else {"profile": along.to_dict()})
+    for path in output or ():
+        table = (found if along is None else along).to_pandas().to_csv(index=False)
+        text = json.dumps(told, indent=1, allow_nan=False) if path.lower().endswith(".json") else table
+        write_text(Path(path), text, overwrite)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print(json.dumps(told, indent=1, allow_nan=False))
     else:
         _show(found)
+        for path in (*written, *(output or ())):
+            print(f"{'figure' if path in written else 'file'}: {path}")
     if not found.converged:
-        raise typer.Exit(1)
+        raise SystemExit(1)

@@ -10,6 +10,7 @@ from ...physics.channels import get_channel
 from ..fits.fit import Fit, Goodness
 from ..fits.likelihood import Likelihood
 from ..fits.profile import Profile
+from .figure_2 import axis_label
 from .style import PALETTE, _as_figure, house_style
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def _curve(
 
 
 def draw_profile(found: Profile) -> Figure:
-    """Draw -2 ln L along a field, or its contours of 68 and 95 % in the plane of two."""
+    """Draw -2 ln L along a field, or its map in the plane of two with contours of 68 and 95 %."""
     with house_style() as plt:
-        figure, axis = plt.subplots(figsize=(8.5, 7.0))
+        figure, axis = plt.subplots(figsize=(9.5, 7.0))
         if len(found.names) == 1:
             axis.plot(found.places[0], found.rise, color=PALETTE[0])
             for level in (1.0, 4.0):
@@ -76,10 +77,14 @@ def draw_profile(found: Profile) -> Figure:
             axis.set_ylabel(r"$-2\,\Delta\ln L$")
         else:
             x, y = found.places
-            levels = [-2.0 * np.log(1.0 - 0.6827), -2.0 * np.log(1.0 - 0.9545)]
-            drawn = axis.contour(x, y, found.rise.T, levels=levels, colors=[PALETTE[0], PALETTE[1]])
-            axis.plot(*found.best, "k+", markersize=12)
-            axis.clabel(drawn, fmt={levels[0]: "68 %", levels[1]: "95 %"})
-            axis.set_ylabel(found.names[1])
-        axis.set_xlabel(found.names[0])
+            rise = np.where(np.isfinite(found.rise), np.maximum(found.rise, 0.0), np.nan).T
+            shown = axis.pcolormesh(x, y, rise, vmin=0.0, vmax=25.0, cmap="Greys_r", shading="nearest", rasterized=True)
+            figure.colorbar(shown, ax=axis, label=r"$-2\,\Delta\ln L$", extend="max")
+            for share, colour in ((0.6827, PALETTE[0]), (0.9545, PALETTE[1])):
+                axis.contour(x, y, rise, levels=[-2.0 * np.log(1.0 - share)], colors=[colour])
+                axis.plot([], color=colour, label=f"{100 * share:.0f} %")
+            axis.plot(*found.best, "+", color=PALETTE[1], markersize=12, label="best")
+            axis.legend()
+            axis.set_ylabel(axis_label(found.names[1]))
+        axis.set_xlabel(axis_label(found.names[0]))
     return _as_figure(figure)

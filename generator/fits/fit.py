@@ -113,6 +113,14 @@ class Fit(Rows[Parameter]):
     model: Model = field(repr=False)
     likelihood: Likelihood = field(repr=False)
     left_out: ClassVar[tuple[str, ...]] = ("likelihood",)
+    derived: ClassVar[tuple[str, ...]] = ("correlation",)
+
+    @property
+    def correlation(self) -> Array:
+        """Correlations of the fields in their order; NaN with one that has no error."""
+        errors = np.sqrt(np.diagonal(self.covariance))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.covariance / np.outer(errors, errors))
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -360,11 +368,12 @@ def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rou
     return found
 
 
-def minimum_from(likelihood: Likelihood, start: Array, fixed: Sequence[str]) -> float:
-    """Lowest -2 ln L found from a start with some fields fixed there."""
+def minimum_from(likelihood: Likelihood, start: Array, fixed: Sequence[str]) -> tuple[float, Array]:
+    """Lowest -2 ln L found from a start with some fields fixed there, and where."""
     if len(fixed) == len(likelihood.names):
-        return likelihood(*start)
-    return float(_migrad(likelihood, start, fixed).fval)
+        return likelihood(*start), start
+    found = _migrad(likelihood, start, fixed)
+    return float(found.fval), np.array(found.values)
 
 
 def _starts(likelihood: Likelihood) -> list[Array]:

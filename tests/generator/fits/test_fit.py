@@ -101,12 +101,17 @@ def test_a_constraint_is_a_measurement():
     assert free[0].error > 0.05
 
 
-def test_a_fit_that_is_no_minimum_says_why(monkeypatch):
+def test_a_fit_that_is_no_minimum_says_why(monkeypatch, tmp_path):
     sample = dp.generate("B+->K+mumu", "sm", events=500, q2=[RANGE], seed=5)
     monkeypatch.setattr("darkpenguin.generator.fits.fit.LONGEST", 2)
     found = dp.fit(sample, model="sm", float={"heavy.C9_mu": (-5, 5)})
     assert not found.converged
     assert "calls" in found.reason
+    path = str(tmp_path / "x.root")
+    sample.write(path)
+    said = CliRunner().invoke(app, ["fit", path, "--model", "sm", "--float", "heavy.C9_mu,-5,5"])
+    assert said.exit_code == 1
+    assert "calls" in said.output
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +199,31 @@ def test_a_printed_card_runs_and_no_file_is_a_mistake(tmp_path):
     nothing = CliRunner().invoke(app, ["fit"])
     assert nothing.exit_code == 2
     assert "name a file of events" in nothing.output
+
+
+def test_a_card_stands_beside_the_files_and_profiles_are_written(tmp_path):
+    path, card = str(tmp_path / "x.root"), tmp_path / "mine.toml"
+    dp.generate("B+->K+mumu", "fig2", events=2000, q2=[RANGE], seed=5).write(path)
+    card.write_text(f'model = "fig2"\n[float]\n"{COUPLING}" = [-6e-8, 6e-8]\n"heavy.C9_mu" = [-2, 2]\n')
+    places = ["--profile", f"{COUPLING},-2e-8,0,3", "--profile", "heavy.C9_mu,-0.5,0.5,3"]
+    outputs = ["--figure", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.json"), "-o", str(tmp_path / "a.csv")]
+    done = CliRunner().invoke(app, ["fit", path, str(card), *places, *outputs])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert np.array(told["profile"]["rise"]).shape == (3, 3)
+    assert len(told["goodness"][0]["counts"]) == told["goodness"][0]["degrees"] + 1
+    table = np.genfromtxt(tmp_path / "a.csv", delimiter=",", names=True)
+    assert len(table) == 9
+    assert (tmp_path / "a.png").exists()
+    assert (tmp_path / "a-profile.png").exists()
+    for more, words in (
+        (["--card", "example"], "one card"),
+        (["-o", "a.txt"], "FILE.json"),
+        (["--profile", "heavy.C9"], "heavy.C9_mu"),
+    ):
+        wrong = CliRunner().invoke(app, ["fit", path, str(card), *more])
+        assert isinstance(wrong.exception, SystemExit | InputError)
+        assert words in wrong.output + str(wrong.exception)
 
 
 def test_the_example_card_is_one():
