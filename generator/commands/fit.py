@@ -129,6 +129,7 @@ def fit_command(
     ] = None,
     figure: FigureOption = None,
     overwrite: OverwriteOption = False,
+    device: Annotated[str, typer.Option("--device", help="Sum the densities of events on cpu or gpu.")] = "cpu",
     **keys: Any,
 ) -> None:
     """Fit masses, widths, couplings and phases to a file's events, unbinned.
@@ -150,7 +151,7 @@ def fit_command(
     check_figures(figure, overwrite, ("", *(["profile"] if profiles else [])))
     _check_outputs(output, overwrite)
     asked = FitCard.make(chosen, **keys)
-    likelihood = likelihood_of(sources[0] if len(sources) == 1 else sources, asked)
+    likelihood = likelihood_of(sources[0] if len(sources) == 1 else sources, asked, device=device)
     axes = profile_axes(profiles, likelihood.free) if profiles else []
     found = minimised(likelihood, asked.minos)
     along = profile(found, *axes) if axes else None

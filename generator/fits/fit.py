@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...kinematics.base.arrays import array_library
 from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows
@@ -129,7 +130,14 @@ class Fit(Rows[Parameter]):
 
 
 @shows_keys(FitCard)
-def fit(events: EventsLike, card: CardSource | FitCard = None, *, threads: int | None = None, **keys: Any) -> Fit:
+def fit(
+    events: EventsLike,
+    card: CardSource | FitCard = None,
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    **keys: Any,
+) -> Fit:
     """Fit fields of a model to events in all their variables, unbinned; see `likelihood` for the function.
 
     q2 and angles are those of the decay, behind a detector too: a resolution is not in the density.
@@ -138,6 +146,7 @@ def fit(events: EventsLike, card: CardSource | FitCard = None, *, threads: int |
         events: a file of darkpenguin, several of one run, or a sample in memory, of channels with charged leptons.
         card: a TOML file, a built-in card's name, a dictionary, or a `FitCard`.
         threads: CPU threads; all without it.
+        device: where the densities of events are summed: ``cpu``, which ``auto`` is too, or ``gpu``.
         **keys: keys of a `FitCard`, on top of those of the card; ``float`` names what floats.
 
     Raises:
@@ -154,10 +163,10 @@ def fit(events: EventsLike, card: CardSource | FitCard = None, *, threads: int |
     if threads is not None:
         check_threads(threads)
     chosen = FitCard.make(card, **keys)
-    return minimised(likelihood_of(events, chosen, threads), chosen.minos)
+    return minimised(likelihood_of(events, chosen, threads, device), chosen.minos)
 
 
-def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None) -> Likelihood:
+def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None, device: str = "cpu") -> Likelihood:
     """-2 ln L of events for a card, a function of what floats; see `fit`.
 
     >>> from darkpenguin.generator.run.generate import generate
@@ -166,6 +175,7 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None)
     >>> cost.names, cost(0.0) < cost(-3.0)
     (('heavy.C9_mu',), True)
     """
+    array_library(device)
     file = open_events(events)
     run = _run_of(file, card)
     channels = {index: get_channel(str(entry["name"])) for index, entry in file.channels().items()}
@@ -192,7 +202,7 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None)
             rate = Rate(amplitude, ranges[channel], _map_of(card.efficiency or run.stages.get("efficiency"), channel))
             chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
             parts.append(Part(channel.name, amplitude, rate, chosen["q2"], rate.event_forms(chosen)))
-    found = Likelihood(base, free, parts, **how)
+    found = Likelihood(base, free, parts, device=device, **how)
     _check_free(found)
     return found
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...kinematics.base.arrays import array_library
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.threads import split_work
 from ...physics.axes import moved
@@ -25,6 +26,7 @@ from ...physics.models import Model, is_linear
 from ...physics.parameters import load_parameters
 from .amplitude import Amplitude, Array, ComplexArray, Point, unpacked
 from .loops import BLOCK, log_densities
+from .loops_gpu import log_densities as log_densities_there
 from .rates import Rate
 
 Rates = Literal["free", "common"]
@@ -104,6 +106,7 @@ class Likelihood:
         b_mesons: float | None = None,
         constraints: Mapping[str, tuple[float, float]] | None = None,
         threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self.base, self.free, self.parts, self.threads = base, tuple(free), tuple(parts), threads
         self.names = tuple(one.path for one in free)
@@ -113,6 +116,8 @@ class Likelihood:
             groups.setdefault(part.channel if rates == "free" else "all", []).append(part)
         self.groups = tuple(tuple(group) for group in groups.values())
         self.rates, self.b_mesons = rates, b_mesons
+        xp = array_library(device)
+        self._there = {} if xp is np else {p: (xp.asarray(p.q2), xp.asarray(_columns(p.forms))) for p in self.parts}
         self._settled = self.model(self.start.tolist())
         self._last: _Place | None = None
 
@@ -173,6 +178,8 @@ class Likelihood:
 
     def _logarithms(self, part: Part, point: Point) -> tuple[float, ComplexArray]:
         """Sum of the logarithms of a part's densities, and G of its change."""
+        if part in self._there:
+            return log_densities_there(*self._there[part], point)
         blocks = -(-len(part.q2) // BLOCK)
         sums, gradients = np.zeros(blocks), np.zeros((blocks, len(point.flat()), 2))
         constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
@@ -254,6 +261,11 @@ class Likelihood:
             constraints=self.constraints,
             threads=self.threads,
         )
+
+
+def _columns(rows: Array) -> Array:
+    """Rows turned to contiguous columns."""
+    return np.ascontiguousarray(rows.T)
 
 
 def _pairs(values: ComplexArray) -> Array:

@@ -36,6 +36,7 @@ CHECKS = {
     "stages": checks.stages,
     "toys": checks.toys,
     "fit": checks.fit,
+    "densities": checks.densities,
     "files": checks.files,
     "closure": checks.closure,
     "memory": rates.memory,

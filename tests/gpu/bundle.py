@@ -23,12 +23,15 @@ import cupy  # noqa: E402
 import numpy as np  # noqa: E402
 from darkpenguin.generator.analysis.validate import predict_channel  # noqa: E402
 from darkpenguin.generator.files.provenance import package_versions  # noqa: E402
+from darkpenguin.generator.fits.card import FitCard  # noqa: E402
+from darkpenguin.generator.fits.fit import likelihood_of  # noqa: E402
 from darkpenguin.generator.lab import expressions_gpu, smearing_gpu  # noqa: E402
 from darkpenguin.generator.lab.expressions import parse  # noqa: E402
 from darkpenguin.generator.lab.momenta import momenta  # noqa: E402
 from darkpenguin.generator.lab.selection import combine  # noqa: E402
 from darkpenguin.generator.lab.settings import ResolutionSettings  # noqa: E402
 from darkpenguin.generator.lab.smearing import Smearing, smear  # noqa: E402
+from darkpenguin.generator.run.generate import generate  # noqa: E402
 from darkpenguin.generator.sampler import gpu, rng  # noqa: E402
 from darkpenguin.generator.sampler.backend import CpuBackend, GpuBackend  # noqa: E402
 from darkpenguin.generator.sampler.event import angular_functions, scalar_functions  # noqa: E402
@@ -58,8 +61,8 @@ CUTS = (
     "m(lp, lm) > 0.5 or angle(k, lp) < 0.3",
     "-q2 % 0.7 < 0.6 and min(pt(lp), pt(lm)) > 0.1",
 )
-FIT = ("counts", "fits", "minimise")
-"""Modules of statistics that a fit on the device needs, with what they import: NumPy alone."""
+FIT = ("statistics/counts", "statistics/fits", "statistics/minimise", "fits/loops_gpu")
+"""Modules that fits on the device need, with what they import: NumPy alone."""
 PROOF = ("__main__", "card", "checks", "rates")
 """The modules of the proof that need nothing of the package."""
 CLOSURE_BINS = 20
@@ -141,7 +144,7 @@ class Bundle:
 def copy_modules(folder):
     """What a fit needs: a few modules of the package under their names, and array-api-compat as it is."""
     package = folder / "darkpenguin"
-    files = [f"generator/statistics/{name}.py" for name in FIT]
+    files = [f"generator/{name}.py" for name in FIT]
     files += [f"kinematics/base/{name}.py" for name in ("arrays", "errors", "optional")]
     for name in files:
         target = package / name
@@ -314,6 +317,17 @@ def add_fit(bundle, toys):
     return {name: bundle.array(values) for name, values in read.items()} | {"polynomials": polynomials}
 
 
+def add_densities(bundle, events):
+    """Events of a fit with their matrices, and the sum of ln of their densities, with its change, on the CPU."""
+    sample = generate(CHANNELS["vector"], MODEL, events=events, seed=1, q2=[(1.1, 8.0)], flavour="b", device="cpu")
+    cost = likelihood_of(sample, FitCard.make(model=MODEL, float={"heavy.C9_mu": (-3.0, 3.0)}))
+    part = cost.parts[0]
+    point = part.amplitude.point(cost.model([0.5]))
+    total, change = cost._logarithms(part, point)
+    read = {"q2": part.q2, "forms": part.forms.T, "total": total, "change": change, **vars(point)}
+    return {name: bundle.array(values) for name, values in read.items()}
+
+
 def make(folder, events=250_000, kinds=tuple(CHANNELS), others=1000):
     """Write a bundle into a new folder; ``others`` are the events of momenta and stages, and the toys."""
     bundle, made = Bundle(), tables(kinds)
@@ -321,7 +335,11 @@ def make(folder, events=250_000, kinds=tuple(CHANNELS), others=1000):
     add_momenta(bundle, made, others)
     add_stages(bundle, made, others)
     add_toys(bundle, made, others)
-    more = {"closure": add_closure(bundle, kinds), "fit": add_fit(bundle, others)}
+    more = {
+        "closure": add_closure(bundle, kinds),
+        "fit": add_fit(bundle, others),
+        "densities": add_densities(bundle, others),
+    }
     bundle.write(folder, more)
 
 

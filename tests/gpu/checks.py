@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import cupy
 import numpy as np
@@ -335,6 +336,23 @@ def fit(proof, report):
         report.numbers[name] = {"fits": len(values), "off": int(off.sum())}
         report.expect(not off.any(), f"{int(off.sum())} {name} are not the CPU's")
     report.line(f"{len(expected['values']):,} fits")
+
+
+def densities(proof, report):
+    """What an unbinned fit sums over events, ln of their densities and its change, is the CPU's; array code too."""
+    sys.path.append(str(proof.folder / "modules"))
+    from darkpenguin.generator.fits.loops_gpu import log_densities
+
+    given = {name: proof.arrays[array] for name, array in proof.manifest["densities"].items()}
+    point = SimpleNamespace(**{name: given[name] for name in ("constants", "residues", "poles")})
+    total, change = log_densities(cupy.asarray(given["q2"]), cupy.asarray(given["forms"]), point)
+    off = (
+        abs(total / given["total"].item() - 1.0),
+        np.abs(change - given["change"]).max() / np.abs(given["change"]).max(),
+    )
+    report.numbers |= {"events": len(given["q2"]), "relative_difference": float(max(off))}
+    report.expect(max(off) < 1e-11, f"the likelihood of events differs from the CPU's by {max(off):.1g}")
+    report.line(f"{len(given['q2']):,} events, to {max(off):.1g}")
 
 
 def files(proof, report):

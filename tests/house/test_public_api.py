@@ -52,7 +52,7 @@ FUNCTIONS = {
     "sensitivity": f"card progress threads dask {SENSITIVITY_KEYS}",
     "toys": f"card output overwrite threads device part dask progress {TOY_KEYS}",
     "validate": "events false_alarm progress threads",
-    "fit": f"events card threads {FIT_KEYS}",
+    "fit": f"events card threads device {FIT_KEYS}",
     "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads progress",
     "recast": "folder model masses coefficients set theory q2_max",
     "write_hepmc": "path output overwrite",
