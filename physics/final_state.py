@@ -6,10 +6,12 @@ from ..kinematics.base.errors import InputError
 from .channels import Channel
 from .mediators import DarkPair
 from .models import Model
-from .modes import Particle
+from .modes import K_ZERO, Particle
 from .parameters import Parameters, load_parameters
 
 AXES = ("px", "py", "pz")
+K_SHORT, K_LONG = 310, 130
+"""Monte Carlo numbers of what becomes of a K⁰ (PDG)."""
 
 
 def particles(channel: Channel) -> tuple[str, ...]:
@@ -22,6 +24,16 @@ def particles(channel: Channel) -> tuple[str, ...]:
     ('b', 'k', 'chibar', 'chi')
     """
     return tuple(particle.label for particle in channel.particles)
+
+
+def neutral_kaon(channel: Channel) -> Particle | None:
+    """The K⁰ of a final state, which a detector sees as K_S or K_L; None without one.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> neutral_kaon(get_channel("B+->K*+mumu")).label, neutral_kaon(get_channel("B0->K*0mumu"))
+    ('k', None)
+    """
+    return next((particle for particle in channel.transition.hadrons if particle.pdg == K_ZERO.pdg), None)
 
 
 def momentum_columns(channel: Channel) -> tuple[str, ...]:

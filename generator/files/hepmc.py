@@ -1,7 +1,9 @@
 """Events as HepMC3, one decay chain an event: B -> K* l+ l-, K* -> K pi, or B -> K l+ l-; invisible pairs too.
 
-Units GeV and mm, every vertex at the origin. Status codes are HepMC's: 2 for what decayed (B, K*), 1 for the final
-state. The B has no mother: programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
+Units GeV and mm, the B decays at the origin. Status codes are HepMC's: 2 for what decayed (B, K*, K0), 1 for the final
+state. A K0 (311) becomes a K_S (310) or a K_L (130), half of each; with the columns of ``kaons`` (`lab.kaons`) those of
+the file, and a K_S that goes to pi+ pi- has its vertex where it decays. Without them neither decays. The B has no
+mother: programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
 """
 
 from __future__ import annotations
@@ -21,13 +23,20 @@ from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
 from ...physics.channels import Channel
+from ...physics.final_state import AXES, K_LONG, K_SHORT, neutral_kaon
 from ...physics.models import Model
+from ..lab.kaons import PIONS, pion_masses
+from ..sampler.calls import KAONS
+from ..sampler.rng import event_uniforms
 from .sample import EventsLike
 from .source import EventSource
 
 Array = NDArray[np.float64]
 DECAYED, FINAL = 2, 1
 """Status codes of HepMC."""
+KAON = "kaon"
+"""The K_S or K_L that a K0 becomes, in a chain."""
+_PION_IDS = dict(zip(PIONS, (211, -211), strict=True))
 
 
 @dataclass(frozen=True)
@@ -63,16 +72,19 @@ def chain(channel: Channel) -> Chain:
     ('b', 'kstar', 'lp', 'lm', 'k', 'pi')
     >>> chain(get_channel("B+->K+ee")).mothers
     (-1, 0, 0, 0)
+    >>> chain(get_channel("B0->K0mumu")).names[1:]
+    ('k', 'lp', 'lm', 'kaon', 'pip', 'pim')
     """
     transition = channel.transition
     daughters = tuple(particle.label for particle in transition.daughters)
     first = [particle.label for particle in (transition.parent, transition.hadron, *channel.pair.particles)]
-    return Chain(
-        (*first, *daughters),
-        (-1, 0, 0, 0, *(1 for _ in daughters)),
-        (DECAYED, DECAYED if daughters else FINAL, FINAL, FINAL, *(FINAL for _ in daughters)),
-        daughters,
-    )
+    names, mothers = [*first, *daughters], [-1, 0, 0, 0, *(1 for _ in daughters)]
+    kaon = neutral_kaon(channel)
+    if kaon is not None:
+        names += [KAON, *PIONS]
+        mothers += [names.index(kaon.label), *(names.index(KAON) for _ in PIONS)]
+    status = tuple(DECAYED if at in mothers else FINAL for at in range(len(names)))
+    return Chain(tuple(names), tuple(mothers), status, daughters)
 
 
 def write_hepmc(path: EventsLike, output: str | os.PathLike[str], overwrite: bool = False) -> HepmcCounts:
@@ -111,10 +123,9 @@ def write_hepmc(path: EventsLike, output: str | os.PathLike[str], overwrite: boo
                 "generate it with a beam, such as --beam rest or --beam lhcb-13tev"
             )
     written = left_out = 0
-    info, model = (
-        _run_info(pyhepmc, source.file.provenance),
-        validate(Model, source.file.provenance.get("model"), "model"),
-    )
+    provenance = source.file.provenance
+    info, seed = _run_info(pyhepmc, provenance), int(provenance.get("seed", 0))
+    model = validate(Model, provenance.get("model"), "model")
     with WholeFile(target, overwrite) as temporary, ExitStack() as stack:
         stream: Any = stack.enter_context(temporary.open("wb"))
         if name.endswith(".gz"):  # level 1: higher ones take three times as long for a few per cent less
@@ -127,7 +138,9 @@ def write_hepmc(path: EventsLike, output: str | os.PathLike[str], overwrite: boo
             kept = weights != 0.0
             left_out += int((~kept).sum())
             chosen = {key: column[kept] for key, column in columns.items()}
-            for event in _events(pyhepmc, source.channels[index], model, chosen, weights[kept], info):
+            channel = source.channels[index]
+            found = _record(channel, model, chosen, seed)
+            for event in _events(pyhepmc, channel, found, chosen, weights[kept], info):
                 writer.write_event(event)
                 written += 1
     return HepmcCounts(written, left_out)
@@ -148,10 +161,25 @@ def _first_bad(momentum: Array, columns: Mapping[str, Any]) -> int:
     return int(columns["event"][int(np.argmin(np.isfinite(momentum).all(axis=0)))])
 
 
-def _events(
-    pyhepmc: Any, channel: Channel, model: Model, columns: Mapping[str, Any], weights: Array, run_info: Any
-) -> Iterator[Any]:
-    """Events of one channel, one after the other in the same record."""
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """Columns of the events of one channel, one row a particle of the chain, GeV and mm."""
+
+    px: Array
+    py: Array
+    pz: Array
+    energy: Array
+    mass: Array
+    ids: NDArray[np.int32]
+    status: NDArray[np.int32]
+    origin: Array
+    """Where and when each particle was made: x, y, z, ct."""
+    length: NDArray[np.intp]
+    """Particles of each event; those behind them are not there."""
+
+
+def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: int) -> _Record:
+    """The momenta of a file as particles with numbers, status codes and places."""
     from ...physics.final_state import masses, pdg_ids
 
     record = chain(channel)
@@ -164,36 +192,73 @@ def _events(
     for name, momentum in p.items():
         if not np.isfinite(momentum).all():
             raise InputError(f"{name}_px, {name}_py, {name}_pz: not finite in event {_first_bad(momentum, columns)}")
+    n = len(columns["flavour"])
+    kaon = neutral_kaon(channel)
+    number, length = np.zeros(n, dtype=np.int32), np.full(n, len(record.names))
+    origin = np.zeros((4, len(record.names), n))
+    if kaon is not None:
+        number, pions, flight = _kaons(channel, columns, seed)
+        length -= np.where(np.isfinite(pions[0, 0]), 0, len(PIONS))
+        known |= {KAON: known[kaon.label], **pion_masses(channel, model)}
+        p |= {KAON: p[kaon.label], **dict(zip(PIONS, np.nan_to_num(pions), strict=True))}
+        path = np.stack([*p[KAON], np.sqrt((p[KAON] ** 2).sum(axis=0) + known[KAON] ** 2)]) / known[KAON]
+        origin[:, -len(PIONS) :] = (path * flight)[:, None]
     e = {name: np.sqrt((v**2).sum(axis=0) + known[name] ** 2) for name, v in p.items()}
-    m = {name: np.full(len(weights), known[name]) for name in p}
+    m = {name: np.full(n, known[name]) for name in p}
     if record.daughters:
         resonance = record.names[1]
         p[resonance], e[resonance] = (np.sum([table[name] for name in record.daughters], axis=0) for table in (p, e))
         m[resonance] = np.sqrt(np.maximum(e[resonance] ** 2 - (p[resonance] ** 2).sum(axis=0), 0.0))
+    numbers = {
+        flavour: pdg_ids(channel, flavour, model) | dict(zip(PIONS, (211, -211), strict=True)) for flavour in (1, -1)
+    }
+    plus, minus = (np.array([numbers[f].get(name, 0) for name in record.names]) for f in (1, -1))
+    ids = np.where(np.asarray(columns["flavour"] > 0)[:, None], plus, minus).astype(np.int32)
+    status = np.tile(np.array(record.status, dtype=np.int32), (n, 1))
+    if kaon is not None:
+        at = record.names.index(KAON)
+        ids[:, at], status[:, at] = number, np.where(length == len(record.names), DECAYED, FINAL)
     px, py, pz = (np.ascontiguousarray(np.stack([p[name][i] for name in record.names], axis=1)) for i in range(3))
     energy, mass = (np.ascontiguousarray(np.stack([table[name] for name in record.names], axis=1)) for table in (e, m))
-    ids = {}
-    for flavour in (-1, 1):
-        numbers = pdg_ids(channel, flavour, model)
-        ids[flavour] = np.array([numbers[name] for name in record.names], dtype=np.int32)
-    status = np.array(record.status, dtype=np.int32)
-    mothers = np.array([[mother, mother] for mother in record.mothers], dtype=np.int32)
+    return _Record(px, py, pz, energy, mass, ids, status, np.ascontiguousarray(origin.swapaxes(1, 2)), length)
+
+
+def _kaons(channel: Channel, columns: Mapping[str, Any], seed: int) -> tuple[NDArray[np.int32], Array, Array]:
+    """Number, momenta of the pions (2, 3, n; NaN without them) and proper decay length (mm) of each event's kaon.
+
+    A file without a column ``kaon`` gets K_S and K_L by a coin of the event's own, and neither decays.
+    """
+    n = len(columns["flavour"])
+    if "kaon" not in columns:
+        coin = event_uniforms(columns["event"].astype(np.uint64), seed, channel.index, KAONS.first)[0]
+        return np.where(coin < 0.5, K_SHORT, K_LONG).astype(np.int32), np.full((2, 3, n), np.nan), np.zeros(n)
+    pions = np.array([[columns[f"{pion}_{axis}"] for axis in AXES] for pion in PIONS], dtype=np.float64)
+    return columns["kaon"].astype(np.int32), pions, columns["k_ctau"].astype(np.float64)
+
+
+def _events(
+    pyhepmc: Any, channel: Channel, found: _Record, columns: Mapping[str, Any], weights: Array, run_info: Any
+) -> Iterator[Any]:
+    """Events of one channel, one after the other in the same record."""
+    mothers = np.array([[mother, mother] for mother in chain(channel).mothers], dtype=np.int32)
     numbers_of_events = (columns["event"].astype(np.uint64) & np.uint64(0x7FFFFFFF)).tolist()
-    flavours = columns["flavour"].tolist()
+    displaced = found.origin.any(axis=(0, 2)).tolist()
     event = pyhepmc.GenEvent(pyhepmc.Units.GEV, pyhepmc.Units.MM)
     event.run_info = run_info
-    for i, weight in enumerate(weights.tolist()):
+    for i, (weight, k) in enumerate(zip(weights.tolist(), found.length.tolist(), strict=True)):
+        places = dict(zip(("vx", "vy", "vz", "vt"), found.origin[:, i, :k], strict=True)) if displaced[i] else {}
         event.from_hepevt(
             numbers_of_events[i],
-            px[i],
-            py[i],
-            pz[i],
-            energy[i],
-            mass[i],
-            ids[flavours[i]],
-            status,
-            parents=mothers,
+            found.px[i, :k],
+            found.py[i, :k],
+            found.pz[i, :k],
+            found.energy[i, :k],
+            found.mass[i, :k],
+            found.ids[i, :k],
+            found.status[i, :k],
+            parents=mothers[:k],
             fortran=False,
+            **places,
         )
         event.weights = [weight]
         yield event

@@ -12,7 +12,7 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
 from ...physics.channels import Channel
-from ...physics.final_state import AXES, particles, pdg_ids
+from ...physics.final_state import AXES, K_LONG, K_SHORT, neutral_kaon, particles, pdg_ids
 
 SUFFIXES = (".hepmc", ".hepmc3", ".hepmc.gz", ".hepmc3.gz")
 """Ends of the names of HepMC files."""
@@ -68,8 +68,9 @@ class HepmcReader:
     """Every decay of a channel in a file, an event with two of them twice, none left out.
 
     Columns are ``k_px`` ... ``k_e`` (GeV) of the final state, ``flavour``, and ``hepmc_event``, that of the record.
-    A decay is recognised by the numbers of its particles; a photon beside them is radiation. With ``photons = "add"``
-    leptons are as before it, see `dressed`; otherwise they are as they stand, and do not add up to a B.
+    A decay is recognised by the numbers of its particles, a K0 also as K_S or K_L; a photon beside them is radiation.
+    With ``photons = "add"`` leptons are as before it, see `dressed`; otherwise they are as they stand, and do not add up
+    to a B.
 
     Raises:
         InputError: pyhepmc is missing, the file cannot be read, or no such decay is in it.
@@ -83,6 +84,8 @@ class HepmcReader:
         self._add, self._mass = photons == "add", channel.lepton_mass() if channel.lepton else 0.0
         self._pyhepmc, self._path, self._channel = optional("pyhepmc", "a HepMC file"), path, channel
         self._labels = particles(channel)[1:]
+        kaon = neutral_kaon(channel)
+        self._kaons = {} if kaon is None else dict.fromkeys((K_SHORT, K_LONG), kaon.label)
         self._ids = {flavour: pdg_ids(channel, flavour) for flavour in (1, -1)}
         names = [f"{label}_{axis}" for label in self._labels for axis in (*AXES, "e")]
         self.schema: dict[str, np.dtype[Any]] = dict.fromkeys(names, np.dtype(np.float64))
@@ -118,7 +121,7 @@ class HepmcReader:
 
     def _momenta(self, mother: Any, ids: dict[str, int], scale: float) -> tuple[float, ...]:
         """Momenta of a decay in the order of the columns; empty if it is another one."""
-        wanted = {ids[label]: label for label in self._labels}
+        wanted = {ids[label]: label for label in self._labels} | self._kaons
         found: dict[str, _Momentum] = {}
         photons: list[_Momentum] = []
         waiting = list(mother.end_vertex.particles_out)

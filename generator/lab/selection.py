@@ -18,6 +18,7 @@ from ...kinematics.base.arrays import on_gpu
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from .expressions import Expression
+from .kaons import pion_masses
 from .settings import PRESETS, SelectionSettings
 from .stages import FilterStage, Option, Place, keep
 
@@ -76,6 +77,8 @@ class SelectionStage(FilterStage):
         read = {name: columns[name] for name in names}
         moving = any(name.endswith("_px") for name in names)
         known = masses(place.channel, place.model) if moving else {}
+        if moving:
+            known |= pion_masses(place.channel, place.model)
         known |= {f"{name}_reco": mass for name, mass in known.items()}
         n = len(read["q2"])
         if on_gpu(read["q2"]):

@@ -65,6 +65,22 @@ def _maps(value: Any) -> Any:
     return tuple((str(key), str(source)) for key, source in value.items())
 
 
+class KaonSettings(StageSettings):
+    """Table ``kaons`` of a run card; its word may stand in its place.
+
+    >>> KaonSettings.model_validate("mixed").kinds
+    'mixed'
+    """
+
+    kinds: Literal["mixed"] = "mixed"
+    """What neutral kaons are: half of them K_S, half K_L."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"kinds": value} if isinstance(value, str) else value
+
+
 class EfficiencySettings(FilterSettings):
     """Table ``efficiency`` of a run card.
 
@@ -227,7 +243,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
     }
 )
-"""Geometries by name. A neutral kaon is asked to fly into the detector itself: its decay is not simulated."""
+"""Geometries by name. A neutral kaon is asked to fly into the detector itself, not its pions (``kaons``)."""
 
 
 def _cuts(value: Any) -> Any:

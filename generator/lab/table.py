@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ..sampler.calls import check_apart
 from .efficiency import EfficiencyStage
+from .kaons import KaonStage
 from .resolution import ResolutionStage
 from .selection import SelectionStage
 from .stages import Stage
 
-STAGES: tuple[type[Stage], ...] = (ResolutionStage, SelectionStage, EfficiencyStage)
+STAGES: tuple[type[Stage], ...] = (KaonStage, ResolutionStage, SelectionStage, EfficiencyStage)
 """All stages, along the way of an event, behind the momenta: each reads what those before it have made."""
 
 

@@ -49,6 +49,7 @@ SAMPLER = Calls("sampler: q2, angles, flavour", (EVENTS, TOY_EVENTS), 0, 16)
 MOMENTA = Calls("momenta: orientation of the decay, momentum of the B", (EVENTS,), 16, 16)
 EFFICIENCY = Calls("efficiency: accept or reject", (EVENTS,), 32, 1)
 RESOLUTION = Calls("resolution: tracks, radiation, photons", (EVENTS,), 48, 5)
+KAONS = Calls("neutral kaons: K_S or K_L, its decay length, the directions of its pions", (EVENTS,), 72, 4)
 TOY_DETECTOR = Calls("detector of a toy: reconstructed q2, efficiency", (TOY_EVENTS,), 32, 1)
 TOY_THINNING = Calls("nuisance parameters of a toy: which events are left", (TOY_EVENTS,), 33, 1)
 TOY_BINS = Calls("counts of bins: the bin times 2^12, and the attempt", (TOY_COUNTS,), 0, 1 << 32)
@@ -60,6 +61,7 @@ REGISTER = (
     MOMENTA,
     EFFICIENCY,
     RESOLUTION,
+    KAONS,
     TOY_DETECTOR,
     TOY_THINNING,
     TOY_BINS,

@@ -6,7 +6,7 @@ import darkpenguin
 import pytest
 
 RUN_KEYS = (
-    "set theory channels model events b_mesons accepted poisson flavour convention kpi beam resolution selection "
+    "set theory channels model events b_mesons accepted poisson flavour convention kpi beam kaons resolution selection "
     "efficiency q2 veto seed range part device precision threads output format compression overwrite reduce check "
     "figures"
 )
