@@ -213,7 +213,8 @@ def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: in
         flavour: pdg_ids(channel, flavour, model) | dict(zip(PIONS, (211, -211), strict=True)) for flavour in (1, -1)
     }
     plus, minus = (np.array([numbers[f].get(name, 0) for name in record.names]) for f in (1, -1))
-    ids = np.where(np.asarray(columns["flavour"] > 0)[:, None], plus, minus).astype(np.int32)
+    flavour: Any = columns["flavour"]
+    ids = np.where(flavour[:, None] > 0, plus, minus).astype(np.int32)
     status = np.tile(np.array(record.status, dtype=np.int32), (n, 1))
     if kaon is not None:
         at = record.names.index(KAON)

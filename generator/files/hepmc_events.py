@@ -69,8 +69,8 @@ class HepmcReader:
 
     Columns are ``k_px`` ... ``k_e`` (GeV) of the final state, ``flavour``, and ``hepmc_event``, that of the record.
     A decay is recognised by the numbers of its particles, a K0 also as K_S or K_L; a photon beside them is radiation.
-    With ``photons = "add"`` leptons are as before it, see `dressed`; otherwise they are as they stand, and do not add up
-    to a B.
+    With ``photons = "add"`` leptons are as before it, see `dressed`; otherwise they are as they stand, and do not add
+    up to a B.
 
     Raises:
         InputError: pyhepmc is missing, the file cannot be read, or no such decay is in it.

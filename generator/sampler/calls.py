@@ -84,7 +84,7 @@ def check_apart(more: Iterable[Calls] = ()) -> None:
         Traceback (most recent call last):
         ...
         darkpenguin.kinematics.base.errors.InputError: calls = 52 to 53 (mine): 48 to 52 belong to resolution: tracks, \
-radiation, photons; take calls from 53 on
+radiation, photons; take calls from 76 on
     """
     entries = list(dict.fromkeys((*REGISTER, *more)))
     for one, two in combinations(entries, 2):
