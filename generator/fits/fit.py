@@ -166,8 +166,16 @@ def fit(
     return minimised(likelihood_of(events, chosen, threads, device), chosen.minos)
 
 
-def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None, device: str = "cpu") -> Likelihood:
+def likelihood_of(
+    events: EventsLike,
+    card: FitCard,
+    threads: int | None = None,
+    device: str = "cpu",
+    like: Likelihood | None = None,
+) -> Likelihood:
     """-2 ln L of events for a card, a function of what floats; see `fit`.
+
+    ``like`` is one of this card for other events of the same channels and q2, whose shapes and rates are taken.
 
     >>> from darkpenguin.generator.run.generate import generate
     >>> sample = generate("B0->K*0mumu", model="sm", events=1000, seed=1, q2=[(1.1, 8.0)])
@@ -183,6 +191,7 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None,
     ranges = {one: segments(one.q2_limits(base.parameters), run.q2, run.veto) for one in channels.values()}
     every = [pair for found in ranges.values() for pair in found]
     free = card.free_fields((min(low for low, _ in every), max(high for _, high in every)))
+    known = {(part.channel, part.amplitude.flavour): part for part in ([] if like is None else like.parts)}
     how: dict[str, Any] = {
         "rates": card.rates,
         "b_mesons": card.b_mesons,
@@ -198,12 +207,17 @@ def likelihood_of(events: EventsLike, card: FitCard, threads: int | None = None,
         _check_inside(columns[index], channel, ranges[channel], flavours)
         names = shifts_of(channel, [base, *probes])
         for flavour in flavours:
-            amplitude = Amplitude(channel, flavour, base.theory, names, run.convention)
-            rate = Rate(amplitude, ranges[channel], _map_of(card.efficiency or run.stages.get("efficiency"), channel))
+            if (channel.name, flavour) in known:
+                amplitude, rate = (getattr(known[channel.name, flavour], word) for word in ("amplitude", "rate"))
+            else:
+                seen = _map_of(card.efficiency or run.stages.get("efficiency"), channel)
+                amplitude = Amplitude(channel, flavour, base.theory, names, run.convention)
+                rate = Rate(amplitude, ranges[channel], seen)
             chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
             parts.append(Part(channel.name, amplitude, rate, chosen["q2"], rate.event_forms(chosen)))
     found = Likelihood(base, free, parts, device=device, **how)
-    _check_free(found)
+    if like is None:
+        _check_free(found)
     return found
 
 

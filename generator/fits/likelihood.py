@@ -230,6 +230,21 @@ class Likelihood:
                     found[one][i] += weight * one.point(model).flat()
         return found
 
+    def densities(self, values: Sequence[float]) -> tuple[Array, Array]:
+        """Density of every event (1/GeV) and the rate (GeV) that it is normalised with, (events,), as in `scores`.
+
+        Neither an efficiency at the event, which drops out of ratios, nor the number of B mesons is in them.
+        """
+        model, found, norms = self._near(values), [], []
+        for group in self.groups:
+            points = {part: part.amplitude.point(model) for part in group}
+            rate = sum(part.rate.value(point)[0] for part, point in points.items())
+            for part, point in points.items():
+                v = point.at(part.q2)
+                found.append(np.einsum("ae,eab,be->e", v.conj(), unpacked(part.forms, len(v)), v).real)
+                norms.append(np.full(part.events, rate))
+        return np.concatenate(found), np.concatenate(norms)
+
     def scores(self, values: Sequence[float]) -> Array:
         """d ln(density/rate)/d value of every event, (events, values): their squares' sum is Fisher's information."""
         model, steps, rows = self._near(values), self.slopes(values), []

@@ -6,6 +6,7 @@ there is one bin without nuisance parameters, else toys. The ends are found by b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,25 +102,40 @@ def feldman_cousins(
         return looked[g][0] <= looked[g][1] + 1e-7
 
     places = sorted({*near[::3].tolist(), *near[:1].tolist(), *near[-1:].tolist()})
-    points = grid[places]
+    halvings = 22 if construction.exact else int(np.log2(toys) / 2) + 1
+    best = float(to_host(observed.first[0])[0])
+    last = min(bounds[1], float(grid[-1])) if np.isfinite(bounds[1]) else np.inf
+    intervals = accepted_pieces(accepted, grid[places], best, halvings, last)
+    order = sorted(looked)
+    ratio, critical = np.array([looked[g] for g in order]).T
+    return Interval(intervals[0][0], intervals[-1][1], intervals, np.array(order), ratio, critical)
+
+
+def accepted_pieces(
+    accepted: Callable[[float], bool], points: Array, best: float, halvings: int, last: float
+) -> tuple[tuple[float, float], ...]:
+    """Pieces of couplings that are accepted, of those between rising points; their ends by bisection.
+
+    What is accepted at the last point goes on without end unless that is at ``last``. ``best`` is in where no point is.
+
+    >>> (ends,) = accepted_pieces(lambda g: 0.3 < g < 0.7, np.array([0.0, 0.5, 1.0]), 0.5, 30, 1.0)
+    >>> [round(x, 6) for x in ends]
+    [0.3, 0.7]
+    """
     inside = np.array([accepted(g) for g in points.tolist()])
     if not inside.any():  # between two points: the best coupling itself is always in
-        best = float(to_host(observed.first[0])[0])
         points = np.sort([*points, best])
         inside = np.array([accepted(g) for g in points.tolist()])
     ends: list[float] = [] if not inside[0] else [float(points[0])]
     for i in np.nonzero(inside[1:] != inside[:-1])[0]:
         a, b = float(points[i]), float(points[i + 1])
-        for _ in range(22 if construction.exact else int(np.log2(toys) / 2) + 1):
+        for _ in range(halvings):
             middle = 0.5 * (a + b)
             a, b = (middle, b) if accepted(middle) == inside[i] else (a, middle)
         ends.append(0.5 * (a + b))
     if inside[-1]:
-        ends.append(float(points[-1]) if points[-1] >= min(bounds[1], grid[-1]) and np.isfinite(bounds[1]) else np.inf)
-    intervals = tuple(zip(ends[::2], ends[1::2], strict=True))
-    order = sorted(looked)
-    ratio, critical = np.array([looked[g] for g in order]).T
-    return Interval(ends[0], ends[-1], intervals, np.array(order), ratio, critical)
+        ends.append(float(points[-1]) if points[-1] >= last else np.inf)
+    return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +163,7 @@ class _Construction:
 
     def _distribution(self, g: float) -> tuple[Array, Array]:
         model, like = self.strength.model, self.data[0]
-        put = self.strength._put
+        put = self.strength.put
         mean = self.strength.expected(g)
         if self.exact:
             reach = 10.0 * np.sqrt(mean[0]) + 25.0

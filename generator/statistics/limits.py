@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,20 @@ BAND = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _MOST = 20_000
 _ROWS = 4096  # data sets times couplings profiled at a time
 _EXCLUDED = 1e9  # q where counts are impossible
+
+
+class Deviances(Protocol):
+    """What a `Statistic` asks of the deviance of data sets along a coupling; data sets are rows of ``counts``."""
+
+    def deviance(self, g: npt.ArrayLike, counts: Any, auxiliary: Any) -> Any:
+        """Deviance with nuisance parameters profiled, (data sets, couplings)."""
+
+    def deviance_of_rows(self, g: Any, counts: Any, auxiliary: Any) -> Any:
+        """The same where every data set has its own coupling, (data sets,)."""
+
+    @staticmethod
+    def put(values: Any, like: Any) -> Any:
+        """Numbers as an array like another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +140,7 @@ class Strength:
     def deviance(self, g: npt.ArrayLike, counts: Any, auxiliary: Any) -> Any:
         """Deviance with nuisance parameters profiled, (data sets, couplings); infinite where there is none."""
         xp, n = array_module(counts), counts.shape[0]
-        signal = self._put(self.signal(np.atleast_1d(g)), counts)
+        signal = self.put(self.signal(np.atleast_1d(g)), counts)
         parts, step = [], max(1, _ROWS // n)
         for first in range(0, signal.shape[0], step):
             some = signal[first : min(first + step, signal.shape[0]), :]
@@ -140,20 +154,21 @@ class Strength:
 
     def deviance_of_rows(self, g: Any, counts: Any, auxiliary: Any) -> Any:
         """The same where every data set has its own coupling, (data sets,)."""
-        a, b, c = (self._put(column, counts)[None, :] for column in self.model.signal.T)
+        a, b, c = (self.put(column, counts)[None, :] for column in self.model.signal.T)
         g = g[:, None]
         return self._profiled(a + g * (b + g * c), counts, auxiliary)
 
     def _profiled(self, signal: Any, counts: Any, auxiliary: Any) -> Any:
         xp = array_module(counts)
         model = self.model
-        background, effects = self._put(model.background, counts), self._put(model.effects, counts)
-        tilts = self._put(model.background_effects, counts) if np.any(model.background_effects) else None
+        background, effects = self.put(model.background, counts), self.put(model.effects, counts)
+        tilts = self.put(model.background_effects, counts) if np.any(model.background_effects) else None
         found, _ = profiled_deviance(signal, background, effects, counts, auxiliary, tilts)
         return xp.where(xp.isfinite(found), found, xp.full_like(found, float("inf")))
 
     @staticmethod
-    def _put(values: Any, like: Any) -> Any:
+    def put(values: Any, like: Any) -> Any:
+        """Numbers as an array like another."""
         return array_module(like).asarray(values, dtype=like.dtype, device=like.device)
 
 
@@ -162,7 +177,7 @@ class Limit:
     """An upper limit: ``value``, with ``points`` (CL_s) along ``grid``.
 
     ``intervals`` are all that are allowed, of which ``value`` ends the first, and ``band`` the expected limits for
-    background-only data at -2, -1, 0, 1 and 2 σ.
+    background-only data at -2, -1, 0, 1 and 2 σ. ``roots``: √q of Asimov's data along the grid.
     """
 
     value: float
@@ -170,6 +185,7 @@ class Limit:
     points: Array
     intervals: tuple[tuple[float, float], ...] = ()
     band: tuple[float, ...] = ()
+    roots: Array = field(default_factory=lambda: np.empty(0), repr=False)
 
 
 def find_limit(
@@ -213,7 +229,21 @@ def find_limit(
     theta = fit_counts(nothing, n, aux).values
     asimov = xp.asarray(nothing.expected([], to_host(theta)[0]), dtype=n.dtype, device=n.device)[None, :]
     grid = strength.path(to_host(n)[0], STEP)
-    both = Statistic(strength, grid, xp.concat([n, asimov]), xp.concat([aux, theta]))
+    found = asymptotic_limit(Statistic(strength, grid, xp.concat([n, asimov]), xp.concat([aux, theta])), level)
+    if not toys:
+        return found
+    intervals, roots = found.intervals, found.roots
+    first = int(np.argmax(roots > 0.5)) if np.isinf(intervals[0][1]) else max(int(np.argmax(grid > intervals[0][1])), 1)
+    marks = np.clip(roots[first] + np.linspace(-1.2, 1.6, 8), 0.2, None)
+    tested = np.unique(np.interp(marks, roots[: first + 8], grid[: first + 8]))
+    sparse = strength.path(n[0], TOY_STEP)
+    values = _toy_cls(strength, sparse, tested, (n, aux), theta, toys, seed)
+    return Limit(_crossing(tested, values, 1.0 - level), tested, values, intervals, found.band)
+
+
+def asymptotic_limit(both: Statistic, level: float) -> Limit:
+    """That limit, asymptotically, from the statistic of two data sets: what was seen, and Asimov's of no coupling."""
+    grid = both.grid
 
     def cls(g: float) -> float:
         return float(cls_asymptotic(*to_host(both(g)))[2])
@@ -231,14 +261,7 @@ def find_limit(
         target = float(sigma + stats.norm.isf((1.0 - level) * stats.norm.cdf(sigma)))
         found = _edges(root, grid, -roots, -target)
         band.append(found[0] if found else np.inf)
-    if not toys:
-        return Limit(intervals[0][1], grid, points, intervals, tuple(band))
-    first = int(np.argmax(roots > 0.5)) if np.isinf(intervals[0][1]) else max(int(np.argmax(grid > intervals[0][1])), 1)
-    marks = np.clip(roots[first] + np.linspace(-1.2, 1.6, 8), 0.2, None)
-    tested = np.unique(np.interp(marks, roots[: first + 8], grid[: first + 8]))
-    sparse = strength.path(n[0], TOY_STEP)
-    values = _toy_cls(strength, sparse, tested, (n, aux), theta, toys, seed)
-    return Limit(_crossing(tested, values, 1.0 - level), tested, values, intervals, tuple(band))
+    return Limit(intervals[0][1], grid, points, intervals, tuple(band), roots)
 
 
 def one_data_set(model: CountModel, counts: Any, auxiliary: Any) -> tuple[Any, Any]:
@@ -255,7 +278,7 @@ def one_data_set(model: CountModel, counts: Any, auxiliary: Any) -> tuple[Any, A
 class Statistic:
     """q of data sets at any coupling; the lowest deviances are sought along a grid first."""
 
-    strength: Strength
+    strength: Deviances
     grid: Array
     counts: Any
     auxiliary: Any
@@ -307,7 +330,7 @@ class Statistic:
 
     @property
     def _points(self) -> Any:
-        return self.strength._put(self.grid, self.counts)
+        return self.strength.put(self.grid, self.counts)
 
     def _vertex(self, places: Any) -> tuple[Any, Any]:
         """Minima next to a point of the grid for each data set, by parabolas: places and deviances."""
@@ -388,13 +411,13 @@ def _toy_cls(
     observed = Statistic(strength, grid, n, aux)
     nothing = model.fix(**{name: 0.0})
     none = binned_toys(nothing, [], seed=seed, stop=toys, sample=0, theta=to_host(theta)[0])
-    background = Statistic(strength, grid, strength._put(none.counts, n), strength._put(none.auxiliary, n))
+    background = Statistic(strength, grid, strength.put(none.counts, n), strength.put(none.auxiliary, n))
     values = []
     for i, g in enumerate(tested.tolist()):
         held = model.fix(**{name: g})
         profiled = to_host(fit_counts(held, n, aux).values)[0]
         drawn = binned_toys(held, [], seed=seed, stop=toys, sample=i + 1, theta=profiled)
-        signal = Statistic(strength, grid, strength._put(drawn.counts, n), strength._put(drawn.auxiliary, n))
+        signal = Statistic(strength, grid, strength.put(drawn.counts, n), strength.put(drawn.auxiliary, n))
         values.append(cls_toys(float(observed(g)[0]), to_host(signal(g)), to_host(background(g)))[2])
     return np.asarray(values)
 

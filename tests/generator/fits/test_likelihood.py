@@ -104,6 +104,18 @@ def test_the_likelihood_is_that_of_iminuit(sample):
     assert np.diff(ours) == pytest.approx(np.diff(theirs), abs=1e-4)
 
 
+def test_densities_are_those_of_the_likelihood(cost):
+    densities, rates = cost.densities(VALUES)
+    assert -2.0 * np.log(densities / rates).sum() == pytest.approx(cost(*VALUES), rel=1e-12)
+
+
+def test_the_shapes_of_another_likelihood_are_taken(sample, cost):
+    card = FitCard.make(model="fig2", float=FLOAT)
+    again = likelihood_of(sample.select(sample["event"] % 2 == 0), card, like=cost)
+    assert again.parts[0].rate is cost.parts[0].rate
+    assert again(*VALUES) == likelihood_of(sample.select(sample["event"] % 2 == 0), card)(*VALUES)
+
+
 def test_scores_are_the_gradient_and_fishers_information(cost):
     scores = cost.scores(VALUES)
     assert -2 * scores.sum(axis=0) == pytest.approx(cost.gradient(*VALUES), rel=1e-9)
