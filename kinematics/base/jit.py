@@ -27,6 +27,7 @@ import numba
 from numba.core import entrypoints, types
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
@@ -90,12 +91,16 @@ class CompiledCache(NullCache):  # type: ignore[misc]
         return folder / f"{self.name}-{hashlib.sha256(key).hexdigest()[:24]}.bin"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled function for a signature, None if it has to be compiled."""
+        """Return the compiled function for a signature, None if it has to be compiled.
+
+        Numba's own cache makes the compiler ready first, its rules of all of NumPy and scipy.linalg for their sake:
+        half a second, of which code that is compiled already needs the runtime alone. Whoever compiles does so anyway.
+        """
         with _without_extensions():
             return self._load(sig, target_context)
 
     def _load(self, sig: Any, target_context: Any) -> Any:
-        target_context.refresh()
+        rtsys.initialize(target_context)
         file = self._file(sig, target_context.codegen())
         if file is None:
             return None

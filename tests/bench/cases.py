@@ -36,30 +36,36 @@ def find(name: str, *homes: str) -> Any:
 
 
 def _process(*arguments: str) -> Work:
-    """A command in a process of its own, caches warm."""
+    """Python in a process of its own, caches warm and byte code kept, as that of an installed package is."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
     def work() -> int:
-        subprocess.run([sys.executable, "-m", "darkpenguin.generator", *arguments], check=True, capture_output=True)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment)
         return 1
 
     work()
     return work
 
 
+def _command(*arguments: str) -> Work:
+    """A command of ours, see `_process`."""
+    return _process("-m", "darkpenguin.generator", *arguments)
+
+
 def help_text(size: int) -> Work:
     """``darkpenguin --help``."""
-    return _process("--help")
+    return _command("--help")
 
 
 def first_event(size: int) -> Work:
     """A process that makes one event of a narrow K*."""
-    return _process("generate", "--channel", "B0->K*0mumu", "--events", "1", "--overwrite", "--output", _scratch())
+    return _command("generate", "--channel", "B0->K*0mumu", "--events", "1", "--overwrite", "--output", _scratch())
 
 
 def first_event_of_chain(size: int) -> Work:
     """A process that makes one event with m_Kpi, S wave, beam, resolution and cuts."""
     options = ["--kpi", "swave", "--beam", "lhcb-13tev", "--resolution", "lhcb", "--select", "lhcb"]
-    return _process(
+    return _command(
         "generate", "--channel", "B0->K*0mumu", "--events", "1", "--overwrite", "--output", _scratch(), *options
     )
 
@@ -145,14 +151,7 @@ def _bare(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
 
 def imports(size: int) -> Work:
     """A process that imports what every run needs."""
-    command = [sys.executable, "-c", "import numba, uproot"]
-
-    def work() -> int:
-        subprocess.run(command, check=True)
-        return 1
-
-    work()
-    return work
+    return _process("-c", "import numba, uproot")
 
 
 def _kpi(theory: dict[str, Any] | None = None) -> Callable[[int], Work]:
