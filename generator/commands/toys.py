@@ -121,7 +121,7 @@ def toys_command(
         typer.Option("--events-of", metavar="TOY", help="Make the toy of this number again as events, and stop."),
     ] = None,
     threads: ThreadsOption = None,
-    device: Annotated[str, typer.Option("--device", help="Make event toys on cpu, gpu or auto.")] = "cpu",
+    device: Annotated[str, typer.Option("--device", help="Make event toys and fit on cpu, gpu or auto.")] = "cpu",
     part: PartOption = None,
     dask: DaskOption = None,
     report: ReportOption = None,

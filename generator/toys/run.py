@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from ...kinematics.base.arrays import array_library, to_host
 from ...kinematics.base.cards import Card
 from ...kinematics.base.checks import parse_count
 from ...kinematics.base.errors import InputError
@@ -156,7 +157,11 @@ class ToyRun:
     families: tuple[Family, ...]
     couplings: CountModel | None
     device: str = "cpu"
-    """Where events are made and summed: ``cpu`` or ``gpu``."""
+    """Where events are made and summed, and counts fitted: ``cpu`` or ``gpu``."""
+
+    def put(self, array: Any) -> Any:
+        """An array where counts are fitted."""
+        return array_library(self.device).asarray(array)
 
     @cached_property
     def detectors(self) -> dict[str, ChannelDetector]:
@@ -366,29 +371,30 @@ class ToyRun:
         for b, part in enumerate(parts):
             size = max(1, *(len(columns[angles[0]]) for columns in part))
             values, mask = stack_columns(part, angles, size)
-            fit = fit_angles(functions("vector", *np.moveaxis(values, -1, 0)), mask)
+            fit = fit_angles(self.put(functions("vector", *np.moveaxis(values, -1, 0))), self.put(mask))
+            found, errors = to_host(fit.values), to_host(fit.errors)
             for k, key in enumerate(fit.names):
-                out[f"{key}_fit"][:, b], out[f"{key}_fit_error"][:, b] = fit.values[:, k], fit.errors[:, k]
-            out["angular_fit_status"][:, b] = fit.status
+                out[f"{key}_fit"][:, b], out[f"{key}_fit_error"][:, b] = found[:, k], errors[:, k]
+            out["angular_fit_status"][:, b] = to_host(fit.status)
         return out
 
     def _ratio_columns(self, hadron: str, data: Data) -> Columns:
         mu, e = channel_name(hadron, "mu"), channel_name(hadron, "e")
         norm, true = self._norms[hadron]
         found = ratio_estimate(
-            data.counts[mu],
-            data.counts[e],
-            norm,
-            background_mu=self.experiment.background(mu),
-            background_e=self.experiment.background(e),
-            log_error=self.experiment.ratio_error(hadron),
+            self.put(data.counts[mu]),
+            self.put(data.counts[e]),
+            self.put(norm),
+            background_mu=self.put(self.experiment.background(mu)),
+            background_e=self.put(self.experiment.background(e)),
+            log_error=self.put(self.experiment.ratio_error(hadron)),
         )
         word = f"R_{hadron_word(hadron)}"
         return {
-            word: found.value,
-            f"{word}_low": found.low,
-            f"{word}_high": found.high,
-            f"{word}_status": np.asarray(found.status, dtype=np.int32),
+            word: to_host(found.value),
+            f"{word}_low": to_host(found.low),
+            f"{word}_high": to_host(found.high),
+            f"{word}_status": to_host(found.status).astype(np.int32),
             f"{word}_true": np.repeat(true[None], data.toys, axis=0),
         }
 
@@ -429,13 +435,18 @@ class ToyRun:
     def _fit(self, data: Data) -> Columns:
         assert self.couplings is not None
         counts = np.concatenate([data.counts[name] for name in self.experiment.channels], axis=1)
-        fit = fit_counts(self.couplings, counts, data.auxiliary)
+        fit = fit_counts(
+            self.couplings,
+            self.put(counts),
+            self.put(data.auxiliary),
+            chunk=len(counts) if self.device == "gpu" else 2048,
+        )
         columns: Columns = {}
         for name in self.couplings.parameters:
             value, error = fit.column(name)
-            columns[f"fit_{name}"], columns[f"fit_{name}_error"] = value, error
-        columns["fit_deviance"] = fit.deviance
-        columns["fit_status"] = np.asarray(fit.status, dtype=np.int32)
+            columns[f"fit_{name}"], columns[f"fit_{name}_error"] = to_host(value), to_host(error)
+        columns["fit_deviance"] = to_host(fit.deviance)
+        columns["fit_status"] = to_host(fit.status).astype(np.int32)
         return columns
 
     def provenance(self) -> dict[str, Any]:
@@ -465,8 +476,9 @@ def _apart(where: Mapping[str, Any]) -> dict[str, Any]:
 def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     """Make all predictions of a card; InputError for anything that cannot be used.
 
-    ``device`` is ``cpu``, ``gpu`` or ``auto``. On a GPU the events of event toys are made and reduced to moments there;
-    toys behind a detector, and what is done with the moments, are the CPU's.
+    ``device`` is ``cpu``, ``gpu`` or ``auto``. On a GPU the events of event toys are made and reduced to moments there,
+    ratios estimated and counts and angles fitted; toys behind a detector are the CPU's, as are counts drawn without
+    events, the same bits on either device, and -2 ln L of hypotheses.
 
     >>> run = plan_toys(ToysCard(observables=("R_K+",), hypotheses=({"model": "sm"},), fit={}))
     >>> run.rows(0, 3)["toy"].tolist()

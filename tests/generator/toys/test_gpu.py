@@ -9,6 +9,7 @@ from darkpenguin.generator.sampler.backend import missing_for_gpu
 from darkpenguin.generator.sampler.tables import build_table
 from darkpenguin.generator.statistics.draws import EVENTS, draw_poisson, stream_word
 from darkpenguin.generator.toys import gpu
+from darkpenguin.generator.toys import run as toy_run
 from darkpenguin.generator.toys.moments import event_moments
 from darkpenguin.generator.toys.run import ToysCard, plan_toys
 
@@ -80,12 +81,18 @@ def test_device_code(nvrtc, capability):
         assert code.registers <= 96, name
 
 
-def test_a_run_on_the_device_is_that_of_the_cpu(cupy):
-    """All columns of event toys, to rounding."""
-    run = plan_toys(ToysCard(depth="events", dataset="lhcb-run12"), device="gpu")
+@pytest.mark.parametrize("keys", [{"depth": "events", "likelihood": True}, {"depth": "binned"}])
+def test_a_run_on_the_device_is_that_of_the_cpu(cupy, monkeypatch, keys):
+    """All columns, to rounding: counts, ratios, fits of counts and angles; these two are made on the device."""
+    run = plan_toys(ToysCard(dataset="lhcb-run12", **keys), device="gpu")
     assert run.device == "gpu"
+    there, fit = [], toy_run.fit_counts
+    monkeypatch.setattr(toy_run, "fit_counts", lambda model, n, a, **k: (there.append(n), fit(model, n, a, **k))[1])
     gpu_rows, cpu_rows = run.rows(0, 2), replace(run, device="cpu").rows(0, 2)
+    assert [isinstance(counts, cupy.ndarray) for counts in there] == [True, False]
     for name, column in cpu_rows.items():
+        assert isinstance(gpu_rows[name], np.ndarray)
+        assert gpu_rows[name].dtype == column.dtype
         np.testing.assert_allclose(gpu_rows[name], column, rtol=1e-7, atol=1e-9, err_msg=name)
 
 
