@@ -37,7 +37,9 @@ def cupy(monkeypatch, host_kernels):
     def forget():
         for function in cached:
             function.cache_clear()
-        for name in [name for name in sys.modules if name.split(".")[0] == "cupy" or "array_api_compat.cupy" in name]:
+        for name in [
+            name for name in sys.modules if name.split(".")[0] in ("cupy", "cupyx") or "array_api_compat.cupy" in name
+        ]:
             del sys.modules[name]
 
     forget()

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from ...kinematics.base.arrays import array_module, on_gpu
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
 from ...physics.densities import Density
@@ -51,7 +53,7 @@ class Smearing(Protocol):
     def probability(self, q2: Array, low: float, high: float) -> Array:
         """Probability to be found, and reconstructed between two values."""
 
-    def reconstruct(self, q2: Array, u: Array) -> Array:
+    def reconstruct(self, q2: Any, u: Any) -> Any:
         """Reconstructed q2 from a uniform number; NaN for an event that is not found or outside all intervals."""
 
 
@@ -80,9 +82,10 @@ class GaussianSmearing:
         """The difference of two normal distributions."""
         return np.asarray(special.ndtr((high - q2) / self.width) - special.ndtr((low - q2) / self.width))
 
-    def reconstruct(self, q2: Array, u: Array) -> Array:
+    def reconstruct(self, q2: Any, u: Any) -> Any:
         """True q2 and a normal number."""
-        return np.asarray(q2 + self.width * special.ndtri(u))
+        library = import_module("cupyx.scipy.special") if on_gpu(u) else special  # a part of CuPy
+        return q2 + self.width * library.ndtri(u)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,19 +116,21 @@ class MatrixSmearing:
         share = np.clip(overlap, 0.0, None) / np.diff(self.edges)
         return np.asarray((self.joint[:, 1:-1] @ share)[np.searchsorted(self.edges, q2, side="right")])
 
-    def reconstruct(self, q2: Array, u: Array) -> Array:
+    def reconstruct(self, q2: Any, u: Any) -> Any:
         """Inverse of the cumulative probability; NaN below the first and above the last edge and if not found."""
-        row = np.searchsorted(self.edges, q2, side="right")
-        cumulative = np.cumsum(self.joint, axis=1)
+        xp = array_module(q2)
+        edges, joint = xp.asarray(self.edges), xp.asarray(self.joint)
+        row = xp.searchsorted(edges, q2, side="right")
+        cumulative = xp.asarray(np.cumsum(self.joint, axis=1))
         size = cumulative.shape[1]
-        out = np.full(len(q2), np.nan)
-        for r in np.unique(row):
-            mine = np.nonzero(row == r)[0]
-            j = np.searchsorted(cumulative[r], u[mine], side="right")
+        out = xp.full(len(q2), np.nan)
+        for r in xp.unique(row).tolist():
+            mine = xp.nonzero(row == r)[0]
+            j = xp.searchsorted(cumulative[r], u[mine], side="right")
             inner = (j > 0) & (j < size - 1)
             mine, j = mine[inner], j[inner]
-            inside = (u[mine] - cumulative[r, j - 1]) / self.joint[r, j]
-            out[mine] = self.edges[j - 1] + np.clip(inside, 0.0, 1.0 - 1e-12) * (self.edges[j] - self.edges[j - 1])
+            inside = (u[mine] - cumulative[r, j - 1]) / joint[r, j]
+            out[mine] = edges[j - 1] + xp.clip(inside, 0.0, 1.0 - 1e-12) * (edges[j] - edges[j - 1])
         return out
 
 
@@ -253,20 +258,20 @@ class ChannelDetector:
             area = (area[:, None] * w).ravel()
         return (*mesh, area)
 
-    def observe(self, columns: Mapping[str, Any], first: int, seed: int, stream: int) -> Array:
-        """Reconstructed q2 of events numbered from ``first`` on, NaN for those that are not found."""
-        q2 = np.asarray(columns["q2"], dtype=float)
-        u = event_uniforms(event_numbers(first, len(q2)), seed, stream, TOY_DETECTOR.first)
+    def observe(self, columns: Mapping[str, Any], numbers: Any, seed: int, stream: int) -> Any:
+        """Reconstructed q2 of events of some numbers, NaN for those that are not found; where the events are."""
+        q2 = array_module(columns["q2"]).asarray(columns["q2"], dtype=np.float64)
+        u = uniforms(numbers, seed, stream, TOY_DETECTOR.first)
         reco = q2.copy() if self.smearing is None else self.smearing.reconstruct(q2, u[0])
         if self.efficiency is not None:
             reco[u[1] >= evaluate(self.efficiency, columns, self.channel)] = np.nan
         return reco
 
-    def weights(self, columns: Mapping[str, Any]) -> Array:
+    def weights(self, columns: Mapping[str, Any]) -> Any:
         """1/ε of events."""
         if self.efficiency is None:
-            return np.ones(len(columns["q2"]))
-        return np.asarray(1.0 / evaluate(self.efficiency, columns, self.channel))
+            return array_module(columns["q2"]).ones(len(columns["q2"]))
+        return 1.0 / evaluate(self.efficiency, columns, self.channel)
 
 
 @lru_cache(maxsize=32)
@@ -287,6 +292,15 @@ def _map_values(detector: ChannelDetector, nodes: bytes) -> Array:
 def event_numbers(first: int, events: int) -> npt.NDArray[np.uint64]:
     """Numbers of events that follow each other."""
     return np.uint64(first) + np.arange(events, dtype=np.uint64)
+
+
+def uniforms(numbers: Any, seed: int, stream: int, call: int) -> Any:
+    """`rng.event_uniforms`, where the numbers are."""
+    if on_gpu(numbers):
+        from ..sampler import gpu
+
+        return gpu.event_uniforms(numbers, seed, stream, call)
+    return event_uniforms(numbers, seed, stream, call)
 
 
 @lru_cache(maxsize=64)
@@ -387,9 +401,10 @@ def observed_toys(
     for t, n in enumerate(numbers.tolist()):
         first = (start + t) << SHIFT
         columns = {k: np.asarray(v) for k, v in backend.generate(table, seed, first, first + n, stream).items()}
-        place = np.searchsorted(bounds, detector.observe(columns, first, seed, stream), side="right") - 1
+        numbered = event_numbers(first, n)
+        place = np.searchsorted(bounds, detector.observe(columns, numbered, seed, stream), side="right") - 1
         if keep is not None:
-            u = event_uniforms(event_numbers(first, n), seed, stream, TOY_THINNING.first)[0]
+            u = event_uniforms(numbered, seed, stream, TOY_THINNING.first)[0]
             place[u >= keep[t, np.clip(place, 0, n_bins - 1)]] = -1
         counts[t] = np.bincount(place[(place >= 0) & (place < n_bins)], minlength=n_bins)
         for b in range(n_bins if moments else 0):

@@ -100,7 +100,7 @@ def events_of_toy(run: ToyRun | ToysCard | CardSource, toy: int) -> EventSample:
 
 def _found(run: ToyRun, name: str, first: int, columns: Mapping[str, Any], stream: int) -> Columns:
     """Reconstructed q2 of events and whether they are found."""
-    reco = run.detectors[name].observe(columns, first, run.card.seed, stream)
+    reco = run.detectors[name].observe(columns, event_numbers(first, len(columns["q2"])), run.card.seed, stream)
     return {"q2_reco": reco, "accepted": np.isfinite(reco).astype(np.int32)}
 
 

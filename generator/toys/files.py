@@ -243,12 +243,9 @@ def _size(run: ToyRun) -> int:
 def _planned(card: ToysCard, device: str) -> ToyRun:
     """The run of a card; says what a GPU was asked for and the CPU makes."""
     run = plan_toys(card, device)
-    behind = [name for name, detector in run.detectors.items() if not detector.perfect]
-    if device == "gpu" and (card.depth != "events" or behind):
-        what = f"events behind a detector ({', '.join(behind)})" if card.depth == "events" else "counts of toys"
-        warnings.warn(
-            f"device = 'gpu': {what} are made on the CPU, and fitted on the GPU", RuntimeWarning, stacklevel=3
-        )
+    if device == "gpu" and card.depth != "events":
+        what = "counts of toys are made, and hypotheses compared, on the CPU; fits are made on the GPU"
+        warnings.warn(f"device = 'gpu': {what}", RuntimeWarning, stacklevel=3)
     return run
 
 

@@ -12,7 +12,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -40,7 +40,8 @@ from ..statistics.fits import fit_counts
 from ..statistics.ratios import ratio_estimate
 from .couplings import quadratic_counts
 from .datasets import DatasetChoice, DetectorTable, get_dataset
-from .detector import ChannelDetector, observed_toys
+from .detector import ChannelDetector, event_numbers, observed_toys
+from .detector_gpu import observed_toys as observed_there
 from .experiment import (
     ANGULAR_CHANNEL,
     Data,
@@ -277,6 +278,7 @@ class ToyRun:
         numbers = self.event_numbers(start, where["stop"], threads)
         backgrounds = self.event_backgrounds(theta, where)
         counts: dict[str, Array] = {}
+        backend = CpuBackend("float64", threads or available_threads())
         edges, bins = intervals_of(card.bins)
         angular: dict[str, Array] = {}
         errors: dict[str, Array] = {}
@@ -298,8 +300,8 @@ class ToyRun:
                 )
                 found, means, covariance = fast.counts[:, bins], fast.means[:, bins], None
             else:
-                seen = observed_toys(
-                    CpuBackend("float64", threads or available_threads()),
+                observed = observed_there if self.device == "gpu" else partial(observed_toys, backend)
+                seen = observed(
                     self.tables[name],
                     self.detectors[name],
                     numbers[:, i],
@@ -358,7 +360,8 @@ class ToyRun:
         parts: list[list[Mapping[str, Any]]] = [[] for _ in self.experiment.windows]
         for t, n in enumerate(numbers):
             columns = toy_columns(backend, self.tables[name], start + t, int(n), seed=self.card.seed, stream=stream)
-            reco = self.detectors[name].observe(columns, (start + t) << SHIFT, self.card.seed, stream)
+            every = event_numbers((start + t) << SHIFT, int(n))
+            reco = self.detectors[name].observe(columns, every, self.card.seed, stream)
             inside = find_bins(self.card.bins, reco)
             for b, part in enumerate(parts):
                 part.append({key: columns[key][inside == b] for key in angles})
@@ -476,9 +479,9 @@ def _apart(where: Mapping[str, Any]) -> dict[str, Any]:
 def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     """Make all predictions of a card; InputError for anything that cannot be used.
 
-    ``device`` is ``cpu``, ``gpu`` or ``auto``. On a GPU the events of event toys are made and reduced to moments there,
-    ratios estimated and counts and angles fitted; toys behind a detector are the CPU's, as are counts drawn without
-    events, the same bits on either device, and -2 ln L of hypotheses.
+    ``device`` is ``cpu``, ``gpu`` or ``auto``. On a GPU the events of event toys are made, seen by a detector and
+    reduced to moments there, ratios are estimated and counts and angles fitted. Counts drawn without events are the
+    CPU's, the same on either device, as is -2 ln L of hypotheses.
 
     >>> run = plan_toys(ToysCard(observables=("R_K+",), hypotheses=({"model": "sm"},), fit={}))
     >>> run.rows(0, 3)["toy"].tolist()

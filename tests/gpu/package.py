@@ -75,13 +75,34 @@ def histograms(proof, report):
 
 
 def toys(proof, report):
-    """Toys of whole events, fitted: the CPU's."""
-    run = plan_toys(ToysCard(depth="events", dataset="lhcb-run12"), device="gpu")
-    found, expected = run.rows(0, 4), replace(run, device="cpu").rows(0, 4)
-    for name, column in expected.items():
-        off = ~np.isclose(found[name], column, rtol=1e-6, atol=1e-8, equal_nan=True)
-        report.expect(not off.any(), f"{name}: {int(off.sum())} of {off.size} are not the CPU's")
-    report.line(f"{len(expected)} columns of 4 toys")
+    """Toys of events, of counts and behind a detector, fitted: the CPU's."""
+    few = {"observables": ["R_K+"], "hypotheses": ["sm"]}
+    seen = {"depth": "events", "detector": {"efficiency": {"all": "0.5"}, "resolution": {"e": 0.5}}}
+    for words in ({"depth": "events"}, {"depth": "binned", **few}, {**seen, **few}):
+        run = plan_toys(ToysCard(dataset="lhcb-run12", **words), device="gpu")
+        found, expected = run.rows(0, 4), replace(run, device="cpu").rows(0, 4)
+        for name, column in expected.items():
+            off = ~np.isclose(found[name], column, rtol=1e-6, atol=1e-8, equal_nan=True)
+            report.expect(
+                not off.any(), f"{', '.join(words)}: {name}: {int(off.sum())} of {off.size} are not the CPU's"
+            )
+    report.line(f"{len(expected)} columns of 4 toys, three times")
+
+
+def fits(proof, report):
+    """An unbinned fit of the package: the CPU's values and errors."""
+    events = EVENTS // 10
+    sample = dp.generate("B0->K*0mumu", "fig2", events=events, seed=3, q2=[(1.1, 8.0)], device="cpu")
+    keys = {"model": "fig2", "float": {"heavy.C9_mu": (-3.0, 3.0)}}
+    began = time.perf_counter()
+    expected = dp.fit(sample, **keys, device="cpu")
+    middle = time.perf_counter()
+    found = dp.fit(sample, **keys, device="gpu")
+    took = {"cpu_seconds": middle - began, "gpu_seconds": time.perf_counter() - middle}
+    report.numbers |= {name: NOT_MEASURED if STAND_IN else round(value, 2) for name, value in took.items()}
+    off = max(abs(a.value - b.value) / b.error for a, b in zip(found, expected, strict=True))
+    report.line(f"{events:,} events, {off:.1g} errors from the CPU's")
+    report.expect(found.converged and off < 0.01, f"the fit differs by {off:.1g} of its error")
 
 
 def files(proof, report):
@@ -101,4 +122,10 @@ def files(proof, report):
     report.expect(verdict.passed, f"the file is not what it should be: p-value {verdict.p_value:g}")
 
 
-CHECKS = {"runs": runs, "histograms": histograms, "toys of the package": toys, "files of the package": files}
+CHECKS = {
+    "runs": runs,
+    "histograms": histograms,
+    "toys of the package": toys,
+    "fit of the package": fits,
+    "files of the package": files,
+}

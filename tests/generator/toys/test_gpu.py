@@ -81,7 +81,18 @@ def test_device_code(nvrtc, capability):
         assert code.registers <= 96, name
 
 
-@pytest.mark.parametrize("keys", [{"depth": "events", "likelihood": True}, {"depth": "binned"}])
+DETECTOR = {"efficiency": {"all": "0.5"}, "resolution": {"e": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"depth": "events", "likelihood": True},
+        {"depth": "binned"},
+        {"depth": "events", "observables": ["R_K+"], "detector": DETECTOR},
+    ],
+    ids=["events", "counts", "detector"],
+)
 def test_a_run_on_the_device_is_that_of_the_cpu(cupy, monkeypatch, keys):
     """All columns, to rounding: counts, ratios, fits of counts and angles; these two are made on the device."""
     run = plan_toys(ToysCard(dataset="lhcb-run12", **keys), device="gpu")

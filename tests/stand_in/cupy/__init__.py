@@ -105,7 +105,8 @@ def _add_operators():
             if not _fits(other):
                 raise TypeError(f"Unsupported type {type(other)}")
             pair = (_host(other), self._host) if swapped else (self._host, _host(other))
-            return ndarray(function(*pair))
+            with np.errstate(all="ignore"):
+                return ndarray(function(*pair))
 
         return method
 
@@ -179,7 +180,8 @@ def _call(function, arguments, keywords):
     wrong = [value for value in (*arguments, *keywords.values()) if not _fits(value)]
     if wrong:
         raise TypeError(f"Unsupported type {type(wrong[0])}")
-    found = function(*map(_host, arguments), **{name: _host(value) for name, value in keywords.items()})
+    with np.errstate(all="ignore"):  # a device does not warn
+        found = function(*map(_host, arguments), **{name: _host(value) for name, value in keywords.items()})
     out = keywords.get("out")
     return out if isinstance(out, ndarray) else _device(found)
 

@@ -1,0 +1,1 @@
+"""What of cupyx is asked for."""
