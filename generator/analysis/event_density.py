@@ -8,13 +8,12 @@ density itself, at every event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kinematics.base.threads import split_work
 from ...physics.angular import Convention, event_density
 from ...physics.channels import Channel
 from ...physics.densities import KPI
@@ -22,29 +21,30 @@ from ...physics.kpi import KpiDecay, KpiSystem
 from ...physics.models import Model
 from ...physics.phase_space import PhaseSpace, phase_space_density, wide_phase_space_density
 from ..sampler.stored import sampling_table
-from ..sampler.tables import build_table, density_of
+from ..sampler.tables import aligned, build_table, density_of
 from .density_loops import LOOPS
 
 Array = NDArray[np.float64]
 Dynamics = Model | PhaseSpace
 """What events are distributed by."""
+Combination = Callable[[Array], Array]
 FLAVOURS = (1, -1)
 _BUCKETS = 1 << 14
-_PIECE = 1 << 14  # events at a time where the density itself is evaluated
 
 
 class NarrowDensities:
     """Densities of one channel with a hadron of no width, norm sum_i J_i(q2) f_i, in one or several models.
 
     Called with columns (q2 in GeV^2, the angles, the flavour, 0 where it is not known: the mean of both), returns shape
-    (n_models, n) in 1/GeV; zero outside phase space. ``resolved`` are the models whose structure in q2 the nodes
-    follow, all if None.
+    (n, n_models) in 1/GeV; zero outside phase space. ``resolved`` are the models whose structure in q2 the nodes
+    follow, all if None. ``combined``, a linear function, makes of the J_i of all models, (n_models, ...), others in
+    their place, such as the coefficients of a polynomial.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> from darkpenguin.physics.models import get_model
     >>> density = NarrowDensities(get_channel("B+->K+mumu"), [get_model("sm"), get_model("fig2")], "lhcb")
     >>> one = {"q2": np.array([4.0, 30.0]), "cos_theta_l": np.array([0.2, 0.2]), "flavour": np.array([1, 1])}
-    >>> sm, fig2 = density(one)
+    >>> sm, fig2 = density(one).T
     >>> bool(0.5 < fig2[0] / sm[0] < 1), float(sm[1])
     (True, 0.0)
     """
@@ -55,36 +55,49 @@ class NarrowDensities:
         models: Sequence[Dynamics],
         convention: Convention,
         resolved: Sequence[Dynamics] | None = None,
+        combined: Combination | None = None,
     ) -> None:
-        self.density, self._models = density_of(channel), len(models)
+        self.density = density_of(channel)
         self.variables = ("q2", *self.density.angles, "flavour")
         nodes = [_nodes(channel, model, convention) for model in (models if resolved is None else resolved)]
         self.edges = np.unique(np.concatenate(nodes))
         low, high = self.edges[:-1], self.edges[1:]
         ends = np.stack([np.nextafter(low, high), np.nextafter(high, low)]).ravel()  # at a jump, neighbours differ
-        rows = np.zeros((len(FLAVOURS), len(low), len(models), 2, len(self.density.coefficients)))
-        for side, flavour in enumerate(FLAVOURS):
-            for k, model in enumerate(models):
-                j = _coefficients(channel, model, ends, flavour, convention)
-                at_low, at_high = j.T.reshape(2, len(low), -1)
-                rows[side, :, k] = np.stack([at_low, (at_high - at_low) / (high - low)[:, None]], axis=1)
-        self._rows = np.ravel(rows * self.density.norm)
+        sides = []
+        for flavour in FLAVOURS:
+            j = self.density.norm * _coefficients(channel, models, ends, flavour, convention)
+            j = j if combined is None else combined(j)
+            at_low, at_high = np.moveaxis(j.reshape(*j.shape[:2], 2, len(low)), 2, 0)
+            sides.append(np.stack([at_low, (at_high - at_low) / (high - low)]))  # [value and slope, model, i, cell]
+        self._models, self._rows = len(j), _packed(sides)
         self._scale = _BUCKETS / float(self.edges[-1] - self.edges[0])
         starts = np.searchsorted(self.edges, self.edges[0] + np.arange(_BUCKETS + 2) / self._scale, side="right") - 1
         self._starts = np.clip(starts, 0, len(self.edges) - 2)
 
-    def __call__(self, columns: Mapping[str, Any], threads: int | None = None) -> Array:
-        """Densities of all models, shape (n_models, n)."""
+    def __call__(self, columns: Mapping[str, Any]) -> Array:
+        """Densities of all models, shape (n, n_models)."""
         data = [np.ascontiguousarray(columns[name]) for name in self.variables]
         out = np.empty((len(data[0]), self._models))
-        loop = LOOPS[self.density.kind]
+        LOOPS[self.density.kind](*data, self.edges, self._starts, self._scale, self._rows, out)
+        return out
 
-        def work(low: int, high: int) -> None:
-            part = (column[low:high] for column in data)
-            loop(*part, self.edges, self._starts, self._scale, self._rows, out[low:high])
 
-        split_work(work, len(data[0]), threads if len(data[0]) > 10_000 else 1)
-        return out.T
+def _packed(sides: Sequence[Array]) -> Array:
+    """Rows as the loops read them, flat: flavour b, unknown (the mean) and bbar; cell; model; quad; value and slope.
+
+    The last row is zero: that of events outside of all cells.
+    """
+    b, bbar = sides
+    _, models, n, cells = b.shape
+    quads = -(-n // 4)
+    rows = aligned((3 * cells + 1, models, quads, 2, 4), np.dtype(np.float64))
+    rows[:] = 0.0
+    for side, values in enumerate((b, 0.5 * (b + bbar), bbar)):
+        whole = np.zeros((2, models, 4 * quads, cells))
+        whole[:, :, :n] = values
+        part = whole.reshape(2, models, quads, 4, cells)
+        rows[side * cells : (side + 1) * cells] = part.transpose(4, 1, 2, 0, 3)
+    return np.ravel(rows)
 
 
 class WideDensities:
@@ -94,35 +107,34 @@ class WideDensities:
     """
 
     def __init__(
-        self, channel: Channel, models: Sequence[Dynamics], convention: Convention, systems: Sequence[KpiSystem]
+        self,
+        channel: Channel,
+        models: Sequence[Dynamics],
+        convention: Convention,
+        systems: Sequence[KpiSystem],
+        combined: Combination | None = None,
     ) -> None:
-        self.density, self.convention, self.channel = KPI, convention, channel
+        self.density, self.convention, self.channel, self._combined = KPI, convention, channel, combined
         self.variables = ("q2", "m_kpi", *KPI.angles, "flavour")
         self._models = [
             KpiDecay(channel, model, system) if isinstance(model, Model) else system
             for model, system in zip(models, systems, strict=True)
         ]
 
-    def __call__(self, columns: Mapping[str, Any], threads: int | None = None) -> Array:
-        """Densities of all models, shape (n_models, n)."""
+    def __call__(self, columns: Mapping[str, Any]) -> Array:
+        """Densities of all models, shape (n, n_models)."""
         q2, mass, *angles = (np.asarray(columns[name], dtype=np.float64) for name in self.variables[:-1])
         flavour = np.asarray(columns["flavour"])
         out = np.zeros((len(self._models), len(q2)))
-
-        def work(low: int, high: int) -> None:
-            for first in range(low, high, _PIECE):
-                part = slice(first, min(first + _PIECE, high))
-                f = self.density.basis(*(angle[part] for angle in angles))
-                for sign in FLAVOURS:
-                    share = np.where(flavour[part] == 0, 0.5, flavour[part] == sign)
-                    chosen = np.flatnonzero(share)
-                    weights = self.density.norm * share[chosen] * f[:, chosen]
-                    for k in range(len(self._models)) if len(chosen) else ():
-                        j = self._coefficients(k, q2[part][chosen], mass[part][chosen], sign)
-                        out[k, first + chosen] += np.einsum("in,in->n", j, weights)
-
-        split_work(work, len(q2), threads if len(q2) > _PIECE else 1)
-        return out
+        f = self.density.basis(*angles)
+        for sign in FLAVOURS:
+            share = np.where(flavour == 0, 0.5, flavour == sign)
+            chosen = np.flatnonzero(share)
+            weights = self.density.norm * share[chosen] * f[:, chosen]
+            for k in range(len(self._models)) if len(chosen) else ():
+                j = self._coefficients(k, q2[chosen], mass[chosen], sign)
+                out[k, chosen] += np.einsum("in,in->n", j, weights)
+        return np.ascontiguousarray((out if self._combined is None else self._combined(out)).T)
 
     def _coefficients(self, k: int, q2: Array, mass: Array, flavour: int) -> Array:
         model = self._models[k]
@@ -131,11 +143,16 @@ class WideDensities:
         return wide_phase_space_density(self.channel, q2, mass, model.window)
 
 
-def _coefficients(channel: Channel, model: Dynamics, q2: Array, flavour: int, convention: Convention) -> Array:
-    """Coefficients of the density of events, (n_coefficients, n)."""
-    if isinstance(model, Model):
-        return event_density(channel, model, q2, flavour, convention)
-    return phase_space_density(channel, q2)
+def _coefficients(
+    channel: Channel, models: Sequence[Dynamics], q2: Array, flavour: int, convention: Convention
+) -> Array:
+    """Coefficients of the density of events, (n_models, n_coefficients, n)."""
+    real = [model for model in models if isinstance(model, Model)]
+    found = event_density(channel, real, q2, flavour, convention).swapaxes(0, 1)
+    if len(real) == len(models):
+        return found
+    [place] = [i for i, model in enumerate(models) if not isinstance(model, Model)]
+    return np.insert(found, place, phase_space_density(channel, q2), axis=0)
 
 
 def _nodes(channel: Channel, model: Dynamics, convention: Convention) -> Array:

@@ -52,7 +52,9 @@ MAX_COUPLINGS = 4
 Readable = Events | ForeignEvents
 _Kind = tuple[Channel, Convention, KpiSystem | None, KpiSystem | None]
 _TYPES = {"flavour": "i4", "event": "u8"}
-_PIECE = 1 << 15  # events at a time
+_PIECE = 1 << 13  # events at a time
+_ONES = np.ones(_PIECE)
+_Chosen = slice | NDArray[np.intp]
 NOTHING = 1e-10
 """Size of a term of a polynomial, in units of the rest of the rate, below which it is none but rounding."""
 
@@ -246,7 +248,7 @@ class _Scheme:
         return [moved(self.base, dict(zip(self.couplings, point, strict=True))) for point in points]
 
     def coefficients(self, channel: Channel, values: Array) -> Array:
-        """Coefficients (n_terms, n) of the terms that are kept, from values at the points of `models`."""
+        """Coefficients (n_terms, ...) of the terms that are kept, from values at the points of `models`."""
         return self._all(values, self.scales[channel])[self._kept]
 
     def _all(self, values: Array, scales: Sequence[float]) -> Array:
@@ -256,14 +258,14 @@ class _Scheme:
             zero, up, down = np.moveaxis(found, axis, 0)
             first, second = (up - down) / (2 * scale), (up + down - 2 * zero) / (2 * scale**2)
             found = np.moveaxis(np.stack([zero, first, second]), 0, axis)
-        return np.asarray(found.reshape(3**p, -1))
+        return np.asarray(found.reshape(values.shape))
 
     def _sizes(self, channel: Channel) -> Array:
         """Largest size of each term at the scales, in units of the local rate."""
         low, high = channel.q2_limits()
         q2 = np.linspace(low, high, 402)[1:-1]
         j = angular_coefficients(channel, self.models(channel), q2, -1).swapaxes(0, 1)
-        terms = self._all(j, [1.0] * len(self.couplings)).reshape(*j.shape)
+        terms = self._all(j, [1.0] * len(self.couplings))
         return np.asarray((np.abs(terms).max(axis=1) / decay_rate(j[0])).max(axis=-1))
 
     def _scale(self, channel: Channel, key: str) -> float:
@@ -336,12 +338,16 @@ class _Part:
     ) -> None:
         self.channel, self.scheme, self.targets = channel, scheme, targets
         probes = [] if scheme is None else scheme.models(channel)
-        models = [made_by, *targets, *probes]
+        models, known = (made_by, *targets, *probes), 1 + len(targets)
+
+        def combined(j: Array) -> Array:
+            return j if scheme is None else np.concatenate([j[:known], scheme.coefficients(channel, j[known:])])
+
         self.density: NarrowDensities | WideDensities
         if before is None or after is None:
-            self.density = NarrowDensities(channel, models, convention, [made_by, *targets, *probes[-1:]])
+            self.density = NarrowDensities(channel, models, convention, [made_by, *targets, *probes[-1:]], combined)
         else:
-            self.density = WideDensities(channel, models, convention, [before, *(after for _ in models[1:])])
+            self.density = WideDensities(channel, models, convention, [before, *(after for _ in models[1:])], combined)
         columns = [*targets, *([] if scheme is None else [scheme.base] * len(scheme.exponents))]
         lifetimes = np.array([model.parameters[f"tau_{channel.parent}"] for model in columns])
         self._unit = lifetimes * channel.branching if made_by is PHASE_SPACE else np.ones(len(columns))
@@ -349,31 +355,29 @@ class _Part:
         self._bins = np.zeros((len(columns), BINS, 5))
 
     def weights(
-        self, columns: Mapping[str, Any], own: Array, chosen: Any, out: Array, threads: int | None
+        self, columns: Mapping[str, Any], own: Any, chosen: _Chosen, out: Array, threads: int | None
     ) -> NDArray[np.bool_]:
         """Write weights of events into ``out[:, chosen]``, add them to the sums; where ``source`` has none of them.
 
-        A piece of events at a time, so that densities stay in the cache; the sums are those of pieces, in order.
+        ``own`` are weights that all events have already, None for ones. A piece of events at a time, so that densities
+        stay in the cache; the sums are those of pieces, in order.
         """
-        n, needed = len(own), {name: columns[name] for name in self.density.variables}
-        if out.shape[1] != n:
-            needed = {name: column[chosen] for name, column in needed.items()}
-        found = out if out.shape[1] == n else np.empty((len(out), n))
-        q2 = np.ascontiguousarray(needed["q2"], dtype=np.float64)
+        needed = {name: columns[name][chosen] for name in self.density.variables}
+        own = None if own is None else own[chosen]
+        found = out if isinstance(chosen, slice) else np.empty((len(out), len(chosen)))
+        n = found.shape[1]
         impossible, pieces = np.zeros(n, dtype=bool), -(-n // _PIECE)
         sums = np.zeros((pieces, len(out), BINS, 5))
 
         def work(low: int, high: int) -> None:
             for k in range(low, high):
                 part = slice(k * _PIECE, min((k + 1) * _PIECE, n))
-                values = self.density({name: column[part] for name, column in needed.items()}, 1)
-                after = values[1 : 1 + len(self.targets)]
-                if self.scheme is not None:
-                    probes = values[1 + len(self.targets) :]
-                    after = np.concatenate([after, self.scheme.coefficients(self.channel, probes)])
-                ratios(values[0], after, self._unit, q2[part], own[part], found[:, part], impossible[part], sums[k])
+                piece = {name: column[part] for name, column in needed.items()}
+                values, q2 = self.density(piece), np.ascontiguousarray(piece["q2"], dtype=np.float64)
+                each = np.ascontiguousarray(_ONES[: len(q2)] if own is None else own[part], dtype=np.float64)
+                ratios(values, self._unit, q2, each, found[:, part], impossible[part], sums[k])
 
-        split_work(work, pieces, threads if n > 10_000 else 1)
+        split_work(work, pieces, threads if n > 10_000 else 1, pieces=4)
         if found is not out:
             out[:, chosen] = found
         self._bins[..., :4] += sums[..., :4].sum(axis=0)
@@ -494,20 +498,15 @@ def _weighted(
         found = np.empty((len(names), n)) if kept is None else kept[:, first_row : first_row + n]
         first_row += n
         ours = not isinstance(file, ForeignEvents)
-        rows = {index: np.flatnonzero(columns["channel"] == index) if ours else np.arange(n) for index in parts}
-        if sum(map(len, rows.values())) < n:
+        rows = _rows(columns["channel"], parts) if ours else {0: slice(0, n)}
+        own = columns.get("weight") if ours else None
+        if not any(isinstance(chosen, slice) for chosen in rows.values()):
             found[:] = 0.0  # of channels that are not known
-        for index, part in parts.items():
-            chosen = rows[index]
-            if not len(chosen):
-                continue
-            own = np.ones(len(chosen))
-            if ours and "weight" in columns:
-                weight = columns["weight"]
-                own = (weight if len(chosen) == n else weight[chosen]).astype(np.float64, copy=False)
+        for index, chosen in rows.items():
+            part = parts[index]
             impossible = part.weights(columns, own, chosen, found, threads)
             if impossible.any() and not skip:
-                first = int(chosen[np.flatnonzero(impossible)[0]])
+                first = int(np.arange(n)[chosen][np.flatnonzero(impossible)[0]])
                 shown = [name for name in ("q2", *part.channel.angles, "m_kpi") if name in columns]
                 at = ", ".join(f"{name} = {columns[name][first]:.6g}" for name in shown)
                 raise InputError(
@@ -517,6 +516,17 @@ def _weighted(
         yield columns, dict(zip(names, found, strict=True))
         if progress is not None:
             progress(n)
+
+
+def _rows(numbers: NDArray[np.integer[Any]], parts: Mapping[int, _Part]) -> dict[int, _Chosen]:
+    """The events of each channel; a slice where all are of one."""
+    found: dict[int, _Chosen] = {}
+    for index in parts:
+        mine = numbers == index
+        n = np.count_nonzero(mine)
+        if n:
+            found[index] = slice(0, n) if n == len(mine) else np.flatnonzero(mine)
+    return found
 
 
 def _provenance(file: Readable, names: Sequence[str], polynomial: Polynomial | None, source: str) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def test_densities_are_those_of_the_amplitudes(name):
     density = NarrowDensities(channel, models, "lhcb")
     columns = generate(name, "sm", 2_000, seed=2).to_numpy()
     columns = {key: column[columns["q2"] > 0.1] for key, column in columns.items()}
-    found = density(columns)
+    found = density(columns).T
     f = density.density.basis(*(columns[name] for name in density.density.angles))
     parts = {}
     for flavour in (1, -1):
@@ -140,7 +140,7 @@ def test_densities_are_those_of_the_amplitudes(name):
             parts[flavour].append(density.density.norm * np.einsum("in,in->n", j, f))
             mine, rate = columns["flavour"] == flavour, np.array(density.density.rate) @ j
             assert (np.abs(found[k] - parts[flavour][k]) / rate)[mine].max() < 1e-5
-    unknown = density({**columns, "flavour": np.zeros_like(columns["flavour"])})
+    unknown = density({**columns, "flavour": np.zeros_like(columns["flavour"])}).T
     np.testing.assert_allclose(unknown, 0.5 * (np.array(parts[1]) + parts[-1]), rtol=1e-3)
 
 

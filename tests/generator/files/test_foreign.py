@@ -114,7 +114,7 @@ def test_an_unknown_flavour_is_averaged_on_request(sample, tuple_file, tmp_path)
         other = sample["flavour"] != flavour
         columns = {name: np.where(other, turned.get(name, sample[name]), sample[name]) for name in names}
         columns |= {"flavour": np.full(len(sample), flavour)}
-        both.append(density(columns))
+        both.append(density(columns).T)
     np.testing.assert_allclose(average, sum(both)[1] / sum(both)[0], rtol=1e-6)
     some = np.arange(len(sample)) % 3 == 0
     columns = {**columns_of(sample), "B0_TRUEID": np.where(some, 0, 511 * sample["flavour"])}
