@@ -299,29 +299,56 @@ class KpiDecay:
             result[:, inside] = self.parts(s[inside], np.broadcast_to(m, s.shape)[inside], flavour, convention)
             return result
         channel, conjugate = self.channel, flavour > 0
+        if channel.lepton is None:
+            signs = event_signs(channel, flavour, convention)
+            p_wave = wide_coefficients(channel, self.model, s, flavour, m)
+            found = np.zeros((N_PARTS, *p_wave.shape[1:]))
+            found[:12] = p_wave * signs.reshape(-1, *(1,) * len(p_wave.shape[1:]))
+            return np.asarray(found * inside)
+        inputs = smooth_inputs(channel, self.model, s, conjugate)
+        h = helicity_amplitudes(channel, self.model, s, conjugate, m, inputs)
+        h_s = s_wave_amplitudes(channel, self.model, s, m, conjugate, inputs[1]) if self.strength else {}
+        found = self.parts_of(h, h_s, s, m, flavour, convention)
+        return np.asarray(found * inside)
+
+    def parts_of(
+        self,
+        p_wave: Mapping[str, ComplexArray],
+        s_wave: Mapping[str, ComplexArray],
+        q2: Array,
+        mass: npt.ArrayLike,
+        flavour: int,
+        convention: Convention = "lhcb",
+    ) -> Array:
+        """The 29 parts of given amplitudes of the P wave and of the S wave, `s_wave_amplitudes`, inside phase space.
+
+        >>> from darkpenguin.physics.channels import get_channel
+        >>> from darkpenguin.physics.models import get_model
+        >>> channel, model, q2 = get_channel("B0->K*0mumu"), get_model("sm"), np.array([3.0])
+        >>> decay = KpiDecay(channel, model, resolve_kpi("swave"))
+        >>> p_wave = helicity_amplitudes(channel, model, q2, True, 0.9)
+        >>> s_wave = s_wave_amplitudes(channel, model, q2, 0.9, True)
+        >>> found = decay.parts_of(p_wave, s_wave, q2, 0.9, 1)
+        >>> bool((found == decay.parts(q2, 0.9, 1)).all())
+        True
+        """
 
         def j(h: Mapping[str, ComplexArray]) -> Array:
-            return coefficients_of(channel, h, s, m, self.model.theory)
+            return coefficients_of(self.channel, h, q2, mass, self.model.theory)
 
-        signs = event_signs(channel, flavour, convention)
-        if channel.lepton is None:
-            p_wave = wide_coefficients(channel, self.model, s, flavour, m)
-        else:
-            inputs = smooth_inputs(channel, self.model, s, conjugate)
-            h = helicity_amplitudes(channel, self.model, s, conjugate, m, inputs)
-            p_wave = j(h)
-        shape = p_wave.shape[1:]
+        signs = event_signs(self.channel, flavour, convention)
+        of_p = j(p_wave)
+        shape = of_p.shape[1:]
         found = np.zeros((N_PARTS, *shape))
-        found[:12] = p_wave * signs.reshape(-1, *(1,) * len(shape))
-        if self.strength:
-            h_s = s_wave_amplitudes(channel, self.model, s, m, conjugate, inputs[1])
-            h_s = {name: self.strength * value for name, value in h_s.items()}
-            real = swave_coefficients(j, h, h_s, p_wave)
-            imaginary = swave_coefficients(j, h, {name: 1j * value for name, value in h_s.items()}, p_wave)
+        found[:12] = of_p * signs.reshape(-1, *(1,) * len(shape))
+        if s_wave:
+            scaled = {name: self.strength * value for name, value in s_wave.items()}
+            real = swave_coefficients(j, p_wave, scaled, of_p)
+            imaginary = swave_coefficients(j, p_wave, {name: 1j * value for name, value in scaled.items()}, of_p)
             s_signs = signs[_S_ROWS].reshape(-1, *(1,) * len(shape))
             found[12:22] = real * s_signs
             found[22:] = (imaginary * s_signs)[3:]
-        return np.asarray(found * inside)
+        return found
 
     def density(self, q2: npt.ArrayLike, mass: npt.ArrayLike, flavour: int, convention: Convention = "lhcb") -> Array:
         """The 19 coefficients of the density of events in q2, m_Kπ and the angles (1/GeV²): KPI_COEFFICIENTS.

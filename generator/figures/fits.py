@@ -58,8 +58,9 @@ def _curve(
     """Places in q2, expected events per GeV² there, and the rate; without values those of the Standard Model."""
     parts = [part for part in likelihood.parts if part.channel == one.channel]
     pieces = parts[0].rate.pieces(300)
-    model = likelihood.model(values) if values is not None else likelihood.base.standard
-    spectrum = np.sum([part.rate.spectrum(part.amplitude.point(model), pieces) for part in parts], axis=0)
+    standard = likelihood.base.standard
+    points = [part.amplitude.point(standard) if values is None else likelihood.point(part, values) for part in parts]
+    spectrum = np.sum([part.rate.spectrum(x, pieces) for part, x in zip(parts, points, strict=True)], axis=0)
     low, high = np.array(pieces).T
     rate = float(spectrum.sum())
     return 0.5 * (low + high), sum(one.counts) * spectrum / rate / (high - low), rate

@@ -18,8 +18,9 @@ what is above it, row by row.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -31,24 +32,32 @@ from ...physics.channels import Channel
 from ...physics.mediators import Decay, Mediator, NewPhysics
 from ...physics.models import Model
 from ...physics.theory import Theory
+from ..sampler.tables import density_of
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+SPLIT = 12
+"""Cells between two places where the shapes are not smooth. Densities are then good to 3e-8 from 1.1 to 8 GeV², to 4e-6
+near the ends of phase space (2e-5 of an electron pair from 0.001 GeV²); rates to 2e-8, from 1.1 to 8 GeV² to 1e-11."""
 SHIFTS = ("v", "vp", "a", "ap", "p", "pp", "s", "sp", "7", "7p", "v0", "vpar", "vperp")
 """All shifts that there are, see `physics.amplitudes.new_physics`."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """The numbers of a model in an amplitude: ``constants`` (n,), ``residues`` (n, poles), ``poles`` (poles,)."""
+    """The numbers of a model in an amplitude: ``constants`` (n,), ``residues`` (n, poles), ``poles`` (poles,).
+
+    ``waves`` (waves,) are the factors of the matrices of each wave, see `kpi`; one where there is one.
+    """
 
     constants: ComplexArray
     residues: ComplexArray
     poles: ComplexArray
+    waves: Array = field(default_factory=lambda: np.ones(1))
 
     def flat(self) -> ComplexArray:
         """All of them one after the other."""
-        return np.concatenate([self.constants, self.residues.ravel(), self.poles])
+        return np.concatenate([self.constants, self.residues.ravel(), self.poles, self.waves])
 
     def at(self, q2: Array) -> ComplexArray:
         """v_a(q2), shape (n, n_q2).
@@ -58,6 +67,26 @@ class Point:
         [[(1-2j)]]
         """
         return np.asarray(self.constants[:, None] + self.residues @ (1.0 / (q2 - self.poles[:, None])))
+
+
+def combined(shapes: Sequence[dict[str, ComplexArray]]) -> list[dict[str, ComplexArray]]:
+    """The n² sums of n shapes whose squares tell a Hermitian matrix: alone, A_a + A_b, and A_a + i A_b."""
+    pairs = list(zip(*(index.tolist() for index in np.triu_indices(len(shapes), 1)), strict=True))
+    sums = [{name: shapes[a][name] + shapes[b][name] for name in shapes[a]} for a, b in pairs]
+    turned = [{name: shapes[a][name] + 1j * shapes[b][name] for name in shapes[a]} for a, b in pairs]
+    return [*shapes, *sums, *turned]
+
+
+def packed(squares: Array, n: int) -> Array:
+    """Packed matrices (..., n²) from the squares of the sums of `combined`, on the last axis.
+
+    >>> packed(np.array([1.0, 2.0, 9.0, -5.0]), 2).tolist()  # |A|², |B|², |A + B|², |A + iB|²
+    [1.0, 2.0, 3.0, 4.0]
+    """
+    rows, columns = np.triu_indices(n, 1)
+    alone, sums, turned = np.split(squares, [n, n + len(rows)], axis=-1)
+    both = alone[..., rows] + alone[..., columns]
+    return np.concatenate([alone, 0.5 * (sums - both), -0.5 * (turned - both)], axis=-1)
 
 
 def unpacked(values: Array | ComplexArray, n: int) -> ComplexArray:
@@ -95,6 +124,7 @@ class Amplitude:
     def __init__(
         self, channel: Channel, flavour: int, theory: Theory, names: Sequence[str], convention: Convention = "lhcb"
     ) -> None:
+        self.density, self.split = density_of(channel), SPLIT
         self.channel, self.flavour, self.theory, self.names = channel, flavour, theory, tuple(names)
         self.size = 1 + len(self.names)
         self._conjugate = flavour > 0
@@ -104,38 +134,41 @@ class Amplitude:
 
     def forms(self, q2: Array) -> Array:
         """Packed Hermitian matrices of the density's J_i at q2 (GeV²), shape (n_coefficients, n_q2, n²)."""
+        factors, local = self._inputs(q2)
+
+        def amplitudes(wilson: dict[str, ComplexArray]) -> dict[str, ComplexArray]:
+            return helicity_amplitudes(self.channel, self._local, q2, self._conjugate, inputs=(factors, wilson))
+
+        squares = [
+            coefficients_of(self.channel, one, q2, theory=self.theory.inputs)
+            for one in combined(self._linear(q2, local, amplitudes))
+        ]
+        return packed(np.stack(squares, axis=-1) * self._signs[:, None, None], self.size)
+
+    def _inputs(self, q2: Array) -> tuple[dict[str, Array], dict[str, ComplexArray]]:
+        """Form factors and effective coefficients of the local amplitude."""
         factors, local = smooth_inputs(self.channel, self._local, q2, self._conjugate)
         for part in _other_parts(self.channel, self.theory):
             for name, value in part.shifts(self._decay, q2).items():
                 local[name] = local[name] + value
-        shapes = [self._amplitudes(q2, (factors, local))]
+        return factors, local
+
+    def _linear(
+        self,
+        q2: Array,
+        local: dict[str, ComplexArray],
+        amplitudes: Callable[[dict[str, ComplexArray]], dict[str, ComplexArray]],
+    ) -> list[dict[str, ComplexArray]]:
+        """The shapes of amplitudes that are linear in effective coefficients: the local one, what each shift adds."""
+        shapes = [amplitudes(local)]
         for name in self.names:
             more: ComplexArray = np.asarray(local.get(name, 0.0) + np.ones(len(q2)), dtype=complex)
-            shifted = {**local, name: more}
-            whole = self._amplitudes(q2, (factors, shifted))
+            whole = amplitudes({**local, name: more})
             shapes.append({key: whole[key] - shapes[0][key] for key in whole})
-        square = self._squares(q2, shapes)
-        rows, columns = np.triu_indices(self.size, 1)
-        pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
-        sums = self._squares(q2, [{k: shapes[a][k] + shapes[b][k] for k in shapes[a]} for a, b in pairs])
-        turned = self._squares(q2, [{k: shapes[a][k] + 1j * shapes[b][k] for k in shapes[a]} for a, b in pairs])
-        alone = square[:, rows] + square[:, columns]
-        found = np.concatenate([square, 0.5 * (sums - alone), -0.5 * (turned - alone)], axis=1)
-        return np.asarray(np.moveaxis(found * self._signs[:, None, None], 1, 2))
+        return shapes
 
-    def _amplitudes(
-        self, q2: Array, inputs: tuple[dict[str, Array], dict[str, ComplexArray]]
-    ) -> dict[str, ComplexArray]:
-        return helicity_amplitudes(self.channel, self._local, q2, self._conjugate, inputs=inputs)
-
-    def _squares(self, q2: Array, amplitudes: Sequence[dict[str, ComplexArray]]) -> Array:
-        """J_i of several amplitudes, (n_coefficients, n_amplitudes, n_q2)."""
-        found = [coefficients_of(self.channel, one, q2, theory=self.theory.inputs) for one in amplitudes]
-        empty = np.zeros((len(self._signs), 0, len(q2)))
-        return np.stack(found, axis=1) if found else empty
-
-    def point(self, model: Model) -> Point:
-        """Where a model stands.
+    def point(self, model: Model, more: Mapping[str, float] = MappingProxyType({})) -> Point:
+        """Where a model stands; ``more`` are values by path that are not of the model, see `kpi`.
 
         Raises:
             InputError: a width that runs: poles have constant ones.
@@ -157,14 +190,31 @@ class Amplitude:
                 constants[place[name]] += s * value
                 if r != 0:
                     residues[place[name], k] += r * value
-        return Point(constants, residues, poles)
+        return Point(constants, residues, poles, self.waves(more))
+
+    def waves(self, more: Mapping[str, float]) -> Array:
+        """Factors of the matrices of each wave: there is one."""
+        return np.ones(1)
+
+    def table(self, q2: Array) -> Array:
+        """Matrices of the J_i, of one mass: (n_q2, masses, n_coefficients, n²)."""
+        return np.asarray(np.moveaxis(self.forms(q2), 0, 1)[:, None])
+
+    def integrated(self, q2: Array, table: Array, weights: Array) -> Array:
+        """Matrices of a table summed with weights (n_coefficients, n_q2) of the J_i: (n_q2, waves, n²)."""
+        return np.asarray(np.einsum("iq,qip->qp", weights, table[:, 0])[:, None])
+
+    def factors(self, columns: Mapping[str, Array]) -> Array:
+        """Factors of the parts of a table in the density of events: f_i, (n, waves, n_coefficients)."""
+        return np.asarray(self.density.basis(*(columns[name] for name in self.density.angles)).T[:, None])
+
+    def along_mass(self, columns: Mapping[str, Array]) -> Array:
+        """Weights of the masses of a table at events, (n, masses)."""
+        return np.ones((len(columns["q2"]), 1))
 
     def breakpoints(self) -> Array:
         """Places in q2 (GeV²) between which the shapes are smooth."""
-        points = breakpoints(self.channel, self._local)
-        for part in _other_parts(self.channel, self.theory):
-            points = np.concatenate([points, *(mark.points(points[-1]) for mark in part.marks(self.channel, "fixed"))])
-        return np.asarray(np.unique(points))
+        return local_places(breakpoints(self.channel, self._local), self.channel, self.theory)
 
 
 def shifts_of(channel: Channel, models: Sequence[Model]) -> tuple[str, ...]:
@@ -182,6 +232,12 @@ def shifts_of(channel: Channel, models: Sequence[Model]) -> tuple[str, ...]:
         for part in (*model.new_physics.values(), *nonlocal_physics(channel, model.theory)):
             found |= set() if part in others else {name for name, value in _strengths(part, decay) if value != 0}
     return tuple(name for name in SHIFTS if name in found)
+
+
+def local_places(points: Array, channel: Channel, theory: Theory) -> Array:
+    """Places in q2 (GeV²), and those of what a theory adds to the local amplitude."""
+    marks = [mark for part in _other_parts(channel, theory) for mark in part.marks(channel, "fixed")]
+    return np.asarray(np.unique(np.concatenate([points, *(mark.points(points[-1]) for mark in marks)])))
 
 
 def _other_parts(channel: Channel, theory: Theory) -> list[NewPhysics]:

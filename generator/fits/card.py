@@ -12,12 +12,18 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from ...kinematics.base.cards import Card
 from ...kinematics.base.errors import InputError
 from ...physics.axes import moved, read_value
+from ...physics.kpi import KpiSystem, resolve_kpi
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, kinds, merged_settings
 from ..lab.settings import EfficiencySettings
+from .kpi import FRACTION, PHASE, start_of
 from .likelihood import Free, Rates
 
-RANGES: Mapping[str, tuple[float, float]] = {"relative_width": (1e-4, 1.0)}
-"""Ranges of fields, by their last word, that need none to be said; a mass has that of the events."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "relative_width": (1e-4, 1.0),
+    FRACTION: (1e-3, 0.6),
+    PHASE: (-180.0, 180.0),
+}
+"""Ranges of fields, by their path or its last word, that need none to be said; a mass has that of the events."""
 
 
 def _floats(value: Any) -> Any:
@@ -44,6 +50,10 @@ def _constraints(value: Any) -> Any:
         return key, (mean, read_value(f"{key}={error}", "constrain", "heavy.C9_mu=0,0.5")[1])
 
     return _table(value, "constrain", "[MEAN, ERROR]", read)
+
+
+def _system(value: Any) -> KpiSystem | None:
+    return None if value is None else resolve_kpi(value)
 
 
 def _table(value: Any, name: str, pair: str, read: Callable[[str], tuple[str, Any]]) -> dict[str, Any]:
@@ -96,6 +106,9 @@ class FitCard(Card):
     b_mesons: Annotated[float, Field(gt=0)] | None = None
     """B mesons of each charge, half of them conjugates, if that number is known: all rates count then, absolutely."""
 
+    kpi: Annotated[KpiSystem | None, BeforeValidator(_system)] = None
+    """Kπ system of events with a Kπ mass: line shapes, and where F_S and the phase start; the events' own without."""
+
     efficiency: EfficiencySettings | None = None
     """Maps that the events were seen with; those of the events' own card without."""
 
@@ -130,14 +143,17 @@ class FitCard(Card):
     def _can_be(self) -> FitCard:
         base = self.base_model()
         for key, ends in self.free.items():
-            if not key.startswith(("theory.resonances.", *(f"{part}." for part in ("heavy", *kinds())))):
+            others = ("theory.resonances.", *(f"{part}." for part in ("heavy", *kinds())))
+            if not (key in (FRACTION, PHASE) or key.startswith(others)):
                 raise ValueError(
                     f"float.{key}: it cannot float, since the shapes of the amplitude depend on it; what can are heavy "
-                    f"coefficients, fields of {', '.join(kinds())}, and of theory.resonances"
+                    f"coefficients, fields of {', '.join(kinds())}, of theory.resonances, {FRACTION} and {PHASE}"
                 )
             if ends is not None and not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
                 raise ValueError(f"float.{key} = {list(ends)}: two finite numbers are needed, the lower one first")
-            for end in ends or ():
+            if key == FRACTION and ends is not None and not 0.0 < ends[0] < ends[1] < 1.0:
+                raise ValueError(f"float.{key} = {list(ends)}: an S-wave fraction that floats is above 0 and below 1")
+            for end in ends or () if key not in (FRACTION, PHASE) else ():
                 moved(base, {key: end})
         for key, (_, error) in self.constraints.items():
             if key not in self.free:
@@ -150,21 +166,26 @@ class FitCard(Card):
         """The model that the search starts from."""
         return apply_settings(as_model(self.model), self.settings)
 
-    def free_fields(self, q2: tuple[float, float]) -> tuple[Free, ...]:
-        """What floats, for events in a range of q2 (GeV²).
+    def free_fields(self, q2: tuple[float, float], system: KpiSystem | None = None) -> tuple[Free, ...]:
+        """What floats, for events in a range of q2 (GeV²), of a Kπ system if they have a Kπ mass.
 
         Raises:
             InputError: a field without a range that needs one, or a start outside.
         """
-        base, found = self.base_model(), []
+        base, found, others = self.base_model(), [], start_of(system)
         for path, given in self.free.items():
             word = path.rpartition(".")[2]
             masses = (math.sqrt(q2[0]), math.sqrt(q2[1]))
-            ends = given or (masses if word == "mass" else RANGES.get(word))
+            ends = given or (masses if word == "mass" else RANGES.get(path, RANGES.get(word)))
             if ends is None:
                 raise InputError(f"float = {path!r}: needs a range, as {path},MIN,MAX")
-            moved(base, {path: ends[0]})
-            start = _value(base, path)
+            if path in (FRACTION, PHASE):
+                if path not in others:
+                    raise InputError(f"float = {path!r}: these events have no S wave; those of kpi = swave do")
+                start: float | None = others[path]
+            else:
+                moved(base, {path: ends[0]})
+                start = _value(base, path)
             if start is None or not ends[0] <= start <= ends[1]:
                 start = 0.5 * (ends[0] + ends[1])
             found.append(Free(path, float(ends[0]), float(ends[1]), start))

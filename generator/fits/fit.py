@@ -14,9 +14,12 @@ from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows
 from ...kinematics.base.threads import check_threads
+from ...physics.angular import Convention
 from ...physics.channels import Channel, get_channel
 from ...physics.expectation import FLAVOURS, segments
+from ...physics.kpi import KpiSystem
 from ...physics.models import Model, kinds
+from ...physics.theory import Theory
 from ..files.sample import EventsLike, open_events
 from ..files.writers import Events
 from ..lab.efficiency_files import read_map
@@ -25,6 +28,7 @@ from ..lab.settings import EfficiencySettings, StageSettings
 from ..run.card import RunCard, make_card
 from .amplitude import Amplitude, Array, shifts_of
 from .card import FitCard
+from .kpi import KpiAmplitude
 from .likelihood import Free, Likelihood, Part
 from .rates import Range, Rate
 
@@ -150,7 +154,7 @@ def fit(
         **keys: keys of a `FitCard`, on top of those of the card; ``float`` names what floats.
 
     Raises:
-        InputError: events without provenance, behind cuts, with a K pi mass or weights, outside their q2, or that the
+        InputError: events without provenance, behind cuts, with weights, outside their q2 or K pi mass, or that the
             model cannot make; fields that change nothing, or of which two do the same.
 
     Example:
@@ -190,7 +194,8 @@ def likelihood_of(
     base = card.base_model()
     ranges = {one: segments(one.q2_limits(base.parameters), run.q2, run.veto) for one in channels.values()}
     every = [pair for found in ranges.values() for pair in found]
-    free = card.free_fields((min(low for low, _ in every), max(high for _, high in every)))
+    system = _system_of(file, run, card)
+    free = card.free_fields((min(low for low, _ in every), max(high for _, high in every)), system)
     known = {(part.channel, part.amplitude.flavour): part for part in ([] if like is None else like.parts)}
     how: dict[str, Any] = {
         "rates": card.rates,
@@ -205,13 +210,15 @@ def likelihood_of(
     parts = []
     for index, channel in channels.items():
         _check_inside(columns[index], channel, ranges[channel], flavours)
+        if system is not None and channel.transition.daughters:
+            _check_mass(columns[index], system, base.parameters["m_" + channel.parent])
         names = shifts_of(channel, [base, *probes])
         for flavour in flavours:
             if (channel.name, flavour) in known:
                 amplitude, rate = (getattr(known[channel.name, flavour], word) for word in ("amplitude", "rate"))
             else:
                 seen = _map_of(card.efficiency or run.stages.get("efficiency"), channel)
-                amplitude = Amplitude(channel, flavour, base.theory, names, run.convention)
+                amplitude = _amplitude(channel, flavour, base.theory, names, run.convention, system)
                 rate = Rate(amplitude, ranges[channel], seen)
             chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
             parts.append(Part(channel.name, amplitude, rate, chosen["q2"], rate.event_forms(chosen)))
@@ -234,16 +241,34 @@ def _run_of(file: Events, card: FitCard) -> RunCard:
             raise InputError(
                 f"channels: {entry['name']} has no charged leptons, and nothing to fit but q2; leave it out"
             )
-    if "m_kpi" in file.schema:
-        raise InputError(
-            "kpi: these events have a K pi mass, and a fit takes the K* as narrow; generate with kpi = narrow"
-        )
     if run.stages.get("selection") is not None and card.efficiency is None:
         raise InputError(
             "selection: these events are behind cuts, whose effect on q2 and angles is not known; give it as "
             "efficiency = MAP"
         )
     return run
+
+
+def _system_of(file: Events, run: RunCard, card: FitCard) -> KpiSystem | None:
+    """The Kπ system that events with a Kπ mass are fitted with; None without that mass."""
+    system = run.kpi if card.kpi is None else card.kpi
+    if system.narrow != ("m_kpi" not in file.schema):
+        have, other = ("no", "narrow") if system.narrow is False else ("a", "pwave or swave")
+        raise InputError(f"kpi: these events have {have} K pi mass; take kpi = {other}")
+    return None if system.narrow else system
+
+
+def _amplitude(
+    channel: Channel,
+    flavour: int,
+    theory: Theory,
+    names: Sequence[str],
+    convention: Convention,
+    system: KpiSystem | None,
+) -> Amplitude:
+    if system is None or not channel.transition.daughters:
+        return Amplitude(channel, flavour, theory, names, convention)
+    return KpiAmplitude(channel, flavour, theory, names, convention, system=system)
 
 
 def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[str, Array]]:
@@ -259,7 +284,8 @@ def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[st
         kept = chunk.get("accepted", np.ones(len(chunk["q2"]))).astype(bool)
         for index, channel in channels.items():
             chosen = np.flatnonzero(kept & (chunk["channel"] == index))
-            names = ("q2", *channel.angles, "flavour")
+            masses = ("m_kpi",) if "m_kpi" in file.schema and channel.transition.daughters else ()
+            names = ("q2", *channel.angles, *masses, "flavour")
             piece = {name: np.asarray(chunk[name][chosen], dtype=np.float64) for name in names}
             rows[index].append({**piece, "row": np.asarray(chosen + first, dtype=np.float64)})
         first += len(kept)
@@ -286,6 +312,14 @@ def _check_inside(
         _refuse(columns, name, np.abs(columns[name]) <= most, f": outside -{most:.4g} to {most:.4g}")
     allowed = " or ".join(f"{flavour:+d}" for flavour in flavours)
     _refuse(columns, "flavour", np.isin(columns["flavour"], flavours), f": {allowed} is what was generated")
+
+
+def _check_mass(columns: Mapping[str, Array], system: KpiSystem, m_parent: float) -> None:
+    """InputError for events outside the window of the Kπ mass, or outside phase space."""
+    mass, (low, high) = columns["m_kpi"], system.window
+    _refuse(columns, "m_kpi", (mass >= low) & (mass <= high), f" GeV: outside {low:g} to {high:g} GeV")
+    inside = np.sqrt(columns["q2"]) < m_parent - mass
+    _refuse(columns, "q2", inside, " GeV^2: beyond phase space at its K pi mass")
 
 
 def _refuse(columns: Mapping[str, Array], name: str, fine: Any, why: str) -> None:
@@ -436,10 +470,9 @@ def goodness(likelihood: Likelihood, channel: str, values: Sequence[float]) -> G
     from scipy.stats import chi2
 
     parts = [part for part in likelihood.parts if part.channel == channel]
-    model = likelihood.model(values)
     q2 = np.concatenate([part.q2 for part in parts])
     fine = parts[0].rate.pieces(400)
-    spectrum = sum(part.rate.spectrum(part.amplitude.point(model), fine) for part in parts)
+    spectrum = sum(part.rate.spectrum(likelihood.point(part, values), fine) for part in parts)
     shares = np.cumsum(spectrum) / np.sum(spectrum)
     bins = int(np.clip(len(q2) // FEWEST, 2, BINS))
     ends = np.unique(np.searchsorted(shares, np.arange(1, bins) / bins))

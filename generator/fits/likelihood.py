@@ -153,7 +153,7 @@ class Likelihood:
     def _evaluated(self, values: tuple[float, ...]) -> _Place:
         try:
             model = self._near(values)
-            points = {part.amplitude: part.amplitude.point(model) for part in self.parts}
+            points = {part.amplitude: part.amplitude.point(model, self._more(values)) for part in self.parts}
         except InputError:
             return _Place(values, float("inf"), {})
         if any(np.any(point.poles.imag >= 0.0) for point in points.values()):  # a width that is none
@@ -185,7 +185,8 @@ class Likelihood:
         constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
 
         def work(low: int, high: int) -> None:
-            log_densities(part.q2, part.forms, constants, residues, poles, low, sums[low:high], gradients[low:high])
+            found = sums[low:high], gradients[low:high]
+            log_densities(part.q2, part.forms, point.waves, constants, residues, poles, low, *found)
 
         split_work(work, blocks, self.threads if blocks > 1 else 1)
         whole = gradients.sum(axis=0)
@@ -193,11 +194,23 @@ class Likelihood:
 
     def model(self, values: Sequence[float]) -> Model:
         """The model at values of the free fields; InputError for values that make none."""
-        return moved(self.base, dict(zip(self.names, values, strict=True)))
+        return moved(self.base, dict(self._of_model(values)))
+
+    def _of_model(self, values: Sequence[float]) -> list[tuple[str, float]]:
+        """Values by path of the fields that the model has."""
+        return [(path, value) for path, value in zip(self.names, values, strict=True) if not _is_other(path)]
+
+    def _more(self, values: Sequence[float]) -> dict[str, float]:
+        """Values by path of all others."""
+        return {path: value for path, value in zip(self.names, values, strict=True) if _is_other(path)}
+
+    def point(self, part: Part, values: Sequence[float]) -> Point:
+        """The point of a part's amplitude at values of the free fields."""
+        return part.amplitude.point(self._near(values), self._more(values))
 
     def _near(self, values: Sequence[float]) -> Model:
         """The same within the ranges, which were checked, twenty times as fast."""
-        changes = dict(zip(self.names, values, strict=True))
+        changes = dict(self._of_model(values))
         slow = {path: value for path, value in changes.items() if path.startswith("theory.")}
         model = moved(self._settled, slow) if slow else self._settled
         update: dict[str, Any] = {}
@@ -221,46 +234,54 @@ class Likelihood:
         Amplitudes are linear in couplings, so that differences are exact; other fields take five points.
         """
         amplitudes = [part.amplitude for part in self.parts]
-        here = self._near(values)
-        found = {one: np.zeros((len(values), len(one.point(here).flat())), dtype=complex) for one in amplitudes}
+        here, more = self._near(values), self._more(values)
+        found = {one: np.zeros((len(values), len(one.point(here, more).flat())), dtype=complex) for one in amplitudes}
         for i, free in enumerate(self.free):
             for place, weight in free.steps(values[i]):
-                model = self._near([*values[:i], place, *values[i + 1 :]])
+                there = [*values[:i], place, *values[i + 1 :]]
+                if _is_other(free.path):  # of the waves alone
+                    for one in amplitudes:
+                        waves = one.waves(self._more(there))
+                        found[one][i, -len(waves) :] += weight * waves
+                    continue
+                model = self._near(there)
                 for one in amplitudes:
-                    found[one][i] += weight * one.point(model).flat()
+                    found[one][i] += weight * one.point(model, more).flat()
         return found
 
     def densities(self, values: Sequence[float]) -> tuple[Array, Array]:
-        """Density of every event (1/GeV) and the rate (GeV) that it is normalised with, (events,), as in `scores`.
+        """Density of every event (1/GeV, with a Kπ mass 1/GeV²) and the rate (GeV) that it is normalised with, (events,), as in `scores`.
 
         Neither an efficiency at the event, which drops out of ratios, nor the number of B mesons is in them.
         """
-        model, found, norms = self._near(values), [], []
+        found, norms = [], []
         for group in self.groups:
-            points = {part: part.amplitude.point(model) for part in group}
+            points = {part: self.point(part, values) for part in group}
             rate = sum(part.rate.value(point)[0] for part, point in points.items())
             for part, point in points.items():
-                v = point.at(part.q2)
-                found.append(np.einsum("ae,eab,be->e", v.conj(), unpacked(part.forms, len(v)), v).real)
+                v, forms = point.at(part.q2), np.tensordot(part.forms, point.waves, axes=(1, 0))
+                found.append(np.einsum("ae,eab,be->e", v.conj(), unpacked(forms, len(v)), v).real)
                 norms.append(np.full(part.events, rate))
         return np.concatenate(found), np.concatenate(norms)
 
     def scores(self, values: Sequence[float]) -> Array:
         """d ln(density/rate)/d value of every event, (events, values): their squares' sum is Fisher's information."""
-        model, steps, rows = self._near(values), self.slopes(values), []
+        steps, rows = self.slopes(values), []
         for group in self.groups:
-            points = {part: part.amplitude.point(model) for part in group}
+            points = {part: self.point(part, values) for part in group}
             rates = {part: part.rate.value(points[part]) for part in group}
             total = sum(value for value, _ in rates.values())
             slope = sum(2.0 * (steps[part.amplitude] @ g).real for part, (_, g) in rates.items()) / total
             for part in group:
                 point, n = points[part], part.amplitude.size
                 v, wave = point.at(part.q2), 1.0 / (part.q2 - point.poles[:, None])
-                beside = np.einsum("eab,be->ae", unpacked(part.forms, n), v)
-                density = np.sum(v.conj() * beside, axis=0).real
+                each = np.einsum("ewab,be->wae", unpacked(part.forms, n), v)
+                densities = np.einsum("ae,wae->we", v.conj(), each).real
+                beside = np.tensordot(point.waves, each, axes=1)
+                density = point.waves @ densities
                 by_t = beside.conj()[:, None] * wave
                 by_z = np.sum(point.residues[:, :, None] * by_t, axis=0) * wave
-                g = np.concatenate([beside.conj(), by_t.reshape(-1, len(part.q2)), by_z])
+                g = np.concatenate([beside.conj(), by_t.reshape(-1, len(part.q2)), by_z, 0.5 * densities])
                 rows.append((2.0 * (steps[part.amplitude] @ g).real / density).T - slope)
         return np.concatenate(rows)
 
@@ -279,8 +300,13 @@ class Likelihood:
 
 
 def _columns(rows: Array) -> Array:
-    """Rows turned to contiguous columns."""
-    return np.ascontiguousarray(rows.T)
+    """Numbers of one event turned to contiguous columns of all events."""
+    return np.ascontiguousarray(np.moveaxis(rows, 0, -1))
+
+
+def _is_other(path: str) -> bool:
+    """Whether a path is of a Kπ system and not of the model."""
+    return path.startswith("kpi.")
 
 
 def _pairs(values: ComplexArray) -> Array:

@@ -14,20 +14,22 @@ PORTION = 1 << 20
 
 
 def log_densities(q2: Any, forms: Any, point: Point) -> tuple[float, ComplexArray]:
-    """Sum of ln(v† M v) of events, minus infinity with one of no density, and G of its change, 2 Re(G · d point).
+    """Sum of ln(sum_w waves_w v† M_w v) of events, minus infinity with one of no density, and G of its change.
+
+    That is 2 Re(G · d point).
 
     Args:
         q2: of the events (GeV²), shape (events,).
-        forms: their matrices, packed as in `amplitude`, shape (n², events): an entry of all events lies together.
-        point: constants, residues and poles of v.
+        forms: their matrices, packed as in `amplitude`, shape (waves, n², events): an entry of all events lies together.
+        point: constants, residues and poles of v, and the factors of the waves.
 
     Example:
         >>> import numpy as np
         >>> from .amplitude import Point
         >>> point = Point(np.array([2.0 + 0j]), np.zeros((1, 0), complex), np.zeros(0, complex))
-        >>> total, g = log_densities(np.array([1.0, 2.0]), np.array([[0.25, 1.0]]), point)
-        >>> round(total, 6), g.tolist()     # ln(1) + ln(4), of which 2 Re(G dv) is the change
-        (1.386294, [(1+0j)])
+        >>> total, g = log_densities(np.array([1.0, 2.0]), np.array([[[0.25, 1.0]]]), point)
+        >>> round(total, 6), g.tolist()     # ln(1) + ln(4), of which 2 Re(G dv) is the change; two events of one wave
+        (1.386294, [(1+0j), (1+0j)])
     """
     xp = array_module(q2)
     constants, residues, poles = (xp.asarray(x) for x in (point.constants, point.residues, point.poles))
@@ -35,12 +37,17 @@ def log_densities(q2: Any, forms: Any, point: Point) -> tuple[float, ComplexArra
     far = n + n * (n - 1) // 2
     for first in range(0, len(q2), PORTION):
         part = slice(first, first + PORTION)
-        packed, wave = forms[:, part], 1.0 / (q2[part] - poles[:, None])
+        each, wave = forms[:, :, part], 1.0 / (q2[part] - poles[:, None])
+        packed = sum(factor * one for factor, one in zip(point.waves.tolist(), each, strict=True))
         v = constants[:, None] + residues @ wave
         beside = packed[:n] * v  # and what is above the diagonal and below
+        outer, turned = [(v[a].conj() * v[a]).real for a in range(n)], []  # a matrix times these is v† M v
         at = 0
         for a in range(n):
             for b in range(a + 1, n):
+                both = 2.0 * v[a].conj() * v[b]
+                outer.append(both.real)
+                turned.append(-both.imag)
                 real, imaginary = packed[n + at], 1j * packed[far + at]
                 beside[a] += (real + imaginary) * v[b]
                 beside[b] += (real - imaginary) * v[a]
@@ -48,7 +55,9 @@ def log_densities(q2: Any, forms: Any, point: Point) -> tuple[float, ComplexArra
         density = (v.conj() * beside).sum(axis=0).real
         whole = density > 0.0
         total += float(xp.where(whole, xp.log(xp.where(whole, density, 1.0)), -xp.inf).sum())
-        u = beside.conj() / xp.where(whole, density, xp.inf)
+        density = xp.where(whole, density, xp.inf)
+        u = beside.conj() / density
         by_pole = ((residues.T @ u) * wave**2).sum(axis=1)
-        change = change + xp.concatenate([u.sum(axis=1), (u @ wave.T).reshape(-1), by_pole])
+        by_wave = 0.5 * (each * (xp.stack([*outer, *turned]) / density)).sum(axis=(1, 2))
+        change = change + xp.concatenate([u.sum(axis=1), (u @ wave.T).reshape(-1), by_pole, by_wave])
     return total, to_host(change)

@@ -324,7 +324,7 @@ def add_densities(bundle, events):
     part = cost.parts[0]
     point = part.amplitude.point(cost.model([0.5]))
     total, change = cost._logarithms(part, point)
-    read = {"q2": part.q2, "forms": part.forms.T, "total": total, "change": change, **vars(point)}
+    read = {"q2": part.q2, "forms": np.moveaxis(part.forms, 0, -1), "total": total, "change": change, **vars(point)}
     return {name: bundle.array(values) for name, values in read.items()}
 
 

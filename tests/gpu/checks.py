@@ -344,7 +344,7 @@ def densities(proof, report):
     from darkpenguin.generator.fits.loops_gpu import log_densities
 
     given = {name: proof.arrays[array] for name, array in proof.manifest["densities"].items()}
-    point = SimpleNamespace(**{name: given[name] for name in ("constants", "residues", "poles")})
+    point = SimpleNamespace(**{name: given[name] for name in ("constants", "residues", "poles", "waves")})
     total, change = log_densities(cupy.asarray(given["q2"]), cupy.asarray(given["forms"]), point)
     off = (
         abs(total / given["total"].item() - 1.0),

@@ -66,7 +66,7 @@ def test_a_fit_is_that_of_the_cpu(cupy, scalar_sample):
 def test_a_density_of_zero_is_infinitely_unlikely(cupy, here):
     there = on_device(here)
     part = there.parts[0]
-    there._there[part][1][:, 3] = 0.0
+    there._there[part][1][:, :, 3] = 0.0
     assert there(*PLACES[0]) == np.inf
 
 
