@@ -250,9 +250,9 @@ class Likelihood:
         return found
 
     def densities(self, values: Sequence[float]) -> tuple[Array, Array]:
-        """Density of every event (1/GeV, with a Kπ mass 1/GeV²) and the rate (GeV) that it is normalised with, (events,), as in `scores`.
+        """Density of every event and the rate (GeV) that it is normalised with, (events,), as in `scores`.
 
-        Neither an efficiency at the event, which drops out of ratios, nor the number of B mesons is in them.
+        In 1/GeV, with a Kπ mass in 1/GeV². Neither an efficiency at the event, which drops out of ratios, nor the number of B mesons is in them.
         """
         found, norms = [], []
         for group in self.groups:

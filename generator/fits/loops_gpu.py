@@ -20,7 +20,7 @@ def log_densities(q2: Any, forms: Any, point: Point) -> tuple[float, ComplexArra
 
     Args:
         q2: of the events (GeV²), shape (events,).
-        forms: their matrices, packed as in `amplitude`, shape (waves, n², events): an entry of all events lies together.
+        forms: their matrices, packed as in `amplitude`, shape (waves, n², events): entries of all events together.
         point: constants, residues and poles of v, and the factors of the waves.
 
     Example:
