@@ -153,7 +153,7 @@ class KpiAmplitude(Amplitude):
         products = self.decay.shapes(mass) * measure
         lines = np.stack([np.sum(products * one, axis=1) for one in self._lagrange(q2, mass)])
         by_mass = np.stack([self._of_parts(weights, line) for line in lines], axis=1)
-        return np.einsum("qkwi,qkip->qwp", by_mass, table, optimize=True)
+        return np.asarray(np.einsum("qkwi,qkip->qwp", by_mass, table, optimize=True))
 
     def factors(self, columns: Mapping[str, Array]) -> Array:
         """Factors of the parts in the density of events, (n, waves, 29)."""
@@ -168,7 +168,7 @@ class KpiAmplitude(Amplitude):
         """Factors of the parts, (n, waves, 29), from those of the coefficients (19, n) and line shapes (4, n)."""
         of_p, of_s, real, imaginary = (products[i][:, None] * (weights.T @ _COMBINED[i]) for i in range(4))
         if not self.decay.strength:
-            return of_p[:, None]
+            return np.asarray(of_p[:, None])
         # of exp(iδ) a_S a_P*: real part cos δ Re - sin δ Im, imaginary part cos δ Im + sin δ Re
         turned = products[2][:, None] * (weights.T @ _COMBINED[3]) - products[3][:, None] * (weights.T @ _COMBINED[2])
         return np.stack([of_p, of_s, real + imaginary, turned], axis=1)

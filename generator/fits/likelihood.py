@@ -252,7 +252,8 @@ class Likelihood:
     def densities(self, values: Sequence[float]) -> tuple[Array, Array]:
         """Density of every event and the rate (GeV) that it is normalised with, (events,), as in `scores`.
 
-        In 1/GeV, with a Kπ mass in 1/GeV². Neither an efficiency at the event, which drops out of ratios, nor the number of B mesons is in them.
+        In 1/GeV, with a Kπ mass in 1/GeV². An efficiency at the event, which drops out of ratios, and the number
+        of B mesons are not in them.
         """
         found, norms = [], []
         for group in self.groups:
