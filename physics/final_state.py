@@ -46,6 +46,20 @@ def momentum_columns(channel: Channel) -> tuple[str, ...]:
     return tuple(f"{particle}_{axis}" for particle in particles(channel) for axis in AXES)
 
 
+PHOTONS = ("gp", "gm")
+"""Photons that the positive and the negative lepton radiate, where they do (``physics/radiation.py``)."""
+
+
+def photon_columns(channel: Channel) -> tuple[str, ...]:
+    """Names of the momentum columns of the photons of charged leptons (GeV); none without such leptons.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> photon_columns(get_channel("B+->K+ee"))[:4], photon_columns(get_channel("B+->K+nunu"))
+    (('gp_px', 'gp_py', 'gp_pz', 'gm_px'), ())
+    """
+    return tuple(f"{photon}_{axis}" for photon in PHOTONS for axis in AXES) if channel.lepton is not None else ()
+
+
 def mass_of(particle: Particle, parameters: Parameters | None = None, unlisted: float = 0.0) -> float:
     """Mass of a particle (GeV) among the parameters of a theory, flavio's without; ``unlisted`` if none has it.
 
@@ -69,6 +83,16 @@ def masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
     unlisted = _chi_mass(model) if channel.dynamics == "chi" else 0.0
     known = None if model is None else model.parameters
     return {particle.label: mass_of(particle, known, unlisted) for particle in channel.particles}
+
+
+def column_masses(channel: Channel, model: Model | None = None) -> dict[str, float]:
+    """`masses`, and those of photons: of all that may have momenta in columns.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> column_masses(get_channel("B+->K+ee"))["gp"]
+    0.0
+    """
+    return masses(channel, model) | dict.fromkeys(PHOTONS, 0.0)
 
 
 def _chi_mass(model: Model | None) -> float:

@@ -43,6 +43,8 @@ def _by_name(value: Any) -> Any:
 
 Amplitudes = Literal["flavio", "btosllball", "btosllball-2", "btosllball-6"]
 """Whose form factors and effective Wilson coefficients the amplitudes have."""
+Radiation = Literal["none", "leading-log"]
+"""Whether leptons radiate, see ``radiation.py``."""
 
 
 class Theory(Frozen):
@@ -60,6 +62,9 @@ class Theory(Frozen):
     ``amplitudes`` says whose the local amplitudes are: ``flavio``, or those of EvtGen's BTOSLLBALL with one of its
     sets of form factors, see ``btosllball.py``.
 
+    ``radiation`` says whether the leptons of generated events radiate: not at all, or ``leading-log``, collinear
+    photons with soft ones exponentiated, see ``radiation.py``. It changes no prediction: they are of q² before radiation.
+
     >>> Theory() == as_theory({"nonlocal": "flavio"})
     True
     """
@@ -74,6 +79,7 @@ class Theory(Frozen):
     form_factors: Annotated[FrozenTable[str], BeforeValidator(chosen_form_factors)] = FrozenTable()
     parameters: Annotated[FrozenTable[Coupling], BeforeValidator(_by_name)] = FrozenTable()
     draw: Annotated[int, Field(ge=0, lt=LARGEST_DRAW)] | None = None
+    radiation: Annotated[Radiation, Field(exclude_if=lambda value: value == "none")] = "none"
 
     def __hash__(self) -> int:
         """Of what differs most often; amplitudes ask for it at every call."""

@@ -61,7 +61,7 @@ def _gathered(keys: dict[str, Any]) -> dict[str, Any]:
     if THEORY[0].key not in keys:
         return keys
     table = {"errors": keys.pop("theory", None)}
-    table |= {row.key.removeprefix("theory_"): keys.pop(row.key) for row in THEORY}
+    table |= {row.key.removeprefix("theory_"): keys.pop(row.key, None) for row in (*THEORY, RADIATION)}
     if table["resonances"] is not None:
         table["resonances"] = _resonances(table["resonances"])
     return {**keys, "theory": {name: value for name, value in table.items() if value is not None} or None}
@@ -147,6 +147,12 @@ THEORY = (
     ),
 )
 """What the Standard Model is taken to be: options of every command that takes a model."""
+RADIATION = Option(
+    "theory_radiation",
+    ("--radiation",),
+    "Let the leptons radiate photons: none (default) or leading-log, with a column q2_ll of the leptons' own q2.",
+    metavar="NAME",
+)
 SEED = Option("seed", ("--seed",), "Set the seed of the random numbers. Default: 1.", metavar="N")
 THREADS = Option("threads", ("--threads",), "Use this many CPU threads. Default: all.", int)
 
@@ -155,6 +161,7 @@ RUN = (
     MODEL,
     SET,
     *THEORY,
+    RADIATION,
     Option("flavour", ("--flavour",), "Make both, b (B0, B+) or bbar. Default: both, in the ratio of their rates."),
     Option("convention", ("--convention",), "Follow the convention lhcb or theory for the angles. Default: lhcb."),
     Option("events", ("--events",), "Make this many events of each channel; 1e6 will do.", metavar="N"),

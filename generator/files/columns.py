@@ -19,12 +19,12 @@ def columns() -> dict[str, Column]:
     >>> columns()["q2_reco"].unit
     'GeV^2'
     """
-    staged = [column for stage in table.STAGES for column in stage.columns]
+    staged = [column for stage in table.steps() for column in stage.columns]
     return {column.name: column for column in (*SAMPLED.values(), *momentum_rows(), *staged)}
 
 
 def makers(name: str) -> tuple[str, ...]:
-    """Who makes a column: the sampler, the run, the beam (momenta), or the keys of stages; nobody for an unknown one.
+    """Who makes a column: the sampler, the run, the beam (momenta), or the keys of stages; nobody for unknown ones.
 
     >>> makers("flavour"), makers("k_px"), makers("accepted")
     (('sampler',), ('beam',), ('selection', 'efficiency'))
@@ -33,7 +33,7 @@ def makers(name: str) -> tuple[str, ...]:
         return ("run",) if name in OF_THE_RUN else ("sampler",)
     if any(column.name == name for column in momentum_rows()):
         return ("beam",)
-    return tuple(stage.key for stage in table.STAGES if any(column.name == name for column in stage.columns))
+    return tuple(stage.key for stage in table.steps() if any(column.name == name for column in stage.columns))
 
 
 def axis_label(name: str) -> str:

@@ -11,7 +11,8 @@ the density of Bethe and Heitler (Proc. R. Soc. A 146 (1934) 83), a Gamma distri
 
 The track has z p; the photon, (1 - z) p, is found and added with probability ``recovery`` if its energy (transverse
 energy) is above ``threshold``, with a resolution of :math:`s/\sqrt{E} \oplus c`. What is lost makes the tail of the B
-mass below its peak, photons wrongly added to it are not modelled. Directions are kept.
+mass below its peak, photons wrongly added to it are not modelled. Directions are kept. A photon that an electron of the
+decay has radiated (`radiation`) is found and added in the same way; those of muons are lost.
 
 **A pair that is not seen** leaves q2 to be computed from the K(*) and what is known of the B in the centre of mass of
 the Υ(4S): nothing but its energy (``inclusive``; arXiv:2311.14647),
@@ -33,7 +34,7 @@ import numpy as np
 from ...kinematics.base.arrays import Array, array_module, on_gpu
 from ...kinematics.base.errors import InputError
 from ...physics.channels import Channel
-from ..sampler.calls import RESOLUTION
+from ..sampler.calls import RECOVERY, RESOLUTION
 from ..sampler.columns import Column
 from .columns import momentum_rows
 from .settings import ResolutionSettings
@@ -75,7 +76,7 @@ class ResolutionStage(Stage):
     reads = ResolutionSettings
     options = (Option("--resolution", "Reconstruct as lhcb or belle2 would, with columns q2_reco, m_b_reco ..."),)
     columns = (*RECONSTRUCTED, *momentum_rows(reconstructed_momenta))
-    calls = (RESOLUTION,)
+    calls = (RESOLUTION, RECOVERY)
     settings: ResolutionSettings
     beam: str | Mapping[str, Any] | None = None
 
@@ -101,10 +102,11 @@ class ResolutionStage(Stage):
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Add what is reconstructed of the events of a chunk."""
         from ...kinematics.base.threads import split_work
-        from ...physics.final_state import momentum_columns
+        from ...physics.final_state import momentum_columns, photon_columns
 
         n, precision, xp = len(columns["q2"]), columns["q2"].dtype, array_module(columns["q2"])
-        names = {"q2", *place.channel.angles, "m_kpi", "flavour", "event", *momentum_columns(place.channel)}
+        momenta = *momentum_columns(place.channel), *photon_columns(place.channel)
+        names = {"q2", *place.channel.angles, "m_kpi", "flavour", "event", *momenta}
         read = {name: column for name, column in columns.items() if name in names}
         new = {column.name: xp.empty(n, dtype=precision) for column in self.makes(place.channel)}
         piece = _PIECE if xp is np else _DEVICE_PIECE
@@ -120,9 +122,9 @@ class ResolutionStage(Stage):
         return {**columns, **new}
 
     def _reconstruct(self, rows: Mapping[str, Any], place: Place) -> dict[str, Array]:
-        from ...physics.final_state import masses, momentum_columns
+        from ...physics.final_state import masses, momentum_columns, photon_columns
         from .momenta import momenta
-        from .smearing import Smearing, missing_q2, smear
+        from .smearing import NO_PHOTONS, Smearing, missing_q2, smear
 
         if on_gpu(rows["event"]):
             from .smearing_gpu import smear
@@ -135,6 +137,8 @@ class ResolutionStage(Stage):
         known = masses(channel, place.model)
         xp = array_module(numbers)
         true = xp.stack([rows[name] for name in momentum_columns(channel)]).astype(np.float64, copy=False)
+        rays = [rows[name] for name in photon_columns(channel) if name in rows]
+        photons = xp.stack(rays).astype(np.float64, copy=False) if rays else NO_PHOTONS
         found, mass = smear(
             true[3:],
             np.array(list(known.values())[1:]),
@@ -142,6 +146,7 @@ class ResolutionStage(Stage):
             place.seed,
             channel.index,
             numbers,
+            photons,
         )
         named = {
             f"{particle.label}_reco_{axis}": found[3 * i + j]

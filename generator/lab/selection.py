@@ -69,14 +69,14 @@ class SelectionStage(FilterStage):
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Mark, leave out or weight the events of a chunk."""
         from ...kinematics.base.threads import split_work
-        from ...physics.final_state import masses
+        from ...physics.final_state import column_masses
 
         found = dict(columns)
         expressions = _expressions(self.settings, place.channel, tuple(columns))
         names = {"q2", *(name for expression in expressions for name in expression.inputs)}
         read = {name: columns[name] for name in names}
         moving = any(name.endswith("_px") for name in names)
-        known = masses(place.channel, place.model) if moving else {}
+        known = column_masses(place.channel, place.model) if moving else {}
         if moving:
             known |= pion_masses(place.channel, place.model)
         known |= {f"{name}_reco": mass for name, mass in known.items()}

@@ -15,7 +15,7 @@ from ...kinematics.base.jit import inner, kernel, scalar, wide_vectors
 from ...kinematics.beams import UpsilonBeam
 from ...kinematics.frames import pair_mass_squared
 from ...kinematics.trig import circle, logarithm
-from ..sampler.calls import RESOLUTION
+from ..sampler.calls import RECOVERY, RESOLUTION
 from ..sampler.rng import counter_words, philox, uniform
 from .settings import ResolutionSettings
 
@@ -41,6 +41,8 @@ def radiation_quantiles(thickness: float, cells: int = _CELLS) -> Array:
 Array = NDArray[np.float64]
 CALL, CALLS = RESOLUTION.first, RESOLUTION.count
 """First Philox call of an event that the resolution draws from, and the number of them with radiation."""
+PHOTON_CALL = RECOVERY.first
+"""First call for the photons that leptons of the decay have radiated: one a photon."""
 _BLOCK = 64
 _STRIDE = _BLOCK + 8
 
@@ -56,6 +58,7 @@ class Smearing:
     numbers: Array
     quantiles: Array
     radiates: bool
+    recovers: bool
 
     @classmethod
     @lru_cache(maxsize=16)
@@ -66,11 +69,21 @@ class Smearing:
         radiates = lepton == "e" and electron.thickness > 0.0
         numbers = [value for t in (hadron, track) for value in (t.constant, t.slope, 0.0 if t.transverse else 1.0)]
         numbers += [electron.recovery, electron.threshold, electron.stochastic, electron.calorimeter]
-        return cls(np.array(numbers), radiation_quantiles(electron.thickness if radiates else 0.0), radiates)
+        quantiles = radiation_quantiles(electron.thickness if radiates else 0.0)
+        return cls(np.array(numbers), quantiles, radiates, lepton == "e" and electron.recovery > 0.0)
+
+
+NO_PHOTONS = np.empty((0, 0))
 
 
 def smear(
-    momenta: Array, masses: Array, smearing: Smearing, seed: int, stream: int, events: NDArray[np.uint64]
+    momenta: Array,
+    masses: Array,
+    smearing: Smearing,
+    seed: int,
+    stream: int,
+    events: NDArray[np.uint64],
+    photons: Array = NO_PHOTONS,
 ) -> tuple[Array, Array]:
     """Reconstructed momenta, and what follows from them.
 
@@ -81,13 +94,16 @@ def smear(
         seed: of the run.
         stream: of the channel.
         events: numbers of the events in their channel.
+        photons: rows px, py, pz of the photon that each lepton of the decay has radiated, shape (6, n); or none.
 
     Returns:
         Reconstructed momenta, of the same shape, and q2, the mass of the B and that of the hadrons, shape (3, n).
     """
     out, mass = np.empty((len(momenta), momenta.shape[1])), np.empty((3, momenta.shape[1]))
     (k0, k1), word = counter_words(seed, stream, 0, 1)
-    _smear(momenta, masses, smearing.numbers, smearing.quantiles, smearing.radiates, word, k0, k1, events, out, mass)
+    seen = photons if smearing.recovers else NO_PHOTONS
+    constants = smearing.numbers, smearing.quantiles, smearing.radiates
+    _smear(momenta, seen, masses, *constants, word, k0, k1, events, out, mass)
     return out, mass
 
 
@@ -108,11 +124,11 @@ def _spread(a: Any, b: Any, longitudinal: Any, x: Any, y: Any, z: Any, mass: Any
 
 
 @inner
-def _block_uniforms(u: Any, numbers: Any, calls: Any, stream: Any, k0: Any, k1: Any) -> None:
-    """Two uniforms a call of every event of a block."""
+def _block_uniforms(u: Any, numbers: Any, first: Any, calls: Any, stream: Any, k0: Any, k1: Any) -> None:
+    """Two uniforms of every event of a block from each of some calls."""
     wide_vectors()
     for call in range(calls):
-        number, k = np.uint32(CALL + call), 2 * call * _STRIDE
+        number, k = np.uint32(first + call), 2 * call * _STRIDE
         for i in range(_BLOCK):
             event = numbers[i]
             w, x, y, z = philox(np.uint32(event), np.uint32(event >> np.uint64(32)), number, stream, k0, k1)
@@ -120,8 +136,8 @@ def _block_uniforms(u: Any, numbers: Any, calls: Any, stream: Any, k0: Any, k1: 
             u[k + _STRIDE + i] = uniform(np.float64, y, z)
 
 
-# columns of the scratch: ten uniforms, twelve momenta (l+, l-, K, pi), twelve reconstructed ones, three masses
-_P, _R, _MASS, _COLUMNS = 10 * _STRIDE, 22 * _STRIDE, 34 * _STRIDE, 37
+# columns of the scratch: ten uniforms, twelve momenta (l+, l-, K, pi), twelve reconstructed ones, three masses, photons
+_P, _R, _MASS, _PHOTONS, _COLUMNS = 10 * _STRIDE, 22 * _STRIDE, 34 * _STRIDE, 37 * _STRIDE, 43
 _LP, _LM, _K, _PI = 0, 3 * _STRIDE, 6 * _STRIDE, 9 * _STRIDE
 
 
@@ -141,6 +157,14 @@ def track(p: Any, kept: Any, g: Any, a: Any, slope: Any, along: Any, mass: Any) 
 def _put(b: Any, k: Any, scale: Any) -> None:
     x, y, z = _at(b, _P + k)
     b[_R + k], b[_R + k + _STRIDE], b[_R + k + 2 * _STRIDE] = scale * x, scale * y, scale * z
+
+
+@scalar
+def _add(b: Any, k: Any, scale: Any, p: Any) -> None:
+    x, y, z = p
+    b[k] += scale * x
+    b[k + _STRIDE] += scale * y
+    b[k + 2 * _STRIDE] += scale * z
 
 
 @inner
@@ -210,6 +234,20 @@ def _electrons(b: Any, masses: Any, c: Any) -> None:
         _put(b, _LM + i, track2 + photon(_at(b, _P + _LM + i), kept2, b[7 * s + i], h2, numbers))
 
 
+@inner
+def _recover(b: Any, c: Any) -> None:
+    """Add photons of the decay that are found to the reconstructed leptons."""
+    wide_vectors()
+    numbers = (c[5], c[6], c[7], c[8], c[9])
+    s = _STRIDE
+    for i in range(_BLOCK):
+        h1, h2 = gaussians(b[i + s], b[i + 3 * s])
+        gp, gm = _at(b, _PHOTONS + i), _at(b, _PHOTONS + 3 * s + i)
+        found1, found2 = photon(gp, 0.0, b[i], h1, numbers), photon(gm, 0.0, b[i + 2 * s], h2, numbers)
+        _add(b, _R + _LP + i, found1, gp)
+        _add(b, _R + _LM + i, found2, gm)
+
+
 @scalar
 def reconstructed(lp: Any, lm: Any, k: Any, pi: Any, m_l: Any, m_k: Any, m_pi: Any, pion: Any) -> tuple[Any, Any, Any]:
     """(q2, mass of the B, mass of the hadrons) of reconstructed momenta, with a pion or without."""
@@ -233,9 +271,20 @@ def _masses(b: Any, masses: Any, pion: Any) -> None:
         b[_MASS + 2 * _STRIDE + i] = m_h
 
 
+@scalar
+def _load(b: Any, column: Any, source: Any, row: Any, first: Any, n: Any) -> None:
+    """Copy a row of events to a column, the last one again in the lanes that are left."""
+    to, start, last = np.uintp(column), np.uintp(first), np.uintp(first + n - 1)
+    for i in range(np.uintp(n)):
+        b[to + i] = source[row, start + i]
+    for i in range(np.uintp(n), np.uintp(_BLOCK)):
+        b[to + i] = source[row, last]
+
+
 @kernel
 def _smear(
     momenta: Any,
+    photons: Any,
     masses: Any,
     c: Any,
     quantiles: Any,
@@ -258,20 +307,20 @@ def _smear(
         n = min(_BLOCK, n_events - first)
         for i in range(_BLOCK):
             numbers[i] = events[first + min(i, n - 1)]
-        _block_uniforms(b, numbers, CALLS if radiates else 2, stream, k0, k1)
+        _block_uniforms(b, numbers, CALL, CALLS if radiates else 2, stream, k0, k1)
         for row in range(rows):
-            to = np.uintp(_P + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE)
-            start, last = np.uintp(first), np.uintp(first + n - 1)
-            for i in range(np.uintp(n)):
-                b[to + i] = momenta[row, start + i]
-            for i in range(np.uintp(n), np.uintp(_BLOCK)):
-                b[to + i] = momenta[row, last]
+            _load(b, _P + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE, momenta, row, first, n)
         _hadrons(b, m, c)
         if radiates:
             _radiate(b, quantiles)
             _electrons(b, m, c)
         else:
             _muons(b, m, c)
+        if photons.shape[0] > 0:
+            for row in range(6):
+                _load(b, _PHOTONS + row * _STRIDE, photons, row, first, n)
+            _block_uniforms(b, numbers, PHOTON_CALL, 2, stream, k0, k1)
+            _recover(b, c)
         _masses(b, m, hadrons == 2)
         for row in range(rows):
             column = _R + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE

@@ -5,12 +5,23 @@ from __future__ import annotations
 from ..sampler.calls import check_apart
 from .efficiency import EfficiencyStage
 from .kaons import KaonStage
+from .radiation import RadiationStage
 from .resolution import ResolutionStage
 from .selection import SelectionStage
 from .stages import Stage
 
 STAGES: tuple[type[Stage], ...] = (KaonStage, ResolutionStage, SelectionStage, EfficiencyStage)
-"""All stages, along the way of an event, behind the momenta: each reads what those before it have made."""
+"""Stages that a card asks for by name, along the way of an event, behind the momenta: each reads what those before it
+have made."""
+
+
+def steps() -> tuple[type[Stage], ...]:
+    """All that happens to an event once it is sampled: radiation, if the theory has it, then the stages.
+
+    >>> [step.key for step in steps()]
+    ['radiation', 'kaons', 'resolution', 'selection', 'efficiency']
+    """
+    return (RadiationStage, *STAGES)
 
 
 def check_calls() -> None:
@@ -19,4 +30,4 @@ def check_calls() -> None:
     Raises:
         InputError: one does.
     """
-    check_apart(calls for stage in STAGES for calls in stage.calls)
+    check_apart(calls for stage in steps() for calls in stage.calls)

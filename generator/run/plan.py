@@ -18,6 +18,7 @@ from ...physics.models import check_partial_widths, check_single_precision
 from ..files.columns import ordered
 from ..files.provenance import PROVENANCE_VERSION, machine, package_versions
 from ..lab import table
+from ..lab.radiation import RadiationSettings, RadiationStage
 from ..sampler.backend import Backend, select_backend
 from ..sampler.calls import RUN_YIELDS
 from ..sampler.columns import Column
@@ -259,7 +260,10 @@ def _make_stages(card: RunCard) -> tuple[Stage, ...]:
     """Return what a card asks to be done to its events, in order: the files read and checked."""
     table.check_calls()
     asked = card.stages
-    return tuple(stage.prepared(asked[stage.key], card) for stage in table.STAGES if stage.key in asked)
+    stages = tuple(stage.prepared(asked[stage.key], card) for stage in table.STAGES if stage.key in asked)
+    if card.model.theory.radiation == "none":
+        return stages
+    return (RadiationStage(RadiationSettings(), moving=card.beam is not None), *stages)
 
 
 def _draw(seed: int, stream: int, mean: float) -> int:

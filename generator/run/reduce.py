@@ -15,7 +15,7 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock, WholeFile, check_target
 from ...kinematics.base.threads import available_threads
-from ...physics.final_state import masses
+from ...physics.final_state import column_masses
 from ..files.digests import digest_of
 from ..files.joined import run_key
 from ..files.provenance import package_versions, parse_provenance
@@ -99,7 +99,7 @@ def _fill(
     filled: Mapping[str, Histogram], part: Part, card: RunCard, chunks: Iterable[Mapping[str, Any]], threads: int
 ) -> int:
     expressions = {name: one.expressions(tuple(part.columns), name) for name, one in filled.items()}
-    known = masses(part.channel, card.model) if part.momenta else {}
+    known = column_masses(part.channel, card.model) if part.momenta else {}
     known |= {f"{name}_reco": mass for name, mass in known.items()}
     written = 0
     with ThreadPoolExecutor(threads) as pool:

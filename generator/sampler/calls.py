@@ -48,6 +48,8 @@ class Calls:
 SAMPLER = Calls("sampler: q2, angles, flavour", (EVENTS, TOY_EVENTS), 0, 16)
 MOMENTA = Calls("momenta: orientation of the decay, momentum of the B", (EVENTS,), 16, 16)
 EFFICIENCY = Calls("efficiency: accept or reject", (EVENTS,), 32, 1)
+RADIATION = Calls("radiation: a photon of each lepton", (EVENTS,), 40, 2)
+RECOVERY = Calls("resolution: photons of radiation", (EVENTS,), 42, 2)
 RESOLUTION = Calls("resolution: tracks, radiation, photons", (EVENTS,), 48, 5)
 KAONS = Calls("neutral kaons: K_S or K_L, its decay length, the directions of its pions", (EVENTS,), 72, 4)
 TOY_DETECTOR = Calls("detector of a toy: reconstructed q2, efficiency", (TOY_EVENTS,), 32, 1)
@@ -60,6 +62,8 @@ REGISTER = (
     SAMPLER,
     MOMENTA,
     EFFICIENCY,
+    RADIATION,
+    RECOVERY,
     RESOLUTION,
     KAONS,
     TOY_DETECTOR,

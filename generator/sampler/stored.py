@@ -119,7 +119,12 @@ def sampling_table(
     asked = (flavour, convention, [list(pair) for pair in q2_ranges], [list(pair) for pair in vetoes])
     wide = kpi is not None and not kpi.narrow and bool(channel.transition.daughters)
     system = kpi.model_dump(mode="json") if kpi is not None and wide else None
-    key = [repr(channel), model.model_dump(mode="json", exclude={"name"}), system, asked]
+    key = [
+        repr(channel),
+        model.model_dump(mode="json", exclude={"name": True, "theory": {"radiation": True}}),
+        system,
+        asked,
+    ]
     if kpi is None or not wide:
         return stored(Table, key, lambda: channel_table(channel, model, flavour, convention, q2_ranges, vetoes))
     from ...physics.kpi import KpiDecay
