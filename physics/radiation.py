@@ -1,8 +1,8 @@
 r"""Final-state radiation: collinear photons off charged leptons, to leading logarithms, soft photons exponentiated.
 
-Each lepton of a decay with dilepton mass squared q² keeps the fraction z = 1 - y of its energy (in the rest frame of the
-pair) with the density of a structure function of an electron (V. N. Gribov and L. N. Lipatov; E. A. Kuraev and
-V. S. Fadin, Sov. J. Nucl. Phys. 41 (1985) 466), soft photons to all orders and one hard one,
+Each lepton of a decay with dilepton mass squared q² gives the fraction y of its energy, in the rest frame of the pair,
+to photons. The density is that of an electron's structure function, soft photons to all orders and one hard one (as in
+Sherpa's PDF_Electron.C at order 1, its β being 2b),
 
 .. math:: D(y) = S\,b\,y^{b-1} - b\left(1-\frac y2\right),\qquad
     S = \frac{e^{b(3/4-\gamma_E)}}{\Gamma(1+b)},\qquad 0<y<Y,
@@ -31,10 +31,6 @@ from ..kinematics.base.jit import scalar
 from ..kinematics.trig import exponential, logarithm
 
 Real = Any
-ALPHA = 0.0072973525693
-"""Fine-structure constant at zero momentum, CODATA 2018 (Rev. Mod. Phys. 93 (2021) 025010)."""
-FAINTEST = -80.0
-"""Logarithm of the smallest energy fraction of a photon, 2e-35: softer ones are as soft as that."""
 
 
 @scalar
@@ -58,7 +54,7 @@ def radiator(real: Any, q2: Real, m_l: Real) -> tuple[Real, Real, Real]:
     beta = math.sqrt(max(real(1) - ratio, real(1e-12)))
     rapidity = logarithm(real, (real(1) + beta) * (real(1) + beta) / ratio)  # ln (1 + β)/(1 - β)
     soft = (real(1) + beta * beta) / (beta + beta) * rapidity - real(1)
-    b = max(real(ALPHA / math.pi) * soft, real(1e-9))
+    b = max(real(0.0072973525693 / 3.141592653589793) * soft, real(1e-9))  # α at zero momentum: CODATA 2018
     most = max(real(1) - math.sqrt(ratio), real(1e-9))
     series = real(0.4006856343865314) - b * (real(0.2705808084277845) - b * real(0.207385551028674))  # ζ(k)/k
     size = b * (real(0.75) - b * (real(0.8224670334241132) - b * series))
@@ -74,13 +70,14 @@ def photon_fraction(real: Any, u1: Real, u2: Real, choice: Real, b: Real, a: Rea
     .. math:: D \propto (A-1)\,x^{b-1} + (x^{b-1} - 1) + \frac Y2\,x,
 
     of integrals (A - 1)/b, (1 - b)/b and Y/4. With v = u₁^(1/b), the first is the density of v, the second that of
-    v u₂ (a flat one below v), the third that of the larger of u₁ and u₂: no rejection, no cut-off, no inversion.
+    v u₂ (a flat one below v), the third that of the larger of u₁ and u₂: no rejection, no inversion, and no cut-off but
+    that v is not below e⁻⁸⁰ = 2e-35.
 
     >>> import numpy as np
     >>> round(photon_fraction(np.float64, 0.5, 0.25, 0.99999, *radiator(np.float64, 9.59, 0.000511)), 5)
     0.49983
     """
-    v = exponential(real, max(logarithm(real, u1) / b, real(FAINTEST)))
+    v = exponential(real, max(logarithm(real, u1) / b, real(-80)))
     place = choice * (a - b + real(0.25) * b * most)
     x = v if place < a - real(1) else (v * u2 if place < a - b else max(u1, u2))
     return most * x

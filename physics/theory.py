@@ -63,7 +63,7 @@ class Theory(Frozen):
     sets of form factors, see ``btosllball.py``.
 
     ``radiation`` says whether the leptons of generated events radiate: not at all, or ``leading-log``, collinear
-    photons with soft ones exponentiated, see ``radiation.py``. It changes no prediction: they are of q² before radiation.
+    photons with soft ones exponentiated, see ``radiation.py``. No prediction knows of it: all are of q² before.
 
     >>> Theory() == as_theory({"nonlocal": "flavio"})
     True

@@ -34,7 +34,8 @@ RATIO_BINS = (0.1, 1.1, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 11.0, 13.0, 15.0
 class BinnedValues(Rows[BinnedValue]):
     """A file in bins of ``variable``: its yields, R and angular observables, channel by channel.
 
-    ``state`` says what they are: as generated, accepted and not corrected, or corrected for what.
+    ``state`` says what they are: as generated, accepted and not corrected, or corrected for what; and where
+    leptons have radiated, whether q2 is that before or after.
     """
 
     file: Path
@@ -122,7 +123,9 @@ def bin(
         channel.name: Yields(sums[index].weights, sums[index].squares, source.mesons(index), chosen[index])
         for index, channel in source.channels.items()
     }
-    return BinnedValues((*found, *ratios(yields)), source.file.path, variable, unfold, source.state)
+    return BinnedValues(
+        (*found, *ratios(yields)), source.file.path, variable, unfold, source.state + source.meaning(variable)
+    )
 
 
 def _sums(

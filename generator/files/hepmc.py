@@ -2,8 +2,9 @@
 
 Units GeV and mm, the B decays at the origin. Status codes are HepMC's: 2 for what decayed (B, K*, K0), 1 for the final
 state. A K0 (311) becomes a K_S (310) or a K_L (130), half of each; with the columns of ``kaons`` (`lab.kaons`) those of
-the file, and a K_S that goes to pi+ pi- has its vertex where it decays. Without them neither decays. The B has no
-mother: programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
+the file, and a K_S that goes to pi+ pi- has its vertex where it decays. Without them neither decays. Photons that leptons
+have radiated come last, from the vertex of the B; those below an eV are left out. The B has no mother: programs that
+want beams must be told that there are none (Rivet: ``--ignore-beams``).
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ DECAYED, FINAL = 2, 1
 """Status codes of HepMC."""
 KAON = "kaon"
 """The K_S or K_L that a K0 becomes, in a chain."""
+SOFTEST = 1e-9
+"""Energy (GeV) above which a photon is written."""
+_PHOTON = 22
 _PION_IDS = dict(zip(PIONS, (211, -211), strict=True))
 
 
@@ -174,16 +178,17 @@ class _Record:
     status: NDArray[np.int32]
     origin: Array
     """Where and when each particle was made: x, y, z, ct."""
-    length: NDArray[np.intp]
-    """Particles of each event; those behind them are not there."""
+    there: NDArray[np.bool_]
+    """Which of them an event has."""
 
 
 def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: int) -> _Record:
     """The momenta of a file as particles with numbers, status codes and places."""
-    from ...physics.final_state import masses, pdg_ids
+    from ...physics.final_state import PHOTONS, masses, pdg_ids
 
     record = chain(channel)
-    known = masses(channel, model)
+    photons = tuple(name for name in PHOTONS if channel.lepton is not None and f"{name}_px" in columns)
+    names, known = (*record.names, *photons), masses(channel, model) | dict.fromkeys(photons, 0.0)
     p = {
         name: np.stack([columns[f"{name}_{axis}"].astype(np.float64) for axis in ("px", "py", "pz")]) for name in known
     }
@@ -194,15 +199,16 @@ def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: in
             raise InputError(f"{name}_px, {name}_py, {name}_pz: not finite in event {_first_bad(momentum, columns)}")
     n = len(columns["flavour"])
     kaon = neutral_kaon(channel)
-    number, length = np.zeros(n, dtype=np.int32), np.full(n, len(record.names))
-    origin = np.zeros((4, len(record.names), n))
+    number, there = np.zeros(n, dtype=np.int32), np.ones((n, len(names)), dtype=bool)
+    origin = np.zeros((4, len(names), n))
+    ends = slice(len(record.names) - len(PIONS), len(record.names))  # of a kaon's decay
     if kaon is not None:
         number, pions, flight = _kaons(channel, columns, seed)
-        length -= np.where(np.isfinite(pions[0, 0]), 0, len(PIONS))
+        there[:, ends] = np.isfinite(pions[0, 0])[:, None]
         known |= {KAON: known[kaon.label], **pion_masses(channel, model)}
         p |= {KAON: p[kaon.label], **dict(zip(PIONS, np.nan_to_num(pions), strict=True))}
         path = np.stack([*p[KAON], np.sqrt((p[KAON] ** 2).sum(axis=0) + known[KAON] ** 2)]) / known[KAON]
-        origin[:, -len(PIONS) :] = (path * flight)[:, None]
+        origin[:, ends] = (path * flight)[:, None]
     e = {name: np.sqrt((v**2).sum(axis=0) + known[name] ** 2) for name, v in p.items()}
     m = {name: np.full(n, known[name]) for name in p}
     if record.daughters:
@@ -210,18 +216,19 @@ def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: in
         p[resonance], e[resonance] = (np.sum([table[name] for name in record.daughters], axis=0) for table in (p, e))
         m[resonance] = np.sqrt(np.maximum(e[resonance] ** 2 - (p[resonance] ** 2).sum(axis=0), 0.0))
     numbers = {
-        flavour: pdg_ids(channel, flavour, model) | dict(zip(PIONS, (211, -211), strict=True)) for flavour in (1, -1)
+        flavour: pdg_ids(channel, flavour, model) | _PION_IDS | dict.fromkeys(photons, _PHOTON) for flavour in (1, -1)
     }
-    plus, minus = (np.array([numbers[f].get(name, 0) for name in record.names]) for f in (1, -1))
+    plus, minus = (np.array([numbers[f].get(name, 0) for name in names]) for f in (1, -1))
     flavour: Any = columns["flavour"]
     ids = np.where(flavour[:, None] > 0, plus, minus).astype(np.int32)
-    status = np.tile(np.array(record.status, dtype=np.int32), (n, 1))
+    status = np.tile(np.array([*record.status, *(FINAL for _ in photons)], dtype=np.int32), (n, 1))
     if kaon is not None:
         at = record.names.index(KAON)
-        ids[:, at], status[:, at] = number, np.where(length == len(record.names), DECAYED, FINAL)
-    px, py, pz = (np.ascontiguousarray(np.stack([p[name][i] for name in record.names], axis=1)) for i in range(3))
-    energy, mass = (np.ascontiguousarray(np.stack([table[name] for name in record.names], axis=1)) for table in (e, m))
-    return _Record(px, py, pz, energy, mass, ids, status, np.ascontiguousarray(origin.swapaxes(1, 2)), length)
+        ids[:, at], status[:, at] = number, np.where(there[:, ends.start], DECAYED, FINAL)
+    px, py, pz = (np.ascontiguousarray(np.stack([p[name][i] for name in names], axis=1)) for i in range(3))
+    energy, mass = (np.ascontiguousarray(np.stack([table[name] for name in names], axis=1)) for table in (e, m))
+    there[:, ends.stop :] = energy[:, ends.stop :] > SOFTEST
+    return _Record(px, py, pz, energy, mass, ids, status, np.ascontiguousarray(origin.swapaxes(1, 2)), there)
 
 
 def _kaons(channel: Channel, columns: Mapping[str, Any], seed: int) -> tuple[NDArray[np.int32], Array, Array]:
@@ -241,23 +248,26 @@ def _events(
     pyhepmc: Any, channel: Channel, found: _Record, columns: Mapping[str, Any], weights: Array, run_info: Any
 ) -> Iterator[Any]:
     """Events of one channel, one after the other in the same record."""
-    mothers = np.array([[mother, mother] for mother in chain(channel).mothers], dtype=np.int32)
+    known = chain(channel).mothers
+    photons = found.px.shape[1] - len(known)
+    mothers = np.array([[mother, mother] for mother in (*known, *(0 for _ in range(photons)))], dtype=np.int32)
     numbers_of_events = (columns["event"].astype(np.uint64) & np.uint64(0x7FFFFFFF)).tolist()
     displaced = found.origin.any(axis=(0, 2)).tolist()
     event = pyhepmc.GenEvent(pyhepmc.Units.GEV, pyhepmc.Units.MM)
     event.run_info = run_info
-    for i, (weight, k) in enumerate(zip(weights.tolist(), found.length.tolist(), strict=True)):
-        places = dict(zip(("vx", "vy", "vz", "vt"), found.origin[:, i, :k], strict=True)) if displaced[i] else {}
+    for i, weight in enumerate(weights.tolist()):
+        k = found.there[i]
+        places = dict(zip(("vx", "vy", "vz", "vt"), found.origin[:, i, k], strict=True)) if displaced[i] else {}
         event.from_hepevt(
             numbers_of_events[i],
-            found.px[i, :k],
-            found.py[i, :k],
-            found.pz[i, :k],
-            found.energy[i, :k],
-            found.mass[i, :k],
-            found.ids[i, :k],
-            found.status[i, :k],
-            parents=mothers[:k],
+            found.px[i, k],
+            found.py[i, k],
+            found.pz[i, k],
+            found.energy[i, k],
+            found.mass[i, k],
+            found.ids[i, k],
+            found.status[i, k],
+            parents=mothers[k],
             fortran=False,
             **places,
         )

@@ -15,7 +15,7 @@ from ...kinematics.base.arrays import array_module, to_host
 from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...physics.channels import channel_by_index
-from ...physics.final_state import AXES, masses
+from ...physics.final_state import AXES, column_masses
 from ...physics.models import Model
 from ..lab.momenta import momenta
 from .columns import Columns, ordered
@@ -106,7 +106,8 @@ def four_momenta(sample: EventSample) -> Any:
                     "mass": np.full(len(sample), mass),
                 }
             )
-            for particle, mass in masses(channel, model).items()
+            for particle, mass in column_masses(channel, model).items()
+            if f"{particle}_{AXES[0]}" in columns
         },
         depth_limit=1,
     )

@@ -71,6 +71,16 @@ class EventSource:
             return "corrected for efficiency, cuts and migration by the file's own events"
         return "corrected for the efficiency" + (", not for the cuts" if cuts else "")
 
+    def meaning(self, variable: str) -> str:
+        """Which q2 a column holds, in words to go on with; empty where leptons have not radiated.
+
+        >>> from darkpenguin.generator.run.generate import generate
+        >>> EventSource(generate("B+->K+ee", events=10, theory={"radiation": "leading-log"})).meaning("q2")
+        '; q2 of the decay, before its leptons radiate'
+        """
+        words = {"q2": "q2 of the decay, before its leptons radiate", "q2_ll": "q2 of the leptons after radiation"}
+        return f"; {words[variable]}" if variable in words and "q2_ll" in self.file.schema else ""
+
     @property
     def name(self) -> str:
         """What error messages call it."""

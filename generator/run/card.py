@@ -229,8 +229,8 @@ class RunCard(Card):
         check_used(self.model.theory.form_factors, [channel.transition for channel in self.registry()])
         if self.model.theory.radiation != "none" and not any(channel.lepton for channel in self.registry()):
             raise InputError(
-                f"theory.radiation = {self.model.theory.radiation!r}: {', '.join(self.channels)} has no charged leptons; "
-                "leave it out, or name a channel that has, such as B0->K*0ee"
+                f"theory.radiation = {self.model.theory.radiation!r}: no charged leptons in "
+                f"{', '.join(self.channels)}; leave it out, or name a channel that has some, such as B0->K*0ee"
             )
         if self.beam is not None:
             from ...physics.final_state import masses

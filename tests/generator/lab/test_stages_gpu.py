@@ -86,7 +86,9 @@ def test_smeared_momenta_are_those_of_the_cpu(cupy, lepton, hadrons):
         np.testing.assert_allclose(found.get(), expected, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("planted", [("uniforms(4)", "uniforms(3)"), ("lm_row = lp_row + 3 * n", "lm_row = lp_row")])
+@pytest.mark.parametrize(
+    "planted", [("uniforms(CALL + 4)", "uniforms(CALL + 3)"), ("lm_row = lp_row + 3 * n", "lm_row = lp_row")]
+)
 def test_a_fault_in_the_kernel_is_seen(cupy, monkeypatch, planted):
     source = smearing_gpu.PROGRAM.source
     assert planted[0] in source
