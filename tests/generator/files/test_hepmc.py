@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from darkpenguin import InputError, make_card, read_events, run
+from darkpenguin import InputError, generate, get_channel, make_card, read_events, run
 from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.generator.files.source import EventSource
 
@@ -147,3 +147,33 @@ def test_the_command_and_a_missing_package(file, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyhepmc", None)
     with pytest.raises(InputError, match="needs the package pyhepmc"):
         write_hepmc(file, tmp_path / "z.hepmc")
+
+
+def test_photons_come_last_and_add_up(tmp_path):
+    """All that comes from the B has its momentum, and the leptons' decay is found again with the photons added back."""
+    from darkpenguin.generator.files.hepmc_events import HepmcReader
+
+    keys = {"beam": "lhcb-13tev", "events": 200, "theory": {"radiation": "leading-log"}}
+    sample = generate("B0->K*0ee", **keys)
+    counts = write_hepmc(sample, tmp_path / "x.hepmc")
+    assert counts.written == 200
+    photons = 0
+    with pyhepmc.open(tmp_path / "x.hepmc") as stream:
+        for event in stream:
+            b, *others = event.particles
+            ids = [particle.pid for particle in event.particles]
+            assert set(ids[6:]) <= {22}
+            photons += len(ids) - 6
+            final = [p.momentum for p in others if p.status == 1]
+            for axis in ("px", "py", "pz", "e"):
+                assert abs(sum(getattr(p, axis) for p in final) - getattr(b.momentum, axis)) < 1e-9
+            assert all(p.momentum.e > 1e-9 for p in event.particles[6:])
+    assert photons == sum(
+        (sum(sample[f"{photon}_{axis}"] ** 2 for axis in ("px", "py", "pz")) > 1e-18).sum() for photon in ("gp", "gm")
+    )
+    for way, exact in (("add", True), ("refuse", False)):
+        [columns] = HepmcReader(tmp_path / "x.hepmc", get_channel("B0->K*0ee"), way).chunks(1000)
+        pair = {axis: columns[f"lp_{axis}"] + columns[f"lm_{axis}"] for axis in ("px", "py", "pz", "e")}
+        q2 = pair["e"] ** 2 - sum(pair[axis] ** 2 for axis in ("px", "py", "pz"))
+        assert np.allclose(q2, sample["q2"], rtol=0, atol=1e-6) == exact
+        assert np.allclose(q2, sample["q2_ll"], rtol=0, atol=1e-6) != exact
