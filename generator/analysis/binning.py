@@ -123,9 +123,7 @@ def bin(
         channel.name: Yields(sums[index].weights, sums[index].squares, source.mesons(index), chosen[index])
         for index, channel in source.channels.items()
     }
-    return BinnedValues(
-        (*found, *ratios(yields)), source.file.path, variable, unfold, source.state + source.meaning(variable)
-    )
+    return BinnedValues((*found, *ratios(yields)), source.file.path, variable, unfold, source.state(variable))
 
 
 def _sums(

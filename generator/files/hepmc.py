@@ -2,9 +2,9 @@
 
 Units GeV and mm, the B decays at the origin. Status codes are HepMC's: 2 for what decayed (B, K*, K0), 1 for the final
 state. A K0 (311) becomes a K_S (310) or a K_L (130), half of each; with the columns of ``kaons`` (`lab.kaons`) those of
-the file, and a K_S that goes to pi+ pi- has its vertex where it decays. Without them neither decays. Photons that leptons
-have radiated come last, from the vertex of the B; those below an eV are left out. The B has no mother: programs that
-want beams must be told that there are none (Rivet: ``--ignore-beams``).
+the file, and a K_S that goes to pi+ pi- has its vertex where it decays. Without them neither decays. Photons that the
+leptons have radiated come last, from the vertex of the B; those below an eV are left out. The B has no mother: programs
+that want beams must be told that there are none (Rivet: ``--ignore-beams``).
 """
 
 from __future__ import annotations

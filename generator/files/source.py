@@ -58,9 +58,19 @@ class EventSource:
         """The q2 that there is: reconstructed, if events were."""
         return "q2_reco" if "q2_reco" in self.file.schema else "q2"
 
-    @property
-    def state(self) -> str:
-        """What binned numbers of it are, in words."""
+    def state(self, variable: str) -> str:
+        """What numbers of it in bins of a column are, in words.
+
+        >>> from darkpenguin.generator.run.generate import generate
+        >>> EventSource(generate("B+->K+ee", events=10, theory={"radiation": "leading-log"})).state("q2")
+        'as generated; q2 of the decay, before its leptons radiate'
+        """
+        words = {"q2": "q2 of the decay, before its leptons radiate", "q2_ll": "q2 of the leptons after radiation"}
+        radiates = variable in words and "q2_ll" in self.file.schema
+        return self._corrections() + (f"; {words[variable]}" if radiates else "")
+
+    def _corrections(self) -> str:
+        """What events of it stand for."""
         cuts, maps = self._mode("selection"), self._mode("efficiency")
         if not (cuts or maps or "accepted" in self.file.schema):
             return "as generated"
@@ -70,16 +80,6 @@ class EventSource:
         if self.holds_rejected:
             return "corrected for efficiency, cuts and migration by the file's own events"
         return "corrected for the efficiency" + (", not for the cuts" if cuts else "")
-
-    def meaning(self, variable: str) -> str:
-        """Which q2 a column holds, in words to go on with; empty where leptons have not radiated.
-
-        >>> from darkpenguin.generator.run.generate import generate
-        >>> EventSource(generate("B+->K+ee", events=10, theory={"radiation": "leading-log"})).meaning("q2")
-        '; q2 of the decay, before its leptons radiate'
-        """
-        words = {"q2": "q2 of the decay, before its leptons radiate", "q2_ll": "q2 of the leptons after radiation"}
-        return f"; {words[variable]}" if variable in words and "q2_ll" in self.file.schema else ""
 
     @property
     def name(self) -> str:

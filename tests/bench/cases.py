@@ -392,6 +392,13 @@ CASES: dict[str, Case] = {
     "chain32": Case(
         _sampler("float32", None, **DETECTOR), "m_Kpi, momenta, beam, cut, float32", "events/s", 8 * MILLION
     ),
+    "chain-radiation": Case(
+        _sampler("float64", None, theory={"radiation": "leading-log"}, **DETECTOR),
+        "the same with radiation, float64",
+        "events/s",
+        8 * MILLION,
+        "chain",
+    ),
     **_to_disk("", "q2 and angles", 8 * MILLION, {}, "ttree64", "ttree32", "rntuple64", "rntuple32"),
     **_to_disk("chain-", "whole chain", 2 * MILLION, {"resolution": "lhcb", **DETECTOR}, "ttree64", "ttree32"),
     "kpi-table": Case(_kpi(), "table of m_Kpi with S wave", "1/s", 1),
