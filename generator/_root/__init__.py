@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .generator.files.sample import EventSample, read_events
     from .generator.files.writers import open_writer
     from .generator.fits.card import FitCard
+    from .generator.fits.elsewhere import global_significance
     from .generator.fits.fit import fit
+    from .generator.fits.limits import fit_limits
     from .generator.fits.profile import profile
     from .generator.run.card import RunCard, make_card, read_card
     from .generator.run.generate import generate, run
@@ -88,10 +90,12 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "figure": "generator.figures.figure",
     "fit": "generator.fits.fit",
     "fit_counts": "generator.statistics.fits",
+    "fit_limits": "generator.fits.limits",
     "generate": "generator.run.generate",
     "get_channel": "physics.channels",
     "get_dataset": "generator.toys.datasets",
     "get_model": "physics.models",
+    "global_significance": "generator.fits.elsewhere",
     "histograms": "generator.analysis.histograms",
     "limit": "generator.toys.limits",
     "make_card": "generator.run.card",
@@ -151,10 +155,12 @@ __all__ = [
     "figure",
     "fit",
     "fit_counts",
+    "fit_limits",
     "generate",
     "get_channel",
     "get_dataset",
     "get_model",
+    "global_significance",
     "histograms",
     "limit",
     "make_card",

@@ -11,11 +11,16 @@ import typer
 
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import write_text
+from ...kinematics.base.results import Result, Rows
 from .drawing import FigureOption, OverwriteOption, check_figures, named, write_figures
 from .options import MODEL, SET, THEORY, ExampleOption, Option, takes
 
 if TYPE_CHECKING:
+    from ..files.sample import EventsLike
+    from ..fits.card import FitCard
+    from ..fits.elsewhere import GlobalSignificance
     from ..fits.fit import Fit, Parameter
+    from ..fits.limits import FitLimits
 
 KEYS = (
     MODEL,
@@ -46,6 +51,32 @@ KEYS = (
     ),
     Option("minos", ("--minos",), "Find asymmetric errors too.", bool),
 )
+
+LIMITS = (
+    Option(
+        "limit",
+        ("--limit",),
+        "Find limits on this coupling by CL_s instead, all else that floats profiled, along --versus.",
+        metavar="KEY",
+    ),
+    Option(
+        "significance",
+        ("--global",),
+        "Find the global significance of this coupling instead, by toys without it, along --versus.",
+        metavar="KEY",
+    ),
+    Option(
+        "versus",
+        ("--versus",),
+        "Fix a mass or a width at these places for --limit or --global; repeatable.",
+        list[str],
+        "KEY,MIN,MAX,POINTS",
+    ),
+    Option("level", ("--level",), "Set the confidence level of --limit. Default: 0.95.", float),
+    Option("feldman_cousins", ("--feldman-cousins",), "Find that interval beside --limit too, by toys: slow.", bool),
+    Option("toys", ("--toys",), "Make so many toys for --global, or for each coupling of the interval.", int),
+)
+"""What is asked instead of the best values."""
 
 
 def _cells(row: Parameter) -> tuple[str, ...]:
@@ -96,7 +127,78 @@ def _check_outputs(paths: list[str] | None, overwrite: bool) -> None:
         check_target(path, overwrite=overwrite)
 
 
-@takes(*KEYS)
+def _instead(events: EventsLike, card: FitCard, asked: dict[str, Any]) -> FitLimits | GlobalSignificance | None:
+    """Limits or a global significance, if one of them is asked; InputError for what belongs to neither."""
+    from ..fits.elsewhere import global_significance
+    from ..fits.limits import fit_limits
+    from .console import waiting
+
+    limit, significance = asked.pop("limit"), asked.pop("significance")
+    how = {key: value for key, value in asked.items() if value is not None}
+    if limit is None and significance is None:
+        if how:
+            raise InputError(f"{', '.join(how)}: belongs to --limit KEY or --global KEY; --profile follows -2 ln L")
+        return None
+    if limit is not None and significance is not None:
+        raise InputError("--limit and --global: one at a time")
+    with waiting("limits" if limit is not None else "toys without the coupling"):
+        if limit is not None:
+            return fit_limits(events, card, limit, **how)
+        if wrong := set(how) - {"versus", "toys"}:
+            raise InputError(f"{', '.join(sorted(wrong))}: belongs to --limit KEY")
+        return global_significance(events, card, significance, **{"versus": [], **how})
+
+
+def _write(output: list[str] | None, told: dict[str, Any], table: Result, overwrite: bool) -> None:
+    """Write what was found as JSON, or a table as CSV."""
+    for path in output or ():
+        text = json.dumps(told, indent=1, allow_nan=False) if path.lower().endswith(".json") else None
+        write_text(Path(path), table.to_pandas().to_csv(index=False) if text is None else text, overwrite)
+
+
+def _report(
+    result: FitLimits | GlobalSignificance,
+    as_json: bool,
+    output: list[str] | None,
+    figure: list[str] | None,
+    overwrite: bool,
+) -> None:
+    """Print limits or a significance, write and draw them."""
+    written = write_figures(result, figure, overwrite)
+    _write(output, result.to_dict(), result, overwrite)
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
+        return
+    if isinstance(result, Rows):
+        _show_limits(result)
+    else:
+        at = ", ".join(f"{key} = {value:.4g}" for key, value in result.at.items())
+        print(
+            f"{result.local:.2f} sigma at {at}; global p = {result.p_value:.3g} ({result.significance:.2f} sigma), of "
+            f"{result.toys} toys {result.p_toys:.3g} have as much"
+        )
+    for path in (*written, *(output or ())):
+        print(f"{'figure' if path in written else 'file'}: {path}")
+
+
+def _show_limits(found: FitLimits) -> None:
+    from .console import show_table
+
+    def text(value: float | None) -> str:
+        return "no limit" if value is None else f"{value:.3g}"
+
+    rows = []
+    for row in found:
+        expected = [text(band[2]) if band else "" for band in (row.band_lower, row.band_upper)]
+        pieces = "; ".join(f"{a:.3g} to {b:.3g}" for a, b in row.feldman_cousins or ())
+        cells = [f"{value:.4g}" for value in row.at.values()]
+        rows.append((*cells, text(row.lower), text(row.upper), *expected, *([pieces] if pieces else [])))
+    last = ("Feldman-Cousins",) if any(row.feldman_cousins for row in found) else ()
+    header = (*found[0].at, "lower", "upper", "expected lower", "expected upper", *last)
+    show_table(f"{100 * found.level:g} % CL_s limits on {found[0].coupling}", header, rows)
+
+
+@takes(*KEYS, *LIMITS)
 def fit_command(
     files: Annotated[
         list[str] | None,
@@ -150,8 +252,15 @@ def fit_command(
 
     check_figures(figure, overwrite, ("", *(["profile"] if profiles else [])))
     _check_outputs(output, overwrite)
-    asked = FitCard.make(chosen, **keys)
-    likelihood = likelihood_of(sources[0] if len(sources) == 1 else sources, asked, device=device)
+    instead = {row.key: keys.pop(row.key) for row in LIMITS}
+    asked, events = FitCard.make(chosen, **keys), sources[0] if len(sources) == 1 else sources
+    result = _instead(events, asked, instead)
+    if result is not None:
+        if profiles:
+            raise InputError("--profile: beside --limit or --global there is no profile; one at a time")
+        _report(result, as_json, output, figure, overwrite)
+        return
+    likelihood = likelihood_of(events, asked, device=device)
     axes = profile_axes(profiles, likelihood.free) if profiles else []
     found = minimised(likelihood, asked.minos)
     along = profile(found, *axes) if axes else None
@@ -159,10 +268,7 @@ def fit_command(
     if along is not None:
         written += write_figures(along, [str(named(path, "profile")) for path in figure or ()], overwrite)
     told = found.to_dict() | ({} if along is None else {"profile": along.to_dict()})
-    for path in output or ():
-        table = (found if along is None else along).to_pandas().to_csv(index=False)
-        text = json.dumps(told, indent=1, allow_nan=False) if path.lower().endswith(".json") else table
-        write_text(Path(path), text, overwrite)
+    _write(output, told, found if along is None else along, overwrite)
     if as_json:
         print(json.dumps(told, indent=1, allow_nan=False))
     else:

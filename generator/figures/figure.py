@@ -20,7 +20,9 @@ from ..analysis.binning import BinnedValues, generated_ratios
 from ..analysis.migration import Migrations
 from ..analysis.validate import Verdict
 from ..files.sample import EventSample
+from ..fits.elsewhere import GlobalSignificance
 from ..fits.fit import Fit
+from ..fits.limits import FitLimits
 from ..fits.profile import Profile
 from ..run.generate import RunReport
 from ..scans.card import ScanCard
@@ -34,7 +36,8 @@ from .bins import draw_bins, draw_migrations
 from .charm import leakage_figure, spectrum_figure
 from .figure_1 import FIGURE_1_MODELS, figure_1
 from .figure_2 import custom_plane, figure_2, figure_2_cards
-from .fits import draw_fit, draw_profile
+from .fits import draw_fit, draw_profile, draw_significance
+from .fits import draw_limits as draw_fit_limits
 from .invisible import draw_invisible
 from .limits import draw_limit, draw_limits
 from .predictions import draw_predictions, draw_ratios
@@ -86,6 +89,8 @@ VIEWS: Mapping[type, Callable[[Any], Views]] = MappingProxyType(
         EventSample: lambda found: {"": partial(draw_sample, found)},
         ExpectedLimit: lambda found: {"": partial(draw_limit, found)},
         Fit: lambda found: {"": partial(draw_fit, found)},
+        FitLimits: lambda found: {"": partial(draw_fit_limits, found)},
+        GlobalSignificance: lambda found: {"": partial(draw_significance, found)},
         Migrations: lambda found: {"": partial(draw_migrations, found)},
         Model: _model,
         Predictions: lambda found: {"": partial(draw_predictions, found)},

@@ -1,4 +1,4 @@
-"""Figures of unbinned fits: spectra of the channels with pulls, and profiles."""
+"""Figures of unbinned fits: spectra of the channels with pulls, profiles, limits, global significances."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...physics.channels import get_channel
+from ..fits.elsewhere import GlobalSignificance
 from ..fits.fit import Fit, Goodness
 from ..fits.likelihood import Likelihood
+from ..fits.limits import FitLimits
 from ..fits.profile import Profile
 from .figure_2 import axis_label
 from .style import PALETTE, _as_figure, house_style
@@ -88,4 +90,47 @@ def draw_profile(found: Profile) -> Figure:
             axis.legend()
             axis.set_ylabel(axis_label(found.names[1]))
         axis.set_xlabel(axis_label(found.names[0]))
+    return _as_figure(figure)
+
+
+def draw_limits(found: FitLimits) -> Figure:
+    """Draw limits of both signs along a field with their expected bands, over two fields the smaller size as a map."""
+    keys = list(found[0].at)
+    with house_style() as plt:
+        figure, axis = plt.subplots(figsize=(9.5, 7.0))
+        places = np.array([[row.at[key] for key in keys] for row in found]).reshape(len(found), len(keys))
+        sides = [(row.lower, row.upper) for row in found]
+        if len(keys) == 2:
+            sizes = [max((abs(x) for x in pair if x is not None), default=np.nan) for pair in sides]
+            shown = axis.scatter(*places.T, c=sizes, marker="s", s=200, cmap="viridis")
+            label = rf"limit on $|${axis_label(found[0].coupling)}$|$"
+            figure.colorbar(shown, ax=axis, label=f"{label}, {100 * found.level:g} % CL")
+            axis.set_ylabel(axis_label(keys[1]))
+        else:
+            x = places[:, 0] if keys else np.zeros(len(found))
+            for side, bands in enumerate(([row.band_lower for row in found], [row.band_upper for row in found])):
+                if all(bands):
+                    edges = np.array(bands, dtype=float)
+                    axis.fill_between(x, edges[:, 0], edges[:, 4], color=PALETTE[4], alpha=0.5, lw=0)
+                    axis.fill_between(x, edges[:, 1], edges[:, 3], color=PALETTE[2], alpha=0.6, lw=0)
+                    axis.plot(x, edges[:, 2], "k--", label="expected" if side else None)
+                values = [np.nan if pair[side] is None else pair[side] for pair in sides]
+                axis.plot(x, values, "ko-", label="observed" if side else None)
+            axis.axhline(0.0, color="0.5", linewidth=1)
+            axis.set_ylabel(f"{axis_label(found[0].coupling)}, {100 * found.level:g} % CL")
+            axis.legend()
+        axis.set_xlabel(axis_label(keys[0]) if keys else "")
+    return _as_figure(figure)
+
+
+def draw_significance(found: GlobalSignificance) -> Figure:
+    """Draw the largest q of toys without the coupling, and that of the data."""
+    largest = found.records()["maximum"]
+    with house_style() as plt:
+        figure, axis = plt.subplots(figsize=(9.0, 6.5))
+        axis.hist(largest, bins=20, histtype="step", color=PALETTE[0], label=f"{found.toys} toys")
+        axis.axvline(found.q, color=PALETTE[1], label=f"data: global p = {found.p_value:.2g}")
+        axis.set_xlabel(r"largest $-2\,\Delta\ln L$")
+        axis.set_ylabel("toys")
+        axis.legend()
     return _as_figure(figure)

@@ -289,8 +289,15 @@ class Likelihood:
     def first(self, events: int) -> Likelihood:
         """The same of the first events of every part: for a quick look."""
         parts = [replace(part, q2=part.q2[:events], forms=part.forms[:events]) for part in self.parts]
+        return self._other(self.base, parts)
+
+    def at(self, base: Model) -> Likelihood:
+        """The same of another model with the same shifts, such as another mass of a mediator that does not float."""
+        return self._other(base, self.parts)
+
+    def _other(self, base: Model, parts: Sequence[Part]) -> Likelihood:
         return Likelihood(
-            self.base,
+            base,
             self.free,
             parts,
             rates=self.rates,

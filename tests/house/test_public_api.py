@@ -53,6 +53,8 @@ FUNCTIONS = {
     "toys": f"card output overwrite threads device part dask progress {TOY_KEYS}",
     "validate": "events false_alarm progress threads",
     "fit": f"events card threads device {FIT_KEYS}",
+    "fit_limits": f"events card coupling versus level feldman_cousins toys seed threads {FIT_KEYS}",
+    "global_significance": f"events card coupling versus toys seed threads {FIT_KEYS}",
     "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads progress",
     "recast": "folder model masses coefficients set theory q2_max",
     "write_hepmc": "path output overwrite",

@@ -1,0 +1,84 @@
+"""Data sets like one that was fitted, drawn from a model: what toys of an unbinned fit are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...kinematics.base.errors import InputError
+from ..files.sample import EventSample, EventsLike, open_events
+from ..run.card import make_card
+from ..run.generate import generate
+from .card import FitCard
+from .fit import likelihood_of
+from .likelihood import Likelihood
+
+
+def draw_events(
+    events: EventsLike,
+    card: FitCard,
+    likelihood: Likelihood,
+    values: Sequence[float],
+    sets: int,
+    seed: int,
+    share: float = 1.0,
+) -> list[EventSample]:
+    """Samples with as many events of each channel as ``events``, of the model at values, behind the same efficiency.
+
+    Or with a share of them.
+
+    Couplings that are close have sets that are close: they share their random numbers.
+
+    Raises:
+        InputError: rates in common or absolute ones, whose numbers of events say something too.
+
+    Example:
+        >>> from darkpenguin.generator.run.generate import generate
+        >>> sample = generate("B0->K*0mumu", model="sm", events=500, seed=1, q2=[(1.1, 8.0)])
+        >>> card = FitCard.make(model="sm", float={"heavy.C9_mu": (-4.0, 4.0)})
+        >>> drawn = draw_events(sample, card, likelihood_of(sample, card), [-1.0], 3, seed=2)
+        >>> len(drawn), len(drawn[0])
+        (3, 500)
+    """
+    if likelihood.rates != "free" or likelihood.b_mesons is not None:
+        raise InputError("rates: limits and toys of a fit are of its shapes; take rates = free, without b-mesons")
+    numbers: dict[str, int] = {}
+    for part in likelihood.parts:
+        numbers[part.channel] = numbers.get(part.channel, 0) + part.events
+    numbers = {name: max(round(share * number), 1) for name, number in numbers.items()}
+    run = make_card(open_events(events).provenance["card"])
+    seen = card.efficiency or run.stages.get("efficiency")
+    most = max(numbers.values()) * sets
+    keys: dict[str, Any] = {"events": most}
+    if seen is not None:
+        keys = {"accepted": most, "efficiency": {**seen.model_dump(mode="json"), "mode": "reject"}}
+    for key in ("q2", "veto", "flavour", "convention", "kpi"):
+        keys[key] = getattr(run, key)
+    made = generate(
+        list(numbers), likelihood.model(values), seed=seed, device="cpu", threads=likelihood.threads, **keys
+    )
+    columns = made.to_numpy()
+    places = {index: np.flatnonzero(columns["channel"] == index) for index in np.unique(columns["channel"]).tolist()}
+    sizes = {index: numbers[str(entry["name"])] for index, entry in open_events(made).channels().items()}
+    chosen = [
+        np.concatenate([place[k * sizes[index] : (k + 1) * sizes[index]] for index, place in places.items()])
+        for k in range(sets)
+    ]
+    return [EventSample({name: column[rows] for name, column in columns.items()}, made.provenance) for rows in chosen]
+
+
+def draw(
+    events: EventsLike, card: FitCard, likelihood: Likelihood, values: Sequence[float], sets: int, seed: int
+) -> list[Likelihood]:
+    """Likelihoods of such samples; what is known of fields is measured anew in each, about the values."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for sample in draw_events(events, card, likelihood, values, sets, seed):
+        one = likelihood_of(sample, card, likelihood.threads, like=likelihood)
+        for name, (_, error) in likelihood.constraints.items():
+            mean = values[likelihood.names.index(name)] + error * float(generator.standard_normal())
+            one.constraints[name] = (mean, error)
+        found.append(one)
+    return found
