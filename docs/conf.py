@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import darkpenguin
+from pydantic import BaseModel
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -31,7 +32,6 @@ mathjax_path = "mathjax/tex-mml-chtml.js"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence", "substitution"]
 myst_heading_anchors = 3
-myst_links_external_new_tab = False
 suppress_warnings = ["myst.xref_missing", "myst.header", "ref.python"]  # links of README and CONTRIBUTING to files of the repository
 
 nb_execution_mode = "force"
@@ -56,6 +56,12 @@ def copy_mathjax(app: Any) -> None:
     shutil.copy2(source / "tex-mml-chtml.js", target)
 
 
+def short_signature(app: Any, kind: str, name: str, value: Any, options: Any, signature: str, returned: str) -> Any:
+    """A card's signature is its table of keys on another page."""
+    return ("", None) if kind == "class" and issubclass(value, BaseModel) else None
+
+
 def setup(app: Any) -> None:
-    """Register what is copied; Sphinx calls this."""
+    """Register what is copied and shortened; Sphinx calls this."""
     app.connect("builder-inited", copy_mathjax)
+    app.connect("autodoc-process-signature", short_signature)

@@ -141,8 +141,16 @@ class Commands(FromCode):
             context = typer.Context(command, info_name=f"darkpenguin {name}")
             yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
             records = [parameter.get_help_record(context) for parameter in command.params]
-            rows = [(f"`{record[0]}`", record[1]) for record in records if record]
+            rows = [(f"`{record[0].split(' <')[0]}`", record[1]) for record in records if record]
             yield from table(("argument or option", "meaning"), rows)
+
+
+def methods(value: type) -> list[str]:
+    """Public methods and properties that a class of ours, not a library, defines; its fields have tables elsewhere."""
+    own = [base for base in value.__mro__ if base.__module__.startswith("darkpenguin")]
+    found = {name: member for base in reversed(own) for name, member in vars(base).items() if not name.startswith("_")}
+    kinds = (property, classmethod, staticmethod)
+    return [n for n, m in found.items() if (isinstance(m, kinds) or inspect.isfunction(m)) and not n.startswith("model_")]
 
 
 class PublicNames(FromCode):
@@ -156,7 +164,7 @@ class PublicNames(FromCode):
         for name, home in darkpenguin._HOMES.items():
             homes.setdefault(home, []).append(name)
         for home in sorted(homes, key=self.place):
-            for name in homes[home]:
+            for name in sorted(homes[home], key=lambda one: inspect.isclass(getattr(darkpenguin, one))):
                 value = getattr(darkpenguin, name)
                 yield f"## {name}"
                 yield ""
@@ -167,8 +175,7 @@ class PublicNames(FromCode):
                     yield "   :imported-members:" if home.endswith("statistics:") else ""
                 elif inspect.isclass(value):
                     yield f".. autoclass:: darkpenguin.{home}.{name}"
-                    yield "   :members:"
-                    yield "   :exclude-members: model_config, model_post_init" if issubclass(value, BaseModel) else ""
+                    yield f"   :members: {', '.join(methods(value))}" if methods(value) else ""
                 elif callable(value):
                     yield f".. autofunction:: darkpenguin.{home}.{name}"
                 else:
