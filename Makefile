@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 CUDA ?= cuda13
 
-.PHONY: help demo test test-slow lint bench gpu gpu-bundle gallery clean
+.PHONY: help demo test test-slow docs lint bench gpu gpu-bundle gallery clean
 
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,11 @@ lint: .venv/tested      ## ruff, mypy --strict, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed   ## the documentation's site, docs/_build/html, and a look at each page in Chromium
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	$(BIN)/python -m pytest tests/docs
 
 bench: .venv/installed  ## rates beside NumPy accept-reject; AGAINST=COMMIT compares with another commit
 	$(BIN)/python tests/bench $(if $(AGAINST),--against $(AGAINST))

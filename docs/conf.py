@@ -28,6 +28,7 @@ html_title = f"darkpenguin {release}"
 html_static_path: list[str] = []
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 mathjax_path = "mathjax/tex-mml-chtml.js"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence", "substitution"]
