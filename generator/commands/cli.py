@@ -9,6 +9,7 @@ import functools
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from typer.core import TyperGroup
 
 from ...kinematics.base.errors import InputError, TryAgainError, one_line
 from .bins import bin_command, hepmc_command
-from .console import note
+from .console import Talk, note
 from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
 from .farm import DaskOption, ReportOption, merge_command, plan_command
@@ -33,7 +34,6 @@ from .toys import sensitivity_command, toys_command
 from .weigh import weigh_command
 
 LOOK: dict[str, Any] = {
-    "add_completion": False,
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,
 }
@@ -75,9 +75,12 @@ def main() -> None:
     _open_closed_streams()
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminated)
+    began = time.monotonic()
     try:
         _guarded(app)()
     except SystemExit as end:
+        if Talk.verbose:
+            note(f"{time.monotonic() - began:.1f} s")
         # the library's own way to say that nobody reads its help
         raise SystemExit(0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else end.code) from None
 
@@ -200,7 +203,7 @@ def _whole_generate() -> Any:
     from .stage_options import stage_parameters
 
     behind = [row.key for row in RUN].index("beam") + 1
-    alone = typer.Typer(**LOOK)
+    alone = typer.Typer(add_completion=False, **LOOK)
     command = takes(*RUN[:behind], *stage_parameters(), *RUN[behind:])(_generate)
     alone.command("generate", context_settings=HELP)(_guarded(command))
     return typer.main.get_command(alone)
@@ -385,10 +388,36 @@ app.command("sensitivity")(_guarded(sensitivity_command))
 
 @app.callback(invoke_without_command=True)
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version, and those of what it stands on.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", envvar="DARKPENGUIN_QUIET", help="Say nothing beside results and errors.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell progress every two seconds and the seconds it took.")
+    ] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="Print without colours and styles, as with NO_COLOR in the environment.")
+    ] = False,
 ) -> None:
+    if quiet and verbose:
+        raise InputError("--quiet and --verbose are both given; give one of the two")
+    Talk.quiet, Talk.verbose = quiet, verbose
+    if no_color:
+        os.environ.update(NO_COLOR="1", TERM="dumb")
     if version:
-        from ... import __version__
-
-        print(f"darkpenguin {__version__}")
+        _print_versions()
         raise SystemExit(0)
+
+
+def _print_versions() -> None:
+    """The version of the package alone on the first line, for programs; those of what makes events below it."""
+    import platform
+
+    from ... import __version__
+    from ..files.provenance import package_versions
+
+    print(f"darkpenguin {__version__}")
+    print(f"Python {platform.python_version()}")
+    for name, found in package_versions().items():
+        if name != "darkpenguin":
+            print(f"{name} {found}")

@@ -12,8 +12,22 @@ from ...kinematics.base.errors import printable
 
 INTERVAL = 30.0
 """Seconds between lines of progress off a terminal."""
+OFTEN = 2.0
+"""The same for who asked for them."""
 DATA_HELP = "Data set: current, 2017 (what the paper had), any other in the package, or the path of your own .yml file."
 """Help of every option ``--data``; a wrong name is answered with those that there are."""
+
+
+class Talk:
+    """How much is said on standard error beside errors and warnings; the options before the command set it.
+
+    Attributes:
+        quiet: neither progress nor remarks.
+        verbose: progress every two seconds off a terminal too, and the seconds that the command took.
+    """
+
+    quiet = False
+    verbose = False
 
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
@@ -66,12 +80,21 @@ def note(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def remark(message: str) -> None:
+    """Print one line on standard error that a quiet user does not miss."""
+    if not Talk.quiet:
+        note(message)
+
+
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | None]:
     """Show a progress bar on standard error, off a terminal a plain line from time to time.
 
     Yields what to call with the events (toys, points) done.
     """
+    if Talk.quiet:
+        yield None
+        return
     if not sys.stderr.isatty():
         yield _Lines(title, total).add
         return
@@ -85,7 +108,7 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | Non
 
 
 class _Lines:
-    """Progress in the log of a job: a line every `INTERVAL` seconds, the first one after as many."""
+    """Progress in the log of a job: a line every so many seconds, the first one after as many."""
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.done = title, total, 0
@@ -95,7 +118,7 @@ class _Lines:
         """So many more are done."""
         self.done += done
         now = time.monotonic()
-        if now - self.last < INTERVAL:
+        if now - self.last < (OFTEN if Talk.verbose else INTERVAL):
             return
         self.last, rate = now, self.done / (now - self.began)
         line = f"{self.title}: {self.done:,}"
@@ -107,7 +130,7 @@ class _Lines:
 @contextmanager
 def waiting(message: str) -> Iterator[None]:
     """Show that something takes a moment, on standard error and only on a terminal."""
-    if not sys.stderr.isatty():
+    if Talk.quiet or not sys.stderr.isatty():
         yield
         return
     from rich.console import Console

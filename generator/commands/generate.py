@@ -16,7 +16,7 @@ from ..run.generate import RunReport, check_files, check_space, execute
 from ..run.plan import plan_run
 from ..run.stream import kept_events
 from ..run.workers import check_dask
-from .console import note, progress_bar, show_table, waiting
+from .console import progress_bar, remark, show_table, waiting
 from .drawing import check_figures, write_figures
 
 if TYPE_CHECKING:
@@ -42,17 +42,17 @@ def run_card(card: RunCard, dask: str | None = None, report: str | None = None) 
     check_space(plan)
     missing = (missing_charm(part.channel, card.model.theory, part.table.ranges) for part in plan.parts)
     for line in dict.fromkeys(filter(None, missing)):
-        note(line)
+        remark(line)
     total = plan.stop - plan.start
-    note(f"{total:,} events of {card.model.name} on {plan.backend.describe() if dask is None else f'Dask, {dask}'}")
+    remark(f"{total:,} events of {card.model.name} on {plan.backend.describe() if dask is None else f'Dask, {dask}'}")
     if kept := kept_events(plan):
-        note(f"going on from {kept:,} events that an earlier start of this run had made")
+        remark(f"going on from {kept:,} events that an earlier start of this run had made")
     try:
         with telling.stage("events"), progress_bar("generating", total) as progress:
             made = execute(plan, progress, dask=dask)
     except BaseException:
         if kept := kept_events(plan):
-            note(f"{kept:,} events are kept beside the output: the same command goes on from them")
+            remark(f"{kept:,} events are kept beside the output: the same command goes on from them")
         raise
     verdicts: list[Verdict] = []
     if card.check:
@@ -154,7 +154,7 @@ def validate_and_show(
             left=3,
         )
     _show_verdict_line(verdict)
-    note(f"{time.perf_counter() - began:.2f} s")
+    remark(f"{time.perf_counter() - began:.2f} s")
     if figures and verdict.channels:
         print(f"figure: {', '.join(write_figures(verdict, figures, overwrite))}")
     return verdict.passed

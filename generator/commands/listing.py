@@ -15,7 +15,7 @@ from ...physics.models import BENCHMARKS, Model
 from ...physics.modes import Transition
 from ..run.card import builtin_cards, read_card
 from ..run.q2 import parse_window
-from .console import note, rounded, show_table
+from .console import remark, rounded, show_table
 from .drawing import check_figures, write_figures
 
 
@@ -124,7 +124,7 @@ def predict_observables(
         missing_charm(channel_of(r.observable, channel), rows.model.theory, [(r.q2_min, r.q2_max)]) for r in rows
     )
     for line in dict.fromkeys(filter(None, missing)):
-        note(line)
+        remark(line)
     header = ("observable", *(("q2",) if bins is None else ("q2_min", "q2_max")), "value", *(("error",) * errors))
     cells = []
     for row in rows:
@@ -141,7 +141,7 @@ def predict_observables(
     else:
         show_table(rows.model.name, header, cells)
     if names := write_figures(rows, figures, overwrite):
-        note(f"figure: {', '.join(names)}")
+        remark(f"figure: {', '.join(names)}")
 
 
 def print_polynomials(

@@ -1,5 +1,12 @@
-"""Progress in the log of a job."""
+"""Progress in the log of a job, and what is said to whom."""
 
+import os
+import re
+import subprocess
+import sys
+
+import darkpenguin
+import numpy as np
 from darkpenguin.generator.commands import console
 
 
@@ -20,3 +27,39 @@ def test_progress_off_a_terminal_is_plain_lines_from_time_to_time(monkeypatch, c
         "generating: 600 of 1,000 (60%), 60 s left, 6.67e+00/s",
         "scanning: 7, 2.26e-01/s",
     ]
+
+
+def shown(*arguments, **environment):
+    command = "import sys; sys.argv[0] = 'darkpenguin'; from darkpenguin.generator.commands.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
+def test_quiet_and_verbose(tmp_path):
+    run = ("generate", "--channel", "B+->K+mumu", "--events", "100", "--overwrite", "--output", str(tmp_path / "x.root"))
+    plain, quiet, verbose = shown(*run), shown("--quiet", *run), shown("-v", *run)
+    assert "100 events of sm on CPU" in plain[1]
+    assert quiet[1] == ""
+    assert "file: " in quiet[0]
+    assert re.fullmatch(r"[\d.]+ s", verbose[1].splitlines()[-1])
+    assert shown(*run, DARKPENGUIN_QUIET="1")[1] == ""
+
+
+def test_shells_complete_commands_and_options():
+    words = {"gen": "generate", "generate --chan": "--channel", "sensitivity --toge": "--together"}
+    for typed, expected in words.items():
+        line = f"darkpenguin {typed}"
+        asked = {"_DARKPENGUIN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+        assert expected in shown(**asked)[0].split(), typed
+
+
+def test_versions_stand_below_our_own():
+    lines = shown("--version")[0].splitlines()
+    assert lines[0] == f"darkpenguin {darkpenguin.__version__}"
+    assert f"numpy {np.__version__}" in lines
