@@ -33,7 +33,11 @@ mathjax_path = "mathjax/tex-mml-chtml.js"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence", "substitution"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing", "myst.header", "ref.python"]  # links of README and CONTRIBUTING to files of the repository
+suppress_warnings = [
+    "myst.xref_missing",
+    "myst.header",
+    "ref.python",
+]  # links of README and CONTRIBUTING to files of the repository
 
 nb_execution_mode = "force"
 nb_execution_in_temp = True

@@ -150,7 +150,9 @@ def methods(value: type) -> list[str]:
     own = [base for base in value.__mro__ if base.__module__.startswith("darkpenguin")]
     found = {name: member for base in reversed(own) for name, member in vars(base).items() if not name.startswith("_")}
     kinds = (property, classmethod, staticmethod)
-    return [n for n, m in found.items() if (isinstance(m, kinds) or inspect.isfunction(m)) and not n.startswith("model_")]
+    return [
+        n for n, m in found.items() if (isinstance(m, kinds) or inspect.isfunction(m)) and not n.startswith("model_")
+    ]
 
 
 class PublicNames(FromCode):
@@ -217,7 +219,12 @@ def channels() -> list[str]:
     return table(
         ("name", "number", "particles of a row", "fraction of the hadron's decays"),
         [
-            (f"`{c.name}`", str(c.index), " ".join(f"`{particle.label}`" for particle in c.particles), f"{c.branching:.4f}")
+            (
+                f"`{c.name}`",
+                str(c.index),
+                " ".join(f"`{particle.label}`" for particle in c.particles),
+                f"{c.branching:.4f}",
+            )
             for c in CHANNELS.values()
         ],
     )

@@ -28,7 +28,7 @@ from .farm import DaskOption, ReportOption, merge_command, plan_command
 from .figures import figure_command, scan_command
 from .fit import fit_command
 from .fold import fold_command
-from .options import MODEL, RUN, SET, THEORY, takes
+from .options import MODEL, RUN, SET, THEORY, JsonOption, takes
 from .recast import recast_command
 from .toys import sensitivity_command, toys_command
 from .weigh import weigh_command
@@ -269,11 +269,11 @@ def predict(
 
 @app.command()
 @_guarded
-def channels() -> None:
+def channels(as_json: JsonOption = False) -> None:
     """List the decay channels."""
     from .listing import list_channels
 
-    list_channels()
+    list_channels(as_json)
 
 
 @app.command()
@@ -283,17 +283,18 @@ def models(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="Show every field of this benchmark, TOML file or card.")
     ] = None,
+    as_json: JsonOption = False,
     **keys: Any,
 ) -> None:
     """List the benchmark models, or show one."""
     from .listing import list_models, show_model
 
     if model is None:
-        list_models()
+        list_models(as_json)
     else:
         from ...physics.models import as_model
 
-        show_model(as_model(model, keys["set"] or (), keys["theory"]))
+        show_model(as_model(model, keys["set"] or (), keys["theory"]), as_json)
 
 
 @app.command()
@@ -328,6 +329,7 @@ def validate(
     every: Annotated[bool, typer.Option("--all", help="List every test, not only the largest pulls.")] = False,
     overwrite: OverwriteOption = False,
     threads: ThreadsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare a file with the prediction.
 
@@ -335,7 +337,7 @@ def validate(
     """
     from .generate import validate_and_show
 
-    if not validate_and_show(files, figure or (), false_alarm, every, threads, overwrite):
+    if not validate_and_show(files, figure or (), false_alarm, every, threads, overwrite, as_json):
         raise SystemExit(EXIT_FAILED)
 
 
@@ -388,7 +390,9 @@ app.command("sensitivity")(_guarded(sensitivity_command))
 
 @app.callback(invoke_without_command=True)
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version, and those of what it stands on.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print versions: ours, and below it what it stands on.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", envvar="DARKPENGUIN_QUIET", help="Say nothing beside results and errors.")
     ] = False,

@@ -13,7 +13,7 @@ from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import write_text
 from ...kinematics.base.results import Result, Rows
 from .drawing import FigureOption, OverwriteOption, check_figures, named, write_figures
-from .options import MODEL, SET, THEORY, ExampleOption, Option, takes
+from .options import MODEL, SET, THEORY, ExampleOption, JsonOption, Option, takes
 
 if TYPE_CHECKING:
     from ..files.sample import EventsLike
@@ -219,7 +219,7 @@ def fit_command(
             help="Follow -2 ln L along this field, 3 errors to either side or in a range; given twice, in a plane.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonOption = False,
     output: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,7 +9,7 @@ import typer
 
 from .console import show_table
 from .drawing import OverwriteOption
-from .options import MODEL, SET, THEORY, takes
+from .options import MODEL, SET, THEORY, JsonOption, takes
 
 
 @takes(MODEL, SET, *THEORY)
@@ -31,7 +31,7 @@ def fold_command(
             "--output", "-o", metavar="X.json", help="Write a workspace for pyhf: signal, without background."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:

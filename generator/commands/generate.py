@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -121,7 +122,13 @@ def _show_verdict_line(verdict: Verdict) -> None:
 
 
 def validate_and_show(
-    files: Sequence[str], figures: Sequence[str], false_alarm: float, every: bool, threads: int | None, overwrite: bool
+    files: Sequence[str],
+    figures: Sequence[str],
+    false_alarm: float,
+    every: bool,
+    threads: int | None,
+    overwrite: bool,
+    as_json: bool = False,
 ) -> bool:
     """Compare a file with the prediction and show the tests; whether it passed."""
     from ..analysis.validate import validate
@@ -131,6 +138,10 @@ def validate_and_show(
     events = files[0] if len(files) == 1 else files
     with progress_bar("validating", open_events(events).rows) as progress:
         verdict = validate(events, false_alarm, progress, threads)
+    if as_json:
+        print(json.dumps(verdict.to_dict(), indent=1))
+        write_figures(verdict, figures if verdict.channels else (), overwrite)
+        return verdict.passed
     for item in verdict.channels:
         tests = sorted(item.tests, key=lambda test: test.p_value)
         shown = item.tests if every else tests[:10]

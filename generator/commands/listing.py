@@ -19,8 +19,22 @@ from .console import remark, rounded, show_table
 from .drawing import check_figures, write_figures
 
 
-def list_channels() -> None:
+def list_channels(as_json: bool = False) -> None:
     """Print the registry of channels."""
+    if as_json:
+        found = [
+            {
+                "name": channel.name,
+                "number": channel.index,
+                "particles": [particle.label for particle in channel.particles],
+                "fraction": channel.branching,
+                "angles": list(channel.angles),
+                "remark": channel.remark,
+            }
+            for channel in CHANNELS.values()
+        ]
+        print(json.dumps(found, indent=1))
+        return
     rows = [
         (
             channel.name,
@@ -32,9 +46,9 @@ def list_channels() -> None:
         for channel in CHANNELS.values()
     ]
     show_table("", ("channel", "number", "hadron", "fraction", "angles"), rows, left=3)
-    for remark in dict.fromkeys(channel.remark for channel in CHANNELS.values() if channel.remark):
-        named = [channel.name for channel in CHANNELS.values() if channel.remark == remark]
-        print(f"{', '.join(named)}: {remark}")
+    for said in dict.fromkeys(channel.remark for channel in CHANNELS.values() if channel.remark):
+        named = [channel.name for channel in CHANNELS.values() if channel.remark == said]
+        print(f"{', '.join(named)}: {said}")
 
 
 def _decay(transition: Transition) -> str:
@@ -47,8 +61,11 @@ def _decay(transition: Transition) -> str:
     return " ".join([transition.hadron.name, *(["->", *names] if names else [])])
 
 
-def list_models() -> None:
+def list_models(as_json: bool = False) -> None:
     """Print the benchmark models."""
+    if as_json:
+        print(json.dumps({name: model.model_dump(mode="json") for name, model in BENCHMARKS.items()}, indent=1))
+        return
     rows = [(name, _describe(model)) for name, model in BENCHMARKS.items()]
     show_table("", ("model", "on top of the Standard Model"), rows, left=2)
     print("any field can be changed: --set light_vectors.0.mass=2.8; `darkpenguin models NAME` lists the fields")
@@ -61,8 +78,11 @@ def _describe(model: Model) -> str:
     return "; ".join(parts) or "nothing"
 
 
-def show_model(model: Model) -> None:
+def show_model(model: Model, as_json: bool = False) -> None:
     """Print every field of a model as ``--set`` names it."""
+    if as_json:
+        print(json.dumps(model.model_dump(mode="json"), indent=1))
+        return
     rows: list[tuple[str, str]] = []
 
     def walk(prefix: str, value: object) -> None:

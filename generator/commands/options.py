@@ -11,6 +11,7 @@ import typer
 
 from ...kinematics.base.errors import InputError
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ExampleOption = Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 from .farm import DaskOption, PartOption, ReportOption
-from .options import SET, THEORY, ExampleOption, Option, takes
+from .options import SET, THEORY, ExampleOption, JsonOption, Option, takes
 
 if TYPE_CHECKING:
     from ..toys.files import Toys
@@ -212,7 +212,7 @@ def _events_of(card: Any, toy: int, output: str, overwrite: bool) -> None:
 def sensitivity_command(
     card: CardArgument = None,
     figure: FigureOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonOption = False,
     export: Annotated[
         str | None,
         typer.Option("--export", help="Write the counts of --limit for pyhf (FILE.json) or as HS3 (FILE.hs3.json)."),

@@ -11,7 +11,7 @@ from ...kinematics.base.errors import InputError
 from .console import progress_bar, show_table
 from .drawing import OverwriteOption
 from .farm import PartOption, ReportOption
-from .options import SET, THEORY, Option, takes
+from .options import SET, THEORY, JsonOption, Option, takes
 
 if TYPE_CHECKING:
     from ..analysis.weights import Weights
@@ -141,7 +141,7 @@ def weigh_command(
     kpi: Annotated[
         str | None, typer.Option("--kpi", metavar="NAME[,KEY=VALUE]", help="Take this K pi system in the targets.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonOption = False,
     part: PartOption = None,
     report: ReportOption = None,
     overwrite: OverwriteOption = False,

@@ -1,4 +1,4 @@
-"""The built site in a browser without network: pictures load, formulas are set, links lead somewhere, nothing is logged.
+"""The built site in a browser without network: pictures load, formulas are set, links lead somewhere.
 
 `make docs` builds it first; without it, or without Chromium, these tests say what is missing.
 """
@@ -76,7 +76,7 @@ def test_faults_are_seen(browser, tmp_path):
     page = tmp_path / "bent.html"
     page.write_text(
         "<img src='missing.png'><span class='math'>\\(x\\)</span><a href='nowhere.html'>x</a><a href='#none'>y</a>"
-        "<script>window.MathJax = {startup: {promise: Promise.resolve()}}; console.error('seen'); undefined_name;</script>",
+        "<script>window.MathJax = {startup: {promise: Promise.resolve()}}; console.error('seen'); no_name;</script>",
         encoding="utf-8",
     )
     kinds = {fault.partition(":")[0] for fault in faults(browser, page)}

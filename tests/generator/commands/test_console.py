@@ -42,7 +42,16 @@ def shown(*arguments, **environment):
 
 
 def test_quiet_and_verbose(tmp_path):
-    run = ("generate", "--channel", "B+->K+mumu", "--events", "100", "--overwrite", "--output", str(tmp_path / "x.root"))
+    run = (
+        "generate",
+        "--channel",
+        "B+->K+mumu",
+        "--events",
+        "100",
+        "--overwrite",
+        "--output",
+        str(tmp_path / "x.root"),
+    )
     plain, quiet, verbose = shown(*run), shown("--quiet", *run), shown("-v", *run)
     assert "100 events of sm on CPU" in plain[1]
     assert quiet[1] == ""
