@@ -4,7 +4,7 @@ A package below flavio (parton) sets the root logger to INFO and gives it a hand
 on every library would talk to the user, matplotlib about the fonts it embeds. Both are put back.
 
 flavio reads masses and lifetimes from the PDG's table of 2022 in the package particle, which has it below version 1;
-where it is gone, ours is read, a copy of that of 0.25.4 (BSD-3-Clause, Scikit-HEP), so that flavio lives beside particle 1.
+where it is gone, ours is read, a copy of that of 0.25.4 (BSD-3-Clause, Scikit-HEP): flavio lives beside particle 1.
 
 Half of the time goes into YAML files, which flavio reads with PyYAML's loader in Python; during the import that is the
 one in C, where there is one: the same numbers, ten times faster.
