@@ -202,12 +202,13 @@ def check_files(card: RunCard) -> None:
 
 
 def check_space(plan: Plan) -> None:
-    """Check that the events of a plan fit on the disk, uncompressed.
+    """Check that the events of a plan fit on the disk, uncompressed, or that its histograms can be filled.
 
     Raises:
-        InputError: they do not.
+        InputError: they do not, or cannot.
     """
     if plan.card.reduce is not None:
+        reduce.empty(plan)
         return
     needed: dict[Path, int] = {}
     for name, channels in plan.card.files().items():

@@ -28,7 +28,9 @@ def parse_number(text: Any, name: str) -> float:
         1000000.0
     """
     try:
-        if isinstance(text, bool):
+        if isinstance(text, bool) or (
+            isinstance(text, str) and not text.isascii()
+        ):  # float knows digits of all scripts
             raise ValueError
         value = float(text)
     except (TypeError, ValueError, OverflowError):
@@ -44,7 +46,7 @@ def is_digits(text: Any) -> bool:
     >>> is_digits("9007199254740993"), is_digits("1e6"), is_digits("1_0"), is_digits(5000 * "9")
     (True, False, False, False)
     """
-    return isinstance(text, str) and text.strip().isdecimal() and len(text) < 100
+    return isinstance(text, str) and text.isascii() and text.strip().isdecimal() and len(text) < 100
 
 
 def parse_count(text: Any, name: str) -> int:

@@ -169,6 +169,7 @@ MISTAKES = [
     ("events", ["--events", "0"], "from 1"),
     ("events", ["--events", "-5"], "from 1"),
     ("events", ["--events", "nan"], "finite"),
+    ("events", ["--events", "１０"], "not a number"),
     ("output", ["--events", "1e13"], "free"),
     ("output", ["--output", "missing/x.root"], "no folder"),
     ("output", ["--output", "x.txt"], "ending"),

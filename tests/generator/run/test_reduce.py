@@ -163,6 +163,10 @@ def test_the_command(tmp_path):
     assert "1 histograms of 500 events" in done.output
     assert read(output).histograms["q2"].values.sum() == 500
     assert CliRunner().invoke(app, words).exit_code == 2  # it is there
+    card.write_text('[q2]\naxes = { column = "q", bins = 10, min = 0, max = 20 }\n', encoding="utf-8")
+    done = CliRunner().invoke(app, [*words, "--overwrite"])
+    assert done.exit_code == 2
+    assert "events of sm" not in done.output  # before it is said that there is work
     shown = CliRunner().invoke(app, ["inspect", str(output)])
     assert shown.exit_code == 0, shown.output
     assert "histograms of 500 events" in shown.output
