@@ -106,7 +106,7 @@ def _chi_mass(model: Model | None) -> float:
 
 
 def _dark_pairs(model: Model | None) -> set[DarkPair]:
-    return {one.dark for one in model.mediators.values() if one.dark is not None} if model is not None else set()
+    return {one.dark for one in model.interactions.values() if one.dark is not None} if model is not None else set()
 
 
 def pdg_ids(channel: Channel, flavour: int, model: Model | None = None) -> dict[str, int]:

@@ -1,7 +1,8 @@
-r"""B → K(*) χχ through mediators, and B → K(*) νν̄ of the Standard Model and of mediators.
+r"""B → K(*) χχ through mediators and contact operators, and B → K(*) νν̄ of the Standard Model and of mediators.
 
-Both are decays of a virtual vector V* → pair, so the angular coefficients are those of B → K(*) ℓℓ with a
-lepton tensor that depends on the pair: in the frame of the pair, with n the direction of χ (of the neutrino),
+Through a vector current both are decays of a virtual vector V* → pair, so the angular coefficients are those of B →
+K(*) ℓℓ with a lepton tensor that depends on the pair: in the frame of the pair, with n the direction of χ (of the
+neutrino),
 
 .. math:: L^{ij} = A\,\delta^{ij} + B\,n^in^j + i\,C\,\epsilon^{ijk}n^k .
 
@@ -10,6 +11,12 @@ neutrinos: A = 2, B = C = -2. A V of helicity 0 thus decays as 1 - β²c² or c�
 β²c²)/2 or (1 - c²)/2, c = cos_theta_l: **the angle of these modes is that of χ**, measured as the negative
 lepton's is in B → K(*) ℓℓ (of the neutrino in νν̄). The currents of χ and of massless neutrinos are
 conserved, so the longitudinal part of the propagator, eq. (7)'s C_P, does not contribute.
+
+**Scalar and pseudoscalar operators** make a K* of helicity 0 alone (F_L = 1) and χ without a direction:
+:func:`scalar_coefficients`. **Tensor operators** make a virtual particle of spin 1 again, of both parities
+(:func:`tensor_coefficients`): σ^{0i} as a vector with the parts of L^{ij} along and across n exchanged, σ^{ij}, whose
+pair has spin 0, with the part along n alone. The two do not interfere. By (s̄ σ^{μν} P_{L,R} b) a K* has both, a K of
+each.
 
 Each mediator has its own χ: several add incoherently in χχ. In νν̄ all add to the Standard Model amplitude of
 ν_μ; ν_e and ν_τ are the Standard Model's. What a mediator does is its ``dark_current`` with its ``dark`` pair, and its
@@ -20,15 +27,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..kinematics.phasespace import kallen
+from ..kinematics.phasespace import kallen, velocity
 from .amplitudes import standard_model
 from .channels import Channel
 from .local import StandardModel
-from .mediators import Current, DarkPair, Mediator, PairTensor, Scheme
+from .mediators import Current, DarkPair, Interaction, Mediator, PairTensor, Scheme
 from .models import Model, shared_theory
 
 FloatArray = NDArray[np.float64]
@@ -92,8 +100,17 @@ def pair_coefficients(
     contracting the helicity amplitudes with the tensor of the pair; ``left`` and ``right`` are the products
     of couplings and propagator (GeV⁻²); ``mass`` (GeV), if the K* has a width, broadcasts against q2.
     """
-    phase_space = np.sqrt(_lambda(sm, q2, mass)) / (2**9 * np.pi**3 * sm.m_parent**3)
-    h = hadronic_amplitudes(sm, q2, left, right, mass)
+    return _contracted(sm, _phase_space(sm, q2, mass), hadronic_amplitudes(sm, q2, left, right, mass), tensor)
+
+
+def _phase_space(sm: StandardModel, q2: FloatArray, mass: ArrayLike | None) -> FloatArray:
+    return np.asarray(np.sqrt(_lambda(sm, q2, mass)) / (2**9 * np.pi**3 * sm.m_parent**3))
+
+
+def _contracted(
+    sm: StandardModel, phase_space: FloatArray, h: Mapping[str, ComplexArray], tensor: PairTensor
+) -> FloatArray:
+    """J_i from the amplitudes of a virtual vector (times √q²) and the tensor of its pair."""
     iso, aligned, chiral = tensor.isotropic, tensor.aligned, tensor.chiral
     if sm.spin == 0:
         size = 2 * phase_space * np.abs(h["h"]) ** 2
@@ -126,6 +143,102 @@ def pair_coefficients(
     )
 
 
+def scalar_coefficients(
+    sm: StandardModel,
+    q2: FloatArray,
+    left: Current,
+    right: Current,
+    pair: DarkPair,
+    mass: ArrayLike | None = None,
+) -> FloatArray:
+    r"""J_i of B → M χχ by (s̄_L b_R)(χ̄ Γ χ) times ``left`` and (s̄_R b_L)(χ̄ Γ χ) times ``right`` (GeV⁻²), Γ = 1 or iγ5.
+
+    .. math:: J_{1c} = \tfrac{16}{3}\,n\,q^2\beta^{3(1)}\,|H|^2,\ H = \frac{\sqrt\lambda}{2 m_b}(C-C')A_0;\qquad
+              J_a = 2\,n\,q^2\beta^{3(1)}\,|h|^2,\ h = \frac{m_B^2-m_P^2}{2 m_b}(C+C')f_0,
+
+    :math:`n=\sqrt\lambda/(2^9\pi^3m_B^3)`, β³ for Γ = 1, β for iγ5: the S and P amplitudes of arXiv:1506.03970, as in
+    B → M ℓℓ (`angular`), m_s left out beside m_b as there. Other arguments as in :func:`pair_coefficients`.
+    """
+    ff, lam = sm.form_factors(q2), _lambda(sm, q2, mass)
+    beta = velocity(q2, pair.mass)
+    size = _phase_space(sm, q2, mass) * q2 * (beta**3 if pair.operator == "scalar" else beta)
+    if sm.spin == 0:
+        h = 0.5 * (sm.m_parent**2 - sm.m_hadron**2) / sm.m_b * (left + right) * ff["f0"]
+        a = 2.0 * size * np.abs(h) ** 2
+        return np.stack([a, np.zeros_like(a), np.zeros_like(a)])
+    long = np.sqrt(lam) / (2.0 * sm.m_b) * (left - right) * ff["A0"]
+    found = np.zeros((12, *np.shape(long)))
+    found[1] = 16.0 / 3.0 * size * np.abs(long) ** 2
+    return found
+
+
+def tensor_coefficients(
+    sm: StandardModel,
+    q2: FloatArray,
+    left: Current,
+    right: Current,
+    pair: DarkPair,
+    mass: ArrayLike | None = None,
+) -> FloatArray:
+    r"""J_i of B → M χχ by (s̄_L σ^{μν} b_R)(χ̄ σ_{μν} χ) times ``left``, and its mirror image times ``right`` (GeV⁻²).
+
+    In the frame of the pair :math:`M = -2 E\cdot E_\chi + 2 B\cdot B_\chi` with :math:`E^i=\sigma^{0i}` and
+    :math:`B^i=\tfrac12\epsilon^{ijk}\sigma^{jk}`. Sums over the spins of χ are
+
+    .. math:: E_\chi^iE_\chi^{j*} = 2q^2[(1-\beta^2)\,\delta^{ij}+\beta^2 n^in^j],\qquad
+              B_\chi^iB_\chi^{j*} = 2q^2\beta^2 n^in^j,
+
+    and nothing between them. On the side of the quarks E is what a photon of O_7 sees (arXiv:1506.03970), over √q²,
+
+    .. math:: e_0 = \frac{2m_Bm_V}{m_B+m_V}(C-C')T_{23},\quad
+              e_\pm = \frac{\pm(C+C')\sqrt\lambda\,T_1-(C-C')(m_B^2-m_V^2)T_2}{2\sqrt{q^2}},\quad
+              e = \frac{\sqrt\lambda}{2(m_B+m_P)}(C+C')f_T,
+
+    and B, by σ^{μν}γ5 = -(i/2) ε^{μναβ} σ_{αβ}, the same with C + C' and C - C' exchanged. Other arguments as in
+    :func:`pair_coefficients`.
+    """
+    ff, m_b, m_h = sm.form_factors(q2), sm.m_parent, sm.m_hadron
+    root, momentum = np.sqrt(q2), np.sqrt(_lambda(sm, q2, mass))
+    beta = velocity(q2, pair.mass)
+    none = np.zeros_like(beta)
+
+    def amplitudes(plus: Any, minus: Any) -> dict[str, ComplexArray]:
+        # 2 √q² times e: what `_contracted` takes for a vector
+        if sm.spin == 0:
+            return {"h": np.asarray(root * momentum / (m_b + m_h) * plus * ff["fT"], dtype=complex)}
+        first, second = plus * momentum * ff["T1"], minus * (m_b**2 - m_h**2) * ff["T2"]
+        zero = 4.0 * root * m_b * m_h / (m_b + m_h) * minus * ff["T23"]
+        both = np.broadcast_arrays(np.asarray(zero, dtype=complex), first - second, -first - second)
+        return dict(zip(("0", "+", "-"), map(np.asarray, both), strict=True))
+
+    plus, minus = np.asarray(left + right, dtype=complex), np.asarray(left - right, dtype=complex)
+    space = _phase_space(sm, q2, mass)
+    electric = _contracted(sm, space, amplitudes(plus, minus), PairTensor(beta * (1.0 - beta**2), beta**3, none))
+    magnetic = _contracted(sm, space, amplitudes(minus, plus), PairTensor(none, beta**3, none))
+    return np.asarray(electric + magnetic)
+
+
+def dark_coefficients(
+    sm: StandardModel,
+    q2: FloatArray,
+    left: Current,
+    right: Current,
+    pair: DarkPair,
+    mass: ArrayLike | None = None,
+) -> FloatArray:
+    """J_i of B → M χχ by the operator of the pair; arguments as in :func:`pair_coefficients`.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> sm = standard_model(get_channel("B+->K+chichi"))
+    >>> dark_coefficients(sm, np.array([4.0]), 1e-8, 0.0, DarkPair(0.1, "dirac", "scalar"))[1:, 0].tolist()
+    [0.0, 0.0]
+    """
+    if pair.operator == "vector":
+        return pair_coefficients(sm, q2, left, right, pair.tensor(q2), mass)
+    one = tensor_coefficients if pair.operator == "tensor" else scalar_coefficients
+    return one(sm, q2, left, right, pair, mass)
+
+
 def chi_coefficients(channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int) -> FloatArray:
     """J_i of B → K(*) χχ (see :func:`pair_coefficients`), summed over the mediators; zero without any.
 
@@ -143,18 +256,20 @@ def chi_coefficients(channel: Channel, models: Model | Sequence[Model], q2: Arra
 def _chi(sm: StandardModel, model: Model, q2: FloatArray, flavour: int, mass: ArrayLike | None = None) -> FloatArray:
     shape = q2.shape if mass is None else np.broadcast_shapes(q2.shape, np.shape(mass))
     total = np.zeros((12 if sm.spin == 1 else 3, *shape))
-    for one in model.mediators.values():
+    for one in model.interactions.values():
         if one.dark is None or not _open(sm, one, one.dark, model.width):
             continue
         current = one.dark_current(q2, flavour, model.width)
         if current is not None:
-            total += pair_coefficients(sm, q2, *current, one.dark.tensor(q2), mass)
+            total += dark_coefficients(sm, q2, *current, one.dark, mass)
     return total
 
 
-def _open(sm: StandardModel, mediator: Mediator, pair: DarkPair, scheme: Scheme) -> bool:
+def _open(sm: StandardModel, mediator: Interaction, pair: DarkPair, scheme: Scheme) -> bool:
     """Whether it can be produced: off shell always, a narrow one only if it is lighter, and decays to χχ."""
-    return scheme != "narrow" or pair.threshold < mediator.mass**2 < sm.q2_max
+    if scheme != "narrow" or not isinstance(mediator, Mediator):
+        return True
+    return pair.threshold < mediator.mass**2 < sm.q2_max
 
 
 def neutrino_coefficients(channel: Channel, models: Model | Sequence[Model], q2: ArrayLike, flavour: int) -> FloatArray:
@@ -182,7 +297,7 @@ def _neutrino(
     left: Current
     right: Current
     left, right = (np.full(len(q2), c) for c in couplings("mu"))
-    for one in model.mediators.values():
+    for one in model.interactions.values():
         current = one.neutrino_current(q2, flavour, model.width)
         if current is not None:
             left, right = left + current[0], right + current[1]
@@ -238,7 +353,7 @@ def chi_breakpoints(channel: Channel, models: Model | Sequence[Model]) -> FloatA
     1e-10 and a table puts its nodes where they are needed.
     """
     end = standard_model(channel, shared_theory(models)).q2_max
-    pairs = [one.dark for model in _sequence(models) for one in model.mediators.values() if one.dark is not None]
+    pairs = [one.dark for model in _sequence(models) for one in model.interactions.values() if one.dark is not None]
     thresholds = sorted({pair.threshold for pair in pairs if pair.threshold < end}) or [0.0]
     ends = [(q2, 1e-6 * end) for q2 in (*thresholds, end)]
     return _closing_in([*_marks(channel, models), *ends], thresholds[0], end)
@@ -254,7 +369,7 @@ def _marks(channel: Channel, models: Model | Sequence[Model]) -> list[tuple[floa
     return [
         (mark.q2, mark.step)
         for model in _sequence(models)
-        for one in model.mediators.values()
+        for one in model.interactions.values()
         for mark in one.marks(channel, model.width)
     ]
 

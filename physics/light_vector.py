@@ -239,11 +239,7 @@ class LightVector(Mediator):
         return self.g_bs, self.g_bs_right
 
     def dark_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
-        r"""g_bs and g_bs' times g_χ times the propagator (GeV⁻²) at q2 (GeV²).
-
-        In the narrow-width limit the line shape, :math:`|wave|^2\sqrt{q^2}\,\Gamma_{\chi\chi}(q^2)/(\pi g_\chi^2)`,
-        is δ(q² - m_V²) Γ_χχ/Γ_V. It is taken as a resonance with Γ/m = 1e-8 and the branching fraction of the true
-        V, so that rates are those of eq. (3) to 1e-8 and events have q² = m_V² to 1e-8, up to the tails.
+        """g_bs and g_bs' times g_χ times the propagator (GeV⁻²) at q2 (GeV²), see `Mediator.dark_wave`.
 
         >>> v = LightVector(mass=2.0, width=0.5, g_bs=1.0)
         >>> bool(abs(v.dark_current(np.array([4.0]), -1, "fixed")[0])[0] == v.chi_coupling / (v.mass * v.width))
@@ -251,12 +247,7 @@ class LightVector(Mediator):
         """
         if self.g_bs == 0 and self.g_bs_right == 0:
             return None
-        if scheme == "narrow":
-            width = self.shape_width(scheme)
-            coupling = self.chi_coupling * np.sqrt(width / self.total_width)
-            wave = np.asarray(coupling / (q2 - self.mass**2 + 1j * self.mass * width))
-        else:
-            wave = np.asarray(self.propagator(q2, scheme) * self.chi_coupling)
+        wave = self.dark_wave(q2, scheme, self.chi_coupling)
         left, right = self.weak_couplings(flavour)
         return left * wave, right * wave
 

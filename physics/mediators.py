@@ -129,11 +129,16 @@ class PairTensor(NamedTuple):
     chiral: Array
 
 
+Operator = Literal["vector", "scalar", "pseudoscalar", "tensor"]
+"""Lorentz structure of what makes a dark pair, see ``invisible.py``."""
+
+
 class DarkPair(NamedTuple):
-    """The pair χχ that a mediator decays to: mass of χ (GeV), and its kind."""
+    """The pair χχ that a mediator decays to: mass of χ (GeV), its kind, and the operator that makes it."""
 
     mass: float
     kind: Chi = "dirac"
+    operator: Operator = "vector"
 
     @property
     def threshold(self) -> float:
@@ -146,7 +151,7 @@ class DarkPair(NamedTuple):
         return 51 if self.kind == "scalar" else 52
 
     def tensor(self, q2: Array) -> PairTensor:
-        """Tensor of χχ at q2 (GeV²), zero below threshold; without the coupling g_χ².
+        """Tensor of χχ of a vector current at q2 (GeV²), zero below threshold; without the coupling g_χ².
 
         >>> tensor = DarkPair(0.0).tensor(np.array([1.0]))
         >>> float(tensor.isotropic[0]), float(tensor.aligned[0])
@@ -159,16 +164,78 @@ class DarkPair(NamedTuple):
         return PairTensor(beta, -(beta**3), none)
 
 
-_FAR_ABOVE = 300.0  # GeV, 60 times the B's mass: probably meant in MeV
-
-
-class Mediator(NewPhysics):
-    """A resonance in q2. The module's text says what a new kind has to define."""
+class Interaction(NewPhysics):
+    """An entry of a model's lists: a mediator, or what no propagator belongs to (``contact.py``)."""
 
     symbol: ClassVar[str] = "R"
     """How it is written in formulas and legends."""
 
     name: str = "R"
+
+    def check(self) -> None:
+        """ValueError for fields that do not go together."""
+
+    def problem(self, scheme: Scheme) -> str | None:
+        """Why a form of the width cannot be had, as "field = value: reason; way out"; None if it can."""
+        return None
+
+    @classmethod
+    def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
+        """Take out of ``fields`` what those that were just given replace."""
+
+    def partial_widths(self) -> dict[str, float]:
+        """Widths (GeV), on shell, into the pairs of leptons that it is known to couple to."""
+        return {}
+
+    def couples(self, channel: Channel) -> bool:
+        """Whether it has a line shape in a channel."""
+        if channel.lepton is None:
+            return False
+        terms = self.terms(Decay(channel.lepton, channel.lepton_mass(), 1.0))
+        return any(all(getattr(self, field) != 0 for field in term.couplings) for term in terms)
+
+    @property
+    def dark(self) -> DarkPair | None:
+        """The dark pair that it decays to; χ of different mediators do not interfere."""
+        return None
+
+    def dark_width(self) -> float:
+        """Width, on shell, into the dark pair (GeV)."""
+        return 0.0
+
+    def weak_couplings(self, flavour: int) -> tuple[complex, complex]:
+        """Couplings to the left- and right-handed b → s current, complex-conjugated for flavour +1 (B0, B+)."""
+        return 0j, 0j
+
+    def dark_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
+        """Couplings times propagator times coupling to χ (GeV⁻²), of s_L and of s_R; None where that is zero.
+
+        Of currents these are left and right; of (pseudo)scalar and tensor operators those of s̄_L b_R and s̄_R b_L.
+        """
+        return None
+
+    def neutrino_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
+        """The same for ν_μ, in the normalisation of ν̄ γ (1 - γ5) ν, to which the Standard Model is added."""
+        return None
+
+    def shown(self) -> Mapping[str, complex | None]:
+        """Numbers to list, those that are not zero, beside mass and width."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.linear_fields()}
+
+    @abstractmethod
+    def description(self) -> str:
+        """What it is, in one line."""
+
+
+_FAR_ABOVE = 300.0  # GeV, 60 times the B's mass: probably meant in MeV
+
+
+class Mediator(Interaction):
+    """A resonance in q2. The module's text says what a new kind has to define."""
+
+    exact_divergence: ClassVar[bool] = True
+    """Whether its C_P is the divergence of a current, in which no quark mass is left out (V, eq. (7))."""
+
     mass: Annotated[Positive, Field(ge=1 / LARGEST)]
 
     @model_validator(mode="after")
@@ -183,17 +250,6 @@ class Mediator(NewPhysics):
             )
         return self
 
-    def check(self) -> None:
-        """ValueError for fields that do not go together."""
-
-    def problem(self, scheme: Scheme) -> str | None:
-        """Why a form of the width cannot be had, as "field = value: reason; way out"; None if it can."""
-        return None
-
-    @classmethod
-    def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
-        """Take out of ``fields`` what those that were just given replace."""
-
     @property
     @abstractmethod
     def total_width(self) -> float:
@@ -202,10 +258,6 @@ class Mediator(NewPhysics):
     def shape_width(self, scheme: Scheme) -> float:
         """Width of the line shape (GeV): the total width, or of a ``narrow`` mediator 1e-8 of its mass."""
         return NARROW * self.mass if scheme == "narrow" else self.total_width
-
-    def partial_widths(self) -> dict[str, float]:
-        """Widths (GeV), on shell, into the pairs of leptons that it is known to couple to."""
-        return {}
 
     def imaginary_part(self, q2: Array, scheme: Scheme) -> Array | float:
         """Imaginary part of the propagator's denominator (GeV²)."""
@@ -229,41 +281,22 @@ class Mediator(NewPhysics):
         """The propagator."""
         return self.propagator(q2, scheme)
 
-    def couples(self, channel: Channel) -> bool:
-        """Whether it has a line shape in a channel."""
-        if channel.lepton is None:
-            return False
-        terms = self.terms(Decay(channel.lepton, channel.lepton_mass(), 1.0))
-        return any(all(getattr(self, field) != 0 for field in term.couplings) for term in terms)
-
     def marks(self, channel: Channel, scheme: Scheme) -> list[Mark]:
         """Where the spectrum of a channel needs nodes: from a quarter of m Γ about the pole outwards."""
         return [Mark(self.mass**2, 0.25 * self.mass * self.total_width)] if self.couples(channel) else []
 
-    @property
-    def dark(self) -> DarkPair | None:
-        """The dark pair that it decays to; χ of different mediators do not interfere."""
-        return None
+    def dark_wave(self, q2: Array, scheme: Scheme, coupling: float) -> ComplexArray:
+        r"""Propagator times the coupling to χ (GeV⁻²).
 
-    def dark_width(self) -> float:
-        """Width, on shell, into the dark pair (GeV)."""
-        return 0.0
-
-    def weak_couplings(self, flavour: int) -> tuple[complex, complex]:
-        """Couplings to the left- and right-handed b → s current, complex-conjugated for flavour +1 (B0, B+)."""
-        return 0j, 0j
-
-    def dark_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
-        """Couplings times propagator times coupling to χ, left- and right-handed (GeV⁻²); None where that is zero."""
-        return None
-
-    def neutrino_current(self, q2: Array, flavour: int, scheme: Scheme) -> tuple[Current, Current] | None:
-        """The same for ν_μ, in the normalisation of ν̄ γ (1 - γ5) ν, to which the Standard Model is added."""
-        return None
-
-    def shown(self) -> Mapping[str, complex | None]:
-        """Numbers to list, those that are not zero, beside mass and width."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.linear_fields()}
+        In the narrow-width limit the line shape, :math:`|wave|^2\sqrt{q^2}\,\Gamma_{\chi\chi}(q^2)/(\pi g_\chi^2)`,
+        is δ(q² - m²) Γ_χχ/Γ. It is taken as a resonance with Γ/m = 1e-8 and the branching fraction of the true
+        mediator, so that rates are those of two bodies to 1e-8 and events have q² = m² to 1e-8, up to the tails.
+        """
+        if scheme == "narrow":
+            width = self.shape_width(scheme)
+            narrowed = coupling * np.sqrt(width / self.total_width)
+            return np.asarray(narrowed / (q2 - self.mass**2 + 1j * self.mass * width))
+        return np.asarray(self.propagator(q2, scheme) * coupling)
 
     def description(self) -> str:
         """What it is, in one line."""

@@ -22,9 +22,11 @@ from ..kinematics.base.errors import InputError
 from ..kinematics.base.files import read_toml
 from ..kinematics.base.sources import PACKAGE
 from .channels import Channel
+from .contact import Contact
 from .fields import Complex, Frozen
+from .light_scalar import LightScalar
 from .light_vector import LightVector
-from .mediators import Array, Decay, Mediator, NewPhysics, Scheme, Term
+from .mediators import Array, Decay, Interaction, Mediator, NewPhysics, Scheme, Term
 from .parameters import Parameters, load_parameters
 from .theory import Theory, TheoryLike, merged_tables, merged_theory, split_errors, theory_table, told
 
@@ -126,7 +128,8 @@ def _heavy_field(name: str, lepton: str) -> str:
 class Model(Frozen):
     """A model: the Standard Model plus ``heavy`` shifts plus any number of mediators.
 
-    A kind of mediator is one field here, a tuple of its class: all else, from ``--set`` to a scan, follows from it.
+    A kind of mediator (or the contact operators) is one field here, a tuple of its class: all else, from ``--set`` to a
+    scan, follows from it.
 
     ``width`` is the form of the denominator of every propagator, ``fixed`` as in the paper, or ``running``;
     with ``narrow``, B → K(*) χχ is B → K(*) V with an on-shell V, times its branching fraction to χχ, eq. (3).
@@ -140,6 +143,8 @@ class Model(Frozen):
     width: Scheme = "fixed"
     heavy: Heavy = Heavy()
     light_vectors: tuple[LightVector, ...] = ()
+    light_scalars: tuple[LightScalar, ...] = ()
+    contacts: tuple[Contact, ...] = ()
     theory: Theory = Theory()
 
     @property
@@ -152,14 +157,19 @@ class Model(Frozen):
         return Model(theory=self.theory)
 
     @property
-    def mediators(self) -> dict[str, Mediator]:
-        """All mediators of all kinds, by the path that ``--set`` gives them."""
+    def interactions(self) -> dict[str, Interaction]:
+        """All mediators of all kinds and contact operators, by the path that ``--set`` gives them."""
         return {f"{key}.{i}": one for key, value in self if isinstance(value, tuple) for i, one in enumerate(value)}
 
     @property
+    def mediators(self) -> dict[str, Mediator]:
+        """Those of them that are resonances in q2."""
+        return {path: one for path, one in self.interactions.items() if isinstance(one, Mediator)}
+
+    @property
     def new_physics(self) -> dict[str, NewPhysics]:
-        """All that shifts Wilson coefficients, by path: the heavy shifts, then the mediators."""
-        return {"heavy": self.heavy, **self.mediators}
+        """All that shifts Wilson coefficients, by path: the heavy shifts, then the interactions."""
+        return {"heavy": self.heavy, **self.interactions}
 
     def keep(self, wanted: Callable[[Mediator], bool]) -> Model:
         """The Standard Model of the same theory and those mediators, with fixed widths.
@@ -167,13 +177,17 @@ class Model(Frozen):
         >>> get_model("fig2").keep(lambda mediator: mediator.mass > 3) == Model()
         True
         """
-        lists = {key: filter(wanted, value) for key, value in self if isinstance(value, tuple)}
-        return self.standard.model_copy(update={key: tuple(value) for key, value in lists.items()})
+        lists = {
+            key: tuple(one for one in value if isinstance(one, Mediator) and wanted(one))
+            for key, value in self
+            if isinstance(value, tuple)
+        }
+        return self.standard.model_copy(update=lists)
 
     @model_validator(mode="after")
     def _width_can_be_had(self) -> Self:
-        for path, mediator in self.mediators.items():
-            problem = mediator.problem(self.width)
+        for path, one in self.interactions.items():
+            problem = one.problem(self.width)
             if problem is not None:
                 raise ValueError(f"width = {self.width}: {_place(path)}.{problem}")
         return self
@@ -215,8 +229,8 @@ def _place(path: str) -> str:
     return "{}[{}]".format(*path.split("."))
 
 
-def kinds() -> dict[str, type[Mediator]]:
-    """Fields of a model that list mediators, and what they list.
+def kinds() -> dict[str, type[Interaction]]:
+    """Fields of a model that list mediators or contact operators, and what they list.
 
     >>> kinds()["light_vectors"].symbol
     'V'

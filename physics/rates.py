@@ -17,8 +17,8 @@ from ..kinematics.base.errors import InputError
 from .amplitudes import standard_model
 from .angular import angular_coefficients, breakpoints, decay_rate, quadrature
 from .channels import Channel
-from .invisible import pair_coefficients
-from .mediators import Mediator, PairTensor
+from .invisible import pair_coefficients, scalar_coefficients
+from .mediators import DarkPair, Mediator, PairTensor
 from .models import Model
 from .parameters import FLAVIO, load_parameters
 from .theory import Theory
@@ -96,7 +96,8 @@ def two_body_rate(channel: Channel, vector: Mediator, flavour: int = 1, theory: 
     r"""Γ(B → M V) for an on-shell V (GeV), summed over its helicities; zero above m_B - m_M.
 
     For a K it is eq. (3) without the lifetime, m_B³/(64 π m_V²) λ^{3/2} f_+² |g_bs|²; for a K* the sum over
-    the three helicities. Any channel with the same B and M does.
+    the three helicities. Of a (pseudo)scalar, √λ |h|²/(16 π m_B³) with h (H of a K*) of
+    `invisible.scalar_coefficients`. Any channel with the same B and M does.
     """
     sm = standard_model(channel, theory)
     s = np.array([vector.mass**2])
@@ -104,6 +105,9 @@ def two_body_rate(channel: Channel, vector: Mediator, flavour: int = 1, theory: 
         return 0.0
     one = np.ones(1)
     left, right = vector.weak_couplings(flavour)
+    if vector.dark is not None and vector.dark.operator != "vector":
+        massless = scalar_coefficients(sm, s, left, right, DarkPair(0.0, "dirac", vector.dark.operator))
+        return float(decay_rate(massless)[0] * 8 * np.pi**2 / s[0])
     massless = pair_coefficients(sm, s, left, right, PairTensor(one, -one, 0 * one))
     return float(decay_rate(massless)[0] * 12 * np.pi**2 / s[0])
 

@@ -1,4 +1,4 @@
-"""Widths of a vector of any mass into pairs: charged leptons, neutrinos, and dark particles, eq. (2)."""
+"""Widths of a vector or scalar of any mass into pairs: charged leptons, neutrinos, and dark particles, eq. (2)."""
 
 from __future__ import annotations
 
@@ -55,3 +55,18 @@ def neutrino_width(q2: ArrayLike, g_nu: float) -> FloatArray:
     """
     s = np.asarray(q2, dtype=np.float64)
     return np.asarray(np.sqrt(np.maximum(s, 0)) * g_nu**2 / (24 * np.pi))
+
+
+def scalar_width(q2: ArrayLike, g: float, mass: float, parity: str = "scalar") -> FloatArray:
+    r"""Width of a particle of spin 0 and of mass sqrt(q2) into a pair of Dirac fermions (GeV).
+
+    Gamma = g^2 sqrt(q2) / (8 pi) beta^3 for L = g S fbar f, and with beta for L = g S fbar i gamma5 f: beta / (16 pi
+    sqrt(q2)) times the sum over spins of |ubar v|^2 = 4 (p1 p2 - m^2) = 2 q2 beta^2, or |ubar gamma5 v|^2 = 2 q2.
+
+    >>> round(float(scalar_width(4.0, 1.0, 0.0)), 6)
+    0.079577
+    """
+    s = np.asarray(q2, dtype=np.float64)
+    beta = velocity(s, mass)
+    shape = beta**3 if parity == "scalar" else beta
+    return np.asarray(np.sqrt(np.maximum(s, 0)) * g**2 / (8 * np.pi) * shape)

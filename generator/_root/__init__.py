@@ -49,8 +49,10 @@ if TYPE_CHECKING:
     from .generator.toys.sensitivity import SensitivityCard, sensitivity
     from .kinematics.base.errors import InputError
     from .physics.channels import CHANNELS, Channel, get_channel
+    from .physics.contact import Contact
     from .physics.experiment.comparison import compare
     from .physics.experiment.verdicts import constraints
+    from .physics.light_scalar import LightScalar
     from .physics.light_vector import LightVector
     from .physics.models import BENCHMARKS, Heavy, Model, apply_settings, as_model, get_model
     from .physics.predict import predict
@@ -62,6 +64,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "BENCHMARKS": "physics.models",
     "CHANNELS": "physics.channels",
     "Channel": "physics.channels",
+    "Contact": "physics.contact",
     "CountModel": "generator.statistics.counts",
     "Dataset": "generator.toys.datasets",
     "EventMap": "generator.files.foreign",
@@ -69,6 +72,7 @@ _HOMES = {  # module that a name is defined in; a colon stands for the module it
     "FitCard": "generator.fits.card",
     "Heavy": "physics.models",
     "InputError": "kinematics.base.errors",
+    "LightScalar": "physics.light_scalar",
     "LightVector": "physics.light_vector",
     "Model": "physics.models",
     "RunCard": "generator.run.card",
@@ -126,6 +130,7 @@ __all__ = [
     "BENCHMARKS",
     "CHANNELS",
     "Channel",
+    "Contact",
     "CountModel",
     "Dataset",
     "EventMap",
@@ -133,6 +138,7 @@ __all__ = [
     "FitCard",
     "Heavy",
     "InputError",
+    "LightScalar",
     "LightVector",
     "Model",
     "RunCard",

@@ -74,7 +74,7 @@ def list_models(as_json: bool = False) -> None:
 def _describe(model: Model) -> str:
     """Return what a model adds to the Standard Model, in one line."""
     parts = [f"{name} = {value.real:g}" for name, value in model.heavy if value]
-    parts += [mediator.description() for mediator in model.mediators.values()]
+    parts += [one.description() for one in model.interactions.values()]
     return "; ".join(parts) or "nothing"
 
 

@@ -77,7 +77,7 @@ def _sensitivity(result: Sensitivity) -> Views:
 
 def _model(model: Model) -> Views:
     views: Views = {"": partial(draw_ratios, model)}
-    if any(mediator.dark for mediator in model.mediators.values()):
+    if any(one.dark for one in model.interactions.values()):
         views["invisible"] = partial(draw_invisible, model)
     return views
 

@@ -79,7 +79,7 @@ def draw_invisible(model: Model, found: Constraints | None = None) -> Figure:
     Raises:
         InputError: a model in which nothing decays to χχ, or something above threshold without g_χ.
     """
-    if not any(mediator.dark for mediator in model.mediators.values()):
+    if not any(one.dark for one in model.interactions.values()):
         raise InputError(f"figure: nothing in {model.name} decays to chi chi; name another model, say belle2-2.1gev-mu")
     spectra = [invisible_spectrum(parent, hadron, model) for parent, hadron in HADRONS]
     figure: Figure

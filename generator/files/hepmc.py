@@ -252,7 +252,7 @@ def _events(
     photons = found.px.shape[1] - len(known)
     mothers = np.array([[mother, mother] for mother in (*known, *(0 for _ in range(photons)))], dtype=np.int32)
     numbers_of_events = (columns["event"].astype(np.uint64) & np.uint64(0x7FFFFFFF)).tolist()
-    displaced = found.origin.any(axis=(0, 2)).tolist()
+    displaced: Any = found.origin.any(axis=(0, 2)).tolist()
     event = pyhepmc.GenEvent(pyhepmc.Units.GEV, pyhepmc.Units.MM)
     event.run_info = run_info
     for i, weight in enumerate(weights.tolist()):

@@ -92,19 +92,29 @@ def exchange_c10(mediator: Mediator, parameters: Parameters | None = None) -> tu
     For V it is eq. (7): C_10 = (g_bs - g_bs') g_A / N / (m_Bs^2 - m_V^2 + i m_V Gamma),
     C_P = -2 m_mu / m_V^2 C_10, with N of flavio (-8.2e-10 GeV^-2; the paper quotes -7.7e-10).
     ``pseudoscalar=False`` of the model sets C_P to zero, and then the shift of the branching ratio has the wrong
-    sign. C_S of a mediator is not looked at.
+    sign.
 
     >>> from darkpenguin.physics.models import get_model
     >>> c10, cp = exchange_c10(get_model("fig2").light_vectors[0])
     >>> round(c10.real, 4), round(cp.real / c10.real, 4)
     (-0.0357, -0.0338)
     """
+    return exchange_coefficients(mediator, parameters)[:2]
+
+
+def exchange_coefficients(mediator: Mediator, parameters: Parameters | None = None) -> tuple[complex, complex, complex]:
+    """C_10 - C_10', C_P - C_P' and C_S - C_S' (1/GeV) from a mediator in Bs -> mu mu, see :func:`exchange_c10`.
+
+    >>> from darkpenguin.physics.light_scalar import LightScalar
+    >>> exchange_coefficients(LightScalar(mass=2.0, width=0.1, g_bs=1e-9, g_mu=1e-3))[1]
+    0j
+    """
     known = parameters or load_parameters()
     m_b = known["m_b(4.8)"]
     decay = Decay("mu", known["m_mu"], m_b, known.prefactor)
     shifts = mediator.shifts(decay, np.array([known["m_Bs"] ** 2]))
-    c = {name: complex(np.ravel(shifts.get(name, 0j))[0]) for name in ("a", "ap", "p", "pp")}
-    return c["a"] - c["ap"], (c["p"] - c["pp"]) / m_b
+    c = {name: complex(np.ravel(shifts.get(name, 0j))[0]) for name in ("a", "ap", "p", "pp", "s", "sp")}
+    return c["a"] - c["ap"], (c["p"] - c["pp"]) / m_b, (c["s"] - c["sp"]) / m_b
 
 
 def bs_mumu_branching_ratio(model: Model, parameters: Parameters | None = None) -> float:
@@ -126,10 +136,12 @@ def bs_mumu_branching_ratio(model: Model, parameters: Parameters | None = None) 
     beta = np.sqrt(1 - 4 * m_mu**2 / m**2)
     p = 2 * m_mu / m * (known["C10_sm"] + heavy["C10"] - heavy["C10p"])
     p += m * quark * (heavy["CP"] - heavy["CPp"])
-    for mediator in model.mediators.values():
-        c10, cp = exchange_c10(mediator, known)
-        p += 2 * m_mu / m * c10 + m * cp
     s = beta * m * quark * (heavy["CS"] - heavy["CSp"])
+    for mediator in model.mediators.values():
+        factor = 1.0 if mediator.exact_divergence else quark
+        c10, cp, cs = exchange_coefficients(mediator, known)
+        p += 2 * m_mu / m * c10 + m * factor * cp
+        s += beta * m * factor * cs
     size = abs(p) ** 2 + abs(s) ** 2
     prefactor = abs(known.prefactor) ** 2 / (32 * np.pi) * m**3 * known["tau_Bs"] * beta * known["f_Bs"] ** 2
     y = known["DeltaGamma/Gamma_Bs"] / 2

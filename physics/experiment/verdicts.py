@@ -85,6 +85,12 @@ def constraints(
     if limit is not None and not 0 < limit < 1:
         raise InputError(f"limit = {limit:g}: a branching ratio between 0 and 1 is needed")
     chosen, known = as_model(model, set, theory), load_data(data)
+    unknown = [path for path in chosen.interactions if path.partition(".")[0] in _UNCONSTRAINED]
+    if unknown:
+        raise InputError(
+            f"model = {chosen.name!r}: constraints know no {unknown[0].partition('.')[0]} (their loops and searches "
+            "are not there); leave them out, or take predict"
+        )
     for vector in chosen.light_vectors:
         vector.lepton_width()
     request = Request(chosen, known, limit, dm_mass)
@@ -133,6 +139,8 @@ NAMES = (
     "z_ee_width",
 )
 """Names of the constraints, in the order of the table; what a data set says is missing comes after them."""
+_UNCONSTRAINED = ("light_scalars", "contacts")
+"""Lists of a model about which most of the constraints would be wrong."""
 _OF_VECTORS = (
     ("width", "(2)", "GeV"),
     ("g_bs_max", "(4)", "1"),
