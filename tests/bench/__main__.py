@@ -1,6 +1,6 @@
 """Rates of this tree, alone or beside those of another commit in the same run.
 
-    make bench                                        # every case
+    make bench                                        # every case, those of a GPU where there is one
     python tests/bench sampler chain --against v0.1.0  # two cases, beside a commit, in turns
 
 Machines differ by a factor of four and are shared, so a rate alone says little. Compare ratios: to the NumPy
@@ -95,16 +95,23 @@ def line(case: str, found: dict[str, float], best: dict[str, dict[str, float]]) 
     return text
 
 
+def default_cases() -> list[str]:
+    """All cases that this machine can run."""
+    from darkpenguin.generator.sampler.backend import missing_for_gpu
+
+    return [name for name in CASES if not name.endswith("-gpu") or missing_for_gpu() is None]
+
+
 def main() -> None:
     """Measure and print; with ``--json`` keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all of them without any")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all without any")
     parser.add_argument("--against", metavar="COMMIT", help="measure another commit in turns with this tree")
     parser.add_argument("--rounds", type=int, default=3, help="processes a case and tree, two repetitions in each")
     parser.add_argument("--size", type=int, default=0, help="events of a repetition; the case's own without it")
     parser.add_argument("--json", metavar="FILE", help="write the numbers and what they were measured on")
     options = parser.parse_args()
-    chosen = options.cases or list(CASES)
+    chosen = options.cases or default_cases()
     unknown = [name for name in chosen if name not in CASES]
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")

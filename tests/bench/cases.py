@@ -399,6 +399,12 @@ CASES: dict[str, Case] = {
         8 * MILLION,
         "chain",
     ),
+    "sampler32-gpu": Case(
+        _sampler("float32", None, device="gpu"), "q2 and angles, float32, GPU and copy", "events/s", 512 * MILLION
+    ),
+    "chain32-gpu": Case(
+        _sampler("float32", None, device="gpu", **DETECTOR), "chain, float32, GPU and copy", "events/s", 128 * MILLION
+    ),
     **_to_disk("", "q2 and angles", 8 * MILLION, {}, "ttree64", "ttree32", "rntuple64", "rntuple32"),
     **_to_disk("chain-", "whole chain", 2 * MILLION, {"resolution": "lhcb", **DETECTOR}, "ttree64", "ttree32"),
     "kpi-table": Case(_kpi(), "table of m_Kpi with S wave", "1/s", 1),

@@ -31,6 +31,21 @@ def test_a_case_makes_what_it_says(bench, case):
     assert CASES[case].prepare(1000)() >= 1
 
 
+def test_cases_of_a_gpu(bench, cupy):
+    """On the stand-in: the cases make events there, and are measured where they can be."""
+    from cases import CASES
+
+    assert CASES["sampler32-gpu"].prepare(1000)() == 1000
+    assert "chain32-gpu" in bench.default_cases()
+
+
+def test_cases_of_a_gpu_are_left_out_without_one(bench, monkeypatch):
+    from darkpenguin.generator.sampler import backend
+
+    monkeypatch.setattr(backend, "missing_for_gpu", lambda: "no GPU")
+    assert not any(name.endswith("-gpu") for name in bench.default_cases())
+
+
 def test_every_case_says_what_it_is(bench):
     assert all(row.what and row.unit in ("events/s", "events/CPU s", "1/s") for row in bench.CASES.values())
 
