@@ -130,7 +130,9 @@ def test_what_fails_never_crosses_the_bus(cupy, monkeypatch):
     assert len(copied) - len(probes) == len(found.names)
 
 
-@pytest.mark.parametrize("capability", [90, pytest.param(120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "capability", [pytest.param(80, marks=pytest.mark.slow), 90, pytest.param(120, marks=pytest.mark.slow)]
+)
 def test_device_code(nvrtc, columns, capability):
     """No spill; functions of the mathematical library may be called in cuts."""
     smear_code = nvrtc(smearing_gpu.PROGRAM.source, ["smear_kernel"], capability)["smear_kernel"]

@@ -19,7 +19,7 @@ PRECISIONS = ("float32", "float64")
 SEED, STREAM = 7 + (3 << 32), 9
 FLIPS = 1e-5  # events whose discrete choice may fall the other way within rounding of its threshold
 # measured with NVRTC 13.5: 40/66, 40/48, 60/96 at most; 2,048 threads of a processor need 32
-REGISTERS = {"vector": (48, 72), "scalar": (48, 64), "kpi": (64, 104)}
+REGISTERS = {"vector": (48, 72), "scalar": (48, 64), "kpi": (64, 104), "uniforms": (48, 48)}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_the_type_of_an_argument_is_checked(cupy):
         gpu.PROGRAM.launch("uniforms_kernel", 3, events.astype(np.int64), np.int64(3), np.uint64(0), *words, out)
 
 
-NAMES = [f"{kind}_kernel<{real}>" for kind in gpu.KINDS for real in REAL.values()]
+NAMES = [f"{kind}_kernel<{real}>" for kind in gpu.KINDS for real in REAL.values()] + ["uniforms_kernel"]
 
 
 @pytest.mark.parametrize("capability", [pytest.param(80, marks=pytest.mark.slow), 90, 120])
@@ -117,6 +117,17 @@ def test_device_code(nvrtc, capability):
         assert (code.stack, code.spilled, code.calls) == (0, 0, 0), name
         assert (code.doubles == 0) == single, name
         assert code.registers <= REGISTERS[kind][not single], name
+
+
+def test_a_spill_is_seen(nvrtc):
+    """Half of the registers that a kernel needs: what does not fit goes to the stack."""
+    source = gpu.PROGRAM.source.replace(
+        "__global__ void kpi_kernel", "__global__ __launch_bounds__(1024, 2) void kpi_kernel"
+    )
+    assert source != gpu.PROGRAM.source
+    code = nvrtc(source, ["kpi_kernel<double>"], 90)["kpi_kernel<double>"]
+    assert code.spilled > 0
+    assert code.registers <= 32
 
 
 def test_a_double_in_a_float_kernel_is_seen(nvrtc):
