@@ -10,8 +10,10 @@ import sys
 import numpy as np
 from darkpenguin.generator.lab import smearing_gpu
 from darkpenguin.generator.lab.momenta import momenta
+from darkpenguin.generator.lab.radiation import radiate
 from darkpenguin.generator.lab.settings import ResolutionSettings
 from darkpenguin.generator.lab.smearing import Smearing, smear
+from darkpenguin.generator.lab.stages import Place
 from darkpenguin.generator.sampler import gpu, rng
 from darkpenguin.generator.statistics.draws import draw_poisson
 from darkpenguin.generator.toys.gpu import poisson_counts
@@ -56,6 +58,16 @@ def resolution_of(library, n):
         yield from ((f"{lepton} {i}", array) for i, array in enumerate(arrays))
 
 
+def radiation_of(library, n):
+    """The same of q2 and momenta of leptons that radiated, and of their photons."""
+    known = np.random.default_rng(2)
+    q2, leptons = known.uniform(0.1, 18.0, n), known.normal(0, 5, (6, n))
+    numbers = library.asarray(START + np.arange(n, dtype=np.uint64))
+    for precision in ("float32", "float64"):
+        rows = [library.asarray(row.astype(precision)) for row in (q2, *leptons)]
+        yield f"radiation {precision}", radiate(rows[0], rows[1:], numbers, Place(get_channel("B+->K+ee"), SEED))
+
+
 def uniforms_of(library, n):
     """The same of uniform numbers of stages."""
     work = rng.event_uniforms if library is np else gpu.event_uniforms
@@ -76,7 +88,7 @@ def digest(array):
 
 def digests(library, n):
     """SHA-256 by name: of a million events of each kernel and precision where n is that."""
-    parts = (momenta_of(library, n // 5), resolution_of(library, n), uniforms_of(library, n))
+    parts = (momenta_of(library, n // 5), resolution_of(library, n), radiation_of(library, n), uniforms_of(library, n))
     return {name: digest(array) for part in parts for name, array in part}
 
 

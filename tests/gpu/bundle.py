@@ -28,9 +28,11 @@ from darkpenguin.generator.fits.fit import likelihood_of  # noqa: E402
 from darkpenguin.generator.lab import expressions_gpu, smearing_gpu  # noqa: E402
 from darkpenguin.generator.lab.expressions import parse  # noqa: E402
 from darkpenguin.generator.lab.momenta import momenta  # noqa: E402
+from darkpenguin.generator.lab.radiation import radiate  # noqa: E402
 from darkpenguin.generator.lab.selection import combine  # noqa: E402
 from darkpenguin.generator.lab.settings import ResolutionSettings  # noqa: E402
 from darkpenguin.generator.lab.smearing import Smearing, smear  # noqa: E402
+from darkpenguin.generator.lab.stages import Place  # noqa: E402
 from darkpenguin.generator.run.generate import generate  # noqa: E402
 from darkpenguin.generator.sampler import gpu, rng  # noqa: E402
 from darkpenguin.generator.sampler.backend import CpuBackend, GpuBackend  # noqa: E402
@@ -219,7 +221,7 @@ def add_momenta(bundle, made, events):
 
 
 def add_stages(bundle, made, events):
-    """Uniforms of stages, resolution of both leptons, cuts."""
+    """Uniforms of stages, resolution of both leptons, radiation, cuts."""
     numbers = np.arange((1 << 32) - events // 2, (1 << 32) + events // 2, dtype=np.uint64)
     bundle.case(
         "stages",
@@ -247,6 +249,20 @@ def add_stages(bundle, made, events):
             first=-2,
             relative=1e-11,
             scale="event",
+        )
+    place = Place(get_channel("B+->K+ee"), SEED)
+    for precision in ("float32", "float64"):
+        read = [columns["q2"].astype(precision), *(row.astype(precision) for row in rows[-6:])]
+        bundle.case(
+            "stages",
+            f"radiation, {precision}",
+            "radiation",
+            [radiate(read[0], read[1:], numbers, place)],
+            lambda: radiate(cupy.asarray(read[0]), [*map(cupy.asarray, read[1:])], cupy.asarray(numbers), place),  # noqa: B023
+            first=-1,
+            relative=1e-6 if precision == "float32" else 1e-10,
+            scale="event",
+            allowed=13,  # a choice within rounding of its edge
         )
     known = columns | moved
     cuts = [parse(cut, tuple(known)) for cut in CUTS]

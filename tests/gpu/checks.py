@@ -17,7 +17,7 @@ import numpy as np
 from card import NOT_MEASURED, STAND_IN, Kernel
 
 POISON = {"b": True, "i": -77, "u": 77, "f": np.nan}
-IN_REGISTERS = ("sampler", "momenta", "smearing")
+IN_REGISTERS = ("sampler", "momenta", "smearing", "radiation")
 """Sources whose kernels keep all in registers; elsewhere functions of the mathematical library may have a stack."""
 GRIDS = ((1, None), (31, None), (127, None), (128, None), (129, None), (1000, None), (1000, 1), (999, 7))
 """Events of a launch and its blocks, None for those that the package would take."""
@@ -205,7 +205,7 @@ def momenta(proof, report):
 
 
 def stages(proof, report):
-    """Uniforms, resolution and cuts."""
+    """Uniforms, resolution, radiation and cuts."""
     others(proof, report, "stages")
 
 

@@ -17,6 +17,8 @@ CUTS = {"cuts": ["pt(k) > 0.5"], "mode": "reject"}
 RUNS = {
     "momenta": {"beam": "belle2"},
     "float32": {"beam": "lhcb-13tev", "precision": "float32"},
+    "radiation": {"beam": "lhcb-13tev", "resolution": "lhcb", "theory": {"radiation": "leading-log"}},
+    "kaons": {"channels": ["B0->K0mumu"], "beam": "belle2", "kaons": "mixed"},
     "part": {"range": [1234, 3456]},
     "Kpi": {"channels": ["B0->K*0mumu"], "kpi": "swave", "q2": [[1, 6]]},
     "resolution": {"beam": "lhcb-13tev", "resolution": "lhcb", "selection": "lhcb"},

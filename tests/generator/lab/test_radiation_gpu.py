@@ -74,7 +74,9 @@ def test_a_run_on_the_device_is_that_of_the_cpu(cupy):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("capability", [90, pytest.param(120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "capability", [pytest.param(80, marks=pytest.mark.slow), 90, pytest.param(120, marks=pytest.mark.slow)]
+)
 def test_device_code(nvrtc, capability):
     names = [f"radiate_kernel<{kind}>" for kind in ("float", "double")]
     for name, code in nvrtc(radiation_gpu.PROGRAM.source, names, capability).items():
