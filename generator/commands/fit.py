@@ -262,7 +262,7 @@ def fit_command(
         return
     likelihood = likelihood_of(events, asked, device=device)
     axes = profile_axes(profiles, likelihood.free) if profiles else []
-    found = minimised(likelihood, asked.minos)
+    found = minimised(likelihood, asked.minos, asked.search)
     along = profile(found, *axes) if axes else None
     written = write_figures(found, figure, overwrite)
     if along is not None:

@@ -50,6 +50,7 @@ TOYS = (
     Option("luminosity", (LUMINOSITY,), "Scale the data set to this luminosity, in its unit.", float),
     OBSERVABLES,
     Option("depth", ("--depth",), "Draw counts (binned), or make every event (events). Default: binned."),
+    Option("unbinned", ("--fit",), "Fit the events of each toy by this card of a fit, unbinned.", metavar="FILE|NAME"),
     SEED,
 )
 """Keys of a card of toys that have an option."""
@@ -180,7 +181,7 @@ def _show_toys(made: Toys) -> None:
     """Print what toys say: failures, pulls, tests."""
     import numpy as np
 
-    from ..figures.toys import estimated, pull_table
+    from ..figures.toys import pull_table
     from .console import show_table
 
     card = made.card
@@ -188,9 +189,9 @@ def _show_toys(made: Toys) -> None:
     print(f"file: {made.path}: {made.toys:,} toys, {said}")
     for name, number in made.failures.items():
         print(f"  {name}: {number:,} not zero")
-    if estimated(card):
+    if table := pull_table(card, made.columns):
         header = ("estimate", "bin", "used", "mean of pull", "width of pull", "coverage")
-        show_table(f"Pulls, true: {card.truth.title}", header, pull_table(card, made.columns), left=2)
+        show_table(f"Pulls, true: {card.truth.title}", header, table, left=2)
     rows = []
     for i, hypothesis in enumerate(card.hypotheses):
         q = made.columns[f"q_{i}"]

@@ -149,6 +149,10 @@ def pulls(card: ToysCard, columns: Columns) -> dict[str, Array]:
         if truth_value is not None:
             pull = (columns[f"fit_{name}"] - truth_value) / columns[f"fit_{name}_error"]
             found[f"fit {name}"] = np.where(columns["fit_status"] == 0, pull, np.nan)[:, None]
+    for word in (name for name in columns if name.startswith("unbinned_") and f"{name}_true" in columns):
+        pull = (columns[word] - columns[f"{word}_true"]) / columns[f"{word}_error"]
+        good = columns["unbinned_status"] == 0
+        found[word.replace("_", " ", 1)] = np.where(good, pull, np.nan)[:, None]
     return found
 
 
@@ -216,8 +220,8 @@ def draw_pulls(card: ToysCard, columns: Columns) -> Figure:
 
 
 def _latex(name: str) -> str:
-    if name.startswith("fit "):
-        return name.removeprefix("fit ")
+    if name.startswith(("fit ", "unbinned ")):
+        return name.partition(" ")[2]
     return f"${get_observable(name).latex}$"
 
 
@@ -249,4 +253,5 @@ DRAW: Mapping[str, Callable[[ToysCard, Columns], Figure]] = {
 
 def words(card: ToysCard) -> list[str]:
     """Last parts of the names of the figures that a card's toys have, in their order."""
-    return [*(["bands", "pulls"] if estimated(card) else []), *(["tests"] if len(card.hypotheses) > 1 else [])]
+    known = ["bands", "pulls"] if estimated(card) else ["pulls"] if card.unbinned is not None else []
+    return [*known, *(["tests"] if len(card.hypotheses) > 1 else [])]

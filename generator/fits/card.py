@@ -112,6 +112,9 @@ class FitCard(Card):
     efficiency: EfficiencySettings | None = None
     """Maps that the events were seen with; those of the events' own card without."""
 
+    search: bool = True
+    """Whether the search starts at many masses of a V whose mass floats, or at the model's alone."""
+
     minos: bool = False
     """Whether asymmetric errors are sought, where -2 ln L rises by one."""
 
@@ -185,14 +188,14 @@ class FitCard(Card):
                 start: float | None = others[path]
             else:
                 moved(base, {path: ends[0]})
-                start = _value(base, path)
+                start = value_of(base, path)
             if start is None or not ends[0] <= start <= ends[1]:
                 start = 0.5 * (ends[0] + ends[1])
             found.append(Free(path, float(ends[0]), float(ends[1]), start))
         return tuple(found)
 
 
-def _value(model: Model, path: str) -> float | None:
+def value_of(model: Model, path: str) -> float | None:
     """Number of a field; None where it says nothing. A complex one is real in a fit."""
     found: Any = model
     try:

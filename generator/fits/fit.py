@@ -45,6 +45,14 @@ BINS = 40
 FEWEST = 25
 LONGEST = 2000
 """Evaluations at most, before a fit is given up."""
+REASONS = (
+    "too many calls",
+    "too far from the minimum",
+    "a curvature that is not positive",
+    "no covariance",
+    "not a minimum",
+)
+"""Why a fit is none."""
 _POOR = 1e-7  # of the largest singular value: two fields, or one, do the same
 
 
@@ -167,7 +175,7 @@ def fit(
     if threads is not None:
         check_threads(threads)
     chosen = FitCard.make(card, **keys)
-    return minimised(likelihood_of(events, chosen, threads, device), chosen.minos)
+    return minimised(likelihood_of(events, chosen, threads, device), chosen.minos, chosen.search)
 
 
 def likelihood_of(
@@ -356,11 +364,12 @@ def _check_free(likelihood: Likelihood) -> None:
         raise InputError(f"float: {pair[0]} and {pair[1]} change the density in the same way; let one of them float")
 
 
-def minimised(likelihood: Likelihood, minos: bool = False) -> Fit:
-    """Fit of a likelihood from its starts; see `fit`."""
+def minimised(likelihood: Likelihood, minos: bool = False, search: bool = True) -> Fit:
+    """Fit of a likelihood from its starts, or without ``search`` from the model's own; see `fit`."""
     from iminuit import Minuit
 
-    followed = sorted((_migrad(likelihood, start) for start in _starts(likelihood)), key=lambda m: float(m.fval))
+    starts = _starts(likelihood) if search else [likelihood.start]
+    followed = sorted((_migrad(likelihood, start) for start in starts), key=lambda m: float(m.fval))
     best: Minuit = followed[0]
     reason = "" if best.valid else _reason(best)  # the covariance makes a new record
     best.hesse()
@@ -401,14 +410,15 @@ def minimised(likelihood: Likelihood, minos: bool = False) -> Fit:
 def _reason(found: Any) -> str:
     """Why a fit is no minimum with a covariance, in words."""
     fmin = found.fmin
-    known = {
-        "too many calls": fmin.has_reached_call_limit,
-        "too far from the minimum": fmin.is_above_max_edm,
-        "a curvature that is not positive": not fmin.has_posdef_covar or fmin.has_made_posdef_covar,
-        "no covariance": not fmin.has_covariance or fmin.hesse_failed,
-    }
+    signs = (
+        fmin.has_reached_call_limit,
+        fmin.is_above_max_edm,
+        not fmin.has_posdef_covar or fmin.has_made_posdef_covar,
+        not fmin.has_covariance or fmin.hesse_failed,
+    )
+    known = dict(zip(REASONS, signs, strict=False))
     words = [word for word, wrong in known.items() if wrong]
-    return ", ".join(words) or "not a minimum"
+    return ", ".join(words) or REASONS[-1]
 
 
 def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rough: bool = False) -> Any:

@@ -31,6 +31,7 @@ from ..run.device import on_own_device
 from ..run.q2 import parse_part, part_name
 from ..run.workers import check_dask, in_order
 from .run import Columns, ToyRun, ToysCard, plan_toys
+from .unbinned import CHUNK as FITTED
 
 TREE = "toys"
 PROVENANCE = "provenance"
@@ -237,6 +238,8 @@ def _work(run: ToyRun, threads: int | None, dask: str | None) -> Callable[[int, 
 
 def _size(run: ToyRun) -> int:
     """Toys of a portion of a run."""
+    if run.unbinned is not None:
+        return FITTED
     return CHUNK_THERE if run.device == "gpu" else CHUNK
 
 

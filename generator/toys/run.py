@@ -30,6 +30,7 @@ from ...physics.channels import file_word, get_channel
 from ...physics.models import ModelChoice, as_model
 from ...physics.moments import functions
 from ..files.provenance import PROVENANCE_VERSION, package_versions
+from ..fits.card import FitCard
 from ..sampler.backend import CpuBackend, select_backend
 from ..sampler.stored import sampling_table
 from ..sampler.tables import Table
@@ -55,10 +56,15 @@ from .family import Family
 from .hypothesis import Hypothesis, with_settings, with_theories
 from .moments import event_moments, stack_columns, toy_columns
 from .sources import SystematicsTable
+from .unbinned import STATUSES, UnbinnedFits
 from .yields import generated_events, predict_channel, window_shares
 
 Array = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]
+
+
+def _fit_card(value: Any) -> Any:
+    return value if value is None else FitCard.make(value)
 
 
 class ToysCard(Card):
@@ -80,6 +86,8 @@ class ToysCard(Card):
         fit_model: model whose masses and widths the fit has, and whose other couplings.
         fit_starts: couplings to start from, one row a start; if empty, both sides of a quadratic's turning point,
             so that the deeper of two mirror minima wins. One start at zero keeps to the minimum next to it.
+        unbinned: with ``events``, a card of an unbinned fit of each toy's signal, a file or a table, see ``unbinned``:
+            columns ``unbinned_mass``, ``unbinned_mass_error`` ..., and why one did not converge, ``unbinned_status``.
         systematics: table of the sources of systematic error and what toys do with them, see ``sources``. A word alone
             is the latter: ``measured``: true nuisance parameters are nominal and their measurements fluctuate;
             ``drawn``: every toy draws its own true ones; ``none``: neither. Fits know the errors in any case.
@@ -114,6 +122,7 @@ class ToysCard(Card):
     fit: Mapping[str, Mapping[str, float]] = {"C9": {"heavy.C9_mu": 1.0}}
     fit_model: ModelChoice = "sm"
     fit_starts: tuple[tuple[float, ...], ...] = ()
+    unbinned: Annotated[FitCard | None, BeforeValidator(_fit_card)] = None
     systematics: SystematicsTable = SystematicsTable()
     theory: bool = True
     efficiency_error: float | None = Field(default=None, ge=0)
@@ -135,7 +144,8 @@ class ToysCard(Card):
 
     def key(self) -> str:
         """Hash of everything a row depends on: two runs with one key have the same toys."""
-        data = self.model_dump(mode="json", exclude={"toys"}) | {"files": self.detector.digests()}
+        none = {"toys"} if self.unbinned is not None else {"toys", "unbinned"}  # files made before stay of their card
+        data = self.model_dump(mode="json", exclude=none) | {"files": self.detector.digests()}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -247,7 +257,26 @@ class ToyRun:
         columns |= self._tests(data)
         if self.couplings is not None:
             columns |= self._fit(data)
+        if self.unbinned is not None:
+            columns |= self.unbinned.columns(self.events, start, stop, threads)
         return columns
+
+    @cached_property
+    def unbinned(self) -> UnbinnedFits | None:
+        """Unbinned fits of the toys, if they are asked for."""
+        if self.card.unbinned is None:
+            return None
+        ranges = [list(map(float, ends)) for ends in stretches_of(self.card.bins)]
+        return UnbinnedFits(self.card.unbinned, self.card.truth.models()[0], {"q2": ranges})
+
+    def events(self, toy: int) -> dict[str, Columns]:
+        """Signal events of a toy that has a perfect detector, by channel."""
+        backend, numbers = CpuBackend("float64", 1), self.event_numbers(toy, toy + 1, 1)[0].tolist()
+        found = {}
+        for name, number in zip(self.experiment.channels, numbers, strict=True):
+            stream = stream_word(self.card.sample, EVENTS, get_channel(name).index)
+            found[name] = toy_columns(backend, self.tables[name], toy, number, seed=self.card.seed, stream=stream)
+        return found
 
     def where(self, start: int, stop: int, threads: int | None = None) -> dict[str, Any]:
         """Random numbers of toys ``start`` to ``stop``."""
@@ -465,6 +494,7 @@ class ToyRun:
             "hypotheses": [h.title for h in self.card.hypotheses],
             "statuses": {
                 "fit": ["converged", "iteration limit", "not finite", "not a minimum"],
+                "unbinned": list(STATUSES),
                 "R": ["ok", "no muons", "no electrons", "few counts: may cover less"],
             },
             "versions": {"python": platform.python_version(), **package_versions()},
@@ -505,6 +535,8 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
         raise InputError(
             "likelihood = true: the angular density of the fit knows no efficiency and no drawn systematics; moments do"
         )
+    if card.unbinned is not None:
+        _check_unbinned(card, experiment)
     single = [h for h in card.hypotheses if not h.scan]
     together = experiment.expect([m for h in (card.truth, *single) for m in h.models()])
     points = iter(range(1, 1 + len(single)))
@@ -515,3 +547,15 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
         starts = np.array(card.fit_starts, dtype=float) if card.fit_starts else None
         couplings = quadratic_counts(as_model(card.fit_model), card.fit, dataset, experiment.bins, systematics, starts)
     return ToyRun(card, experiment, together.point(0), families, couplings, chosen)
+
+
+def _check_unbinned(card: ToysCard, experiment: Experiment) -> None:
+    """InputError for toys whose events an unbinned fit cannot describe."""
+    dataset = experiment.dataset
+    seen = [name for name in experiment.channels if not dataset.detector(name).perfect]
+    if card.depth != "events":
+        raise InputError("unbinned: fits of events need depth = 'events'")
+    shares = [window_shares(dataset, name, experiment.windows) for name in experiment.channels]
+    if seen or card.systematics.toys == "drawn" or not all(np.all(share == 1.0) for share in shares):
+        what = f"the detector of {', '.join(seen)}" if seen else "drawn systematics, or windows of different efficiency"
+        raise InputError(f"unbinned: {what} is not in the density of the fit; take a data set without")

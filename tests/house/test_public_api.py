@@ -10,11 +10,11 @@ RUN_KEYS = (
     "efficiency q2 veto seed range part device precision threads output format compression overwrite reduce check "
     "figures"
 )
-FIT_KEYS = "set theory model settings free constraints rates b_mesons efficiency kpi minos"
+FIT_KEYS = "set theory model settings free constraints rates b_mesons efficiency search kpi minos"
 SCAN_KEYS = "set name model settings axes ties data groups theory"
 TOY_KEYS = (
     "set truth hypotheses dataset detector luminosity observables bins depth likelihood fit fit_model fit_starts "
-    "systematics theory efficiency_error normalisation resolution_error toys seed sample"
+    "unbinned systematics theory efficiency_error normalisation resolution_error toys seed sample"
 )
 SENSITIVITY_KEYS = (
     "set free truth null alternative dataset together detector observables bins luminosities curve target toys versus "
