@@ -209,7 +209,7 @@ def weigh(
         raise InputError("to = []: name a model at least, or couplings of a polynomial")
     channels, made_by = _channels(file, kpi, None if source is None else _dynamics(source))
     scheme = _scheme(couplings, targets[0], [one[0] for one in channels.values()])
-    parts = {index: _Part(made_by, targets, scheme, *one) for index, one in channels.items()}
+    parts = {index: _Part(made_by, targets, scheme, where is not None, *one) for index, one in channels.items()}
     names = _column_names(targets, scheme)
     taken = [name for name in names if name in file.schema]
     if taken and output is not None and keep == "all":
@@ -241,6 +241,10 @@ class _Scheme:
         size = np.max([self._sizes(channel) for channel in channels], axis=0)
         self._kept = np.flatnonzero(size > NOTHING)
         self.exponents = tuple(tuple(map(int, np.unravel_index(k, (3,) * len(couplings)))) for k in self._kept)
+        for i, key in enumerate(couplings):
+            if not any(powers[i] for powers in self.exponents):
+                names = ", ".join(channel.name for channel in channels)
+                raise InputError(f"polynomial = {key!r}: {names} does not depend on it")
 
     def models(self, channel: Channel) -> list[Model]:
         """The base with its couplings at 0 and plus and minus their scales, the last one fastest."""
@@ -261,12 +265,13 @@ class _Scheme:
         return np.asarray(found.reshape(values.shape))
 
     def _sizes(self, channel: Channel) -> Array:
-        """Largest size of each term at the scales, in units of the local rate."""
+        """Largest size of each term at the scales, in units of the local rate, of that point which has the largest."""
         low, high = channel.q2_limits()
         q2 = np.linspace(low, high, 402)[1:-1]
         j = angular_coefficients(channel, self.models(channel), q2, -1).swapaxes(0, 1)
         terms = self._all(j, [1.0] * len(self.couplings))
-        return np.asarray((np.abs(terms).max(axis=1) / decay_rate(j[0])).max(axis=-1))
+        rate = decay_rate(j.swapaxes(0, 1)).max(axis=0)  # at zero coupling it may be none
+        return np.asarray((np.abs(terms).max(axis=1)[:, rate > 0] / rate[rate > 0]).max(axis=-1, initial=0.0))
 
     def _scale(self, channel: Channel, key: str) -> float:
         """Size of a coupling at which it changes the rate about as much as the rest of the amplitude makes.
@@ -280,7 +285,7 @@ class _Scheme:
             models = [moved(self.base, {**others, key: x}) for x in (0.0, scale, -scale)]
             zero, up, down = (decay_rate(angular_coefficients(channel, models, q2, -1)) @ weights).tolist()
             curvature = 0.5 * (up + down) - zero
-            if not (curvature > 0 and zero > 0):
+            if not (zero > 0 and curvature > NOTHING * zero):
                 break
             scale *= float(np.sqrt(zero / curvature))
         return scale
@@ -331,12 +336,14 @@ class _Part:
         made_by: Dynamics,
         targets: Sequence[Model],
         scheme: _Scheme | None,
+        averages: bool,
         channel: Channel,
         convention: Convention,
         before: KpiSystem | None,
         after: KpiSystem | None,
     ) -> None:
-        self.channel, self.scheme, self.targets = channel, scheme, targets
+        self.channel, self.targets = channel, targets
+        self._averages = averages  # of both flavours, where a map asks for them
         probes = [] if scheme is None else scheme.models(channel)
         models, known = (made_by, *targets, *probes), 1 + len(targets)
 
@@ -374,6 +381,8 @@ class _Part:
                 part = slice(k * _PIECE, min((k + 1) * _PIECE, n))
                 piece = {name: column[part] for name, column in needed.items()}
                 values, q2 = self.density(piece), np.ascontiguousarray(piece["q2"], dtype=np.float64)
+                if not self._averages:
+                    values[np.abs(piece["flavour"]) != 1, 0] = 0.0  # the source makes no such events
                 each = np.ascontiguousarray(_ONES[: len(q2)] if own is None else own[part], dtype=np.float64)
                 ratios(values, self._unit, q2, each, found[:, part], impossible[part], sums[k])
 
@@ -449,21 +458,31 @@ def _foreign(events: EventsLike, where: EventMap, source: ModelLike | None) -> F
 
 def _channels(file: Readable, kpi: Any, made_by: Dynamics | None) -> tuple[dict[int, _Kind], Dynamics]:
     """Channels of a file by number, with convention and K pi systems before and after, and what made them."""
+    found, source = _kinds(file, None if kpi is None else resolve_kpi(kpi), made_by)
+    if kpi is not None and not (resolve_kpi(kpi).narrow or any(after for *_, after in found.values())):
+        raise InputError(f"kpi = {kpi!r}: the events have no m_kpi that it could be of; leave it out, or take 'narrow'")
+    return found, source
+
+
+def _kinds(file: Readable, asked: KpiSystem | None, made_by: Dynamics | None) -> tuple[dict[int, _Kind], Dynamics]:
     if isinstance(file, ForeignEvents):
         assert made_by is not None  # `_foreign` has seen to it
         channel = file.channel
-        wide = "m_kpi" in file.columns and kpi != "narrow"
+        wide = "m_kpi" in file.columns and not (asked and asked.narrow)
         before = _made_masses(channel, made_by) if wide else None
-        after = before and (_all_masses(channel) if kpi is None else resolve_kpi(kpi))
+        after = before and (asked or _all_masses(channel))
         return {0: (channel, file.where.convention, before, after)}, made_by
     card = card_of(file)
     found: dict[int, _Kind] = {}
     for entry in file.provenance["channels"]:
         channel = get_channel(str(entry["name"]))
         decay = card.kpi_decay(channel)
+        for name in ("channel", "q2", *channel.angles, "flavour", *(("m_kpi",) if decay else ())):
+            if name not in file.schema:
+                raise InputError(f"file = {str(file.path)!r}: no column {name!r}, which {channel.name} has")
         system = None if decay is None else decay.system
-        aim = system if kpi is None or system is None else resolve_kpi(kpi)
-        found[int(entry["index"])] = channel, card.convention, system, aim
+        aim = asked if system and asked else system
+        found[int(entry["index"])] = channel, card.convention, system, None if aim and aim.narrow else aim
     return found, card.model if made_by is None else made_by
 
 
@@ -507,10 +526,11 @@ def _weighted(
             impossible = part.weights(columns, own, chosen, found, threads)
             if impossible.any() and not skip:
                 first = int(np.arange(n)[chosen][np.flatnonzero(impossible)[0]])
-                shown = [name for name in ("q2", *part.channel.angles, "m_kpi") if name in columns]
+                shown = [name for name in ("q2", *part.channel.angles, "m_kpi", "flavour") if name in columns]
                 at = ", ".join(f"{name} = {columns[name][first]:.6g}" for name in shown)
+                number = columns["event"][first] if "event" in columns else first_row - n + first
                 raise InputError(
-                    f"event {columns['event'][first]} of {part.channel.name}: it cannot be weighted, since what it is "
+                    f"event {number} of {part.channel.name}: it cannot be weighted, since what it is "
                     f"weighted from never makes it ({at}); name what made the events, or skip such events"
                 )
         yield columns, dict(zip(names, found, strict=True))

@@ -138,11 +138,16 @@ class ForeignEvents:
             raise InputError(f"file = {str(path)!r}: there is no such file")
         channel = self.channel
         self._reader: _Root | _Parquet | HepmcReader
-        if self.path.name.lower().endswith(SUFFIXES):
+        hepmc, parquet = self.path.name.lower().endswith(SUFFIXES), self.path.suffix == ".parquet"
+        if where.photons == "add" and not hepmc:
+            raise InputError("photons = 'add': it is of HepMC files; give momenta with the photons added back")
+        if where.tree is not None and (hepmc or parquet):
+            raise InputError(f"tree = {where.tree!r}: {str(path)!r} is no ROOT file, and has no trees")
+        if hepmc:
             self._reader = HepmcReader(self.path, channel, where.photons)
             where = self.where = replace(where, momenta={p: p for p in particles(channel)[1:]}, angles={}, unit="GeV")
         else:
-            self._reader = _Parquet(self.path) if self.path.suffix == ".parquet" else _Root(self.path, where.tree)
+            self._reader = _Parquet(self.path) if parquet else _Root(self.path, where.tree)
         if not where.momenta and not where.angles:
             raise InputError("momenta: name the columns of all particles, or those of q2 and the angles")
         self.rows, self.schema = self._reader.rows, self._reader.schema

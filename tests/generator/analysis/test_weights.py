@@ -209,6 +209,35 @@ def test_what_the_source_cannot_make_is_refused_or_counted():
     assert (found[0].skipped, found[0].outside) == (1, 0.0)
 
 
+@pytest.mark.parametrize("flavour", [0, 7])
+def test_a_flavour_that_our_events_never_have_is_refused(flavour):
+    """Averages are of other programs' events, where a map asks for them."""
+    sample = generate("B+->K+mumu", "sm", 100, seed=1)
+    columns = sample.to_numpy()
+    columns["flavour"][3] = flavour
+    bad = EventSample(columns, sample.provenance)
+    with pytest.raises(InputError, match=rf"event 3 of B\+->K\+mumu: it cannot be weighted.*flavour = {flavour}"):
+        weigh(bad, "fig2")
+    assert weigh(bad, "fig2", skip=True)[0].skipped == 1
+
+
+@pytest.mark.parametrize("name", ["channel", "flavour", "cos_theta_l"])
+def test_a_column_that_is_missing_is_named(name):
+    sample = generate("B+->K+mumu", "sm", 100, seed=1)
+    columns = {key: column for key, column in sample.to_numpy().items() if key != name}
+    with pytest.raises(InputError, match=rf"no column '{name}', which B\+->K\+mumu has"):
+        weigh(EventSample(columns, sample.provenance), "fig2")
+
+
+def test_a_coupling_without_which_nothing_decays():
+    """chi chi need V: of second degree alone, and no division by the rate without it."""
+    sample = generate("B+->K+chichi", "belle2-2.1gev", 100, seed=1)
+    found = weigh(sample, "belle2-2.1gev", polynomial=G_BS)
+    assert found.polynomial.exponents == ((2,),)
+    g = get_model("belle2-2.1gev").light_vectors[0].g_bs.real
+    np.testing.assert_allclose(found.polynomial.at(found.columns, {G_BS: g}), 1.0, rtol=1e-10)
+
+
 def test_thin_bins_are_named():
     sample = generate("B+->K+chichi", "belle2-2.1gev", 2_000, seed=1, q2=[(3.0, 6.0)])
     found = weigh(sample, "fig2")
@@ -252,6 +281,9 @@ def test_the_command_writes_a_file(tmp_path):
         (("--to", "fig3"), "no such model"),
         (("--polynomial", "light_vectors.0.mass", "--to", "fig2"), "linear"),
         (("--polynomial", G_BS), "light_vectors"),
+        (("--polynomial", "heavy.C9_e"), "B+->K+mumu does not depend on it"),
+        (("--to", "fig2", "--kpi", "wave"), "no such K"),
+        (("--to", "fig2", "--kpi", "swave"), "the events have no m_kpi"),
         (("--to", "fig2", "--keep", "some"), "allowed are all, index"),
         (("--to", "fig2", "--from", "fig9"), "no such model"),
     ],

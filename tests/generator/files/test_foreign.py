@@ -147,6 +147,7 @@ def test_an_unknown_flavour_is_averaged_on_request(sample, tuple_file, tmp_path)
         ({"flavour": "B0_TRUEID,mean"}, "write a column, or COLUMN,average"),
         ({"tolerance": 0.0}, "tolerance = 0 GeV"),
         ({"tree": "Tree"}, "tree = 'Tree'.*DecayTree"),
+        ({"photons": "add"}, "photons = 'add': it is of HepMC files"),
         ({"angles": {"q2": "a"}}, "not both"),
         ({"convention": "cp"}, "allowed are lhcb, theory"),
         ({"channel": "B0->K*0tautau"}, "no such channel|B0->K"),
@@ -212,6 +213,8 @@ def test_what_is_no_table_is_refused(sample, tmp_path):
     with pytest.raises(InputError, match="neither a ROOT nor a Parquet file"):
         ForeignEvents(tmp_path / "y.root", a_map())
     none = {name: column[:0] for name, column in columns_of(sample).items()}
+    with pytest.raises(InputError, match=r"tree = 't': .* is no ROOT file"):
+        ForeignEvents(write(tmp_path / "x.parquet", none), a_map(tree="t"))
     with pytest.raises(InputError, match="no events are in it"):
         ForeignEvents(write(tmp_path / "x.parquet", none), a_map())
 
