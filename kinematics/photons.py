@@ -41,9 +41,9 @@ def collinear_photons(
         y_m: that of the photon of ℓ-.
 
     >>> import numpy as np
-    >>> p, m, k, l = collinear_photons(np.float64, (0.0, 0.0, 0.5), (0.0, 0.0, -0.5), 1.0, 0.0, 0.2, 0.0)
+    >>> p, m, k, l = collinear_photons(np.float64, (0.0, 0.0, 0.5), (0.0, 0.0, -0.5), 1.0, 0.0, 0.2, 0.4)
     >>> [round(v[2], 12) for v in (p, m, k, l)]
-    [0.4, -0.5, 0.1, 0.0]
+    [0.4, -0.3, 0.1, -0.2]
     """
     beta = math.sqrt(max(real(1) - real(4) * m_l * m_l / q2, real(1e-12)))
     z_p, z_m = real(1) - y_p, real(1) - y_m
