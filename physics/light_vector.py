@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..kinematics.base.errors import InputError
 from .channels import Channel
@@ -15,6 +16,8 @@ from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, 
 from .parameters import load_parameters
 from .widths import Chi, invisible_width, lepton_width, neutrino_width
 
+_MIXED = frozenset({"g_mu_v", "g_e_v"})
+"""What kinetic mixing stands for."""
 _LEPTONIC = frozenset({"g_mu_v", "g_mu_a", "g_e_v", "g_e_a", "g_nu_mu"})
 
 
@@ -30,8 +33,19 @@ class LightVector(Mediator):
     which it must not exceed. ``pseudoscalar`` keeps C_P of eq. (7), that is, the longitudinal part of the
     propagator.
 
+    ``kinetic_mixing`` ε stands for equal couplings to muons and electrons: of
+    :math:`\tfrac\epsilon2 F_{\mu\nu}V^{\mu\nu}` the shift :math:`A\to A+\epsilon V` leaves, to order ε², ε times the
+    current of electric charge,
+
+    .. math:: g_{\mu V} = g_{eV} = -\epsilon\sqrt{4\pi\alpha(4.8\ \mathrm{GeV})},
+
+    for :math:`\mathcal{L}_{em} = e\,Q_f\,\bar f\gamma_\nu f A^\nu`. Its couplings to quarks, and with them decays to
+    hadrons, are left out: they belong to the total width that is given.
+
     >>> LightVector(mass=2.5, relative_width=0.2, g_bs=-1.5e-8, g_mu_v=0.1).total_width
     0.5
+    >>> round(LightVector(mass=2.5, width=0.5, kinetic_mixing=1e-3).g_e_v, 7)
+    -0.0003084
     """
 
     symbol: ClassVar[str] = "V"
@@ -46,10 +60,28 @@ class LightVector(Mediator):
     g_e_v: Coupling = 0.0
     g_e_a: Coupling = 0.0
     g_nu_mu: Coupling = 0.0
+    kinetic_mixing: Coupling = 0.0
     g_chi: Annotated[Number, Field(gt=0)] | None = None
     m_chi: Mass = 0.0
     chi: Chi = "dirac"
     pseudoscalar: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mix(cls, data: Any) -> Any:
+        """Couplings that kinetic mixing stands for; ValueError beside others that were given."""
+        mixing = data.get("kinetic_mixing") if isinstance(data, Mapping) else None
+        if not isinstance(mixing, (int, float)) or isinstance(mixing, bool) or not mixing:
+            return data
+        coupling = -mixing * math.sqrt(4.0 * math.pi * load_parameters()["alpha_e(4.8)"])
+        for name in _MIXED:
+            given = data.get(name) or 0.0
+            if given and not (isinstance(given, (int, float)) and math.isclose(given, coupling, rel_tol=1e-9)):
+                raise ValueError(
+                    f"kinetic_mixing = {mixing:g} and {name} = {given} are both given; the first stands for {name} = "
+                    f"{coupling:.4g}, keep one"
+                )
+        return {**data, **dict.fromkeys(_MIXED, coupling)}
 
     def check(self) -> None:
         """ValueError if the width is not known, or known twice."""
@@ -84,7 +116,11 @@ class LightVector(Mediator):
 
     @classmethod
     def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
-        """``width``, ``relative_width`` or ``g_chi`` replaces the width that there was."""
+        """``width``, ``relative_width`` or ``g_chi`` replaces the width that there was, and so with mixing."""
+        if "kinetic_mixing" in given:
+            fields.update(dict.fromkeys(_MIXED - given, 0.0))
+        elif given & _MIXED:
+            fields["kinetic_mixing"] = 0.0
         if given & {"width", "relative_width", "g_chi"}:
             fields.update(dict.fromkeys({"width", "relative_width"} - given))
 
