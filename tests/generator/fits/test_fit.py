@@ -276,3 +276,29 @@ def test_pulls_of_masses_widths_and_couplings(mass, coupling, monkeypatch):
     assert not np.any(wrong(pulls)), pulls
     assert np.all(wrong(2.0 * pulls))
     assert np.all(wrong(pulls + 2.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mass", "width", "coupling", "ranges", "search"),
+    [
+        (1.2, 0.2, 6e-9, [(0.5, 8.0)], (0.8, 2.8)),
+        (2.5, 0.2, -1.5e-8, [(0.5, 8.0)], (0.8, 2.8)),
+        (3.6, 0.1, -1.5e-8, [(10.1, 18.5)], (3.3, 4.2)),
+    ],
+)
+def test_an_injected_vector_is_found_with_the_errors_of_fishers_information(mass, width, coupling, ranges, search):
+    """20,000 events, from the middle of the range: three pulls, 1e-6; errors as of the scores at the truth."""
+    model = dp.as_model("fig2", [f"{MASS}={mass}", f"{WIDTH}={width}", f"{COUPLING}={coupling}"])
+    sample = dp.generate("B0->K*0mumu", model, events=20_000, q2=ranges, seed=12)
+    start = dp.as_model(model, [f"{MASS}={0.5 * (search[0] + search[1])}"])
+    found = dp.fit(sample, model=start, float={MASS: search, WIDTH: (0.02, 1.0), COUPLING: (-6e-8, 6e-8)})
+    assert found.converged, found.reason
+    truth = (mass, width, coupling)
+    scores = found.likelihood.scores(truth)
+    errors = np.sqrt(np.diag(np.linalg.inv(scores.T @ scores)))
+    for row, true, error in zip(found, truth, errors, strict=True):
+        assert abs(row.value - true) < 5.2 * error
+        assert row.error == pytest.approx(error, rel=0.25)
+    if mass == 2.5:
+        assert 0.007 < found[0].error < 0.013  # 0.01 GeV, as found by hand
