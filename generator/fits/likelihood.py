@@ -20,6 +20,7 @@ import numpy as np
 
 from ...kinematics.base.arrays import array_library
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import readable_size
 from ...kinematics.base.threads import split_work
 from ...physics.axes import moved
 from ...physics.models import Model, is_linear
@@ -116,8 +117,7 @@ class Likelihood:
             groups.setdefault(part.channel if rates == "free" else "all", []).append(part)
         self.groups = tuple(tuple(group) for group in groups.values())
         self.rates, self.b_mesons = rates, b_mesons
-        xp = array_library(device)
-        self._there = {} if xp is np else {p: (xp.asarray(p.q2), xp.asarray(_columns(p.forms))) for p in self.parts}
+        self._there = _on_device(self.parts, array_library(device))
         self._settled = self.model(self.start.tolist())
         self._last: _Place | None = None
 
@@ -305,6 +305,19 @@ class Likelihood:
             constraints=self.constraints,
             threads=self.threads,
         )
+
+
+def _on_device(parts: Sequence[Part], xp: Any) -> dict[Part, tuple[Any, Any]]:
+    """q2 and matrices of parts on the device of an array library, none for NumPy; InputError where they do not fit."""
+    if xp is np:
+        return {}
+    try:
+        return {part: (xp.asarray(part.q2), xp.asarray(_columns(part.forms))) for part in parts}
+    except MemoryError:
+        size = readable_size(sum(part.q2.nbytes + part.forms.nbytes for part in parts))
+        raise InputError(
+            f"device = 'gpu': its memory does not hold the {size} of these events; fit fewer, or use device = 'cpu'"
+        ) from None
 
 
 def _columns(rows: Array) -> Array:

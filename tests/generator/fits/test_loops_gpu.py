@@ -70,6 +70,14 @@ def test_a_density_of_zero_is_infinitely_unlikely(cupy, here):
     assert there(*PLACES[0]) == np.inf
 
 
+def test_a_full_device_is_one_line(cupy, here, monkeypatch):
+    from cupy import _limits
+
+    monkeypatch.setattr(_limits, "total", _limits.used + 1000)
+    with pytest.raises(InputError, match=r"its memory does not hold the .* of these events; fit fewer, or use device"):
+        on_device(here)
+
+
 def test_a_device_that_is_none_is_refused(sample):
     with pytest.raises(InputError, match="device = 'tpu': auto, cpu or gpu"):
         dp.fit(sample, model="sm", float={"heavy.C9_mu": (-4.0, 4.0)}, device="tpu")
