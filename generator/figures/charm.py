@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ...physics.rates import branching_ratio
 from ...physics.resonances import PHASES
 from ...physics.theory import Theory, TheoryLike, as_theory, merged_tables, theory_table, told
 from ..run.generate import generate
+from .labels import model_label
 from .style import PALETTE, Q2_LABEL, _save, _targets, house_style
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def spectrum_figure(
     """
     base = charm_of(theory)
     chosen = [as_model(model, settings) for model in models or MODELS]
+    labels = {"sm": "Standard Model", **{model.name: model_label(model) for model in chosen}}
     targets = [] if folder is None else _targets(folder, "spectrum", (".png", ".pdf", ".csv"), overwrite)
     curves: dict[str, tuple[FloatArray, dict[tuple[str, str], FloatArray]]] = {}
     for name in CHANNELS:
@@ -101,8 +103,10 @@ def spectrum_figure(
         with house_style() as plt:
             figure, axes = plt.subplots(1 + len(chosen), 2, figsize=(17.0, 5.5 + 3.6 * len(chosen)), sharex="col")
             for column, name in zip(axes.T, CHANNELS, strict=True):
-                _draw_column(column, get_channel(name), *curves[name], [model.name for model in chosen])
-            axes[0, 0].set_title(f"nonlocal = {base.nonlocal_}; phases illustrative", loc="left", fontsize=15)
+                _draw_column(column, get_channel(name), *curves[name], labels)
+            axes[0, 0].set_title(
+                f"nonlocal = {base.nonlocal_}; phases illustrative, above {next(iter(PHASES))}", loc="left", fontsize=15
+            )
         return figure  # type: ignore[no-any-return]
 
     figure = draw()
@@ -117,25 +121,26 @@ def _draw_column(
     channel: Channel,
     q2: FloatArray,
     curves: dict[tuple[str, str], FloatArray],
-    names: Sequence[str],
+    labels: Mapping[str, str],
 ) -> None:
     from matplotlib.axes import Axes
 
     top, *below = (axis for axis in column if isinstance(axis, Axes))
     first = next(iter(PHASES))
     top.plot(q2, curves["sm", "flavio"], "--", color="grey", label="SM, flavio alone")
-    for name, colour in zip(("sm", *names), (PALETTE[6], *PALETTE), strict=False):
-        top.plot(q2, curves[name, first], color=colour, linewidth=1.4, label=f"{name}, {first}")
+    for name, colour in zip(labels, (PALETTE[6], *PALETTE), strict=False):
+        top.plot(q2, curves[name, first], color=colour, linewidth=1.4, label=labels[name])
     top.set_yscale("log")
     top.set_ylim(3e-9, 3e-2)
     top.set_ylabel(rf"$d\mathcal{{B}}/dq^2({channel.latex})\;[\mathrm{{GeV}}^{{-2}}]$", fontsize=15, loc="center")
     top.legend()
-    for axis, name in zip(below, names, strict=True):
+    for axis, name in zip(below, [name for name in labels if name != "sm"], strict=True):
         for preset, colour in zip(PHASES, PALETTE, strict=False):
             axis.plot(q2, curves[name, preset] / curves["sm", preset], color=colour, linewidth=1.3, label=preset)
         axis.axhline(1.0, color="black", linewidth=0.8)
         axis.set_ylim(0.5, 1.7)
-        axis.set_ylabel(f"{name} / SM", fontsize=15, loc="center")
+        axis.set_ylabel("ratio to SM", fontsize=15, loc="center")
+        axis.text(0.03, 0.06, labels[name], transform=axis.transAxes, fontsize=13)
     below[0].legend(ncols=2, fontsize=11)
     below[-1].set_xlabel(Q2_LABEL)
     below[-1].set_xlim(0.0, q2[-1])

@@ -26,6 +26,7 @@ from ...physics.models import Model, ModelLike, as_model
 from ...physics.observables import BinnedObservable
 from ...physics.theory import TheoryLike
 from ...physics.uncertainties import theory_error
+from .labels import model_label
 from .style import Q2_LABEL, _save, _targets, house_style
 
 if TYPE_CHECKING:
@@ -150,24 +151,6 @@ _STYLES = (
     ("#CC79A7", (0, (3, 1, 1, 1, 1, 1))),
 )
 _MARKERS: Mapping[str, str] = {"LHCb": "o", "CMS": "s", "ATLAS": "^", "Belle": "D"}
-
-
-def model_label(model: Model) -> str:
-    """How a model is called in a legend.
-
-    >>> model_label(as_model("fig1-2.5gev"))
-    '$m_V = 2.5$ GeV, $g_{bs} = -1.75 \\\\times 10^{-8}$'
-    """
-    if model.light_vectors:
-        vector = model.light_vectors[0]
-        mantissa, power = f"{vector.g_bs.real:.2e}".split("e")
-        number = f"{float(mantissa):g} \\times 10^{{{int(power)}}}"
-        return f"$m_V = {vector.mass:g}$ GeV, $g_{{bs}} = {number}$"
-    shifts = {k: v for k, v in model.heavy.model_dump().items() if v}
-    if not shifts:
-        return "Standard Model"
-    names = [f"$C_{{{k[1:].split('_')[0]}}} = {v.real:g}$" for k, v in shifts.items()]
-    return "heavy, " + ", ".join(names)
 
 
 def draw_figure_1(curves: Sequence[Curve], points: Sequence[Point], title: str = "") -> Figure:

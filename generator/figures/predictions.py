@@ -15,6 +15,7 @@ from ...physics.kpi import KpiSystem
 from ...physics.models import Model
 from ...physics.observables import OBSERVABLES, curve
 from ...physics.predict import Predictions, channel_of, label_of, predict
+from .labels import model_label
 from .style import PALETTE, Q2_LABEL, _as_figure, house_style
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def draw_ratios(model: Model, measured: Sequence[BinnedValue] = (), hadrons: Seq
             for colour, style, (title, shown) in zip(
                 PALETTE,
                 ("--", "-"),
-                (("Standard Model", model.standard), (_title(model), model)),
+                (("Standard Model", model.standard), (model_label(model), model)),
                 strict=False,
             ):
                 axis.plot(*smooth_curve(name, shown, (0.06, high)), style, color=colour, label=title)
@@ -96,7 +97,7 @@ def draw_predictions(found: Predictions) -> Figure:
         for axis, name in zip(axes.ravel(), observables, strict=False):
             shown = [("Standard Model", model.standard, "--")]
             if model.name != "sm":
-                shown.append((_title(model), model, "-"))
+                shown.append((model_label(model), model, "-"))
             for colour, (title, which, style) in zip(PALETTE, shown, strict=False):
                 rows = () if bins is None else predict([name], which, bins, channel=channel, kpi=kpi).rows
                 edges = [edge for row in rows for edge in (row.q2_min, row.q2_max)]
@@ -135,13 +136,6 @@ def smooth_curve(
     # not at the ends: there the points close in on the edges of phase space, where ratios diverge
     q2 = np.union1d(even, close[(close > even[1]) & (close < even[-2])])
     return q2, curve(observable, model, q2, None if OBSERVABLES[observable].denominator else channel, kpi)
-
-
-def _title(model: Model) -> str:
-    mediators = list(model.mediators.values())
-    if len(mediators) == 1 and len(model.name) < 20:
-        return rf"{model.name}: $m_{mediators[0].symbol} = {mediators[0].mass:g}$ GeV"
-    return model.name
 
 
 def _endpoint(hadron: str) -> float:

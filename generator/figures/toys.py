@@ -14,6 +14,7 @@ from ...physics.observables import curve, get_observable
 from ..toys.datasets import get_dataset
 from ..toys.experiment import parse_term
 from ..toys.run import ToysCard, hadron_word
+from .labels import hypothesis_label
 from .style import PALETTE, Q2_LABEL, house_style
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _models(card: ToysCard) -> list[tuple[str, Model]]:
     found: dict[str, Model] = {}
     for hypothesis in (card.truth, *card.hypotheses):
         if not hypothesis.scan:
-            found.setdefault(hypothesis.title, hypothesis.base())
+            found.setdefault(hypothesis_label(hypothesis), hypothesis.base())
     return list(found.items())
 
 
@@ -234,12 +235,12 @@ def draw_tests(card: ToysCard, columns: Columns) -> Figure:
         low, high = np.nanquantile(np.concatenate(values), [0.001, 0.999])
         edges = np.linspace(float(low), float(high), 61)
         for colour, (i, h) in zip(PALETTE, shown, strict=False):
-            axis.hist(columns[f"q_{i}"], edges, histtype="step", linewidth=2, color=colour, label=h.title)
+            axis.hist(columns[f"q_{i}"], edges, histtype="step", linewidth=2, color=colour, label=hypothesis_label(h))
         axis.axvline(0, color="0.6", linewidth=1, linestyle=":")
-        axis.set_xlabel(rf"$-2\ln L(H)/L(\mathrm{{{card.hypotheses[0].title.replace(' ', '~')}}})$")
+        axis.set_xlabel(rf"$-2\ln L(H)/L(H_0)$, $H_0$: {hypothesis_label(card.hypotheses[0])}")
         axis.set_ylabel("Toys")
         axis.set_ylim(0, axis.get_ylim()[1] * 1.3)
-        axis.legend(title=f"true: {card.truth.title}", loc="upper right")
+        axis.legend(title=f"true: {hypothesis_label(card.truth)}", loc="upper right")
     return figure  # type: ignore[no-any-return]
 
 
