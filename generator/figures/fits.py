@@ -45,27 +45,36 @@ def _spectrum(axis: Axes, found: Fit, one: Goodness) -> None:
     edges = np.array(one.edges)
     width, counts = np.diff(edges), np.array(one.counts)
     middles = 0.5 * (edges[1:] + edges[:-1])
-    whole, rest = (_curve(found.likelihood, one, values) for values in (found.values, None))
-    axis.plot(whole[0], whole[1], color=PALETTE[0], label="fit")
-    axis.plot(rest[0], rest[1] * rest[2] / whole[2], "--", color=PALETTE[1], label="Standard Model")
+    places, whole, standard, background = _curves(found.likelihood, one, found.values)
+    axis.plot(places, whole, color=PALETTE[0], label="fit")
+    axis.plot(places, standard, "--", color=PALETTE[1], label="Standard Model")
+    if any(part.below for part in found.likelihood.parts):
+        axis.fill_between(places, background, color="0.85", linewidth=0, label="background")
     axis.errorbar(middles, counts / width, np.sqrt(counts) / width, 0.5 * width, fmt="ko", markersize=3, label="events")
     axis.set_ylabel(r"events / GeV$^2$")
     axis.set_ylim(0.0, None)
     axis.legend(title=f"${get_channel(one.channel).latex}$, $\\chi^2$ = {one.chi2:.0f} in {len(counts)} bins")
 
 
-def _curve(
-    likelihood: Likelihood, one: Goodness, values: tuple[float, ...] | None
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Places in q2, expected events per GeV² there, and the rate; without values those of the Standard Model."""
+def _curves(likelihood: Likelihood, one: Goodness, values: tuple[float, ...]) -> tuple[np.ndarray, ...]:
+    """Places in q2, and expected events per GeV² there: of the fit, of the Standard Model, and of backgrounds.
+
+    The Standard Model has the same number of B mesons, and the same backgrounds.
+    """
     parts = [part for part in likelihood.parts if part.channel == one.channel]
     pieces = parts[0].rate.pieces(300)
-    standard = likelihood.base.standard
-    points = [part.amplitude.point(standard) if values is None else likelihood.point(part, values) for part in parts]
-    spectrum = np.sum([part.rate.spectrum(x, pieces) for part, x in zip(parts, points, strict=True)], axis=0)
+    at_best = [(part, likelihood.point(part, values)) for part in parts]
+    at_zero = [(part, part.amplitude.point(likelihood.base.standard)) for part in parts]
+    signal, standard = (
+        np.sum([part.rate.spectrum(point, pieces) for part, point in points], axis=0) for points in (at_best, at_zero)
+    )
+    whole = likelihood.spectrum(one.channel, pieces, values)
+    share = likelihood.signal(parts[0], values)
+    background = whole - share * signal / signal.sum()
     low, high = np.array(pieces).T
-    rate = float(spectrum.sum())
-    return 0.5 * (low + high), sum(one.counts) * spectrum / rate / (high - low), rate
+    scale = sum(one.counts) / (high - low)
+    rest = share * standard / signal.sum() + background
+    return 0.5 * (low + high), scale * whole, scale * rest, scale * background
 
 
 def draw_profile(found: Profile) -> Figure:

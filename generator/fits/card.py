@@ -10,11 +10,13 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from ...kinematics.base.cards import Card
+from ...kinematics.base.checks import nearest
 from ...kinematics.base.errors import InputError
 from ...physics.axes import moved, read_value
 from ...physics.kpi import KpiSystem, resolve_kpi
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, kinds, merged_settings
 from ..lab.settings import EfficiencySettings
+from .backgrounds import FIELDS, PREFIX, Background
 from .kpi import FRACTION, PHASE, start_of
 from .likelihood import Free, Rates
 
@@ -22,6 +24,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "relative_width": (1e-4, 1.0),
     FRACTION: (1e-3, 0.6),
     PHASE: (-180.0, 180.0),
+    "fraction": (0.0, 0.5),
+    "slope": (-2.0, 2.0),
 }
 """Ranges of fields, by their path or its last word, that need none to be said; a mass has that of the events."""
 
@@ -109,6 +113,9 @@ class FitCard(Card):
     kpi: Annotated[KpiSystem | None, BeforeValidator(_system)] = None
     """Kπ system of events with a Kπ mass: line shapes, and where F_S and the phase start; the events' own without."""
 
+    backgrounds: dict[str, Background] = Field(default_factory=dict)
+    """Backgrounds by name; ``backgrounds.NAME.fraction`` and ``.slope`` may float."""
+
     efficiency: EfficiencySettings | None = None
     """Maps that the events were seen with; those of the events' own card without."""
 
@@ -147,16 +154,22 @@ class FitCard(Card):
         base = self.base_model()
         for key, ends in self.free.items():
             others = ("theory.resonances.", *(f"{part}." for part in ("heavy", *kinds())))
-            if not (key in (FRACTION, PHASE) or key.startswith(others)):
+            known = key in (FRACTION, PHASE, *self._of_backgrounds())
+            if not known and key.startswith(PREFIX):
+                raise ValueError(f"float.{key}: {nearest(key, self._of_backgrounds() or ['none is in the card'])}")
+            if not (known or key.startswith(others)):
                 raise ValueError(
                     f"float.{key}: it cannot float, since the shapes of the amplitude depend on it; what can are heavy "
-                    f"coefficients, fields of {', '.join(kinds())}, of theory.resonances, {FRACTION} and {PHASE}"
+                    f"coefficients, fields of {', '.join(kinds())}, of theory.resonances, of backgrounds, {FRACTION} "
+                    f"and {PHASE}"
                 )
             if ends is not None and not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
                 raise ValueError(f"float.{key} = {list(ends)}: two finite numbers are needed, the lower one first")
             if key == FRACTION and ends is not None and not 0.0 < ends[0] < ends[1] < 1.0:
                 raise ValueError(f"float.{key} = {list(ends)}: an S-wave fraction that floats is above 0 and below 1")
-            for end in ends or () if key not in (FRACTION, PHASE) else ():
+            if key.startswith(PREFIX) and key.endswith("fraction") and ends and not 0.0 <= ends[0] < ends[1] < 1.0:
+                raise ValueError(f"float.{key} = {list(ends)}: a fraction is 0 or more and below 1")
+            for end in ends or () if not known else ():
                 moved(base, {key: end})
         for key, (_, error) in self.constraints.items():
             if key not in self.free:
@@ -164,6 +177,22 @@ class FitCard(Card):
             if not error > 0:
                 raise ValueError(f"constrain.{key}: an error of {error:g}; needs one above 0")
         return self
+
+    @model_validator(mode="after")
+    def _backgrounds_fit(self) -> FitCard:
+        if self.backgrounds and (self.rates != "free" or self.b_mesons is not None):
+            raise ValueError(
+                "backgrounds: their fractions are of a channel's own events; leave out rates = common and b_mesons"
+            )
+        if not sum(one.fraction for one in self.backgrounds.values()) < 1.0:
+            raise ValueError("backgrounds: their fractions start at 1 or more together")
+        return self
+
+    def _of_backgrounds(self) -> dict[str, float]:
+        """What may float of backgrounds, by path, and where it starts."""
+        return {
+            f"{PREFIX}{name}.{field}": getattr(one, field) for name, one in self.backgrounds.items() for field in FIELDS
+        }
 
     def base_model(self) -> Model:
         """The model that the search starts from."""
@@ -175,14 +204,14 @@ class FitCard(Card):
         Raises:
             InputError: a field without a range that needs one, or a start outside.
         """
-        base, found, others = self.base_model(), [], start_of(system)
+        base, found, others = self.base_model(), [], {**start_of(system), **self._of_backgrounds()}
         for path, given in self.free.items():
             word = path.rpartition(".")[2]
             masses = (math.sqrt(q2[0]), math.sqrt(q2[1]))
             ends = given or (masses if word == "mass" else RANGES.get(path, RANGES.get(word)))
             if ends is None:
                 raise InputError(f"float = {path!r}: needs a range, as {path},MIN,MAX")
-            if path in (FRACTION, PHASE):
+            if path in (FRACTION, PHASE, *others):
                 if path not in others:
                     raise InputError(f"float = {path!r}: these events have no S wave; those of kpi = swave do")
                 start: float | None = others[path]

@@ -17,16 +17,17 @@ from ...kinematics.base.threads import check_threads
 from ...physics.angular import Convention
 from ...physics.channels import Channel, get_channel
 from ...physics.expectation import FLAVOURS, segments
-from ...physics.kpi import KpiSystem
+from ...physics.kpi import KpiDecay, KpiSystem
 from ...physics.models import Model, kinds
 from ...physics.theory import Theory
 from ..files.sample import EventsLike, open_events
 from ..files.writers import Events
 from ..lab.efficiency_files import read_map
-from ..lab.efficiency_maps import EfficiencyMap
+from ..lab.efficiency_maps import EfficiencyMap, evaluate
 from ..lab.settings import EfficiencySettings, StageSettings
 from ..run.card import RunCard, make_card
 from .amplitude import Amplitude, Array, shifts_of
+from .backgrounds import Below, Component, component, rest_of
 from .card import FitCard
 from .kpi import KpiAmplitude
 from .likelihood import Free, Likelihood, Part
@@ -200,9 +201,9 @@ def likelihood_of(
     run = _run_of(file, card)
     channels = {index: get_channel(str(entry["name"])) for index, entry in file.channels().items()}
     base = card.base_model()
-    ranges = {one: segments(one.q2_limits(base.parameters), run.q2, run.veto) for one in channels.values()}
-    every = [pair for found in ranges.values() for pair in found]
     system = _system_of(file, run, card)
+    ranges = {one: segments(_limits(one, base, system), run.q2, run.veto) for one in channels.values()}
+    every = [pair for found in ranges.values() for pair in found]
     free = card.free_fields((min(low for low, _ in every), max(high for _, high in every)), system)
     known = {(part.channel, part.amplitude.flavour): part for part in ([] if like is None else like.parts)}
     how: dict[str, Any] = {
@@ -229,7 +230,14 @@ def likelihood_of(
                 amplitude = _amplitude(channel, flavour, base.theory, names, run.convention, system)
                 rate = Rate(amplitude, ranges[channel], seen)
             chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
-            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], rate.event_forms(chosen)))
+            forms, below = rate.event_forms(chosen), ()
+            if components := _components(card, channel, ranges[channel]):
+                window = (*(system.window if system else (0.0, 0.0)), base.parameters["m_" + channel.parent])
+                rest = rest_of(chosen, channel, len(flavours), window)
+                below = tuple(Below(one, rest) for one in components)
+                if rate.efficiency is not None:  # its ratio to the background's density counts
+                    forms *= evaluate(rate.efficiency, chosen, channel)[:, None, None]
+            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], forms, below))
     found = Likelihood(base, free, parts, device=device, **how)
     if like is None:
         _check_free(found)
@@ -264,6 +272,19 @@ def _system_of(file: Events, run: RunCard, card: FitCard) -> KpiSystem | None:
         have, other = ("no", "narrow") if system.narrow is False else ("a", "pwave or swave")
         raise InputError(f"kpi: these events have {have} K pi mass; take kpi = {other}")
     return None if system.narrow else system
+
+
+def _limits(channel: Channel, base: Model, system: KpiSystem | None) -> Range:
+    """Threshold and end of q2 (GeV²), of the lightest Kπ pair."""
+    if system is None or not channel.transition.daughters:
+        return channel.q2_limits(base.parameters)
+    return KpiDecay(channel, base, system).q2_limits(system.m_min)
+
+
+def _components(card: FitCard, channel: Channel, ranges: Sequence[Range]) -> list[Component]:
+    """Backgrounds of a channel."""
+    own = {name: one for name, one in card.backgrounds.items() if one.channel in (None, channel.name)}
+    return [component(name, one, ranges) for name, one in own.items()]
 
 
 def _amplitude(
@@ -482,8 +503,8 @@ def goodness(likelihood: Likelihood, channel: str, values: Sequence[float]) -> G
     parts = [part for part in likelihood.parts if part.channel == channel]
     q2 = np.concatenate([part.q2 for part in parts])
     fine = parts[0].rate.pieces(400)
-    spectrum = sum(part.rate.spectrum(likelihood.point(part, values), fine) for part in parts)
-    shares = np.cumsum(spectrum) / np.sum(spectrum)
+    shares = np.cumsum(likelihood.spectrum(channel, fine, values))
+    shares /= shares[-1]
     bins = int(np.clip(len(q2) // FEWEST, 2, BINS))
     ends = np.unique(np.searchsorted(shares, np.arange(1, bins) / bins))
     edges = np.array([fine[0][0], *(fine[i][1] for i in ends if i < len(fine) - 1), fine[-1][1]])

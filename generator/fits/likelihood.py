@@ -6,14 +6,14 @@ with Γ the rate, behind the efficiency, of all that is normalised together: bot
 ``rates = "common"`` all channels, so that ratios of their numbers of events, such as R_K, count too. Where the number N
 of B mesons of each charge is known, the likelihood is extended instead: 2 μ in place of the denominators, μ = N τ Γ/2
 for each flavour. Couplings, masses, widths and phases enter v alone, see `amplitude`. The efficiency at an event does
-not depend on them, so that it drops out of the sum.
+not depend on them, so that it drops out of the sum; with `backgrounds` it does not, and is part of the matrices.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from ...physics.axes import moved
 from ...physics.models import Model, is_linear
 from ...physics.parameters import load_parameters
 from .amplitude import Amplitude, Array, ComplexArray, Point, unpacked
+from .backgrounds import PREFIX, Below
 from .loops import BLOCK, log_densities
 from .loops_gpu import log_densities as log_densities_there
 from .rates import Rate
@@ -58,13 +59,17 @@ class Free:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Events of one channel and flavour: their q2 (GeV²) and matrices, and the rate that they come from."""
+    """Events of one channel and flavour: their q2 (GeV²) and matrices, and the rate that they come from.
+
+    With backgrounds, ``below``, the matrices include the efficiency.
+    """
 
     channel: str
     amplitude: Amplitude
     rate: Rate
     q2: Array
     forms: Array
+    below: tuple[Below, ...] = ()
 
     @property
     def per_b_meson(self) -> float:
@@ -86,6 +91,7 @@ class _Place:
     values: tuple[float, ...]
     value: float
     slopes: Mapping[Amplitude, ComplexArray]
+    direct: Mapping[str, float] = field(default_factory=dict)  # derivatives by what is in no amplitude, by path
 
 
 class Likelihood:
@@ -117,7 +123,10 @@ class Likelihood:
             groups.setdefault(part.channel if rates == "free" else "all", []).append(part)
         self.groups = tuple(tuple(group) for group in groups.values())
         self.rates, self.b_mesons = rates, b_mesons
-        self._there = _on_device(self.parts, array_library(device))
+        xp = array_library(device)
+        if xp is not np and any(part.below for part in parts):
+            raise InputError(f"device = {device!r}: densities with backgrounds are summed on the CPU alone")
+        self._there = _on_device(self.parts, xp)
         self._settled = self.model(self.start.tolist())
         self._last: _Place | None = None
 
@@ -138,6 +147,8 @@ class Likelihood:
         steps, found = self.slopes(values), np.zeros(len(values))
         for one, g in place.slopes.items():
             found += (steps[one] @ g).real
+        for i, name in enumerate(self.names):
+            found[i] += place.direct.get(name, 0.0)
         for name, (mean, error) in self.constraints.items():
             i = self.names.index(name)
             found[i] += 2.0 * (values[i] - mean) / error**2
@@ -158,39 +169,80 @@ class Likelihood:
             return _Place(values, float("inf"), {})
         if any(np.any(point.poles.imag >= 0.0) for point in points.values()):  # a width that is none
             return _Place(values, float("inf"), {})
-        total, slopes = 0.0, {}
+        total, slopes, direct = 0.0, {}, {}
         for group in self.groups:
             rates = {part: part.rate.value(points[part.amplitude]) for part in group}
-            rate, number = sum(value for value, _ in rates.values()), sum(part.events for part in group)
-            if not rate > 0:
+            rate, number = sum(value for value, _ in rates.values()), float(sum(part.events for part in group))
+            signal = self.signal(group[0], values)
+            if not (rate > 0 and signal > 0):
                 return _Place(values, float("inf"), {})
-            total += 2.0 * number * math.log(rate) if self.b_mesons is None else 0.0
-            for part in group:
+            total += 2.0 * number * math.log(rate) if self.b_mesons is None and not group[0].below else 0.0
+            found = {part: self._logarithms(part, points[part.amplitude], signal / rate, values) for part in group}
+            if group[0].below:  # events that are signal, by their densities
+                waves = {part: points[part.amplitude].waves for part in group}
+                number = sum(
+                    2.0 * float(waves[part] @ g[-len(waves[part]) :].real) for part, (_, g, _) in found.items()
+                )
+            for part, (logarithms, g, more) in found.items():
                 value, change = rates[part]
-                logarithms, g = self._logarithms(part, points[part.amplitude])
                 scale = number / rate if self.b_mesons is None else self.b_mesons * part.per_b_meson
                 total += (0.0 if self.b_mesons is None else 2.0 * scale * value) - 2.0 * logarithms
                 slopes[part.amplitude] = 4.0 * scale * change - 4.0 * g
+                for path, change_of_logarithms in more.items():
+                    direct[path] = direct.get(path, 0.0) - 2.0 * change_of_logarithms
+            for one in group[0].below:
+                path = one.component.paths[0]
+                direct[path] += 2.0 * number / signal
         if not math.isfinite(total):
             return _Place(values, float("inf"), {})
         pulls = ((values[self.names.index(name)] - mean) / error for name, (mean, error) in self.constraints.items())
-        return _Place(values, total + sum(pull**2 for pull in pulls), slopes)
+        return _Place(values, total + sum(pull**2 for pull in pulls), slopes, direct)
 
-    def _logarithms(self, part: Part, point: Point) -> tuple[float, ComplexArray]:
-        """Sum of the logarithms of a part's densities, and G of its change."""
+    def _logarithms(
+        self, part: Part, point: Point, factor: float = 1.0, values: Sequence[float] = ()
+    ) -> tuple[float, ComplexArray, dict[str, float]]:
+        """Sum of the logarithms of a part's densities, G of its change, and derivatives by fields of backgrounds.
+
+        ``factor`` is that of the signal, of use where there is a background.
+        """
         if part in self._there:
-            return log_densities_there(*self._there[part], point)
+            return (*log_densities_there(*self._there[part], point), {})
         blocks = -(-len(part.q2) // BLOCK)
         sums, gradients = np.zeros(blocks), np.zeros((blocks, len(point.flat()), 2))
         constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
+        below, by_field = self._below(part, values)
+        inverse = np.zeros(len(below))
 
         def work(low: int, high: int) -> None:
-            found = sums[low:high], gradients[low:high]
-            log_densities(part.q2, part.forms, point.waves, constants, residues, poles, low, *found)
+            here = constants, residues, poles, factor, below, low, sums[low:high], gradients[low:high], inverse
+            log_densities(part.q2, part.forms, point.waves, *here)
 
         split_work(work, blocks, self.threads if blocks > 1 else 1)
         whole = gradients.sum(axis=0)
-        return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1])
+        change = {path: float(inverse @ column) for path, column in by_field.items()}
+        return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1]), change
+
+    def _below(self, part: Part, values: Sequence[float]) -> tuple[Array, dict[str, Array]]:
+        """Densities of a part's backgrounds at its events, and their derivatives by path; empty without any."""
+        if not part.below:
+            return np.empty(0), {}
+        total, by_field = np.zeros(part.events), {}
+        for one in part.below:
+            fraction, slope = one.component.at(self._more(values))
+            density, change = one.component.shape(part.q2, slope)
+            total += fraction * density * one.rest
+            by_field |= dict(zip(one.component.paths, (density * one.rest, fraction * change * one.rest), strict=True))
+        return total, by_field
+
+    def spectrum(self, channel: str, pieces: Sequence[tuple[float, float]], values: Sequence[float]) -> Array:
+        """Shares of a channel's events in ranges of q2 (GeV²) that cover all of it, backgrounds included."""
+        parts = [part for part in self.parts if part.channel == channel]
+        signal = np.sum([part.rate.spectrum(self.point(part, values), pieces) for part in parts], axis=0)
+        found = self.signal(parts[0], values) * signal / signal.sum()
+        for one in parts[0].below:
+            fraction, slope = one.component.at(self._more(values))
+            found = found + fraction * one.component.shares(pieces, slope)
+        return np.asarray(found)
 
     def model(self, values: Sequence[float]) -> Model:
         """The model at values of the free fields; InputError for values that make none."""
@@ -239,6 +291,8 @@ class Likelihood:
         for i, free in enumerate(self.free):
             for place, weight in free.steps(values[i]):
                 there = [*values[:i], place, *values[i + 1 :]]
+                if free.path.startswith(PREFIX):  # in no amplitude
+                    continue
                 if _is_other(free.path):  # of the waves alone
                     for one in amplitudes:
                         waves = one.waves(self._more(there))
@@ -253,7 +307,7 @@ class Likelihood:
         """Density of every event and the rate (GeV) that it is normalised with, (events,), as in `scores`.
 
         In 1/GeV, with a Kπ mass in 1/GeV². An efficiency at the event, which drops out of ratios, and the number
-        of B mesons are not in them.
+        of B mesons are not in them; backgrounds are, and then the efficiency.
         """
         found, norms = [], []
         for group in self.groups:
@@ -261,7 +315,10 @@ class Likelihood:
             rate = sum(part.rate.value(point)[0] for part, point in points.items())
             for part, point in points.items():
                 v, forms = point.at(part.q2), np.tensordot(part.forms, point.waves, axes=(1, 0))
-                found.append(np.einsum("ae,eab,be->e", v.conj(), unpacked(forms, len(v)), v).real)
+                density = np.einsum("ae,eab,be->e", v.conj(), unpacked(forms, len(v)), v).real
+                if part.below:
+                    density = self.signal(part, values) * density + rate * self._below(part, values)[0]
+                found.append(density)
                 norms.append(np.full(part.events, rate))
         return np.concatenate(found), np.concatenate(norms)
 
@@ -283,12 +340,38 @@ class Likelihood:
                 by_t = beside.conj()[:, None] * wave
                 by_z = np.sum(point.residues[:, :, None] * by_t, axis=0) * wave
                 g = np.concatenate([beside.conj(), by_t.reshape(-1, len(part.q2)), by_z, 0.5 * densities])
-                rows.append((2.0 * (steps[part.amplitude] @ g).real / density).T - slope)
+                score = (2.0 * (steps[part.amplitude] @ g).real / density).T - slope
+                if part.below:
+                    score = self._with_below(part, values, score, density / total)
+                rows.append(score)
         return np.concatenate(rows)
+
+    def signal(self, part: Part, values: Sequence[float]) -> float:
+        """Share of signal of a part's events."""
+        return 1.0 - sum(one.component.at(self._more(values))[0] for one in part.below)
+
+    def _with_below(self, part: Part, values: Sequence[float], score: Array, density: Array) -> Array:
+        """Scores of events with backgrounds from those of the signal and its normalised density."""
+        below, by_field = self._below(part, values)
+        signal = self.signal(part, values)
+        whole = signal * density + below
+        found = score * (signal * density / whole)[:, None]
+        for i, path in enumerate(self.names):
+            if path in by_field:
+                found[:, i] += (by_field[path] - (density if path.endswith(".fraction") else 0.0)) / whole
+        return found
 
     def first(self, events: int) -> Likelihood:
         """The same of the first events of every part: for a quick look."""
-        parts = [replace(part, q2=part.q2[:events], forms=part.forms[:events]) for part in self.parts]
+        parts = [
+            replace(
+                part,
+                q2=part.q2[:events],
+                forms=part.forms[:events],
+                below=tuple(replace(one, rest=one.rest[:events]) for one in part.below),
+            )
+            for part in self.parts
+        ]
         return self._other(self.base, parts)
 
     def at(self, base: Model) -> Likelihood:
@@ -326,8 +409,8 @@ def _columns(rows: Array) -> Array:
 
 
 def _is_other(path: str) -> bool:
-    """Whether a path is of a Kπ system and not of the model."""
-    return path.startswith("kpi.")
+    """Whether a path is of a Kπ system or a background, and not of the model."""
+    return path.startswith(("kpi.", PREFIX))
 
 
 def _pairs(values: ComplexArray) -> Array:

@@ -15,14 +15,26 @@ BLOCK = 4096
 
 @kernel
 def log_densities(
-    q2: Any, forms: Any, waves: Any, constants: Any, residues: Any, poles: Any, first: Any, sums: Any, gradients: Any
+    q2: Any,
+    forms: Any,
+    waves: Any,
+    constants: Any,
+    residues: Any,
+    poles: Any,
+    factor: Any,
+    below: Any,
+    first: Any,
+    sums: Any,
+    gradients: Any,
+    inverse: Any,
 ) -> None:
-    """Sums over blocks of events of ln(sum_w waves_w v† M_w v), and G of its change, 2 Re(G · d point).
+    """Sums over blocks of events of ln(factor sum_w waves_w v† M_w v + below), and G of its change, 2 Re(G · d point).
 
     ``forms`` (events, waves, n²) are packed as in `amplitude`, v = constants + residues / (q2 - poles). All numbers
     that are complex have a last axis of two, real and imaginary part: ``constants`` (n, 2), ``residues`` (n, m, 2),
     ``poles`` (m, 2), ``gradients`` (blocks, n + n m + m + waves, 2). ``sums`` (blocks,) are minus infinity with an
-    event of no density.
+    event of no density. ``below`` (events,) are densities of what else there is, and ``inverse`` (events,) becomes one
+    over the sum; both are empty where there is nothing else.
     """
     n, m, several = constants.shape[0], poles.shape[0], waves.size
     size, far, last = n * n, n + n * (n - 1) // 2, n + n * m + m
@@ -58,11 +70,16 @@ def log_densities(
             density = 0.0
             for p in range(size):
                 density += form[p] * outer[p]
+            if below.size:
+                density = factor * density + below[i]
             if not density > 0.0:
                 total = -math.inf
                 continue
             total += math.log(density)
             scale = 1.0 / density
+            if below.size:
+                inverse[i] = scale
+                scale *= factor
             for a in range(n):
                 beside[a, 0], beside[a, 1] = form[a] * v[a, 0], form[a] * v[a, 1]
             at = 0

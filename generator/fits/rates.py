@@ -156,7 +156,7 @@ class Rate:
         self._amplitude, self.size, self.density = amplitude, amplitude.size, amplitude.density
         if efficiency is not None:
             check_efficiency(efficiency, amplitude.channel)
-        self._efficiency = efficiency
+        self.efficiency = efficiency
         places = amplitude.breakpoints()
         if efficiency is not None:
             places = np.unique(np.concatenate([places, efficiency_places(efficiency)]))

@@ -339,7 +339,7 @@ def add_densities(bundle, events):
     cost = likelihood_of(sample, FitCard.make(model=MODEL, float={"heavy.C9_mu": (-3.0, 3.0)}))
     part = cost.parts[0]
     point = part.amplitude.point(cost.model([0.5]))
-    total, change = cost._logarithms(part, point)
+    total, change, _ = cost._logarithms(part, point)
     read = {"q2": part.q2, "forms": np.moveaxis(part.forms, 0, -1), "total": total, "change": change, **vars(point)}
     return {name: bundle.array(values) for name, values in read.items()}
 
