@@ -13,6 +13,7 @@ from ..run.card import make_card
 from ..run.generate import generate
 from .card import FitCard
 from .fit import likelihood_of
+from .kpi import KpiAmplitude
 from .likelihood import Likelihood
 
 
@@ -32,7 +33,7 @@ def draw_events(
     Couplings that are close have sets that are close: they share their random numbers.
 
     Raises:
-        InputError: rates in common or absolute ones, whose numbers of events say something too.
+        InputError: rates in common or absolute ones, whose numbers of events say something too; backgrounds.
 
     Example:
         >>> from darkpenguin.generator.run.generate import generate
@@ -44,6 +45,8 @@ def draw_events(
     """
     if likelihood.rates != "free" or likelihood.b_mesons is not None:
         raise InputError("rates: limits and toys of a fit are of its shapes; take rates = free, without b-mesons")
+    if any(part.below for part in likelihood.parts):
+        raise InputError("backgrounds: limits and toys of a fit are of events without any; leave them out")
     numbers: dict[str, int] = {}
     for part in likelihood.parts:
         numbers[part.channel] = numbers.get(part.channel, 0) + part.events
@@ -56,6 +59,10 @@ def draw_events(
         keys = {"accepted": most, "efficiency": {**seen.model_dump(mode="json"), "mode": "reject"}}
     for key in ("q2", "veto", "flavour", "convention", "kpi"):
         keys[key] = getattr(run, key)
+    where = dict(zip(likelihood.names, values, strict=True))
+    for part in likelihood.parts:
+        if isinstance(part.amplitude, KpiAmplitude):
+            keys["kpi"] = part.amplitude.system_at(where)
     made = generate(
         list(numbers), likelihood.model(values), seed=seed, device="cpu", threads=likelihood.threads, **keys
     )

@@ -72,6 +72,11 @@ class KpiAmplitude(Amplitude):
         self.decay = KpiDecay(channel, self._local, system.model_copy(update=unit))
         self._convention = convention
 
+    def system_at(self, more: Mapping[str, float]) -> KpiSystem:
+        """The Kπ system with values by path."""
+        there = {path.removeprefix("kpi."): more[path] for path in (FRACTION, PHASE) if path in more}
+        return self.system.model_copy(update=there)
+
     def waves(self, more: Mapping[str, float]) -> Array:
         """Factors of the matrices, of the P wave alone where there is no S wave."""
         if self.system.s_wave == "none":

@@ -6,6 +6,7 @@ import pytest
 from darkpenguin import InputError, as_model, get_channel
 from darkpenguin.generator.fits.amplitude import unpacked
 from darkpenguin.generator.fits.card import FitCard
+from darkpenguin.generator.fits.draws import draw_events
 from darkpenguin.generator.fits.fit import likelihood_of
 from darkpenguin.generator.fits.kpi import FRACTION, PHASE, KpiAmplitude
 from darkpenguin.generator.fits.rates import Rate
@@ -123,6 +124,20 @@ def test_the_fraction_and_phase_of_events_are_found(sample):
     assert found.goodness[0].p_value > 1e-6
     bent = dp.fit(sample, model="fig2", kpi="swave,phase=-150", float={FRACTION: None})
     assert abs(bent[0].value - 0.101) > 5.3 * bent[0].error
+
+
+def test_toys_have_the_fraction_and_phase_of_the_values(sample, monkeypatch):
+    """What they are generated with; that its events have this fraction is tested with the generator."""
+    card, asked = FitCard.make(model="fig2", float=FLOAT), {}
+
+    def generated(*_, **keys):
+        asked.update(keys)
+        raise InputError("enough")
+
+    monkeypatch.setattr("darkpenguin.generator.fits.draws.generate", generated)
+    with pytest.raises(InputError, match="enough"):
+        draw_events(sample, card, likelihood_of(sample, card), [-1e-8, 0.0, 0.3, 90.0], 1, 2)
+    assert (asked["kpi"].fraction, asked["kpi"].phase, asked["kpi"].s_wave) == (0.3, 90.0, "lass")
 
 
 def test_what_cannot_be_is_one_line(sample):
