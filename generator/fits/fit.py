@@ -230,7 +230,8 @@ def likelihood_of(
                 amplitude = _amplitude(channel, flavour, base.theory, names, run.convention, system)
                 rate = Rate(amplitude, ranges[channel], seen)
             chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
-            forms, below = rate.event_forms(chosen), ()
+            forms = rate.event_forms(chosen)
+            below: tuple[Below, ...] = ()
             if components := _components(card, channel, ranges[channel]):
                 window = (*(system.window if system else (0.0, 0.0)), base.parameters["m_" + channel.parent])
                 rest = rest_of(chosen, channel, len(flavours), window)

@@ -169,7 +169,8 @@ class Likelihood:
             return _Place(values, float("inf"), {})
         if any(np.any(point.poles.imag >= 0.0) for point in points.values()):  # a width that is none
             return _Place(values, float("inf"), {})
-        total, slopes, direct = 0.0, {}, {}
+        total, slopes = 0.0, {}
+        direct: dict[str, float] = {}
         for group in self.groups:
             rates = {part: part.rate.value(points[part.amplitude]) for part in group}
             rate, number = sum(value for value, _ in rates.values()), float(sum(part.events for part in group))
@@ -226,7 +227,8 @@ class Likelihood:
         """Densities of a part's backgrounds at its events, and their derivatives by path; empty without any."""
         if not part.below:
             return np.empty(0), {}
-        total, by_field = np.zeros(part.events), {}
+        total = np.zeros(part.events)
+        by_field: dict[str, Array] = {}
         for one in part.below:
             fraction, slope = one.component.at(self._more(values))
             density, change = one.component.shape(part.q2, slope)
