@@ -7,10 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from ...kinematics.base.jit import kernel
+from ...kinematics.base.jit import inner, kernel
 
 BLOCK = 4096
 """Events whose logarithms are summed together: sums do not depend on the number of threads."""
+
+
+@inner
+def _vector(q2: Any, constants: Any, residues: Any, poles: Any, w: Any, v: Any, outer: Any) -> None:
+    """1/(q2 - poles), v, and what a packed matrix is multiplied with to v† M v, at one q2."""
+    n, m = constants.shape[0], poles.shape[0]
+    far = n + n * (n - 1) // 2
+    for k in range(m):
+        dx, y = q2 - poles[k, 0], poles[k, 1]
+        scale = 1.0 / (dx * dx + y * y)
+        w[k, 0], w[k, 1] = dx * scale, y * scale
+    for a in range(n):
+        x, y = constants[a, 0], constants[a, 1]
+        for k in range(m):
+            x += residues[a, k, 0] * w[k, 0] - residues[a, k, 1] * w[k, 1]
+            y += residues[a, k, 0] * w[k, 1] + residues[a, k, 1] * w[k, 0]
+        v[a, 0], v[a, 1] = x, y
+        outer[a] = x * x + y * y
+    at = 0
+    for a in range(n):
+        for b in range(a + 1, n):
+            outer[n + at] = 2.0 * (v[a, 0] * v[b, 0] + v[a, 1] * v[b, 1])
+            outer[far + at] = 2.0 * (v[a, 1] * v[b, 0] - v[a, 0] * v[b, 1])
+            at += 1
 
 
 @kernel
@@ -45,23 +69,7 @@ def log_densities(
         each[:] = 0.0
         start = (first + block) * BLOCK
         for i in range(start, min(start + BLOCK, q2.size)):
-            for k in range(m):
-                dx, y = q2[i] - poles[k, 0], poles[k, 1]
-                scale = 1.0 / (dx * dx + y * y)
-                w[k, 0], w[k, 1] = dx * scale, y * scale
-            for a in range(n):
-                x, y = constants[a, 0], constants[a, 1]
-                for k in range(m):
-                    x += residues[a, k, 0] * w[k, 0] - residues[a, k, 1] * w[k, 1]
-                    y += residues[a, k, 0] * w[k, 1] + residues[a, k, 1] * w[k, 0]
-                v[a, 0], v[a, 1] = x, y
-                outer[a] = x * x + y * y
-            at = 0
-            for a in range(n):
-                for b in range(a + 1, n):
-                    outer[n + at] = 2.0 * (v[a, 0] * v[b, 0] + v[a, 1] * v[b, 1])
-                    outer[far + at] = 2.0 * (v[a, 1] * v[b, 0] - v[a, 0] * v[b, 1])
-                    at += 1
+            _vector(q2[i], constants, residues, poles, w, v, outer)
             for p in range(size):
                 form[p] = waves[0] * forms[i, 0, p]
             for k in range(1, several):
