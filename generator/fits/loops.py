@@ -37,6 +37,24 @@ def _vector(q2: Any, constants: Any, residues: Any, poles: Any, w: Any, v: Any, 
             at += 1
 
 
+@inner
+def _product(form: Any, v: Any, found: Any) -> None:
+    """A packed matrix times a vector."""
+    n = v.shape[0]
+    far = n + n * (n - 1) // 2
+    for a in range(n):
+        found[a, 0], found[a, 1] = form[a] * v[a, 0], form[a] * v[a, 1]
+    at = 0
+    for a in range(n):
+        for b in range(a + 1, n):
+            real, imaginary = form[n + at], form[far + at]
+            found[a, 0] += real * v[b, 0] - imaginary * v[b, 1]
+            found[a, 1] += real * v[b, 1] + imaginary * v[b, 0]
+            found[b, 0] += real * v[a, 0] + imaginary * v[a, 1]
+            found[b, 1] += real * v[a, 1] - imaginary * v[a, 0]
+            at += 1
+
+
 @kernel
 def log_densities(
     q2: Any,
@@ -61,7 +79,7 @@ def log_densities(
     over the sum; both are empty where there is nothing else.
     """
     n, m, several = constants.shape[0], poles.shape[0], waves.size
-    size, far, last = n * n, n + n * (n - 1) // 2, n + n * m + m
+    size, last = n * n, n + n * m + m
     v, w, beside = np.empty((n, 2)), np.empty((m, 2)), np.empty((n, 2))
     outer, form, each = np.empty(size), np.empty(size), np.empty((several, size))
     for block in range(sums.size):
@@ -88,17 +106,7 @@ def log_densities(
             if below.size:
                 inverse[i] = scale
                 scale *= factor
-            for a in range(n):
-                beside[a, 0], beside[a, 1] = form[a] * v[a, 0], form[a] * v[a, 1]
-            at = 0
-            for a in range(n):
-                for b in range(a + 1, n):
-                    real, imaginary = form[n + at], form[far + at]
-                    beside[a, 0] += real * v[b, 0] - imaginary * v[b, 1]
-                    beside[a, 1] += real * v[b, 1] + imaginary * v[b, 0]
-                    beside[b, 0] += real * v[a, 0] + imaginary * v[a, 1]
-                    beside[b, 1] += real * v[a, 1] - imaginary * v[a, 0]
-                    at += 1
+            _product(form, v, beside)
             for a in range(n):
                 x, y = beside[a, 0] * scale, -beside[a, 1] * scale
                 g[a, 0] += x
