@@ -1,7 +1,7 @@
 #!/bin/bash
 # A run of events in 1000 parts, as a Slurm array:
 #   darkpenguin plan run.toml --parts 1000 --output run.root
-#   sbatch slurm.sh
+#   mkdir -p log; sbatch slurm.sh
 #   darkpenguin merge --plan run.plan.json        # names what is missing; submit again: a part that is there takes seconds
 #SBATCH --job-name=darkpenguin
 #SBATCH --array=1-1000

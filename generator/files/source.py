@@ -104,9 +104,7 @@ class EventSource:
 
     def need(self, column: str) -> None:
         """InputError for a column that the file does not have."""
-        if column not in self.file.schema:
-            columns = ", ".join(self.file.schema)
-            raise InputError(f"file = {self.name!r}: no column {column}; it has {columns}")
+        self.file.need(column)
 
     def events(self, rejected: bool = False) -> Iterator[tuple[int, dict[str, Any], Any]]:
         """Channel number, columns and weights, chunk by chunk; weight 0 for events that were not accepted.

@@ -290,6 +290,12 @@ class Events:
         """Iterate over the events in pieces of ``rows`` at most, in their order."""
         raise NotImplementedError
 
+    def need(self, *columns: str) -> None:
+        """InputError for a column that is not there."""
+        for column in columns:
+            if column not in self.schema:
+                raise InputError(f"file = {str(self.path)!r}: no column {column}; it has {', '.join(self.schema)}")
+
     def channels(self, *needed: str) -> dict[int, Mapping[str, Any]]:
         """What the provenance says of each channel, by number; InputError if it does not say what is ``needed``."""
         try:

@@ -303,6 +303,7 @@ def _amplitude(
 
 def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[str, Array]]:
     """Columns of the events that were accepted, and ``row``, where each stands in the file, by channel and name."""
+    file.need("q2", "channel", "flavour", *(angle for channel in channels.values() for angle in channel.angles))
     rows: dict[int, list[dict[str, Array]]] = {index: [] for index in channels}
     first = 0
     for chunk in file.chunks():

@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import uproot
-from darkpenguin import InputError, read_events
+from darkpenguin import InputError, fit, generate, read_events, weigh
 from darkpenguin.generator.analysis.binning import bin
 from darkpenguin.generator.analysis.migration import migrations
 from darkpenguin.generator.analysis.validate import validate
@@ -136,3 +136,14 @@ def test_columns_that_are_gone_or_of_another_kind(tmp_path, known):
             assert not (change == "two numbers" and read)
             if reader == "hepmc" and name == "k_px":
                 assert not read, change  # a momentum that is not finite goes nowhere
+
+
+@pytest.mark.parametrize("gone", ["q2", "phi", "cos_theta_l", "flavour", "channel"])
+def test_what_a_density_needs_is_missed_by_name(tmp_path, gone):
+    """Weights and fits, which evaluate the density of every event."""
+    sample = generate("B0->K*0mumu", "fig2", events=20, q2=[(1.1, 6.0)])
+    columns = {name: sample[name] for name in sample.names if name != gone}
+    write(tmp_path / "x.parquet", columns, dict(sample.provenance))
+    for read in (lambda path: weigh(path, "sm"), lambda path: fit(path, "example")):
+        with pytest.raises(InputError, match=rf"x\.parquet': no column {gone}; it has "):
+            read(tmp_path / "x.parquet")
