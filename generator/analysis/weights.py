@@ -210,8 +210,6 @@ def weigh(
     channels, made_by = _channels(file, kpi, None if source is None else _dynamics(source))
     scheme = _scheme(couplings, targets[0], [one[0] for one in channels.values()])
     parts = {index: _Part(made_by, targets, scheme, where is not None, *one) for index, one in channels.items()}
-    if isinstance(file, Events):
-        file.need("channel", *(name for one in parts.values() for name in one.density.variables))
     names = _column_names(targets, scheme)
     taken = [name for name in names if name in file.schema]
     if taken and output is not None and keep == "all":

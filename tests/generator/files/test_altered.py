@@ -145,5 +145,5 @@ def test_what_a_density_needs_is_missed_by_name(tmp_path, gone):
     columns = {name: sample[name] for name in sample.names if name != gone}
     write(tmp_path / "x.parquet", columns, dict(sample.provenance))
     for read in (lambda path: weigh(path, "sm"), lambda path: fit(path, "example")):
-        with pytest.raises(InputError, match=rf"x\.parquet': no column {gone}; it has "):
+        with pytest.raises(InputError, match=rf"x\.parquet': no column '?{gone}\b"):
             read(tmp_path / "x.parquet")
