@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...kinematics.base.errors import printable
 from ...physics.models import BENCHMARKS, Model
 from ..toys.hypothesis import Hypothesis
 
@@ -16,7 +17,7 @@ def model_label(model: Model) -> str:
     ('Standard Model', 'mine')
     """
     if model.name.partition(",")[0] not in BENCHMARKS:  # behind the comma stands what was changed
-        return model.name
+        return printable(model.name)
     parts = [f"$m_{mediator.symbol} = {mediator.mass:g}$ GeV" for mediator in model.mediators.values()]
     if model.light_vectors:
         mantissa, power = f"{model.light_vectors[0].g_bs.real:.2e}".split("e")
@@ -35,7 +36,7 @@ def hypothesis_label(hypothesis: Hypothesis) -> str:
     'heavy, $C_{9} = -1.1$ (heavy.C9_mu free)'
     """
     if hypothesis.label:
-        return hypothesis.label
+        return printable(hypothesis.label)
     floating = ", ".join(f"{path} free" for path in hypothesis.scan)
     name = model_label(hypothesis.base())
     return f"{name} ({floating})" if floating else name
