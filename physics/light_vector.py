@@ -124,6 +124,15 @@ class LightVector(Mediator):
         if given & {"width", "relative_width", "g_chi"}:
             fields.update(dict.fromkeys({"width", "relative_width"} - given))
 
+    def legend(self) -> str:
+        """Its mass and its coupling to quarks, as in figure 1 of arXiv:1704.06188.
+
+        >>> LightVector(mass=2.5, relative_width=0.2, g_bs=-1.75e-8).legend()
+        '$m_V = 2.5$ GeV, $g_{bs} = -1.75 \\\\times 10^{-8}$'
+        """
+        mantissa, power = f"{self.g_bs.real:.2e}".split("e")
+        return f"{super().legend()}, $g_{{bs}} = {float(mantissa):g} \\times 10^{{{int(power)}}}$"
+
     @property
     def total_width(self) -> float:
         """Total width (GeV). From ``g_chi`` it is eq. (2): V → ℓℓ is neglected there, as in the paper."""

@@ -226,6 +226,10 @@ class Interaction(NewPhysics):
     def description(self) -> str:
         """What it is, in one line."""
 
+    def legend(self) -> str:
+        """What it is in the legend of a figure, where mathematics stands between dollars."""
+        return self.description()
+
 
 _FAR_ABOVE = 300.0  # GeV, 60 times the B's mass: probably meant in MeV
 
@@ -302,3 +306,7 @@ class Mediator(Interaction):
         """What it is, in one line."""
         given = [f"{name} = {value:.3g}" for name, value in self.shown().items() if value]
         return f"{self.name}: m = {self.mass:g} GeV, width = {self.total_width:g} GeV, {', '.join(given)}"
+
+    def legend(self) -> str:
+        """Its mass."""
+        return f"$m_{self.symbol} = {self.mass:g}$ GeV"

@@ -18,10 +18,7 @@ def model_label(model: Model) -> str:
     """
     if model.name.partition(",")[0] not in BENCHMARKS:  # behind the comma stands what was changed
         return printable(model.name)
-    parts = [f"$m_{mediator.symbol} = {mediator.mass:g}$ GeV" for mediator in model.mediators.values()]
-    if model.light_vectors:
-        mantissa, power = f"{model.light_vectors[0].g_bs.real:.2e}".split("e")
-        parts.append(f"$g_{{bs}} = {float(mantissa):g} \\times 10^{{{int(power)}}}$")
+    parts = [interaction.legend() for interaction in model.interactions.values()]
     shifts = {k: v for k, v in model.heavy.model_dump().items() if v}
     if shifts:
         parts.append("heavy")
