@@ -10,8 +10,8 @@ import pytest
 
 STAND_IN = Path(__file__).parent / "stand_in"
 
-collect_ignore = ["stand_in", "reference/eos_bins.py", "reference/hs3.py"]
-"""A stand-in for CuPy is no test; the two scripts run beside EOS and pyhs3, in environments of their own."""
+collect_ignore = ["stand_in", "reference/eos_bins.py", "reference/hs3.py", "reference/pythia_radiation.py"]
+"""A stand-in for CuPy is no test; the scripts run beside EOS, pyhs3 and Pythia, in environments of their own."""
 collect_ignore_glob = ["gpu/[!t]*.py"]
 """The proof with a card is a script that wants CuPy; its test starts it."""
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import write_text
-from ...kinematics.base.results import Result, Rows
 from .drawing import FigureOption, OverwriteOption, check_figures, named, write_figures
 from .options import MODEL, SET, THEORY, ExampleOption, JsonOption, Option, takes
 
 if TYPE_CHECKING:
+    from ...kinematics.base.results import Result
     from ..files.sample import EventsLike
     from ..fits.card import FitCard
     from ..fits.elsewhere import GlobalSignificance
@@ -151,6 +150,8 @@ def _instead(events: EventsLike, card: FitCard, asked: dict[str, Any]) -> FitLim
 
 def _write(output: list[str] | None, told: dict[str, Any], table: Result, overwrite: bool) -> None:
     """Write what was found as JSON, or a table as CSV."""
+    from ...kinematics.base.files import write_text
+
     for path in output or ():
         text = json.dumps(told, indent=1, allow_nan=False) if path.lower().endswith(".json") else None
         write_text(Path(path), table.to_pandas().to_csv(index=False) if text is None else text, overwrite)
@@ -164,12 +165,14 @@ def _report(
     overwrite: bool,
 ) -> None:
     """Print limits or a significance, write and draw them."""
+    from ..fits.limits import FitLimits
+
     written = write_figures(result, figure, overwrite)
     _write(output, result.to_dict(), result, overwrite)
     if as_json:
         print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         return
-    if isinstance(result, Rows):
+    if isinstance(result, FitLimits):
         _show_limits(result)
     else:
         at = ", ".join(f"{key} = {value:.4g}" for key, value in result.at.items())

@@ -283,7 +283,7 @@ def test_streams_that_were_never_open_are_not_mistaken_for_files(tmp_path, close
 
 
 def test_a_bug_is_told_from_a_mistake(monkeypatch, capfd):
-    def broken():
+    def broken(*_):
         raise ZeroDivisionError("a\x1bb")
 
     monkeypatch.setattr("darkpenguin.generator.commands.listing.list_channels", broken)
