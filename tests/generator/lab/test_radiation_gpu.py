@@ -34,7 +34,8 @@ def test_the_kernel_makes_the_rows_of_the_cpu(cupy, precision, lepton):
         expected = radiated(np, precision, lepton, moving)
         assert found.dtype == precision
         scale = 1 + np.abs(expected).max(axis=0)
-        off = np.abs(found - expected) > (1e-10 if precision == "float64" else 1e-6) * scale
+        with np.errstate(invalid="ignore"):  # a planted fault leaves memory as it was found, NaN too
+            off = ~(np.abs(found - expected) <= (1e-10 if precision == "float64" else 1e-6) * scale)
         assert off.any(axis=0).sum() <= 1
 
 
