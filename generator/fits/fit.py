@@ -40,7 +40,7 @@ MOST_MASSES = 200
 QUICK = 5_000
 """Events of a channel and flavour with which these starts are compared."""
 KEPT = 3
-"""Starts that are followed to their minimum."""
+"""Starts that are followed to their minimum, those that meet on the way once."""
 BINS = 40
 """Bins of q2 at most in which a fit is held against the events, of about equal content, `FEWEST` events at least."""
 FEWEST = 25
@@ -468,7 +468,10 @@ def minimum_from(likelihood: Likelihood, start: Array, fixed: Sequence[str]) -> 
 
 
 def _starts(likelihood: Likelihood) -> list[Array]:
-    """Where the search starts: the model's own values, and if a mass floats the best of many masses."""
+    """Where the search starts: the model's own values, and if a mass floats the best of many masses.
+
+    The best ones are followed in some of the events, masses free, and those that meet are one start.
+    """
     own = likelihood.start
     masses = [i for i, free in enumerate(likelihood.free) if _is_mass(free.path)]
     if not masses:
@@ -483,7 +486,13 @@ def _starts(likelihood: Likelihood) -> list[Array]:
         best = _migrad(quick, start, [likelihood.names[i] for i in masses], rough=True)
         found.append((float(best.fval), np.array(best.values)))
     found.sort(key=lambda pair: pair[0])
-    return [values for _, values in found[:KEPT]]
+    followed = sorted((_migrad(quick, values, rough=True) for _, values in found[:KEPT]), key=lambda m: float(m.fval))
+    apart: list[Any] = []
+    for one in followed:
+        values = np.array(one.values)
+        if all(np.any(np.abs(values - other.values) > other.errors) for other in apart):
+            apart.append(one)
+    return [np.array(one.values) for one in apart]
 
 
 def _masses(likelihood: Likelihood, i: int) -> int:

@@ -32,6 +32,8 @@ from .loops_gpu import log_densities as log_densities_there
 from .rates import Rate
 
 Rates = Literal["free", "common"]
+WORTH_THREADS = 8
+"""Blocks of events, a millisecond's work, from which on threads are started."""
 _STEP = 1e-3  # relative, of differences by a field: exact for couplings, and to 1e-12 for others with five points
 _CENTRAL: tuple[tuple[float, float], ...] = ((1.0, 0.5), (-1.0, -0.5))
 _FIVE: tuple[tuple[float, float], ...] = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
@@ -218,7 +220,7 @@ class Likelihood:
             here = constants, residues, poles, factor, below, low, sums[low:high], gradients[low:high], inverse
             log_densities(part.q2, part.forms, point.waves, *here)
 
-        split_work(work, blocks, self.threads if blocks > 1 else 1)
+        split_work(work, blocks, self.threads if blocks >= WORTH_THREADS else 1)
         whole = gradients.sum(axis=0)
         change = {path: float(inverse @ column) for path, column in by_field.items()}
         return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1]), change
