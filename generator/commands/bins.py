@@ -109,6 +109,12 @@ def hepmc_command(
         list[str], typer.Argument(metavar="FILE...", help="File with momenta, or files of parts of one run.")
     ],
     output: Annotated[str, typer.Argument(metavar="OUT.hepmc[.gz]", help="HepMC3 file to write.")],
+    upsilon: Annotated[
+        bool, typer.Option("--upsilon", help="Write the Upsilon(4S) of the beam and the other B, stable, too.")
+    ] = False,
+    vertices: Annotated[
+        bool, typer.Option("--vertices", help="Let the B live: displace its decay by an exponential of its lifetime.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a file's events as HepMC3.
@@ -117,6 +123,6 @@ def hepmc_command(
     """
     from ..files.hepmc import write_hepmc
 
-    counts = write_hepmc(_one_or_all(files), output, overwrite)
+    counts = write_hepmc(_one_or_all(files), output, overwrite, upsilon=upsilon, vertices=vertices)
     left_out = f"; {counts.left_out:,} that were not accepted are left out" if counts.left_out else ""
     print(f"file: {output}, {counts.written:,} events{left_out}")

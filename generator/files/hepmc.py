@@ -3,8 +3,10 @@
 Units GeV and mm, the B decays at the origin. Status codes are HepMC's: 2 for what decayed (B, K*, K0), 1 for the final
 state. A K0 (311) becomes a K_S (310) or a K_L (130), half of each; with the columns of ``kaons`` (`lab.kaons`) those of
 the file, and a K_S that goes to pi+ pi- has its vertex where it decays. Without them neither decays. Photons that the
-leptons have radiated come last, from the vertex of the B; those below an eV are left out. The B has no mother: programs
-that want beams must be told that there are none (Rivet: ``--ignore-beams``).
+leptons have radiated come last, from the vertex of the B; those below an eV are left out. The B has no mother and
+decays where it is made, unless the Υ(4S) of a beam like Belle II's, with the other B, stable and of opposite flavour, and
+a lifetime are asked for (`hepmc_origin`). Programs that want beams must be told that there are none (Rivet:
+``--ignore-beams``).
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ from numpy.typing import NDArray
 from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
+from ...kinematics.beams import UpsilonBeam
 from ...physics.channels import Channel
 from ...physics.final_state import AXES, K_LONG, K_SHORT, neutral_kaon
 from ...physics.models import Model
 from ..lab.kaons import PIONS, pion_masses
 from ..sampler.calls import KAONS
 from ..sampler.rng import event_uniforms
+from .hepmc_origin import UPSILON, decay_place, other_b, upsilon_of_file
 from .sample import EventsLike
 from .source import EventSource
 
@@ -91,14 +95,29 @@ def chain(channel: Channel) -> Chain:
     return Chain(tuple(names), tuple(mothers), status, daughters)
 
 
-def write_hepmc(path: EventsLike, output: str | os.PathLike[str], overwrite: bool = False) -> HepmcCounts:
+def write_hepmc(
+    path: EventsLike,
+    output: str | os.PathLike[str],
+    overwrite: bool = False,
+    *,
+    upsilon: bool = False,
+    vertices: bool = False,
+) -> HepmcCounts:
     """Write the events of a file with momenta as HepMC3 (ASCII), compressed if the name ends in ``.gz``.
 
     Events that a column ``accepted`` excludes, and events of weight 0, are left out; a column ``weight`` is the
     event's weight. The number of an event is that of its run (its 31 low bits). The file appears whole or not at all.
 
+    Args:
+        path: a file of events with momenta, several of one run, or a sample.
+        output: the HepMC file.
+        overwrite: whether it may be replaced.
+        upsilon: write the Υ(4S) that the B comes from, and the other B, stable.
+        vertices: let the B live: its decay is displaced by an exponential of its lifetime.
+
     Raises:
-        InputError: no momenta in the file, an output of another name, a file that exists, or pyhepmc is missing.
+        InputError: no momenta in the file, an output of another name, a file that exists, ``upsilon`` of another beam,
+            or pyhepmc is missing.
 
     Example:
         >>> import tempfile
@@ -130,6 +149,7 @@ def write_hepmc(path: EventsLike, output: str | os.PathLike[str], overwrite: boo
     provenance = source.file.provenance
     info, seed = _run_info(pyhepmc, provenance), int(provenance.get("seed", 0))
     model = validate(Model, provenance.get("model"), "model")
+    source_of_b = upsilon_of_file(source.name, provenance) if upsilon else None
     with WholeFile(target, overwrite) as temporary, ExitStack() as stack:
         stream: Any = stack.enter_context(temporary.open("wb"))
         if name.endswith(".gz"):  # level 1: higher ones take three times as long for a few per cent less
@@ -143,8 +163,11 @@ def write_hepmc(path: EventsLike, output: str | os.PathLike[str], overwrite: boo
             left_out += int((~kept).sum())
             chosen = {key: column[kept] for key, column in columns.items()}
             channel = source.channels[index]
-            found = _record(channel, model, chosen, seed)
-            for event in _events(pyhepmc, channel, found, chosen, weights[kept], info):
+            found = _record(channel, model, chosen, seed, vertices)
+            if source_of_b is not None:
+                found = _with_upsilon(source_of_b, found)
+            mothers = _mothers(chain(channel).mothers, found, upsilon)
+            for event in _events(pyhepmc, mothers, found, chosen, weights[kept], info):
                 writer.write_event(event)
                 written += 1
     return HepmcCounts(written, left_out)
@@ -182,7 +205,7 @@ class _Record:
     """Which of them an event has."""
 
 
-def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: int) -> _Record:
+def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: int, vertices: bool = False) -> _Record:
     """The momenta of a file as particles with numbers, status codes and places."""
     from ...physics.final_state import PHOTONS, masses, pdg_ids
 
@@ -211,6 +234,9 @@ def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: in
         origin[:, ends] = (path * flight)[:, None]
     e = {name: np.sqrt((v**2).sum(axis=0) + known[name] ** 2) for name, v in p.items()}
     m = {name: np.full(n, known[name]) for name in p}
+    if vertices:
+        parent = record.names[0]
+        origin[:, 1:] += decay_place(channel, model, columns, seed, p[parent], e[parent], m[parent])[:, None]
     if record.daughters:
         resonance = record.names[1]
         p[resonance], e[resonance] = (np.sum([table[name] for name in record.daughters], axis=0) for table in (p, e))
@@ -244,13 +270,46 @@ def _kaons(channel: Channel, columns: Mapping[str, Any], seed: int) -> tuple[NDA
     return columns["kaon"].astype(np.int32), pions, columns["k_ctau"].astype(np.float64)
 
 
+def _with_upsilon(beam: UpsilonBeam, found: _Record) -> _Record:
+    """The record with the Υ(4S) and the other B in front."""
+    momentum = np.stack([found.px[:, 0], found.py[:, 0], found.pz[:, 0]])
+    other, energy = other_b(beam, momentum, found.energy[:, 0])
+    whole, total = momentum + other, found.energy[:, 0] + energy
+    mass = np.sqrt(total**2 - (whole**2).sum(axis=0))
+    numbers = np.stack([np.full_like(found.ids[:, 0], UPSILON), -found.ids[:, 0]], axis=1)
+
+    def behind(first: Any, second: Any, rest: Any) -> Any:
+        return np.ascontiguousarray(np.concatenate([np.stack([first, second], axis=1), rest], axis=1))
+
+    return _Record(
+        *(behind(whole[i], other[i], x) for i, x in enumerate((found.px, found.py, found.pz))),
+        behind(total, energy, found.energy),
+        behind(mass, found.mass[:, 0], found.mass),
+        np.ascontiguousarray(np.concatenate([numbers, found.ids], axis=1)),
+        behind(np.full_like(found.status[:, 0], DECAYED), np.full_like(found.status[:, 0], FINAL), found.status),
+        np.ascontiguousarray(np.pad(found.origin, ((0, 0), (0, 0), (2, 0)))),
+        np.pad(found.there, ((0, 0), (2, 0)), constant_values=True),
+    )
+
+
+def _mothers(known: tuple[int, ...], found: _Record, upsilon: bool) -> NDArray[np.int32]:
+    """First and last mother of each particle of a record: those of its chain, the B of its photons."""
+    first = 2 if upsilon else 0
+    photons = found.px.shape[1] - len(known) - first
+    places = [*((-1, 0) if upsilon else ()), *(mother + first for mother in known), *(first for _ in range(photons))]
+    places[first] = 0 if upsilon else -1  # of the B itself
+    return np.array([[place, place] for place in places], dtype=np.int32)
+
+
 def _events(
-    pyhepmc: Any, channel: Channel, found: _Record, columns: Mapping[str, Any], weights: Array, run_info: Any
+    pyhepmc: Any,
+    mothers: NDArray[np.int32],
+    found: _Record,
+    columns: Mapping[str, Any],
+    weights: Array,
+    run_info: Any,
 ) -> Iterator[Any]:
     """Events of one channel, one after the other in the same record."""
-    known = chain(channel).mothers
-    photons = found.px.shape[1] - len(known)
-    mothers = np.array([[mother, mother] for mother in (*known, *(0 for _ in range(photons)))], dtype=np.int32)
     numbers_of_events = (columns["event"].astype(np.uint64) & np.uint64(0x7FFFFFFF)).tolist()
     displaced: Any = found.origin.any(axis=(0, 2)).tolist()
     event = pyhepmc.GenEvent(pyhepmc.Units.GEV, pyhepmc.Units.MM)

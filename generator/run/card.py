@@ -188,6 +188,11 @@ class RunCard(Card):
 
         return resolve_beam(value)
 
+    @field_validator("output", mode="before")
+    @classmethod
+    def _path(cls, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
     @field_validator("output")
     @classmethod
     def _output(cls, value: str | None) -> str | None:

@@ -57,7 +57,7 @@ FUNCTIONS = {
     "global_significance": f"events card coupling versus toys seed threads {FIT_KEYS}",
     "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads progress",
     "recast": "folder model masses coefficients set theory q2_max",
-    "write_hepmc": "path output overwrite",
+    "write_hepmc": "path output overwrite upsilon vertices",
     "write_histograms": "path found overwrite",
     "write_scan": "result folder overwrite at",
     "binned_toys": "model couplings seed start stop sample systematics theta threads",

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from darkpenguin import InputError, generate, get_channel, make_card, read_events, run
+from darkpenguin import InputError, generate, get_channel, get_model, make_card, read_events, run
 from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.generator.files.source import EventSource
+from darkpenguin.kinematics.beams import UpsilonBeam
 
 pyhepmc = pytest.importorskip("pyhepmc")
 CHANNELS = ["B0->K*0mumu", "B+->K*+ee", "B+->K+ee", "B0->K0mumu", "Bs->phiee"]
@@ -177,3 +178,49 @@ def test_photons_come_last_and_add_up(tmp_path):
         q2 = pair["e"] ** 2 - sum(pair[axis] ** 2 for axis in ("px", "py", "pz"))
         assert np.allclose(q2, sample["q2"], rtol=0, atol=1e-6) == exact
         assert np.allclose(q2, sample["q2_ll"], rtol=0, atol=1e-6) != exact
+
+
+def test_the_upsilon_and_the_other_b(file, tmp_path):
+    """They add up, the Υ(4S) has the beam's velocity and its mass within the beam's spread; another beam has none."""
+    beam = UpsilonBeam()
+    run(["B0->K*0mumu", "B+->K+ee"], model="sm", events=200, beam="belle2", seed=9, output=tmp_path / "u.root")
+    write_hepmc(tmp_path / "u.root", tmp_path / "u.hepmc", upsilon=True)
+    masses = []
+    with pyhepmc.open(tmp_path / "u.hepmc") as stream:
+        for event in stream:
+            whole, other, b, *rest = event.particles
+            assert (whole.pid, whole.status, other.pid, other.status, b.status) == (300553, 2, -b.pid, 1, 2)
+            assert {particle.id for particle in whole.end_vertex.particles_out} == {other.id, b.id}
+            assert b.end_vertex.particles_in[0].id == b.id
+            assert abs(other.momentum.m() - b.momentum.m()) < 1e-5
+            for axis in ("px", "py", "pz", "e"):
+                assert getattr(whole.momentum, axis) == pytest.approx(
+                    getattr(other.momentum, axis) + getattr(b.momentum, axis), abs=1e-9
+                )
+            assert whole.momentum.pz / whole.momentum.e == pytest.approx(beam.momentum[2] / 11.007, rel=1e-6)
+            assert whole.momentum.px / whole.momentum.e == pytest.approx(beam.momentum[0] / 11.007, rel=1e-6)
+            masses.append(whole.momentum.m())
+            assert len(rest) in (3, 5)
+    assert abs(np.mean(masses) - beam.mass) < 0.003
+    assert 0.002 < np.std(masses) < 0.008
+    with pytest.raises(InputError, match=r"beam = 'lhcb-13tev'; the Upsilon\(4S\) is that of --beam belle2"):
+        write_hepmc(file, tmp_path / "no.hepmc", upsilon=True)
+
+
+def test_a_b_that_lives(file, tmp_path):
+    """Mean proper decay length c tau within five of its errors; along the momentum; the kaon's vertex comes on top."""
+    run("B0->K*0mumu", model="sm", events=2000, beam="lhcb-13tev", seed=4, output=tmp_path / "v.root")
+    write_hepmc(tmp_path / "v.root", tmp_path / "v.hepmc", vertices=True)
+    lengths = []
+    with pyhepmc.open(tmp_path / "v.hepmc") as stream:
+        for event in stream:
+            b = event.particles[0]
+            place, p = b.end_vertex.position, b.momentum
+            across = np.cross([place.x, place.y, place.z], [p.px, p.py, p.pz])
+            assert np.linalg.norm(across) < 1e-6 * np.linalg.norm([place.x, place.y, place.z]) * p.e
+            lengths.append(place.t * p.m() / p.e)
+    expected = get_model("sm").parameters["tau_B0"] * 1.973269804e-13
+    assert expected == pytest.approx(0.455, rel=0.01)  # 1.52 ps
+    assert abs(np.mean(lengths) / expected - 1.0) < 5 / np.sqrt(len(lengths))
+    assert abs(np.median(lengths) / expected - np.log(2.0)) < 5 / np.sqrt(len(lengths))
+    assert abs(np.mean(lengths) / (1.2 * expected) - 1.0) > 5 / np.sqrt(len(lengths))  # a bent lifetime is seen
