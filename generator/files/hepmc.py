@@ -281,8 +281,11 @@ def _with_upsilon(beam: UpsilonBeam, found: _Record) -> _Record:
     def behind(first: Any, second: Any, rest: Any) -> Any:
         return np.ascontiguousarray(np.concatenate([np.stack([first, second], axis=1), rest], axis=1))
 
+    px, py, pz = (behind(whole[i], other[i], x) for i, x in enumerate((found.px, found.py, found.pz)))
     return _Record(
-        *(behind(whole[i], other[i], x) for i, x in enumerate((found.px, found.py, found.pz))),
+        px,
+        py,
+        pz,
         behind(total, energy, found.energy),
         behind(mass, found.mass[:, 0], found.mass),
         np.ascontiguousarray(np.concatenate([numbers, found.ids], axis=1)),

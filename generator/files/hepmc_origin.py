@@ -69,4 +69,4 @@ def decay_place(
     """
     uniform = event_uniforms(columns["event"].astype(np.uint64), seed, channel.index, FLIGHT.first)[0]
     length = -np.log1p(-uniform) * model.parameters[f"tau_{channel.parent}"] * HBAR_C
-    return np.concatenate([momentum, energy[None]]) / mass * length
+    return np.asarray(np.concatenate([momentum, energy[None]]) / mass * length)
