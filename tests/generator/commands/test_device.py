@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from darkpenguin import weigh
 from darkpenguin.generator.commands.cli import app
 from typer.testing import CliRunner
 
@@ -25,14 +26,17 @@ def call(*arguments):
     return done.output
 
 
+RUN = (
+    *("generate", "--channel", "B0->K*0mumu", "--channel", "B+->K+mumu", "--model", "fig2", "--events", 20_000),
+    *("--beam", "lhcb-13tev", "--resolution", "lhcb", "--select", "lhcb"),
+)
+
+
 @pytest.fixture
 def events(cupy, tmp_path):
     """A file with beam, resolution, cuts and momenta of two channels, made on the device."""
     path = tmp_path / "x.root"
-    said = call(
-        *("generate", "--channel", "B0->K*0mumu", "--channel", "B+->K+mumu", "--model", "fig2", "--events", 20_000),
-        *("--beam", "lhcb-13tev", "--resolution", "lhcb", "--select", "lhcb", "--device", "gpu", "--output", path),
-    )
+    said = call(*RUN, "--device", "gpu", "--output", path)
     assert "on GPU, stand-in, float64" in said
     return path
 
@@ -41,6 +45,10 @@ def test_what_a_gpu_made_is_validated_binned_and_weighed(events, tmp_path):
     assert "agrees with the prediction" in call("validate", events)
     assert "P5p" in call("bin", events, "--bins", "1.1,6")
     call("weigh", events, "--to", "sm", "--output", tmp_path / "w.root")
+    call(*RUN, "--device", "cpu", "--output", tmp_path / "cpu.root")
+    weights = [weigh(path, "sm")["weight_sm"] for path in (events, tmp_path / "cpu.root")]
+    np.testing.assert_allclose(*weights, rtol=1e-9)
+    assert weights[0].std() > 0.01
     assert "cupy-cuda13x" in call("inspect", events)
 
 
