@@ -248,6 +248,12 @@ def fit_command(
         print(FitCard.example(), end="")
         return
     sources, chosen = split_card(files or [], card)
+    for name in sources:
+        if not Path(name).exists():
+            raise InputError(
+                f"files = {name!r}: no such file of events, and no card of that name; a card is a .toml file, or "
+                "example"
+            )
     if not sources:
         raise InputError("files: name a file of events, or those of parts of one run")
     from ..fits.fit import likelihood_of, minimised

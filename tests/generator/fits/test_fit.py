@@ -199,6 +199,9 @@ def test_a_printed_card_runs_and_no_file_is_a_mistake(tmp_path):
     nothing = CliRunner().invoke(app, ["fit"])
     assert nothing.exit_code == 2
     assert "name a file of events" in nothing.output
+    mistyped = CliRunner().invoke(app, ["fit", path, "exmaple"])
+    assert mistyped.exit_code == 2
+    assert "files = 'exmaple': no such file of events, and no card of that name" in mistyped.output
 
 
 def test_a_card_stands_beside_the_files_and_profiles_are_written(tmp_path):
