@@ -117,6 +117,20 @@ def split_card(words: list[str], card: str | None) -> tuple[list[str], str | Non
     return [word for word in words if word not in cards], (given[0] if given else None)
 
 
+def _given(words: list[str], card: str | None) -> tuple[list[str], str | None]:
+    """As `split_card`; InputError unless there are files, and each is there."""
+    sources, chosen = split_card(words, card)
+    if not sources:
+        raise InputError("files: name a file of events, or those of parts of one run")
+    for name in sources:
+        if not Path(name).exists():
+            raise InputError(
+                f"files = {name!r}: no such file of events, and no card of that name; a card is a .toml file, or "
+                "example"
+            )
+    return sources, chosen
+
+
 def _check_outputs(paths: list[str] | None, overwrite: bool) -> None:
     from ...kinematics.base.files import check_target
 
@@ -247,15 +261,7 @@ def fit_command(
     if example:
         print(FitCard.example(), end="")
         return
-    sources, chosen = split_card(files or [], card)
-    for name in sources:
-        if not Path(name).exists():
-            raise InputError(
-                f"files = {name!r}: no such file of events, and no card of that name; a card is a .toml file, or "
-                "example"
-            )
-    if not sources:
-        raise InputError("files: name a file of events, or those of parts of one run")
+    sources, chosen = _given(files or [], card)
     from ..fits.fit import likelihood_of, minimised
     from ..fits.profile import profile, profile_axes
 
