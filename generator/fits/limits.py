@@ -163,7 +163,7 @@ def _check(card: FitCard, coupling: str, axes: Sequence[Axis]) -> None:
         )
     for key in card.free:
         if (
-            key.startswith(coupling.rpartition(".")[0])
+            key.rpartition(".")[0] == coupling.rpartition(".")[0]
             and not is_linear(key)
             and key not in {axis.key for axis in axes}
         ):
