@@ -343,7 +343,8 @@ class Likelihood:
                 density = point.waves @ densities
                 by_t = beside.conj()[:, None] * wave
                 by_z = np.sum(point.residues[:, :, None] * by_t, axis=0) * wave
-                g = np.concatenate([beside.conj(), by_t.reshape(-1, len(part.q2)), by_z, 0.5 * densities])
+                by_t = by_t.reshape(math.prod(by_t.shape[:-1]), part.events)
+                g = np.concatenate([beside.conj(), by_t, by_z, 0.5 * densities])
                 score = (2.0 * (steps[part.amplitude] @ g).real / density).T - slope
                 if part.below:
                     score = self._with_below(part, values, score, density / total)

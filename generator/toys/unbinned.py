@@ -61,12 +61,15 @@ class UnbinnedFits:
 
         def one(toy: int) -> None:
             nonlocal like
+            parts = events(toy)
+            if not all(len(part["q2"]) for part in parts.values()):
+                return
             try:
-                cost = likelihood_of(self._sample(events(toy)), self.card, 1, like=like)
+                cost = likelihood_of(self._sample(parts), self.card, 1, like=like)
             except InputError:
                 if like is None:
                     raise
-                return  # it is no fault of the card: a channel of this toy has no events
+                return  # it is no fault of the card: others of its toys have been fitted
             like = like or cost
             fit = minimised(cost, search=self.card.search)
             for row in fit:
@@ -79,9 +82,12 @@ class UnbinnedFits:
             for toy in range(start + low, start + high):
                 one(toy)
 
-        if stop > start:
-            one(start)  # its shapes are those of all
-        split_work(lambda low, high: work(low + 1, high + 1), stop - start - 1, threads)
+        first = start
+        while like is None and first < stop:
+            one(first)  # its shapes are those of all
+            first += 1
+        alone = first - start
+        split_work(lambda low, high: work(low + alone, high + alone), stop - first, threads)
         return found
 
     def _sample(self, parts: Mapping[str, Columns]) -> EventSample:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 COUPLING = "light_vectors.0.g_bs"
 FIT = {"model": "fig2", "search": False, "float": {COUPLING: (-6e-8, 6e-8)}}
+LITTLE = 0.002
 CARD = {
     "truth": "fig2",
     "hypotheses": ["sm"],
@@ -94,3 +95,17 @@ def test_the_command_fits_toys(tmp_path):
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert "unbinned g_bs" in done.output
+
+
+def test_a_toy_without_events_is_there_and_stops_no_other():
+    """The first ones too: of 12 toys with 0.6 events on average some have none, wherever a part begins."""
+    made = dp.toys(CARD, toys=12, luminosity=LITTLE, seed=3)
+    counts = np.array([len(dp.events_of_toy(made.card, toy)["q2"]) for toy in range(12)])
+    empty = counts == 0
+    assert 0 < empty.sum() < 12
+    assert (made.columns["unbinned_status"][empty] == len(STATUSES) - 1).all()
+    assert np.isnan(made.columns["unbinned_g_bs"][empty]).all()
+    assert (made.columns["unbinned_status"][~empty] < len(STATUSES) - 1).all()
+    begins = int(np.argmax(empty))
+    part = dp.toys(CARD, toys=12, luminosity=LITTLE, seed=3, part=f"{begins + 1}/12")
+    assert part.columns["unbinned_status"].tolist() == [len(STATUSES) - 1]
