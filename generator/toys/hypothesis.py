@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...kinematics.base.checks import validate
+from ...kinematics.base.errors import InputError
 from ...physics.axes import Axis, grid, moved
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, settings_of
 from ...physics.theory import TheoryLike, as_theory, split_errors
@@ -108,6 +109,12 @@ def with_theories(data: Any, card: type[BaseModel]) -> Any:
     if not isinstance(data, Mapping) or "theory" not in data:
         return data
     errors, theory = split_errors(data["theory"])
+    radiation = "none" if theory is None else as_theory(theory).radiation
+    if radiation != "none":
+        raise InputError(
+            f"theory.radiation = {radiation!r}: toys are of decays before their leptons radiate; leave it out, or name "
+            "a simulated file with radiation as the migration of [detector]"
+        )
     found = {key: value for key, value in data.items() if key != "theory"}
     if errors is not None:
         found["theory"] = errors

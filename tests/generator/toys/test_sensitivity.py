@@ -8,6 +8,7 @@ from darkpenguin.generator.figures.sensitivity import draw_sensitivity, draw_sta
 from darkpenguin.generator.statistics.hypotheses import asimov_fixed, significance
 from darkpenguin.generator.toys.datasets import DetectorTable, get_dataset
 from darkpenguin.generator.toys.hypothesis import Hypothesis
+from darkpenguin.generator.toys.run import ToysCard
 from darkpenguin.generator.toys.sensitivity import (
     COMBINED,
     SensitivityCard,
@@ -267,3 +268,10 @@ def test_cards(tmp_path):
         sensitivity(simple(curve=(5.0, 1.0)))
     with pytest.raises(InputError, match="did you mean"):
         sensitivity(simple(dataset="lhcb-upgrade"))
+
+
+@pytest.mark.parametrize("card", [ToysCard, SensitivityCard])
+def test_radiation_that_would_do_nothing_is_refused(card):
+    with pytest.raises(InputError, match=r"theory.radiation = 'leading-log': toys are of decays before their leptons"):
+        card.make(theory={"radiation": "leading-log"})
+    assert card.make(theory={"radiation": "none"}).theory == card.make().theory
