@@ -3,9 +3,6 @@
 A package below flavio (parton) sets the root logger to INFO and gives it a handler when imported: from then
 on every library would talk to the user, matplotlib about the fonts it embeds. Both are put back.
 
-flavio reads masses and lifetimes from the PDG's table of 2022 in the package particle, which has it below version 1;
-where it is gone, ours is read, a copy of that of 0.25.4 (BSD-3-Clause, Scikit-HEP): flavio lives beside particle 1.
-
 Half of the time goes into YAML files, which flavio reads with PyYAML's loader in Python; during the import that is the
 one in C, where there is one: the same numbers, ten times faster.
 """
@@ -13,13 +10,13 @@ one in C, where there is one: the same numbers, ten times faster.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-import particle.data
 import yaml
+
+from .pdg_tables import pdg_tables
 
 
 @contextmanager
@@ -43,28 +40,15 @@ def _fast_yaml() -> Iterator[None]:
         yaml.SafeLoader = slow
 
 
-class _Tables:
-    """The folder of the PDG's tables, with ours where it lacks one."""
-
-    def __init__(self, folder: Any) -> None:
-        self.folder = folder
-
-    def __truediv__(self, name: str) -> Any:
-        found = self.folder / name
-        return found if found.is_file() else Path(__file__).with_name(name)
+def _forget_a_failed_import() -> None:
+    """Drop what is left of flavio where somebody's own import of it failed, as it does beside particle 1."""
+    if "flavio" not in sys.modules:
+        for name in [name for name in sys.modules if name.startswith("flavio.")]:
+            del sys.modules[name]
 
 
-@contextmanager
-def _pdg_tables() -> Iterator[None]:
-    folder = particle.data.basepath
-    particle.data.basepath = _Tables(folder)
-    try:
-        yield
-    finally:
-        particle.data.basepath = folder
-
-
-with _root_logger_kept(), _fast_yaml(), _pdg_tables():
+_forget_a_failed_import()
+with _root_logger_kept(), _fast_yaml(), pdg_tables():
     from flavio import WilsonCoefficients, default_parameters
     from flavio.classes import ParameterConstraints
     from flavio.config import config

@@ -6,7 +6,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import particle.data
 import pytest
+from darkpenguin.physics.pdg_tables import Tables
+
+particle.data.basepath = Tables(particle.data.basepath)  # tests import flavio by itself too, beside any particle
 
 STAND_IN = Path(__file__).parent / "stand_in"
 

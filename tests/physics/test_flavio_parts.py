@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
-import particle.data
 import pytest
 from darkpenguin import physics
 
@@ -19,10 +19,22 @@ from darkpenguin.physics.flavio_parts import default_parameters
 assert particle.data.basepath == Path(sys.argv[1])
 print(json.dumps(default_parameters.get_central_all()))
 """
+AFTER_A_FAILURE = """
+import sys
+from pathlib import Path
+import particle.data
+particle.data.basepath = Path(sys.argv[1])
+try:
+    import flavio
+except FileNotFoundError:
+    from darkpenguin.physics import flavio_parts
+    import flavio   # the whole of it now
+    print(flavio.sm_prediction("BR(B+->Kmumu)"))
+"""
 
 
 def test_our_table_is_that_of_particle():
-    theirs = particle.data.basepath / OURS.name
+    theirs = resources.files("particle.data") / OURS.name
     if not theirs.is_file():
         pytest.skip("this version of particle has no table of 2022: ours is the one in use")
     assert OURS.read_bytes() == theirs.read_bytes()
@@ -33,3 +45,12 @@ def test_flavio_has_the_same_parameters_without_the_table_of_particle(tmp_path):
 
     done = subprocess.run([sys.executable, "-c", WITHOUT, tmp_path], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == default_parameters.get_central_all()
+
+
+def test_flavio_is_whole_after_an_import_that_failed(tmp_path):
+    import flavio
+
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_A_FAILURE, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) == flavio.sm_prediction("BR(B+->Kmumu)")
