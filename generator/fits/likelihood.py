@@ -12,6 +12,7 @@ not depend on them, so that it drops out of the sum; with `backgrounds` it does 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -21,6 +22,7 @@ import numpy as np
 from ...kinematics.base.arrays import array_library
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import readable_size
+from ...kinematics.base.portions import Portions
 from ...kinematics.base.threads import split_work
 from ...physics.axes import moved
 from ...physics.models import Model, is_linear
@@ -28,12 +30,15 @@ from ...physics.parameters import load_parameters
 from .amplitude import Amplitude, Array, ComplexArray, Point, unpacked
 from .backgrounds import PREFIX, Below
 from .loops import BLOCK, log_densities
+from .loops_gpu import PORTION
 from .loops_gpu import log_densities as log_densities_there
 from .rates import Rate
 
 Rates = Literal["free", "common"]
 WORTH_THREADS = 8
 """Blocks of events, a millisecond's work, from which on threads are started."""
+FEWEST = 1 << 10
+"""A GPU that does not hold as many events is not used."""
 _STEP = 1e-3  # relative, of differences by a field: exact for couplings, and to 1e-12 for others with five points
 _CENTRAL: tuple[tuple[float, float], ...] = ((1.0, 0.5), (-1.0, -0.5))
 _FIVE: tuple[tuple[float, float], ...] = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
@@ -128,6 +133,7 @@ class Likelihood:
         xp = array_library(device)
         if xp is not np and any(part.below for part in parts):
             raise InputError(f"device = {device!r}: densities with backgrounds are summed on the CPU alone")
+        self._library, self._portions = xp, Portions("events", PORTION, FEWEST)
         self._there = _on_device(self.parts, xp)
         self._settled = self.model(self.start.tolist())
         self._last: _Place | None = None
@@ -209,7 +215,7 @@ class Likelihood:
         ``factor`` is that of the signal, of use where there is a background.
         """
         if part in self._there:
-            return (*log_densities_there(*self._there[part], point), {})
+            return (*log_densities_there(*self._there[part], point, self._library, self._portions), {})
         blocks = -(-len(part.q2) // BLOCK)
         sums, gradients = np.zeros(blocks), np.zeros((blocks, len(point.flat()), 2))
         constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
@@ -396,16 +402,19 @@ class Likelihood:
 
 
 def _on_device(parts: Sequence[Part], xp: Any) -> dict[Part, tuple[Any, Any]]:
-    """q2 and matrices of parts on the device of an array library, none for NumPy; InputError where they do not fit."""
+    """q2 and matrices of parts on the device of an array library, none for NumPy; here where they do not fit."""
     if xp is np:
         return {}
     try:
         return {part: (xp.asarray(part.q2), xp.asarray(_columns(part.forms))) for part in parts}
     except MemoryError:
         size = readable_size(sum(part.q2.nbytes + part.forms.nbytes for part in parts))
-        raise InputError(
-            f"device = 'gpu': its memory does not hold the {size} of these events; fit fewer, or use device = 'cpu'"
-        ) from None
+        warnings.warn(
+            f"the memory of the GPU does not hold the {size} of these events; every step of the fit copies them",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return {part: (part.q2, _columns(part.forms)) for part in parts}
 
 
 def _columns(rows: Array) -> Array:

@@ -7,7 +7,6 @@ way while the last one is written.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import readable_size
 from ...kinematics.base.optional import optional
+from ...kinematics.base.portions import Portions
 from .workers import worker_number
 
 CHUNK = 1 << 25
@@ -56,31 +56,12 @@ def device_chunks(maker: Callable[[], Make], first: int, stop: int, size: int) -
     They are cut at multiples of the size. Arguments and errors are those of `host_chunks`; yields the first event of a
     chunk, the one after its last, and its columns.
     """
-    cupy = optional("cupy", "device = 'gpu'")
-    make, low, asked = maker(), first, size
-    while low < stop:
-        high = min((low // size + 1) * size, stop)
-        try:
-            columns = make(low, high)
-        except cupy.cuda.memory.OutOfMemoryError:
-            size //= 2
-            if size < FEWEST:
-                raise InputError(
-                    f"device = 'gpu': its memory does not hold {FEWEST:,} events; free it from other programs, or use "
-                    "device = 'cpu'"
-                ) from None
-            make = maker()
-            cupy.get_default_memory_pool().free_all_blocks()
-            continue
-        if size < asked:
-            warnings.warn(
-                f"the memory of the GPU holds chunks of {size:,} events, not of {asked:,}; the run goes on with these",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            asked = size
-        yield low, high, columns
-        low = high
+    making = [maker()]
+
+    def renew() -> None:
+        making[0] = maker()
+
+    yield from Portions("events", size, FEWEST).of(lambda low, high: making[0](low, high), first, stop, renew)
 
 
 class Copies:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +35,7 @@ from ...physics.observables import BinnedObservable, measured_observables
 from ..statistics.draws import AUXILIARY, SHIFTS, TRUTH, draw_normal, draw_poisson, moment_toys
 from .datasets import Dataset
 from .profile import Cells, Rows, make_cells, profiled
+from .profile_gpu import profiled as profiled_there
 from .sources import Mode, SystematicsTable
 from .systematics import Nuisances, Systematics, nuisances
 from .yields import background_parts, binned_yields, predict_channel
@@ -364,9 +365,14 @@ class Experiment:
         """
         return self._likelihood((term,), data, expected, paired, rough)
 
-    def combined(self, data: Data, expected: Expected, paired: bool = False, rough: bool = False) -> Array:
-        """-2 ln L of all terms together, shape, constant, ``paired`` and ``rough`` as of ``statistic``."""
-        return self._likelihood(self.terms, data, expected, paired, rough)
+    def combined(
+        self, data: Data, expected: Expected, paired: bool = False, rough: bool = False, library: Any = np
+    ) -> Array:
+        """-2 ln L of all terms together, shape, constant, ``paired`` and ``rough`` as of ``statistic``.
+
+        Nuisance parameters are profiled with the arrays of ``library``, CuPy on a GPU.
+        """
+        return self._likelihood(self.terms, data, expected, paired, rough, library)
 
     @cached_property
     def _cells(self) -> dict[tuple[Term, ...], Cells]:
@@ -411,7 +417,15 @@ class Experiment:
             part[~self.nuisances.floating] = 0.0
         return make_cells(bins, free, effects, tilts, np.any(shifts != 0, axis=1))
 
-    def _likelihood(self, terms: Sequence[Term], data: Data, expected: Expected, paired: bool, rough: bool) -> Array:
+    def _likelihood(
+        self,
+        terms: Sequence[Term],
+        data: Data,
+        expected: Expected,
+        paired: bool,
+        rough: bool,
+        library: Any = np,
+    ) -> Array:
         key = tuple(terms)
         if key not in self._cells:
             self._cells[key] = self.cells(terms)
@@ -429,10 +443,12 @@ class Experiment:
         if data.spread is not None and angular:
             trace = np.einsum("tij,pji->tp", data.spread[:, places[:, None], places], whole)
 
+        profile = profiled if library is np else partial(profiled_there, library)
+
         def of(toys: Rows, points: Rows) -> Array:
             residual = measured[toys] - predicted[points]
             residual = np.where(np.isnan(residual), 0.0, residual)
-            found = profiled(
+            found = profile(
                 cells, counts, signal, background, known, (residual, inverse, shifts), toys, points, rough=rough
             )
             return found + constant[points] + trace[toys, points]

@@ -13,7 +13,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ...kinematics.base.cards import CardSource, shows_keys
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.files import OutputLock, WholeFile, check_target
+from ...kinematics.base.portions import Portions
 from ...kinematics.base.results import Result
 from ..files.pieces import Pieces, Span, share
 from ..files.provenance import parse_provenance
@@ -230,10 +231,23 @@ def toys(
 def _work(run: ToyRun, threads: int | None, dask: str | None) -> Callable[[int, int], Columns]:
     """What makes the toys of a portion; a worker of a cluster has one thread, and a GPU of its own."""
     if dask is None:
-        return functools.partial(run.rows, threads=threads)
+        return _There(run, threads) if run.device == "gpu" else functools.partial(run.rows, threads=threads)
     if run.device == "gpu":
-        return functools.partial(on_own_device, run.rows, threads=1)
+        return functools.partial(on_own_device, _There(run, 1))
     return functools.partial(run.rows, threads=1)
+
+
+@dataclass(frozen=True)
+class _There:
+    """Makes the toys of a portion on a GPU, fewer at a time where its memory is full."""
+
+    run: ToyRun
+    threads: int | None
+    portions: Portions = field(default_factory=lambda: Portions("toys", CHUNK_THERE))
+
+    def __call__(self, start: int, stop: int) -> Columns:
+        rows = functools.partial(self.run.rows, threads=self.threads)
+        return _joined([columns for _, _, columns in self.portions.of(rows, start, stop)])
 
 
 def _size(run: ToyRun) -> int:
@@ -247,7 +261,7 @@ def _planned(card: ToysCard, device: str) -> ToyRun:
     """The run of a card; says what a GPU was asked for and the CPU makes."""
     run = plan_toys(card, device)
     if device == "gpu" and card.depth != "events":
-        what = "counts of toys are made, and hypotheses compared, on the CPU; fits are made on the GPU"
+        what = "counts of toys are drawn on the CPU; they are fitted, and hypotheses compared, on the GPU"
         warnings.warn(f"device = 'gpu': {what}", RuntimeWarning, stacklevel=3)
     return run
 

@@ -456,8 +456,9 @@ class ToyRun:
         """-2 ln L of every hypothesis relative to the first, and where a family has its best point."""
         columns: Columns = {}
         reference: Array | None = None
+        statistic = partial(self.experiment.combined, library=array_library(self.device))
         for i, family in enumerate(self.families):
-            lowest, values = family.best(self.experiment.combined, data)
+            lowest, values = family.best(statistic, data)
             reference = lowest if reference is None else reference
             columns[f"q_{i}"] = lowest - reference
             for k, path in enumerate(family.hypothesis.scan):
@@ -510,8 +511,8 @@ def plan_toys(card: ToysCard, device: str = "cpu") -> ToyRun:
     """Make all predictions of a card; InputError for anything that cannot be used.
 
     ``device`` is ``cpu``, ``gpu`` or ``auto``. On a GPU the events of event toys are made, seen by a detector and
-    reduced to moments there, ratios are estimated and counts and angles fitted. Counts drawn without events are the
-    CPU's, the same on either device, as is -2 ln L of hypotheses.
+    reduced to moments there, ratios are estimated, counts and angles fitted and the nuisance parameters of -2 ln L of
+    hypotheses profiled. Counts drawn without events are the CPU's, the same on either device.
 
     >>> run = plan_toys(ToysCard(observables=("R_K+",), hypotheses=({"model": "sm"},), fit={}))
     >>> run.rows(0, 3)["toy"].tolist()

@@ -147,7 +147,7 @@ def copy_modules(folder):
     """What a fit needs: a few modules of the package under their names, and array-api-compat as it is."""
     package = folder / "darkpenguin"
     files = [f"generator/{name}.py" for name in FIT]
-    files += [f"kinematics/base/{name}.py" for name in ("arrays", "errors", "optional")]
+    files += [f"kinematics/base/{name}.py" for name in ("arrays", "errors", "optional", "portions")]
     for name in files:
         target = package / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import darkpenguin as dp
 import numpy as np
 import pytest
 from darkpenguin import InputError
-from darkpenguin.generator.fits import loops_gpu
+from darkpenguin.generator.fits import likelihood, loops_gpu
 from darkpenguin.generator.fits.card import FitCard
 from darkpenguin.generator.fits.fit import likelihood_of
 from darkpenguin.generator.fits.likelihood import Likelihood
@@ -70,12 +70,24 @@ def test_a_density_of_zero_is_infinitely_unlikely(cupy, here):
     assert there(*PLACES[0]) == np.inf
 
 
-def test_a_full_device_is_one_line(cupy, here, monkeypatch):
+def test_a_full_device_is_one_line_and_the_fit_goes_on(cupy, here, monkeypatch):
+    """Events stay on the host where they do not fit, and go there in portions that do; each is said once."""
     from cupy import _limits
 
+    monkeypatch.setattr(likelihood, "FEWEST", 100)
+    monkeypatch.setattr(_limits, "total", _limits.used + 400_000)
+    with pytest.warns(RuntimeWarning, match=r"does not hold the .* of these events; every step of the fit copies them"):
+        there = on_device(here)
+    assert all(isinstance(array, np.ndarray) for pair in there._there.values() for array in pair)
+    with pytest.warns(
+        RuntimeWarning, match=r"holds chunks of \d+ events, not of \d+; the run goes on with these"
+    ) as said:
+        found = [there(*values) for values in PLACES]
+    assert len(said) == 1
+    assert found == pytest.approx([here(*values) for values in PLACES], rel=1e-13)
     monkeypatch.setattr(_limits, "total", _limits.used + 1000)
-    with pytest.raises(InputError, match=r"its memory does not hold the .* of these events; fit fewer, or use device"):
-        on_device(here)
+    with pytest.raises(InputError, match=r"its memory does not hold 100 events; free it from other programs, or use"):
+        there(2.2, -1e-8, 0.2)
 
 
 def test_a_device_that_is_none_is_refused(sample):

@@ -166,8 +166,28 @@ def test_toys_on_workers_have_it_too_and_say_what_the_cpu_makes(two_devices, mon
     work = toy_files._work(plan_toys(ToysCard.make(None, depth="events", **keys), "gpu"), 1, "local:2")
     assert len(work(0, 2)["toy"]) == 2
     assert two_devices[0] == 1
-    with pytest.warns(RuntimeWarning, match=r"device = 'gpu': counts of toys are made, .* on the CPU; fits"):
+    with pytest.warns(RuntimeWarning, match=r"device = 'gpu': counts of toys are drawn on the CPU; they are fitted"):
         dp.toys(device="gpu", **keys)
+
+
+def test_toys_that_the_device_does_not_hold_are_made_in_smaller_portions(cupy, monkeypatch):
+    """One line says how many fit; every column is that of a whole portion."""
+    from cupy import _limits
+
+    keys = {"truth": "fig2", "toys": 40, "observables": ["R_K+"], "hypotheses": ["sm"], "fit": {}, "depth": "events"}
+    run = plan_toys(ToysCard.make(None, **keys), "gpu")
+    whole = run.rows(0, 40)
+    assert _limits.most < 1 << 30
+    before = _limits.used
+    monkeypatch.setattr(_limits, "total", before + 60_000)
+    with pytest.warns(RuntimeWarning, match=r"holds chunks of \d+ toys, not of 40; the run goes on with these") as said:
+        found = toy_files._work(run, 1, None)(0, 40)
+    assert len(said) == 1
+    for name, column in whole.items():
+        np.testing.assert_array_equal(found[name], column, err_msg=name)
+    monkeypatch.setattr(_limits, "total", before)
+    with pytest.raises(InputError, match="device = 'gpu': its memory does not hold 1 toys"):
+        toy_files._work(run, 1, None)(0, 40)
 
 
 @pytest.mark.slow
