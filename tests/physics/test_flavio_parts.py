@@ -50,7 +50,5 @@ def test_flavio_has_the_same_parameters_without_the_table_of_particle(tmp_path):
 def test_flavio_is_whole_after_an_import_that_failed(tmp_path):
     import flavio
 
-    done = subprocess.run(
-        [sys.executable, "-c", AFTER_A_FAILURE, tmp_path], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", AFTER_A_FAILURE, tmp_path], capture_output=True, text=True, check=True)
     assert float(done.stdout) == flavio.sm_prediction("BR(B+->Kmumu)")
