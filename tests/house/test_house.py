@@ -22,6 +22,7 @@ FLOORS = (  # from the cellar up: a room imports from itself and from what stand
     ("generator.toys",),
     ("generator.scans",),
     ("generator.figures",),
+    ("generator.explore",),
     ("generator.commands",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,128 @@
+"""What leaves the explorer: a run card, a model's file, command lines that make its numbers, and tables as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...physics.experiment.verdicts import Row
+from .curves import Curve, FloatArray, Significance
+from .point import Point, _text
+
+
+def run_card(point: Point) -> str:
+    """A run card that generates events of a point.
+
+    >>> from .point import Bases
+    >>> print(run_card(Bases().start()), end="")
+    # darkpenguin generate run.toml
+    channels = ["B0->K*0mumu", "B+->K+mumu"]
+    model = "fig2"
+    events = 100000
+    seed = 1
+    output = "events.root"
+    """
+    lines = [
+        "# darkpenguin generate run.toml",
+        'channels = ["B0->K*0mumu", "B+->K+mumu"]',
+        f"model = {_text(point.name)}",
+        *([f"set = {_text(list(point.settings))}"] if point.settings else []),
+        "events = 100000",
+        "seed = 1",
+        'output = "events.root"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def command_lines(point: Point) -> str:
+    """The commands that print and draw what the page shows of a point.
+
+    >>> from .point import Bases
+    >>> command_lines(Bases().start()).splitlines()[0]
+    "darkpenguin predict R_K+ 'R_K*0' P5p dBR --q2 0.05,8.68 --errors --model fig2"
+    """
+    data, changes = f"--data {shlex.quote(point.data)}", "".join(f" --set {shlex.quote(s)}" for s in point.settings)
+    return "\n".join(
+        [
+            f"darkpenguin predict R_K+ 'R_K*0' P5p dBR --q2 0.05,8.68 --errors {point.words}",
+            f"darkpenguin predict dBR --channel 'B+->K+mumu' --q2 0.05,22.9 {point.words}",
+            f"darkpenguin constraints {shlex.quote(point.name)} {data}{changes}",
+            f"darkpenguin constraints {shlex.quote(point.name)} {data}{changes} --compare",
+            f"darkpenguin figure 2 {data} {point.words}",
+        ]
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV; numbers in ten digits, nothing where there is none.
+
+    >>> table(("a", "b"), [("x, y", 0.1), ("z", None)])
+    'a,b\\n"x, y",0.1\\nz,\\n'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([f"{cell:.10g}" if isinstance(cell, float) else "" if cell is None else cell for cell in row])
+    return text.getvalue()
+
+
+def curves_csv(name: str, drawn: Mapping[str, tuple[Curve, FloatArray | None]]) -> str:
+    """The curves of one diagram, by model: q2 (GeV²), value, error of the theory where it is there.
+
+    >>> print(curves_csv("R_K+", {"sm": (Curve(np.array([1.0]), np.array([0.99])), None)}), end="")
+    diagram,model,q2,value,theory error
+    R_K+,sm,1,0.99,
+    """
+    rows = [
+        (name, model, float(q2), float(value), None if error is None else float(error[i]))
+        for model, (curve, error) in drawn.items()
+        for i, (q2, value) in enumerate(zip(curve.q2, curve.value, strict=True))
+    ]
+    return table(("diagram", "model", "q2", "value", "theory error"), rows)
+
+
+def constraints_csv(rows: Iterable[Row]) -> str:
+    """The table of constraints: the numbers of ``darkpenguin constraints``.
+
+    >>> constraints_csv([]).strip()
+    'constraint,vector,equation,prediction,limit,unit,pull,ratio,pull of the SM,verdict,source'
+    """
+    header = ["constraint", "vector", "equation", "prediction", "limit", "unit", "pull", "ratio"]
+    return table(
+        (*header, "pull of the SM", "verdict", "source"),
+        [
+            (r.name, r.vector, r.equation, r.prediction, r.limit, r.unit, r.pull, r.ratio, r.standard_pull, r.verdict,
+             r.source)
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def significance_csv(found: Significance) -> str:
+    """Expected significance against luminosity, by observable.
+
+    >>> found = Significance(np.array([1.0]), "fb^-1", {"R_K+": np.array([2.0])})
+    >>> print(significance_csv(found), end="")
+    observable,luminosity [fb^-1],significance
+    R_K+,1,2
+    """
+    rows = [
+        (name, float(luminosity), float(value))
+        for name, curve in found.curves.items()
+        for luminosity, value in zip(found.luminosity, curve, strict=True)
+    ]
+    return table(("observable", f"luminosity [{found.unit}]", "significance"), rows)
+
+
+def chi2_csv(found: Mapping[str, Mapping[str, float]]) -> str:
+    """χ² of each group of measurements, by model.
+
+    >>> chi2_csv({"sm": {"R_K": 6.8}})
+    'model,group,chi2\\nsm,R_K,6.8\\n'
+    """
+    return table(
+        ("model", "group", "chi2"), [(m, g, float(value)) for m, groups in found.items() for g, value in groups.items()]
+    )
