@@ -249,11 +249,37 @@ def observables() -> list[str]:
     )
 
 
+def resolutions() -> list[str]:
+    """Every resolution that has a name."""
+    from darkpenguin.generator.lab.settings import RESOLUTIONS
+
+    return table(("name", "source"), [(f"`{name}`", one.source) for name, one in RESOLUTIONS.items()])
+
+
+def cuts() -> list[str]:
+    """Every cut that has a name."""
+    from darkpenguin.generator.lab.settings import PRESETS
+
+    rows = [
+        (
+            f"`{name}`",
+            f"each particle: `{one.each.format(x='x')}`"
+            if one.each
+            else "; ".join(f"{k}: `{v}`" for k, v in one.lepton.items()),
+            one.source,
+        )
+        for name, one in PRESETS.items()
+    ]
+    return table(("name", "cut (GeV, radians)", "source"), rows)
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "columns": columns,
     "channels": channels,
     "models": models,
     "observables": observables,
+    "resolutions": resolutions,
+    "cuts": cuts,
 }
 
 

@@ -37,7 +37,7 @@ from ...physics.channels import Channel
 from ..sampler.calls import RECOVERY, RESOLUTION
 from ..sampler.columns import Column
 from .columns import momentum_rows
-from .settings import ResolutionSettings
+from .settings import RESOLUTIONS, ResolutionSettings
 from .stages import Option, Place, Request, Stage
 
 if TYPE_CHECKING:
@@ -74,7 +74,12 @@ class ResolutionStage(Stage):
 
     key = "resolution"
     reads = ResolutionSettings
-    options = (Option("--resolution", "Reconstruct as lhcb or belle2 would, with columns q2_reco, m_b_reco ..."),)
+    options = (
+        Option(
+            "--resolution",
+            "Reconstruct as lhcb, lhcb-run3, lhcb-upgrade2 or belle2 would: columns q2_reco, m_b_reco ...",
+        ),
+    )
     columns = (*RECONSTRUCTED, *momentum_rows(reconstructed_momenta))
     calls = (RESOLUTION, RECOVERY)
     settings: ResolutionSettings
@@ -84,6 +89,12 @@ class ResolutionStage(Stage):
     def prepared(cls, settings: ResolutionSettings, request: Request) -> ResolutionStage:
         """Stage of a run, behind its beam."""
         return cls(settings, request.beam)
+
+    def describe(self) -> Mapping[str, Any]:
+        """The resolutions, and where a preset's are from."""
+        preset = self.settings.preset
+        source = {} if preset is None else {"source": RESOLUTIONS[preset].source}
+        return {self.key: self.settings.model_dump(mode="json") | source}
 
     def makes(self, channel: Channel) -> tuple[Column, ...]:
         """Reconstructed columns of a channel, momenta if they are asked for."""

@@ -1,8 +1,8 @@
 """Cuts of a run: expressions that mark its events as accepted, leave the others out, or set their weights to zero.
 
-A cut is an expression over columns and particles (:mod:`.expressions`) or the name of a preset, which asks the same of
-every particle that a detector sees. Several cuts must all hold; those under ``all``, under the lepton (``mu``, ``e``)
-and under the name of a channel add up.
+A cut is an expression over columns and particles (:mod:`.expressions`) or the name of one: a geometry, which asks the
+same of every particle that a detector sees, or a window in the reconstructed mass of the B. Several cuts must all hold;
+those under ``all``, under the lepton (``mu``, ``e``) and under the name of a channel add up.
 """
 
 from __future__ import annotations
@@ -49,7 +49,13 @@ class SelectionStage(FilterStage):
     key = "selection"
     reads = SelectionSettings
     options = (
-        Option("--select", "Cut, as in 'pt(k) > 0.25', or lhcb, or belle2; repeatable.", "cuts", "CUT", True),
+        Option(
+            "--select",
+            "Cut, as in 'pt(k) > 0.25', or by name: lhcb, belle2, lhcb_b_mass; repeatable.",
+            "cuts",
+            "CUT",
+            True,
+        ),
         Option(
             "--selection-mode",
             "Flag (column accepted, the default), reject or weight events that fail.",
@@ -101,5 +107,8 @@ class SelectionStage(FilterStage):
         """Cuts and mode, with the presets written out."""
         cuts = {key: list(texts) for key, texts in self.settings.cuts}
         named = {cut for texts in cuts.values() for cut in texts if cut in PRESETS}
-        presets = {name: {"each": PRESETS[name].each, "source": PRESETS[name].source} for name in sorted(named)}
+        presets = {
+            name: {"source": one.source} | ({"each": one.each} if one.each else {"lepton": dict(one.lepton)})
+            for name, one in ((name, PRESETS[name]) for name in sorted(named))
+        }
         return {"selection": {"mode": self.settings.mode, "cuts": cuts, "presets": presets}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -155,7 +155,7 @@ class ResolutionSettings(StageSettings):
     """
 
     preset: str | None = None
-    """Detector whose numbers are taken where nothing else is said."""
+    """Detector whose numbers are taken where nothing else is said: lhcb, lhcb-run3, lhcb-upgrade2 or belle2."""
 
     hadron: Track = Track()
     """Charged kaons and pions; neutral kaons are treated alike."""
@@ -183,67 +183,113 @@ class ResolutionSettings(StageSettings):
         name = data["preset"]
         if not isinstance(name, str) or name not in RESOLUTIONS:
             raise InputError(f"resolution.preset = {name!r}: no such detector; {nearest(str(name), RESOLUTIONS)}")
-        merged = {kind: dict(table) for kind, table in RESOLUTIONS[name].items()}
+        merged = {kind: dict(table) for kind, table in RESOLUTIONS[name].tracks.items()}
         for key, value in data.items():
             merged[key] = {**merged[key], **value} if key in merged and isinstance(value, Mapping) else value
         return merged
 
 
-_LHCB = {"constant": 0.005, "slope": math.sqrt(0.01**2 - 0.005**2) / 200.0}
-_BELLE2 = {"constant": 0.003, "slope": 0.001, "transverse": True}
-RESOLUTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+@dataclass(frozen=True)
+class Detector:
+    """Resolutions that have a name, and where their numbers are from.
+
+    >>> RESOLUTIONS["lhcb-run3"].source.startswith("assumed")
+    True
+    """
+
+    tracks: Mapping[str, Mapping[str, Any]]
+    source: str
+
+
+_LHCB_TRACK = {"constant": 0.005, "slope": math.sqrt(0.01**2 - 0.005**2) / 200.0}
+_LHCB = {
+    "hadron": _LHCB_TRACK,
+    "muon": _LHCB_TRACK,
+    # VELO, RICH1 and TT have about a quarter of a radiation length together; with this recovery about half of the
+    # electrons get a photon back
+    "electron": {
+        **_LHCB_TRACK,
+        "thickness": 0.25,
+        "recovery": 0.75,
+        "threshold": 0.075,
+        "stochastic": 0.10,
+        "calorimeter": 0.01,
+    },
+}
+_BELLE2_TRACK = {"constant": 0.003, "slope": 0.001, "transverse": True}
+_BELLE2 = {
+    "hadron": _BELLE2_TRACK,
+    "muon": _BELLE2_TRACK,
+    "electron": {**_BELLE2_TRACK, "thickness": 0.04, "recovery": 0.5, "threshold": 0.05, "calorimeter": 0.02},
+}
+RESOLUTIONS: Mapping[str, Detector] = MappingProxyType(
     {
-        # 0.5 % below 20 GeV, 1 % at 200 GeV; ECAL 10 %/√E ⊕ 1 %, photons above E_T = 75 MeV: arXiv:1412.6352.
-        # VELO, RICH1 and TT have about a quarter of a radiation length together; with this recovery about half of the
-        # electrons get a photon back
-        "lhcb": {
-            "hadron": _LHCB,
-            "muon": _LHCB,
-            "electron": {
-                **_LHCB,
-                "thickness": 0.25,
-                "recovery": 0.75,
-                "threshold": 0.075,
-                "stochastic": 0.10,
-                "calorimeter": 0.01,
-            },
-        },
-        # 0.1 % p_T ⊕ 0.3 %/β with the vertex detector, about 0.04 radiation lengths: arXiv:1011.0352
-        "belle2": {
-            "hadron": _BELLE2,
-            "muon": _BELLE2,
-            "electron": {**_BELLE2, "thickness": 0.04, "recovery": 0.5, "threshold": 0.05, "calorimeter": 0.02},
-        },
+        "lhcb": Detector(
+            _LHCB,
+            "Run 1 and 2, arXiv:1412.6352: 0.5 % below 20 GeV, 1 % at 200 GeV, ECAL 10 %/√E ⊕ 1 %, photons above "
+            "E_T = 75 MeV; material and recovery are round numbers",
+        ),
+        "lhcb-run3": Detector(_LHCB, "assumed: that of Run 1 and 2, times 1; no number of Run 3 could be read"),
+        "lhcb-upgrade2": Detector(
+            _LHCB, "assumed: that of Run 1 and 2, times 1; no number of Upgrade II could be read"
+        ),
+        "belle2": Detector(
+            _BELLE2,
+            "arXiv:1011.0352: 0.1 % p_T ⊕ 0.3 %/β with the vertex detector, about 0.04 radiation lengths; recovery and "
+            "photons are round numbers",
+        ),
     }
 )
-"""Resolutions by name. Material and recovery are round numbers, to be replaced by those of an analysis."""
+"""Resolutions by name; round and assumed numbers are to be replaced by those of an analysis."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A cut on every visible particle, and where its numbers are from; ``{x}`` is the particle.
+    """A cut that has a name, and where its numbers are from.
 
-    >>> PRESETS["lhcb"].cut(("k", "lp"))
-    '2.0 < eta(k) < 5.0 and 2.0 < eta(lp) < 5.0'
+    Attributes:
+        source: paper or assumption.
+        each: what is asked of every visible particle, ``{x}`` in it.
+        lepton: what is asked of an event, by its lepton.
+
+    Example:
+        >>> PRESETS["lhcb"].cut("mu", ("k", "lp"))
+        '2.0 < eta(k) < 5.0 and 2.0 < eta(lp) < 5.0'
+        >>> PRESETS["lhcb_b_mass"].cut("e", ("k", "lp"))
+        '4.5 < m_b_reco < 6.2'
     """
 
-    each: str
     source: str
+    each: str = ""
+    lepton: Mapping[str, str] = field(default_factory=dict)
 
-    def cut(self, particles: Sequence[str]) -> str:
-        """Return the cut on some particles."""
-        return " and ".join(self.each.format(x=particle) for particle in particles)
+    def cut(self, lepton: str | None, particles: Sequence[str]) -> str:
+        """Return the cut on events with this lepton and these particles; empty if there is none for its pair."""
+        if self.each:
+            return " and ".join(self.each.format(x=particle) for particle in particles)
+        return self.lepton.get(lepton or "", "")
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "lhcb": Preset("2.0 < eta({x}) < 5.0", "LHCb's acceptance, arXiv:1412.6352; neither vertices nor the magnet"),
+        "lhcb": Preset("LHCb's acceptance, arXiv:1412.6352; neither vertices nor the magnet", "2.0 < eta({x}) < 5.0"),
         "belle2": Preset(
-            "0.2967 < theta({x}) < 2.6180", "17 to 150 degrees of Belle II's drift chamber, arXiv:1011.0352"
+            "17 to 150 degrees of Belle II's drift chamber, arXiv:1011.0352", "0.2967 < theta({x}) < 2.6180"
+        ),
+        "lhcb_b_mass": Preset(
+            "fits of R_K*0 in Run 1, thesis of L. Pescatore (2016; github.com/lucapescatore88/mythesis, RKst/fit.tex)",
+            lepton={"mu": "5.15 < m_b_reco < 5.80", "e": "4.5 < m_b_reco < 6.2"},
+        ),
+        "lhcb_run3_b_mass": Preset(
+            "R_K and R_K*0 in Run 3, q2 below the J/psi (github.com/acampove/rx_run3, rx_selection_data, v2)",
+            lepton={"mu": "5.15 < m_b_reco < 5.85", "e": "4.6 < m_b_reco < 6.2"},
         ),
     }
 )
-"""Geometries by name. A neutral kaon is asked to fly into the detector itself, not its pions (``kaons``)."""
+"""Cuts by name: geometries, and windows in the reconstructed mass of the B.
+
+A neutral kaon is asked to fly into the detector itself, not its pions (``kaons``).
+"""
 
 
 def _cuts(value: Any) -> Any:
@@ -275,7 +321,7 @@ class SelectionSettings(FilterSettings):
     """
 
     cuts: Annotated[tuple[tuple[str, tuple[str, ...]], ...], BeforeValidator(_cuts)]
-    """Cuts or presets by ``all``, by lepton (``mu``, ``e``) or by channel; all that apply must hold."""
+    """Cuts, or names of cuts, by ``all``, by lepton (``mu``, ``e``) or by channel; all that apply must hold."""
 
     @model_validator(mode="before")
     @classmethod
@@ -317,6 +363,11 @@ def _preset(name: str, key: str, channel: Channel, columns: Sequence[str]) -> st
     if name not in PRESETS:
         raise InputError(f"selection.cuts.{key} = {name!r}: no such preset or column; {nearest(name, PRESETS)}")
     particles = [particle.label for particle in channel.visible]
-    if not all(f"{particle}_px" in columns for particle in particles):
+    cut = PRESETS[name].cut(channel.lepton, particles)
+    if not cut:
+        raise InputError(f"selection.cuts.{key} = {name!r}: {channel.name} has no pair whose mass is reconstructed")
+    if PRESETS[name].each and not all(f"{particle}_px" in columns for particle in particles):
         raise InputError(f"selection.cuts.{key} = {name!r}: needs momenta in the laboratory; name a beam")
-    return PRESETS[name].cut(particles)
+    if PRESETS[name].lepton and "m_b_reco" not in columns:
+        raise InputError(f"selection.cuts.{key} = {name!r}: needs the mass of the reconstructed B; name a resolution")
+    return cut

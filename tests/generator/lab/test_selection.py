@@ -18,7 +18,7 @@ def particle(sample, name):
     return vector.array({**axes, "mass": np.full(len(sample), masses(get_channel(CHANNEL))[name])})
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", BOUNDS)
 @pytest.mark.parametrize("bent", [False, True])
 def test_presets_are_the_geometry_they_say(preset, bent):
     """Every event by `vector`; a bound moved by 1 % must show."""
@@ -28,6 +28,30 @@ def test_presets_are_the_geometry_they_say(preset, bent):
     inside = np.all([(v > low * (1.01 if bent else 1.0)) & (v < high) for v in values], axis=0)
     assert ((sample["accepted"] != 0) == inside).all() != bent
     assert 0.1 < inside.mean() < 0.95
+
+
+@pytest.mark.parametrize(
+    ("preset", "windows"),
+    [
+        ("lhcb_b_mass", {"mu": (5.15, 5.80), "e": (4.5, 6.2)}),
+        ("lhcb_run3_b_mass", {"mu": (5.15, 5.85), "e": (4.6, 6.2)}),
+    ],
+)
+def test_windows_in_the_mass_of_the_b(preset, windows):
+    """Event by event, muons and electrons apart, beside a geometry; the source is in the file."""
+    keys = {"events": 5_000, "seed": 6, "beam": "lhcb-13tev", "resolution": "lhcb"}
+    sample = generate(["B+->K+mumu", "B+->K+ee"], "sm", selection=["q2 < 6", preset], **keys)
+    for name, (low, high) in zip(("B+->K+mumu", "B+->K+ee"), windows.values(), strict=True):
+        one = sample.only(name)
+        inside = (one["m_b_reco"] > low) & (one["m_b_reco"] < high) & (one["q2"] < 6)
+        assert ((one["accepted"] != 0) == inside).all()
+    assert ((one["q2"] < 6) & ~inside).sum() > 100  # electrons; none of the muons is so far away
+    assert sample.provenance["stages"]["selection"]["presets"][preset]["source"] == PRESETS[preset].source
+    assert set(BOUNDS) | {"lhcb_b_mass", "lhcb_run3_b_mass"} == set(PRESETS)
+    with pytest.raises(InputError, match=f"{preset}.*name a resolution"):
+        generate("B+->K+mumu", events=10, selection=preset, beam="lhcb-13tev")
+    with pytest.raises(InputError, match=f"{preset}.*no pair whose mass is reconstructed"):
+        generate("B+->K+nunu", events=10, selection=preset, beam="belle2", resolution="belle2")
 
 
 def test_the_three_modes_select_the_same_events():
