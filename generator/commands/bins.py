@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from ...kinematics.base.errors import InputError
-from .console import note, rounded
+from .console import note, print_json, rounded, waiting
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
+from .options import JsonOption, format_of
 
 
 def bin_command(
@@ -27,6 +27,7 @@ def bin_command(
         ),
     ] = "lhcb",
     format: Annotated[str, typer.Option("--format", help="Print a table, csv or json.")] = "table",
+    as_json: JsonOption = False,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="X.root", help="Write histograms into a ROOT file too.")
     ] = None,
@@ -53,8 +54,7 @@ def bin_command(
     from ..analysis.histograms import write_histograms
     from ..analysis.migration import migrations
 
-    if format not in ("table", "csv", "json"):
-        raise InputError(f"format = {format!r}: allowed are table, csv, json")
+    format = format_of(format, as_json)
     if migration and unfold:
         raise InputError("unfold: a migration is of the events as they are; leave it out")
     if output is not None:
@@ -63,11 +63,13 @@ def bin_command(
     found: Any
     events, title = _one_or_all(files), ", ".join(files)
     if migration:
-        found = migrations(events, bins, variable=variable or "q2_reco")
+        with waiting("binning"):
+            found = migrations(events, bins, variable=variable or "q2_reco")
         header: tuple[str, ...] = ("channel", "true q2", "generated", "efficiency", "reconstructed q2", "probability")
         cells = [cell for entry in found for cell in entry.table()]
     else:
-        found = bin(events, bins, variable=variable, unfold=unfold)
+        with waiting("binning"):
+            found = bin(events, bins, variable=variable, unfold=unfold)
         title += f": {found.state}; bins of {found.variable}"
         header = ("channel", "quantity", "q2_min", "q2_max", "value", "error")
         numbers = [
@@ -79,7 +81,7 @@ def bin_command(
             for row, pair in zip(found, numbers, strict=True)
         ]
     if format == "json":
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found)
     else:
         if format == "csv" and not migration and found.state != "as generated":
             note(title)  # a table in CSV has no title

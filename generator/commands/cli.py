@@ -173,6 +173,7 @@ def _generate(
     example: ExampleOption = False,
     dask: DaskOption = None,
     report: ReportOption = None,
+    as_json: JsonOption = False,
     **keys: Any,
 ) -> None:
     """Generate events into a ROOT or Parquet file.
@@ -191,7 +192,7 @@ def _generate(
     name = card if card is not None else card_option
     base = {"output": "events.root", **(read_card(name) if name is not None else {})}
     own = {key: keys[key] for key in ("theory", *(row.key for row in RUN)) if key in keys}
-    if not run_card(RunCard.make(base, **own, **stage_tables(base, keys)), dask, report):
+    if not run_card(RunCard.make(base, **own, **stage_tables(base, keys)), dask, report, as_json):
         raise SystemExit(EXIT_FAILED)
 
 
@@ -243,6 +244,7 @@ def predict(
         bool, typer.Option("--errors", help="Add errors of the theory; --format json has their correlations too.")
     ] = False,
     format: Annotated[str, typer.Option("--format", help="Print a table, csv or json.")] = "table",
+    as_json: JsonOption = False,
     popxf: Annotated[
         str | None,
         typer.Option(
@@ -260,11 +262,13 @@ def predict(
     The result is a table, CSV or a figure.
     """
     from .listing import predict_observables, print_polynomials
+    from .options import format_of
 
     if popxf is not None:
         print_polynomials(observables, keys, popxf, channel, bins)
         return
-    predict_observables(observables, keys, channel, bins, q2, points, kpi, errors, format, figure or (), overwrite)
+    chosen = format_of(format, as_json)
+    predict_observables(observables, keys, channel, bins, q2, points, kpi, errors, chosen, figure or (), overwrite)
 
 
 @app.command()
@@ -301,7 +305,9 @@ def models(
 @_guarded
 def inspect(
     file: Annotated[str, typer.Argument(metavar="FILE", help="File that darkpenguin wrote.")],
-    json: Annotated[bool, typer.Option("--json", help="Print the whole provenance as JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the whole provenance as JSON; with --verify what is damaged.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all of it instead, and compare with the digests in it.")
     ] = False,
@@ -314,7 +320,7 @@ def inspect(
 
     if not verify:
         inspect_file(file, json)
-    elif not verify_file(file):
+    elif not verify_file(file, json):
         raise SystemExit(EXIT_FAILED)
 
 
@@ -361,6 +367,7 @@ def selftest(
     precision: Annotated[str, typer.Option("--precision", help="Compute in float64 or float32.")] = "float64",
     events: Annotated[str, typer.Option("--events", metavar="N", help="Generate this many events.")] = "1e6",
     threads: ThreadsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Generate, validate and time events on this machine.
 
@@ -369,7 +376,7 @@ def selftest(
     from ...kinematics.base.checks import parse_count
     from .selftest import run_selftest
 
-    if not run_selftest(device, precision, parse_count(events, "events"), threads):
+    if not run_selftest(device, precision, parse_count(events, "events"), threads, as_json):
         raise SystemExit(EXIT_FAILED)
 
 

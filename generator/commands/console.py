@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from ...kinematics.base.errors import printable
 
@@ -50,6 +53,23 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
     if not console.is_terminal:
         console = Plain(highlight=False, width=140)
     console.print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print what a command found in the types of JSON, in place of its tables and of what else it says of them.
+
+    >>> print_json({"R": math.nan, "bins": (1, 6)})
+    {
+     "R": null,
+     "bins": [
+      1,
+      6
+     ]
+    }
+    """
+    from ...kinematics.base.results import json_types
+
+    print(json.dumps(json_types(value), indent=1, allow_nan=False))
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:
@@ -96,7 +116,8 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | Non
         yield None
         return
     if not sys.stderr.isatty():
-        yield _Lines(title, total).add
+        with _Lines(title, total).ticking() as lines:
+            yield lines.add
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -110,30 +131,66 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | Non
 class _Lines:
     """Progress in the log of a job: a line every so many seconds, the first one after as many."""
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int = 0) -> None:
         self.title, self.total, self.done = title, total, 0
         self.began = self.last = time.monotonic()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def ticking(self) -> Iterator[_Lines]:
+        """Lines while nothing is done that could be counted, too: tables that are built, a fit."""
+        over = threading.Event()
+
+        def tick() -> None:
+            while not over.wait(OFTEN if Talk.verbose else INTERVAL):
+                self.add(0)
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            over.set()
+            thread.join()
+
+    def say(self, title: str) -> None:
+        """Another thing is being done."""
+        self.title = title
 
     def add(self, done: int) -> None:
         """So many more are done."""
-        self.done += done
-        now = time.monotonic()
-        if now - self.last < (OFTEN if Talk.verbose else INTERVAL):
+        with self._lock:
+            self.done += done
+            now = time.monotonic()
+            if now - self.last < (OFTEN if Talk.verbose else INTERVAL):
+                return
+            self.last, seconds = now, now - self.began
+        if not self.done:
+            note(f"{self.title}: {seconds:,.0f} s so far")
             return
-        self.last, rate = now, self.done / (now - self.began)
-        line = f"{self.title}: {self.done:,}"
-        if self.total > self.done > 0:
+        line, rate = f"{self.title}: {self.done:,}", self.done / seconds
+        if self.total > self.done:
             line += f" of {self.total:,} ({self.done / self.total:.0%}), {(self.total - self.done) / rate:,.0f} s left"
         note(f"{line}, {rate:.2e}/s")
 
 
 @contextmanager
-def waiting(message: str) -> Iterator[None]:
-    """Show that something takes a moment, on standard error and only on a terminal."""
-    if Talk.quiet or not sys.stderr.isatty():
-        yield
+def waiting(message: str) -> Iterator[Callable[[str], None]]:
+    """Show that something takes a while, on standard error, off a terminal a plain line from time to time.
+
+    Yields what to call with another message.
+    """
+    if Talk.quiet:
+        yield lambda _: None
+        return
+    if not sys.stderr.isatty():
+        with _Lines(message).ticking() as lines:
+            yield lines.say
         return
     from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Console(stderr=True).status(message):
-        yield
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(message, total=None)
+        yield lambda said: shown.update(task, description=said)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import DATA_HELP
+from .console import DATA_HELP, print_json, waiting
 from .drawing import OverwriteOption, check_figures, write_figures
 from .options import SET, THEORY, takes
 
@@ -48,14 +47,14 @@ def _compare(name: str, data: str, keys: dict[str, Any], as_json: bool) -> None:
     """Print the benchmarks, and the model if it is another, beside each other."""
     from ...physics.experiment.comparison import compare
     from ...physics.models import BENCHMARKS, as_model
-    from .console import show_table, waiting
+    from .console import show_table
 
     model = as_model(name, keys["set"] or (), keys["theory"])
     others = [] if model.name in BENCHMARKS else [model]
     with waiting("comparing (the first run on a machine also fills the cache)"):
         found = compare([*BENCHMARKS, *others], data, keys["theory"])
     if as_json:
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found)
         return
     columns = list(found[0].chi2)
     words = [f"{column} ({found.numbers[column]})" if column in found.numbers else column for column in columns]
@@ -111,9 +110,10 @@ def constraints_command(
     from ...physics.experiment.verdicts import constraints
 
     check_figures(figure, overwrite)
-    rows = constraints(name, data, limit, dm_mass, keys["set"] or (), keys["theory"])
+    with waiting("computing what is constrained (the first run on a machine also fills the cache)"):
+        rows = constraints(name, data, limit, dm_mass, keys["set"] or (), keys["theory"])
     write_figures(rows, figure, overwrite)
     if as_json:
-        print(json.dumps(rows.to_dict()["rows"], indent=1, allow_nan=False))
+        print_json(rows.to_dict()["rows"])
     else:
         show(rows, f"Constraints on {rows.model.name} ({rows.data.name} data)")

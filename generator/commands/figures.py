@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...kinematics.base.errors import InputError
-from .console import DATA_HELP
+from .console import DATA_HELP, print_json
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 from .farm import DaskOption, PartOption, ReportOption
-from .options import MODEL, SET, THEORY, ExampleOption, Option, takes
+from .options import MODEL, SET, THEORY, ExampleOption, JsonOption, Option, takes
 
 if TYPE_CHECKING:
     from ..files.report import Report
@@ -110,6 +110,7 @@ def scan_command(
     part: PartOption = None,
     dask: DaskOption = None,
     report: ReportOption = None,
+    as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
     **keys: Any,
 ) -> None:
@@ -133,7 +134,7 @@ def scan_command(
     if part is not None:
         if figure or at:
             raise InputError("--part: a part of a scan has no figure and no pulls; merge the parts first")
-        _part(checked, part, output, device, overwrite, dask, telling)
+        _part(checked, part, output, device, overwrite, dask, telling, as_json)
         return
     point = read_point(checked, at or [])
     check_outputs(checked, output, overwrite)
@@ -146,13 +147,23 @@ def scan_command(
     with telling.stage("files"):
         paths: list[Path | str] = [*write_scan(result, output, overwrite, point)]
         paths += write_figures(result, figure, overwrite)
-    _summary(result)
-    _list(paths)
+    if as_json:
+        print_json({**_told(result), "files": [str(path) for path in paths]})
+    else:
+        _summary(result)
+        _list(paths)
     telling.write(paths, points=checked.points, card=checked)
 
 
 def _part(
-    card: ScanCard, part: str, folder: str, device: str, overwrite: bool, dask: str | None, telling: Report
+    card: ScanCard,
+    part: str,
+    folder: str,
+    device: str,
+    overwrite: bool,
+    dask: str | None,
+    telling: Report,
+    as_json: bool,
 ) -> None:
     """Compute a part of a scan alone."""
     from ..scans.parts import scan_part
@@ -160,27 +171,36 @@ def _part(
 
     with telling.stage("scan"), progress_bar("scanning", 0) as progress:
         path, points = scan_part(card, part, folder, device=device, overwrite=overwrite, progress=progress, dask=dask)
-    print(f"file: {path}: {f'{points:,} points' if points else 'already there'}")
+    if as_json:
+        print_json({"file": path, "points": points, "made": bool(points)})
+    else:
+        print(f"file: {path}: {f'{points:,} points' if points else 'already there'}")
     telling.write([path], points=points, card=card)
+
+
+def _told(result: ScanResult) -> dict[str, Any]:
+    """χ² by group and of all: of the Standard Model, at the best fit, and where it improves most."""
+    best = result.best()
+    groups: list[tuple[str, str | None, float]] = [(name, name, best.groups[name]) for name in result.card.groups]
+    rows = [
+        {
+            "group": name,
+            "standard_model": result.standard_model(group),
+            "best_fit": chi2,
+            "largest_improvement": float(result.improvement(group).max()),
+        }
+        for name, group, chi2 in [*groups, ("all", None, best.chi2)]
+    ]
+    return {"chi2": rows, "best_fit": best.point}
 
 
 def _summary(result: ScanResult) -> None:
     from .console import show_table
 
-    best = result.best()
-    rows = [
-        (
-            name,
-            f"{result.standard[name]:.2f}",
-            f"{best.groups[name]:.2f}",
-            f"{result.improvement(name).max():.2f}",
-        )
-        for name in result.card.groups
-    ]
-    total = (f"{result.standard_model():.2f}", f"{best.chi2:.2f}", f"{result.improvement().max():.2f}")
-    show_table("chi squared", ("group", "SM", "best fit", "largest improvement"), [*rows, ("all", *total)])
-    point = ", ".join(f"{key} = {value:.6g}" for key, value in best.point.items())
-    print(f"best fit: {point}")
+    told = _told(result)
+    rows = [(name, *(f"{value:.2f}" for value in numbers)) for name, *numbers in (row.values() for row in told["chi2"])]
+    show_table("chi squared", ("group", "SM", "best fit", "largest improvement"), rows)
+    print(f"best fit: {', '.join(f'{key} = {value:.6g}' for key, value in told['best_fit'].items())}")
 
 
 def _list(paths: Sequence[Path | str]) -> None:

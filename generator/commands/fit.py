@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...kinematics.base.errors import InputError
+from .console import print_json, waiting
 from .drawing import FigureOption, OverwriteOption, check_figures, named, write_figures
 from .options import MODEL, SET, THEORY, ExampleOption, JsonOption, Option, takes
 
@@ -144,7 +145,6 @@ def _instead(events: EventsLike, card: FitCard, asked: dict[str, Any]) -> FitLim
     """Limits or a global significance, if one of them is asked; InputError for what belongs to neither."""
     from ..fits.elsewhere import global_significance
     from ..fits.limits import fit_limits
-    from .console import waiting
 
     limit, significance = asked.pop("limit"), asked.pop("significance")
     how = {key: value for key, value in asked.items() if value is not None}
@@ -184,7 +184,7 @@ def _report(
     written = write_figures(result, figure, overwrite)
     _write(output, result.to_dict(), result, overwrite)
     if as_json:
-        print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
+        print_json(result)
         return
     if isinstance(result, FitLimits):
         _show_limits(result)
@@ -275,17 +275,20 @@ def fit_command(
             raise InputError("--profile: beside --limit or --global there is no profile; one at a time")
         _report(result, as_json, output, figure, overwrite)
         return
-    likelihood = likelihood_of(events, asked, device=device)
-    axes = profile_axes(profiles, likelihood.free) if profiles else []
-    found = minimised(likelihood, asked.minos, asked.search)
-    along = profile(found, *axes) if axes else None
+    with waiting("reading the events") as say:
+        likelihood = likelihood_of(events, asked, device=device)
+        axes = profile_axes(profiles, likelihood.free) if profiles else []
+        say("fitting")
+        found = minimised(likelihood, asked.minos, asked.search)
+        say("following -2 ln L")
+        along = profile(found, *axes) if axes else None
     written = write_figures(found, figure, overwrite)
     if along is not None:
         written += write_figures(along, [str(named(path, "profile")) for path in figure or ()], overwrite)
     told = found.to_dict() | ({} if along is None else {"profile": along.to_dict()})
     _write(output, told, found if along is None else along, overwrite)
     if as_json:
-        print(json.dumps(told, indent=1, allow_nan=False))
+        print_json(told)
     else:
         _show(found)
         for path in (*written, *(output or ())):

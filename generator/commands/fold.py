@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import show_table
+from .console import print_json, show_table, waiting
 from .drawing import OverwriteOption
 from .options import MODEL, SET, THEORY, JsonOption, takes
 
@@ -48,11 +48,12 @@ def fold_command(
     target = None if output is None else check_target(output, overwrite=overwrite)
     events: Any = files[0] if len(files) == 1 else files
     size = parse_number(b_mesons, "b_mesons")
-    found = fold(events, keys["model"] or "sm", size, bins, set=keys["set"] or (), theory=keys["theory"])
+    with waiting("folding"):
+        found = fold(events, keys["model"] or "sm", size, bins, set=keys["set"] or (), theory=keys["theory"])
     if target is not None:
         write_text(target, json.dumps(found.workspace, indent=1) + "\n", overwrite)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found)
         return
     cells = [(row.channel, f"{row.low:g}-{row.high:g}", f"{row.expected:.6g}", f"{row.error:.2g}") for row in found]
     header = ("channel", "q2_reco", "expected", "error of the response")

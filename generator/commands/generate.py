@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,21 +16,24 @@ from ..run.generate import RunReport, check_files, check_space, execute
 from ..run.plan import plan_run
 from ..run.stream import kept_events
 from ..run.workers import check_dask
-from .console import progress_bar, remark, show_table, waiting
+from .console import print_json, progress_bar, remark, show_table, waiting
 from .drawing import check_figures, write_figures
 
 if TYPE_CHECKING:
     from ..analysis.validate import Verdict
 
 
-def run_card(card: RunCard, dask: str | None = None, report: str | None = None) -> bool:
+def run_card(card: RunCard, dask: str | None = None, report: str | None = None, as_json: bool = False) -> bool:
     """Generate what a card asks for, check it, draw it and report on it if asked to; False if the check fails."""
     telling = Report(report, "generate", card.overwrite)
     if card.part is not None:
         told = state if card.reduce is None else reduce.state
         states = {name: told(card, name) for name in card.files()}
         if set(states.values()) == {"done"}:
-            print(f"file: {', '.join(states)}: already there")
+            if as_json:
+                print_json({"files": list(states), "made": False})
+            else:
+                print(f"file: {', '.join(states)}: already there")
             telling.write(states, made=False, card=card.for_provenance())
             return True
         if "other" not in states.values():  # what is there is made again: damaged, or of one channel only
@@ -61,12 +63,16 @@ def run_card(card: RunCard, dask: str | None = None, report: str | None = None) 
 
         with telling.stage("validation"), progress_bar("validating", total) as progress:
             verdicts = [validate(path, progress=progress, threads=card.threads) for path in made.files]
-    _show_report(made, verdicts)
-    for verdict in verdicts:
-        _show_verdict_line(verdict)
+    if not as_json:
+        _show_report(made, verdicts)
+    drawn: list[str] = []
     if card.figures:
         with telling.stage("figures"):
-            print(f"figure: {', '.join(write_figures(made, card.figures, card.overwrite))}")
+            drawn = write_figures(made, card.figures, card.overwrite)
+    if as_json:
+        print_json({**made.to_dict(), "made": True, "validation": verdicts, "figures": drawn})
+    elif drawn:
+        print(f"figure: {', '.join(drawn)}")
     passed = all(verdict.passed for verdict in verdicts)
     checked = {"valid": passed} if verdicts else {}
     telling.write(
@@ -101,6 +107,8 @@ def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
     show_table("", header, rows)
     for path in report.files:
         print(f"file: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    for verdict in verdicts:
+        _show_verdict_line(verdict)
 
 
 def _show_verdict_line(verdict: Verdict) -> None:
@@ -139,7 +147,7 @@ def validate_and_show(
     with progress_bar("validating", open_events(events).rows) as progress:
         verdict = validate(events, false_alarm, progress, threads)
     if as_json:
-        print(json.dumps(verdict.to_dict(), indent=1))
+        print_json(verdict)
         write_figures(verdict, figures if verdict.channels else (), overwrite)
         return verdict.passed
     for item in verdict.channels:

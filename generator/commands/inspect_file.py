@@ -12,7 +12,7 @@ from ..files.provenance import channel_entries
 from ..files.verify import damages
 from ..files.writers import EventFile
 from ..run.reduce import Reduced, is_reduced, read
-from .console import show_table
+from .console import print_json, show_table
 
 
 def _rows(file: EventFile) -> list[tuple[str, ...]]:
@@ -47,13 +47,16 @@ def _histograms_damaged(path: str | os.PathLike[str]) -> list[str]:
     return []
 
 
-def verify_file(path: str | os.PathLike[str]) -> bool:
+def verify_file(path: str | os.PathLike[str], as_json: bool = False) -> bool:
     """Read a file whole, say what in it is not what was written, and return whether all is.
 
     Raises:
         InputError: there is no such file.
     """
     found = _histograms_damaged(path) if is_reduced(path) else damages(path)
+    if as_json:
+        print_json({"file": str(path), "digests": found is not None, "damages": list(found or ())})
+        return not found
     if found is None:
         print(f"{path}: can be read; it has no digests (made by an older version or joined by another program)")
     elif not found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from ...physics.models import BENCHMARKS, Model
 from ...physics.modes import Transition
 from ..run.card import builtin_cards, read_card
 from ..run.q2 import parse_window
-from .console import remark, rounded, show_table
+from .console import print_json, remark, rounded, show_table, waiting
 from .drawing import check_figures, write_figures
 
 
@@ -33,7 +32,7 @@ def list_channels(as_json: bool = False) -> None:
             }
             for channel in CHANNELS.values()
         ]
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return
     rows = [
         (
@@ -64,7 +63,7 @@ def _decay(transition: Transition) -> str:
 def list_models(as_json: bool = False) -> None:
     """Print the benchmark models."""
     if as_json:
-        print(json.dumps({name: model.model_dump(mode="json") for name, model in BENCHMARKS.items()}, indent=1))
+        print_json(BENCHMARKS)
         return
     rows = [(name, _describe(model)) for name, model in BENCHMARKS.items()]
     show_table("", ("model", "on top of the Standard Model"), rows, left=2)
@@ -81,7 +80,7 @@ def _describe(model: Model) -> str:
 def show_model(model: Model, as_json: bool = False) -> None:
     """Print every field of a model as ``--set`` names it."""
     if as_json:
-        print(json.dumps(model.model_dump(mode="json"), indent=1))
+        print_json(model)
         return
     rows: list[tuple[str, str]] = []
 
@@ -132,14 +131,13 @@ def predict_observables(
     """Print observables in bins or along a curve, and draw them if asked; ``keys`` are those of the model."""
     from ...physics.predict import channel_of, predict
 
-    if format not in ("table", "csv", "json"):
-        raise InputError(f"format = {format!r}: allowed are table, csv, json")
     check_figures(figures, overwrite)
     if bins is not None and q2 is not None:
         raise InputError(f"--bins = {bins} and --q2 = {q2}: give bins, or the range of a curve")
     window = None if q2 is None else parse_window(q2, "q2")
     model, settings, theory = keys["model"] or "sm", keys["set"] or (), keys["theory"]
-    rows = predict(observables, model, bins, window, points, channel, settings, theory, kpi, errors)
+    with waiting("predicting"):
+        rows = predict(observables, model, bins, window, points, channel, settings, theory, kpi, errors)
     missing = (
         missing_charm(channel_of(r.observable, channel), rows.model.theory, [(r.q2_min, r.q2_max)]) for r in rows
     )
@@ -153,7 +151,7 @@ def predict_observables(
         )
         cells.append((row.observable, *places, *_numbers(row, errors, format == "table")))
     if format == "json":
-        print(json.dumps(rows.to_dict(), indent=1, allow_nan=False))
+        print_json(rows)
     elif format == "csv":
         print(",".join(header))
         for cell in cells:
@@ -173,7 +171,7 @@ def print_polynomials(
     fields = tuple(part.strip() for part in couplings.split(",") if part.strip())
     model, settings, theory = keys["model"] or "sm", keys["set"] or (), keys["theory"]
     found = popxf(observables, fields, model, bins or "lhcb", channel=channel, set=settings, theory=theory)
-    print(json.dumps(found, indent=1, allow_nan=False))
+    print_json(found)
 
 
 def _numbers(row: BinnedValue, errors: bool, rounded_off: bool) -> tuple[str, ...]:

@@ -15,6 +15,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 ExampleOption = Annotated[bool, typer.Option("--example", help="Print a card to start from, and stop.")]
 
 
+def format_of(format: str, as_json: bool) -> str:
+    """The format of a command that has ``--format`` and ``--json``.
+
+    Raises:
+        InputError: another format, or two that differ.
+
+    Example:
+        >>> format_of("table", as_json=True)
+        'json'
+    """
+    if format not in ("table", "csv", "json"):
+        raise InputError(f"format = {format!r}: allowed are table, csv, json")
+    if as_json and format == "csv":
+        raise InputError("--json and --format csv: give one of the two")
+    return "json" if as_json else format
+
+
 class Option(NamedTuple):
     """One option: the key of the card that it sets, its flags, what it is, and the type of its value."""
 

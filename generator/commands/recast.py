@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .console import print_json, waiting
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 from .options import SET, THEORY, takes
 
@@ -107,13 +107,12 @@ def recast_command(
     events = 0 if bias is None else parse_count(bias, "bias")
     grid = _masses(masses) or MASSES
     common = {"set": keys["set"] or (), "theory": keys["theory"]}
-    found = recast(folder, model, masses=grid, coefficients=coefficients, **common)
-    measured = measured_bias(model, found.regions[0].best, events, **common) if events else ()
+    with waiting("recasting") as say:
+        found = recast(folder, model, masses=grid, coefficients=coefficients, **common)
+        say("generating V to measure what bins of true q2 do to it")
+        measured = measured_bias(model, found.regions[0].best, events, **common) if events else ()
     write_figures(found, figure, overwrite)
     if as_json:
-        from ...kinematics.base.results import json_types, record
-
-        told = {**found.to_dict(), "bias": [json_types(record(one)) for one in measured]}
-        print(json.dumps(told, indent=1, allow_nan=False))
+        print_json({**found.to_dict(), "bias": measured})
         return
     _show(found, measured)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .console import print_json
 from .drawing import FigureOption, OverwriteOption, check_figures, write_figures
 from .farm import DaskOption, PartOption, ReportOption
 from .options import SET, THEORY, ExampleOption, JsonOption, Option, takes
@@ -126,6 +126,7 @@ def toys_command(
     part: PartOption = None,
     dask: DaskOption = None,
     report: ReportOption = None,
+    as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
     datasets: ListOption = False,
     example: ExampleOption = False,
@@ -136,7 +137,7 @@ def toys_command(
     Each row is a toy; a file that the same card made is extended.
     """
     if datasets:
-        list_datasets()
+        list_datasets(as_json)
         return
     from ..figures.toys import words
     from ..files.report import Report
@@ -149,7 +150,7 @@ def toys_command(
         return
     chosen = ToysCard.make(card, **keys)
     if events_of is not None:
-        _events_of(chosen, events_of, output, overwrite)
+        _events_of(chosen, events_of, output, overwrite, as_json)
         return
     check_figures(figure, overwrite, words(chosen))
     telling = Report(report, "toys", overwrite)
@@ -164,11 +165,15 @@ def toys_command(
             dask=dask,
             progress=progress,
         )
-    _show_toys(made)
+    if not as_json:
+        _show_toys(made)
     with telling.stage("figures"):
         drawn = write_figures(made, figure, overwrite)
-    for name in drawn:
-        print(f"figure: {name}")
+    if as_json:
+        print_json({**_toys_told(made), "figures": drawn})
+    else:
+        for name in drawn:
+            print(f"figure: {name}")
     telling.write(
         [made.path or output, *drawn], toys=made.toys, made=made.made, interrupted=made.interrupted, card=made.card
     )
@@ -177,36 +182,56 @@ def toys_command(
         raise SystemExit(INTERRUPTED)
 
 
-def _show_toys(made: Toys) -> None:
-    """Print what toys say: failures, pulls, tests."""
+def _toys_told(made: Toys) -> dict[str, Any]:
+    """What toys say: failures, pulls, tests."""
     import numpy as np
 
+    from ..figures.toys import pull_rows
+
+    tests = []
+    for i, hypothesis in enumerate(made.card.hypotheses):
+        q = made.columns[f"q_{i}"]
+        numbers = {"median": np.nanmedian(q), "spread": np.nanstd(q), "preferred": np.mean(q < 0)}
+        tests.append({"hypothesis": hypothesis.title, **numbers, "failed": np.isnan(q).sum()})
+    return {
+        "file": made.path,
+        "toys": made.toys,
+        "made": made.made,
+        "interrupted": made.interrupted,
+        "failures": made.failures,
+        "pulls": pull_rows(made.card, made.columns),
+        "tests": tests,
+    }
+
+
+def _show_toys(made: Toys) -> None:
+    """Print what toys say."""
     from ..figures.toys import pull_table
     from .console import show_table
 
-    card = made.card
+    card, told = made.card, _toys_told(made)
     said = f"{made.made:,} of them made now" if made.made or not made.toys else "already there"
     print(f"file: {made.path}: {made.toys:,} toys, {said}")
     for name, number in made.failures.items():
         print(f"  {name}: {number:,} not zero")
-    if table := pull_table(card, made.columns):
+    if table := pull_table(told["pulls"]):
         header = ("estimate", "bin", "used", "mean of pull", "width of pull", "coverage")
         show_table(f"Pulls, true: {card.truth.title}", header, table, left=2)
-    rows = []
-    for i, hypothesis in enumerate(card.hypotheses):
-        q = made.columns[f"q_{i}"]
-        numbers = (f"{np.nanmedian(q):.2f}", f"{np.nanstd(q):.2f}", f"{np.mean(q < 0):.3f}", f"{np.isnan(q).sum()}")
-        rows.append((hypothesis.title, *numbers))
+    digits = {"median": ".2f", "spread": ".2f", "preferred": ".3f", "failed": "d"}
+    rows = [(row["hypothesis"], *(format(row[key], form) for key, form in digits.items())) for row in told["tests"]]
     columns = ("hypothesis", "median", "spread", "preferred", "failed")
     show_table(f"-2 ln L relative to {card.hypotheses[0].title}", columns, rows)
 
 
-def _events_of(card: Any, toy: int, output: str, overwrite: bool) -> None:
+def _events_of(card: Any, toy: int, output: str, overwrite: bool, as_json: bool) -> None:
     from ..toys.events import events_of_toy
 
     sample = events_of_toy(card, toy)
     sample.write(output, overwrite=overwrite)
-    print(f"file: {output}: {len(sample):,} events of toy {toy}")
+    if as_json:
+        print_json({"file": output, "events": len(sample), "toy": toy})
+    else:
+        print(f"file: {output}: {len(sample):,} events of toy {toy}")
 
 
 @takes(*SENSITIVITY)
@@ -230,7 +255,7 @@ def sensitivity_command(
     By each observable and by all together, along a parameter if asked, or as a limit on one.
     """
     if datasets:
-        list_datasets()
+        list_datasets(as_json)
         return
     from ...kinematics.base.errors import InputError
     from ..toys.bridges import check_workspace, write_workspace
@@ -248,10 +273,17 @@ def sensitivity_command(
         check_workspace(export, overwrite)
         if not chosen.limit:
             raise InputError(f"--export = {export!r}: what is written are the counts of a limit; add --limit KEY=VALUE")
-    with waiting("asymptotic curves and toys"):
-        result = sensitivity(chosen, threads=threads, dask=dask)
+    fitted, asked = 0, 2 * chosen.toys * max(len(chosen.luminosities), 1)
+    with waiting("asymptotic curves, limits and toys") as say:
+
+        def progress(done: int) -> None:
+            nonlocal fitted
+            fitted += done
+            say(f"toys: {fitted:,} of {asked:,}")
+
+        result = sensitivity(chosen, threads=threads, dask=dask, progress=progress)
     if as_json:
-        print(json.dumps(result.to_dict(), indent=1))
+        print_json(result)
     else:
         _show_sensitivity(result)
     names = write_figures(result, figure, overwrite)
@@ -301,12 +333,15 @@ def _show_sensitivity(result: Any) -> None:
         print(found.sentence())
 
 
-def list_datasets() -> None:
+def list_datasets(as_json: bool = False) -> None:
     """Print all data sets with yields, backgrounds, windows and sources."""
     from ..toys.datasets import dataset_names, get_dataset
     from ..toys.yields import describe
     from .console import show_table
 
+    if as_json:
+        print_json({name: describe(get_dataset(name)) for name in dataset_names()})
+        return
     for name in dataset_names():
         data = get_dataset(name)
         rows = [

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...kinematics.base.errors import InputError
-from .console import progress_bar, show_table
+from .console import print_json, progress_bar, show_table
 from .drawing import OverwriteOption
 from .farm import PartOption, ReportOption
 from .options import SET, THEORY, JsonOption, Option, takes
@@ -178,7 +177,7 @@ def weigh_command(
         )
     telling.write([] if found.output is None else [found.output], weights=found)
     if as_json:
-        print(json_module.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found)
         return
     if found.rows:
         show_table(f"{', '.join(files)}: from {found.source}", HEADER, _rows(found), left=2)

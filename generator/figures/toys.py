@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,27 +175,48 @@ def _true_coupling(truth: Model, fit_model: str | Model, units: Mapping[str, flo
     return value if same else None
 
 
-def pull_table(card: ToysCard, columns: Columns) -> list[list[str]]:
-    """Rows: observable, bin, toys used, mean and width of the pull with errors, coverage of one sigma."""
+def pull_rows(card: ToysCard, columns: Columns) -> list[dict[str, Any]]:
+    """Estimate, bin of q2, toys used and made, mean and width of the pull with errors, coverage of one sigma."""
     rows, windows = [], read_pairs(card.bins)
     for name, pull in pulls(card, columns).items():
         for b in range(pull.shape[1]):
             good = pull[:, b][np.isfinite(pull[:, b])]
             n = max(len(good), 1)
             low, high = windows[b]
-            window = f"{low:g}-{high:g}" if pull.shape[1] > 1 or len(windows) == 1 else "all"
-            width = float(np.std(good)) if len(good) else float("nan")
+            mean, width, coverage = (
+                (float(np.mean(good)), float(np.std(good)), float(np.mean(np.abs(good) < 1)))
+                if len(good)
+                else (float("nan"),) * 3
+            )
             rows.append(
-                [
-                    name,
-                    window,
-                    f"{len(good)}/{len(pull)}",
-                    f"{np.mean(good) if len(good) else float('nan'):+.3f} ± {width / n**0.5:.3f}",
-                    f"{width:.3f} ± {width / (2 * n) ** 0.5:.3f}",
-                    f"{np.mean(np.abs(good) < 1) if len(good) else float('nan'):.3f}",
-                ]
+                {
+                    "estimate": name,
+                    "q2": (low, high) if pull.shape[1] > 1 or len(windows) == 1 else None,
+                    "used": len(good),
+                    "toys": len(pull),
+                    "mean": mean,
+                    "mean_error": width / n**0.5,
+                    "width": width,
+                    "width_error": width / (2 * n) ** 0.5,
+                    "coverage": coverage,
+                }
             )
     return rows
+
+
+def pull_table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Cells of the table of `pull_rows`."""
+    return [
+        [
+            row["estimate"],
+            "all" if row["q2"] is None else f"{row['q2'][0]:g}-{row['q2'][1]:g}",
+            f"{row['used']}/{row['toys']}",
+            f"{row['mean']:+.3f} ± {row['mean_error']:.3f}",
+            f"{row['width']:.3f} ± {row['width_error']:.3f}",
+            f"{row['coverage']:.3f}",
+        ]
+        for row in rows
+    ]
 
 
 def draw_pulls(card: ToysCard, columns: Columns) -> Figure:

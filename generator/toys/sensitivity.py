@@ -417,7 +417,7 @@ def sensitivity(
 
     Args:
         card: a TOML file, a built-in card's name, a dictionary, or a `SensitivityCard`; its defaults without one.
-        progress: called with the number of toys after each luminosity.
+        progress: called with the number of toys that were fitted, hypothesis by hypothesis.
         threads: CPU threads; all of them when None.
         dask: address of a Dask scheduler, or ``local:N``, whose workers fit the toys.
         **keys: keys of a `SensitivityCard`, on top of those of the card; ``set`` changes the model that is true.
@@ -487,11 +487,9 @@ def _answer(
     distributions: dict[tuple[str, float], tuple[Array, Array]] = {}
     if card.toys:
         for i, value in enumerate(card.luminosities or (dataset.luminosity,)):
-            for point, both in _toys(question.at(float(value)), card, i, threads, workers):
+            for point, both in _toys(question.at(float(value)), card, i, threads, workers, progress):
                 points.append(point)
                 distributions[point.observable, point.luminosity] = both
-            if progress:
-                progress(2 * card.toys)
     what_if = {label: _what_if(other) for label, other in changed.items()}
     return Sensitivity(
         card, dataset.unit, grid, curves, required, tuple(points), distributions, versus, limits, binnings, what_if
@@ -525,7 +523,12 @@ def _what_if(card: SensitivityCard) -> dict[str, float]:
 
 
 def _toys(
-    question: _Question, card: SensitivityCard, index: int, threads: int | None, workers: Workers
+    question: _Question,
+    card: SensitivityCard,
+    index: int,
+    threads: int | None,
+    workers: Workers,
+    progress: Callable[[int], None] | None,
 ) -> list[tuple[ToyPoint, tuple[Array, Array]]]:
     experiment = question.experiment
     null = question.nearest_null()
@@ -541,6 +544,8 @@ def _toys(
             work = partial(_tested, question, expected, how)
             pieces = [q for _, q in workers.in_order(work, portions(0, card.toys))]
             drawn.append({name: np.concatenate([q[name] for q in pieces]) for name in pieces[0]})
+        if progress:
+            progress(card.toys)
     found = []
     for name in asimov:
         true, wrong = drawn[0][name], drawn[1][name]

@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import darkpenguin
 import numpy as np
+import pytest
 from darkpenguin.generator.commands import console
 
 
@@ -27,6 +29,25 @@ def test_progress_off_a_terminal_is_plain_lines_from_time_to_time(monkeypatch, c
         "generating: 600 of 1,000 (60%), 60 s left, 6.67e+00/s",
         "scanning: 7, 2.26e-01/s",
     ]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_work_that_cannot_be_counted_says_that_it_goes_on(monkeypatch, capsys, quiet):
+    """Tables, fits, sensitivities: lines come while nothing is counted, with what is being done; then they end."""
+    monkeypatch.setattr(console, "INTERVAL", 0.02)
+    monkeypatch.setattr(console.Talk, "quiet", quiet)
+    with console.waiting("building the tables") as say:
+        time.sleep(0.3)
+        say("toys: 20 of 200")
+        time.sleep(0.3)
+    with console.progress_bar("weighing", 100):
+        time.sleep(0.3)
+    lines = capsys.readouterr().err.splitlines()
+    told = {line.rpartition(": ")[0] for line in lines}
+    assert told == (set() if quiet else {"building the tables", "toys: 20 of 200", "weighing"})
+    assert all(line.endswith(" s so far") for line in lines)
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
 
 
 def shown(*arguments, **environment):

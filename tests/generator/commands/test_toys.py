@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from darkpenguin.generator.commands.cli import app
-from darkpenguin.generator.figures.toys import pull_table, pulls
+from darkpenguin.generator.figures.toys import pull_rows, pull_table, pulls
 from darkpenguin.generator.files.sample import read_events
 from darkpenguin.generator.toys.files import read_ntuple
 from darkpenguin.generator.toys.run import ToysCard, plan_toys
@@ -135,7 +135,7 @@ def test_pulls_of_a_fitted_coupling_need_a_true_value():
     assert list(found) == ["R_K+", "fit C9"]
     assert abs(np.nanmean(found["fit C9"])) < 0.3
     assert abs(np.nanstd(found["fit C9"]) - 1) < 0.25
-    assert len(pull_table(card, columns)) == 6
+    assert len(pull_table(pull_rows(card, columns))) == 6
     # V is not in the model of the fit: no truth, no pull
     card = ToysCard(observables=("R_K+",), theory=False)
     assert list(pulls(card, plan_toys(card).rows(0, 10))) == ["R_K+"]
