@@ -16,6 +16,7 @@ import yaml
 
 from ..kinematics.base.checks import nearest
 from ..kinematics.base.errors import InputError
+from ..kinematics.phasespace import q2_min
 from .channels import Channel
 
 Bins = tuple[tuple[float, float], ...]
@@ -55,7 +56,7 @@ class Binning:
     modes: Mapping[str, Bins]
 
     def bins(self, channel: Channel) -> Bins:
-        """Bins for a channel; none if the analysis does not have its mode.
+        """Bins for a channel; none if the analysis does not have its mode, of published ones none below threshold.
 
         >>> from darkpenguin.physics.channels import get_channel
         >>> binnings()["atlas"].bins(get_channel("B0->K*0mumu"))[0]
@@ -63,7 +64,9 @@ class Binning:
         """
         if channel.lepton is None and "invisible" in self.modes:
             return self.modes["invisible"]
-        return self.modes.get(channel.transition.name, self.modes.get("all", ()))
+        found = self.modes.get(channel.transition.name, self.modes.get("all", ()))
+        threshold = q2_min(channel.lepton_mass()) if self.source else 0.0  # published for muons, asked for taus
+        return tuple(pair for pair in found if pair[1] > threshold)
 
 
 BinsLike = str | Binning | Sequence[float] | Sequence[Sequence[float]]

@@ -97,8 +97,17 @@ class Channel:
 
     @property
     def lepton(self) -> str | None:
-        """Flavour of the charged leptons; None for a pair that is not seen."""
+        """Flavour of the charged leptons; None without any."""
         return self.pair.lepton
+
+    @property
+    def seen(self) -> bool:
+        """Whether a detector sees the pair; of one that it does not, momenta are those of stable particles.
+
+        >>> get_channel("B+->K+mumu").seen, get_channel("B+->K+tautau").seen
+        (True, False)
+        """
+        return self.pair.seen
 
     @property
     def dynamics(self) -> Dynamics:
@@ -149,7 +158,7 @@ class Channel:
     @property
     def visible(self) -> tuple[Particle, ...]:
         """Particles of the final state that a detector sees."""
-        return self.transition.hadrons + (self.pair.particles if self.pair.lepton is not None else ())
+        return self.transition.hadrons + (self.pair.particles if self.pair.seen else ())
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -171,10 +180,16 @@ class Channel:
         return (parameters or load_parameters())["m_" + self.lepton] if self.lepton else 0.0
 
     def q2_limits(self, parameters: Parameters | None = None) -> tuple[float, float]:
-        """Threshold 4 m_ℓ² and endpoint (m_B - m_M)² of q2 (GeV²)."""
+        """Threshold 4 m_ℓ² and endpoint (m_B - m_M)² of q2 (GeV²); InputError if the pair is too heavy."""
         known = parameters or load_parameters()
         endpoint = q2_max(known["m_" + self.parent], known["m_" + self.hadron])
-        return q2_min(self.lepton_mass(known)), endpoint
+        threshold = q2_min(self.lepton_mass(known))
+        if threshold >= endpoint:
+            raise InputError(
+                f"theory.parameters.m_{self.lepton} = {self.lepton_mass(known):g} GeV: {self.name} needs less than "
+                f"{endpoint**0.5 / 2:.6g} GeV, half of what the hadron leaves; lower it, or take another channel"
+            )
+        return threshold, endpoint
 
 
 def combine(transitions: Sequence[Transition], pairs: Sequence[Pair]) -> dict[str, Channel]:

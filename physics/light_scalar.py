@@ -33,7 +33,7 @@ class LightScalar(Mediator):
     N as in eq. (9) of arXiv:1704.06188; the sign against that of a vector is that of :math:`-g_{\mu\nu}` in its
     propagator. g_bs is at 4.8 GeV, with matrix elements in which m_s is left out beside m_b, as in flavio. A model with
     both parities has two entries. The total width is ``width`` (GeV) or ``relative_width`` (Γ/m), or, with neither, the
-    sum of those into μμ, ee and χχ. χ is a Dirac fermion.
+    sum of those into μμ, ee, ττ and χχ. χ is a Dirac fermion.
 
     >>> scalar = LightScalar(mass=2.0, width=0.1, g_bs=1e-8, g_mu=1e-3)
     >>> scalar.total_width, scalar.dark.operator
@@ -51,6 +51,7 @@ class LightScalar(Mediator):
     g_bs_right: Complex = 0j
     g_mu: Coupling = 0.0
     g_e: Coupling = 0.0
+    g_tau: Coupling = 0.0
     g_chi: Annotated[Number, Field(gt=0)] | None = None
     m_chi: Mass = 0.0
 
@@ -101,15 +102,18 @@ class LightScalar(Mediator):
         0.00078249
         """
         known = load_parameters()
-        pairs = {"mu mu": (self.g_mu, known["m_mu"]), "e e": (self.g_e, known["m_e"])}
-        return {name: float(scalar_width(self.mass**2, g, m, self.parity)) for name, (g, m) in pairs.items()}
+        couplings = {"mu": self.g_mu, "e": self.g_e, "tau": self.g_tau}
+        return {
+            f"{name} {name}": float(scalar_width(self.mass**2, g, known[f"m_{name}"], self.parity))
+            for name, g in couplings.items()
+        }
 
     def _chi_width(self, g_chi: float) -> float:
         return float(scalar_width(self.mass**2, g_chi, self.m_chi, self.parity))
 
     @property
     def chi_coupling(self) -> float:
-        """g_χ: given, or else from what μμ and ee leave of the total width.
+        """g_χ: given, or else from what leptons leave of the total width.
 
         InputError where neither fixes it: m_χ above m_S/2.
         """
@@ -128,7 +132,7 @@ class LightScalar(Mediator):
     @classmethod
     def linear_fields(cls) -> frozenset[str]:
         """Couplings to quarks and to charged leptons; amplitudes are linear in the product of one and one."""
-        return frozenset({"g_bs", "g_bs_right", "g_mu", "g_e"})
+        return frozenset({"g_bs", "g_bs_right", "g_mu", "g_e", "g_tau"})
 
     def terms(self, decay: Decay) -> list[Term]:
         """m_b C_S or m_b C_P, and the primed ones, times N and without the propagator: see the class."""
@@ -181,5 +185,5 @@ class LightScalar(Mediator):
 
     def shown(self) -> Mapping[str, complex | None]:
         """Parity aside, the couplings that are given, and χ."""
-        names = ("g_bs", "g_bs_right", "g_mu", "g_e", "g_chi", "m_chi")
+        names = ("g_bs", "g_bs_right", "g_mu", "g_e", "g_tau", "g_chi", "m_chi")
         return {name: getattr(self, name) for name in names}

@@ -16,9 +16,9 @@ from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, 
 from .parameters import load_parameters
 from .widths import Chi, invisible_width, lepton_width, neutrino_width
 
-_MIXED = frozenset({"g_mu_v", "g_e_v"})
+_MIXED = frozenset({"g_mu_v", "g_e_v", "g_tau_v"})
 """What kinetic mixing stands for."""
-_LEPTONIC = frozenset({"g_mu_v", "g_mu_a", "g_e_v", "g_e_a", "g_nu_mu"})
+_LEPTONIC = frozenset({"g_mu_v", "g_mu_a", "g_e_v", "g_e_a", "g_tau_v", "g_tau_a", "g_nu_mu"})
 
 
 class LightVector(Mediator):
@@ -33,11 +33,11 @@ class LightVector(Mediator):
     which it must not exceed. ``pseudoscalar`` keeps C_P of eq. (7), that is, the longitudinal part of the
     propagator.
 
-    ``kinetic_mixing`` ε stands for equal couplings to muons and electrons: of
+    ``kinetic_mixing`` ε stands for equal couplings to charged leptons: of
     :math:`\tfrac\epsilon2 F_{\mu\nu}V^{\mu\nu}` the shift :math:`A\to A+\epsilon V` leaves, to order ε², ε times the
     current of electric charge,
 
-    .. math:: g_{\mu V} = g_{eV} = -\epsilon\sqrt{4\pi\alpha(4.8\ \mathrm{GeV})},
+    .. math:: g_{\mu V} = g_{eV} = g_{\tau V} = -\epsilon\sqrt{4\pi\alpha(4.8\ \mathrm{GeV})},
 
     for :math:`\mathcal{L}_{em} = e\,Q_f\,\bar f\gamma_\nu f A^\nu`. Its couplings to quarks, and with them decays to
     hadrons, are left out: they belong to the total width that is given.
@@ -59,6 +59,8 @@ class LightVector(Mediator):
     g_mu_a: Coupling = 0.0
     g_e_v: Coupling = 0.0
     g_e_a: Coupling = 0.0
+    g_tau_v: Coupling = 0.0
+    g_tau_a: Coupling = 0.0
     g_nu_mu: Coupling = 0.0
     kinetic_mixing: Coupling = 0.0
     g_chi: Annotated[Number, Field(gt=0)] | None = None
@@ -145,7 +147,7 @@ class LightVector(Mediator):
 
     @property
     def chi_coupling(self) -> float:
-        """g_χ: given, or else by eq. (2) from what μμ, ee and νν leave of the total width.
+        """g_χ: given, or else by eq. (2) from what μμ, ee, ττ and νν leave of the total width.
 
         InputError where neither fixes it (m_χ above m_V/2), or nothing is left.
         """
@@ -195,6 +197,7 @@ class LightVector(Mediator):
         return {
             "mu mu": float(lepton_width(s, self.g_mu_v, self.g_mu_a, known["m_mu"])),
             "e e": float(lepton_width(s, self.g_e_v, self.g_e_a, known["m_e"])),
+            "tau tau": float(lepton_width(s, self.g_tau_v, self.g_tau_a, known["m_tau"])),
             "nu nu": float(neutrino_width(s, self.g_nu_mu)),
         }
 
@@ -222,7 +225,7 @@ class LightVector(Mediator):
     @classmethod
     def linear_fields(cls) -> frozenset[str]:
         """Couplings to quarks and to charged leptons; amplitudes are linear in the product of one and one."""
-        return frozenset({"g_bs", "g_bs_right", "g_mu_v", "g_mu_a", "g_e_v", "g_e_a"})
+        return frozenset({"g_bs", "g_bs_right"}) | (_LEPTONIC - {"g_nu_mu"})
 
     def terms(self, decay: Decay) -> list[Term]:
         r"""Eqs. (9) and (7) of arXiv:1704.06188, times N and without the propagator.

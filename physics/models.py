@@ -78,6 +78,14 @@ class Heavy(NewPhysics):
     CSp_e: Complex = 0j
     CP_e: Complex = 0j
     CPp_e: Complex = 0j
+    C9_tau: Complex = 0j
+    C10_tau: Complex = 0j
+    C9p_tau: Complex = 0j
+    C10p_tau: Complex = 0j
+    CS_tau: Complex = 0j
+    CSp_tau: Complex = 0j
+    CP_tau: Complex = 0j
+    CPp_tau: Complex = 0j
     CL_nu_e: Complex = 0j
     CL_nu_mu: Complex = 0j
     CL_nu_tau: Complex = 0j
@@ -86,7 +94,7 @@ class Heavy(NewPhysics):
     CR_nu_tau: Complex = 0j
 
     def coefficient(self, name: str, lepton: str) -> complex:
-        """Shift of one coefficient ("C7", "C9p", ...) for a lepton flavour ("mu", "e").
+        """Shift of one coefficient ("C7", "C9p", ...) for a lepton flavour ("mu", "e", "tau").
 
         >>> Heavy(C9_mu=-1.1).coefficient("C9", "e")
         0j

@@ -93,7 +93,8 @@ class Pair:
         particles: the pair; θ_ℓ is the angle of the second.
         dynamics: where the angular coefficients come from.
         latex: name in mathtext.
-        lepton: flavour in names of couplings and of masses, and in tables of cuts; None: not seen in a detector.
+        lepton: flavour in names of couplings and of masses, and in tables of cuts; None: no charged leptons.
+        seen: whether a detector sees it; a τ decays before, what it leaves is not generated.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Pair:
     dynamics: Dynamics
     latex: str
     lepton: str | None = None
+    seen: bool = True
 
 
 B_PLUS = Particle("B+", "b", 521, "m_B+", "B^+")
@@ -132,12 +134,14 @@ TRANSITIONS: tuple[Transition, ...] = (
 
 _MUONS = (Particle("mu", "lp", -13, "m_mu"), Particle("mu", "lm", 13, "m_mu"))
 _ELECTRONS = (Particle("e", "lp", -11, "m_e"), Particle("e", "lm", 11, "m_e"))
+_TAUS = (Particle("tau", "lp", -15, "m_tau"), Particle("tau", "lm", 15, "m_tau"))
 _CHI = (Particle("chi", "chibar", -52), Particle("chi", "chi", 52))
 _NEUTRINOS = (Particle("nu", "nubar", -14), Particle("nu", "nu", 14))
 PAIRS: tuple[Pair, ...] = (
     Pair("mumu", 0, _MUONS, "charged", r"\mu^+\mu^-", "mu"),
     Pair("ee", 1, _ELECTRONS, "charged", "e^+e^-", "e"),
-    Pair("chichi", 2, _CHI, "chi", r"\chi\bar\chi"),
-    Pair("nunu", 3, _NEUTRINOS, "neutrino", r"\nu\bar\nu"),
+    Pair("chichi", 2, _CHI, "chi", r"\chi\bar\chi", seen=False),
+    Pair("nunu", 3, _NEUTRINOS, "neutrino", r"\nu\bar\nu", seen=False),
+    Pair("tautau", 4, _TAUS, "charged", r"\tau^+\tau^-", "tau", seen=False),
 )
 """Pairs; neutrinos of all flavours together, by the number of ν_μ; χ by that of dark matter of spin 1/2."""

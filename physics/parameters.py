@@ -68,7 +68,7 @@ _OF_MODES = dict.fromkeys(
 ) | dict.fromkeys(particle.mass for pair in PAIRS for particle in pair.particles)
 #: name, as in flavio, and unit
 _FROM_FLAVIO: tuple[tuple[str, str], ...] = (
-    *((name, "GeV") for name in (*_OF_MODES, "m_Bs", "m_D0", "m_tau", "m_W", "m_Z") if name is not None),
+    *((name, "GeV") for name in (*_OF_MODES, "m_Bs", "m_D0", "m_W", "m_Z") if name is not None),
     *((f"tau_{name}", "1/GeV") for name in dict.fromkeys([*(row.parent.name for row in TRANSITIONS), "Bs"])),
     *((name, "GeV") for name in ("f_Bs", "f_B+", "f_K+", "f_K*+")),
     ("tau_tau", "1/GeV"),

@@ -25,6 +25,8 @@ class Tables:
         found = self.folder / name
         return found if found.is_file() else Path(__file__).with_name(name)
 
+    joinpath = __truediv__
+
 
 @contextmanager
 def pdg_tables() -> Iterator[None]:

@@ -1,12 +1,12 @@
 """Events as HepMC3, one decay chain an event: B -> K* l+ l-, K* -> K pi, or B -> K l+ l-; invisible pairs too.
 
 Units GeV and mm, the B decays at the origin. Status codes are HepMC's: 2 for what decayed (B, K*, K0), 1 for the final
-state. A K0 (311) becomes a K_S (310) or a K_L (130), half of each; with the columns of ``kaons`` (`lab.kaons`) those of
-the file, and a K_S that goes to pi+ pi- has its vertex where it decays. Without them neither decays. Photons that the
-leptons have radiated come last, from the vertex of the B; those below an eV are left out. The B has no mother and
-decays where it is made, unless the Υ(4S) of a beam like Belle II's, with the other B, stable and of opposite flavour,
-and a lifetime are asked for (`hepmc_origin`). Programs that want beams must be told that there are none (Rivet:
-``--ignore-beams``).
+state; a tau is final, for other programs to decay (its spin is not kept). A K0 (311) becomes a K_S (310) or a K_L
+(130), half of each; with the columns of ``kaons`` (`lab.kaons`) those of the file, and a K_S that goes to pi+ pi- has
+its vertex where it decays. Without them neither decays. Photons that the leptons have radiated come last, from the
+vertex of the B; those below an eV are left out. The B has no mother and decays where it is made, unless the Υ(4S) of a
+beam like Belle II's, with the other B, stable and of opposite flavour, and a lifetime are asked for (`hepmc_origin`).
+Programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
 """
 
 from __future__ import annotations

@@ -22,8 +22,11 @@ def momentum_rows(
     chosen = CHANNELS.values() if channels is None else channels
     order: TopologicalSorter[str] = TopologicalSorter()  # of the particles: every channel keeps its own
     for channel in chosen:
-        for before, particle in pairwise(dict.fromkeys(name.rpartition("_")[0] for name in names(channel))):
+        found = list(dict.fromkeys(name.rpartition("_")[0] for name in names(channel)))
+        for before, particle in pairwise(found):
             order.add(particle, before)
+        if len(found) == 1:
+            order.add(found[0])
     return tuple(_row(f"{particle}_{axis}", names) for particle in order.static_order() for axis in AXES)
 
 

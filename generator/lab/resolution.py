@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 RECONSTRUCTED = (
     Column("q2_reco", "GeV^2", "q2 of the reconstructed momenta"),
-    Column("m_b_reco", "GeV", "mass of the reconstructed B", has=lambda channel: channel.lepton is not None),
+    Column("m_b_reco", "GeV", "mass of the reconstructed B", has=lambda channel: channel.seen),
     Column(
         "m_kpi_reco",
         "GeV",
@@ -105,9 +105,9 @@ class ResolutionStage(Stage):
         """Raise InputError if momenta are needed that are not there, or an unseen pair does not come from the Υ(4S)."""
         from ...physics.final_state import momentum_columns
 
-        if channel.lepton is not None and momentum_columns(channel)[0] not in columns:
+        if channel.seen and momentum_columns(channel)[0] not in columns:
             raise InputError("resolution: needs momenta in the laboratory; name a beam")
-        if channel.lepton is None:
+        if not channel.seen:
             self._upsilon(channel)
 
     def apply(self, columns: Mapping[str, Any], place: Place) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class ResolutionStage(Stage):
         if on_gpu(rows["event"]):
             from .smearing_gpu import smear
         channel, numbers = place.channel, rows["event"].astype(np.uint64) - np.uint64(place.first)
-        visible, beam = channel.lepton is not None, self.beam or "belle2"
+        visible, beam = channel.seen, self.beam or "belle2"
         if momentum_columns(channel)[0] not in rows:
             rows = momenta(
                 channel, rows, beam=beam, seed=place.seed, start=int(numbers[0]), threads=1, model=place.model

@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from ...kinematics.base.arrays import FloatArray
 from ...kinematics.base.errors import InputError
+from ...physics.channels import LEPTONS
 from ...physics.experiment.datasets import DataSet
 from ...physics.experiment.likelihood import K_INV
 from ...physics.experiment.spectrum import Spectrum, load_spectrum
@@ -45,7 +46,7 @@ class SizeCurve:
         if len(model.light_vectors) != 1 or model.light_vectors[0].g_nu_mu:
             raise InputError(f"groups = {K_INV!r}: needs a model with one light vector, without g_nu_mu; leave it out")
         (self.vector,) = model.light_vectors
-        bare = dict.fromkeys(("g_mu_v", "g_mu_a", "g_e_v", "g_e_a"), 0.0)
+        bare = dict.fromkeys((f"g_{lepton}_{key}" for lepton in LEPTONS for key in "va"), 0.0)
         probe = self.vector.model_copy(update={**bare, "g_bs": _PROBE, "g_bs_right": 0j})
         shape = spectrum.strengths(model.model_copy(update={"light_vectors": (probe,)}), neutrinos=False)
         rest = spectrum.strengths(model.model_copy(update={"light_vectors": ()}))
@@ -68,7 +69,7 @@ class SizeCurve:
             return 1.0
         known, s = load_parameters(), v.mass**2
         leptons: Any = 0.0
-        for name in ("mu", "e"):
+        for name in LEPTONS:
             for key, unit in (("v", (1.0, 0.0)), ("a", (0.0, 1.0))):
                 width = float(lepton_width(s, *unit, known[f"m_{name}"]))
                 leptons = leptons + width * self._value(values, f"g_{name}_{key}") ** 2

@@ -42,7 +42,7 @@ from typer.testing import CliRunner
 from .test_house import TOP, modules
 
 MASS, WIDTH, ETA = 2.6, 0.03, 1.5 - 1.2j
-KMM, KEE, KSTMM = (get_channel(name) for name in ("B+->K+mumu", "B+->K+ee", "B0->K*0mumu"))
+KMM, KEE, KTT, KSTMM = (get_channel(name) for name in ("B+->K+mumu", "B+->K+ee", "B+->K+tautau", "B0->K*0mumu"))
 BINS = [(1.1, 6.0), (6.0, 8.0)]
 
 
@@ -350,5 +350,6 @@ def test_linear_fields_are_those_of_the_terms():
     for kind in (Heavy, *kinds().values()):
         needed = {"mass": 2.0, "width": 0.1, "operator": "vector"}
         part = kind(**{name: value for name, value in needed.items() if name in kind.model_fields})
-        used = {field for channel in (KMM, KEE) for term in part.terms(decay_of(channel)) for field in term.couplings}
+        terms = [term for channel in (KMM, KEE, KTT) for term in part.terms(decay_of(channel))]
+        used = {field for term in terms for field in term.couplings}
         assert used == kind.linear_fields()

@@ -18,12 +18,14 @@ from darkpenguin.physics.models import Heavy, Model, apply_settings, get_model
 
 VECTOR = LightVector(
     mass=2.2, relative_width=1e-3, g_bs=2e-9 + 1e-9j, g_bs_right=-1e-9 + 3e-9j, g_mu_v=0.1, g_mu_a=-0.3,
-    g_e_v=0.2, g_e_a=0.1,
+    g_e_v=0.2, g_e_a=0.1, g_tau_v=-0.3, g_tau_a=0.4,
 )  # fmt: skip
 POINT = Model(
     light_vectors=(VECTOR,),
     heavy=Heavy(C7=0.02 + 0.05j, C7p=-0.03j, C9_mu=-1 + 0.4j, C10_mu=0.3, C9p_mu=0.2j, C10p_mu=-0.4,
-                CS_mu=0.1j, CSp_mu=0.05, CP_mu=0.2, CPp_mu=-0.1 + 0.1j, C9_e=0.5, CS_e=0.3),
+                CS_mu=0.1j, CSp_mu=0.05, CP_mu=0.2, CPp_mu=-0.1 + 0.1j, C9_e=0.5, CS_e=0.3,
+                C9_tau=-3.0 + 1j, C10_tau=2.0, C9p_tau=1j, C10p_tau=-0.7, CS_tau=0.3, CSp_tau=0.1j, CP_tau=0.2j,
+                CPp_tau=0.3),
 )  # fmt: skip
 
 
@@ -40,7 +42,7 @@ def flavio_amplitudes(channel, model, q2, conjugate):
         c = original(q2, wc, par, parent, hadron, lepton, scale)
         n, m_b = bvll.prefactor(q2, par, parent, hadron), running.get_mb(par, scale)
         for v in model.light_vectors:
-            g_v, g_a = (v.g_mu_v, v.g_mu_a) if lepton == "mu" else (v.g_e_v, v.g_e_a)
+            g_v, g_a = (getattr(v, f"g_{lepton}_{key}") for key in "va")
             breit_wigner = 1 / (q2 - v.mass**2 + 1j * v.mass * v.total_width)
             for g, p in ((v.g_bs, ""), (v.g_bs_right, "p")):
                 g_bs = np.conj(g) if conjugate else g
@@ -54,7 +56,7 @@ def flavio_amplitudes(channel, model, q2, conjugate):
     values = {}
     for name, value in model.heavy.model_dump().items():
         if value:
-            basis = {"mu": "bsmumu", "e": "bsee"}.get(name.partition("_")[2], "bs")
+            basis = {"mu": "bsmumu", "e": "bsee", "tau": "bstautau"}.get(name.partition("_")[2], "bs")
             values[f"{name.partition('_')[0]}_{basis}"] = value
     if values:
         coefficients.set_initial(values, scale=4.8)
@@ -83,11 +85,12 @@ def points(channel, number, seed):
     """q2 that are no nodes: uniform, logarithmic from threshold, close to endpoint, kinks and V."""
     rng = np.random.default_rng(seed)
     low, high = channel.q2_limits()
-    return np.concatenate([
-        rng.uniform(low, high, number), np.exp(rng.uniform(np.log(low), 0.0, number)),
+    found = np.concatenate([
+        rng.uniform(low, high, number), np.exp(rng.uniform(min(np.log(low), 0.0), 0.0, number)),
         high - 10 ** rng.uniform(-4, -1, 3), 2.2**2 * (1 + 1e-3 * rng.normal(size=number)),
         [8.8999, 8.9, 8.9001, 9.0, 11.338, 11.339, 14.0],
     ])  # fmt: skip
+    return found[found > low]  # of taus no more than half
 
 
 def largest_difference(found, expected):

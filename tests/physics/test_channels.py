@@ -11,6 +11,7 @@ FROZEN = {
     "B+->K+chichi": 21, "B0->K0chichi": 22, "B0->K*0chichi": 23, "B+->K*+chichi": 24,
     "B+->K+nunu": 31, "B0->K0nunu": 32, "B0->K*0nunu": 33, "B+->K*+nunu": 34,
     "Bs->phimumu": 5, "Bs->phiee": 15, "Bs->phichichi": 25, "Bs->phinunu": 35,
+    "B+->K+tautau": 41, "B0->K0tautau": 42, "B0->K*0tautau": 43, "B+->K*+tautau": 44, "Bs->phitautau": 45,
 }  # fmt: skip
 
 

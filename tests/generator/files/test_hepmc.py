@@ -8,13 +8,14 @@ from darkpenguin.generator.files.source import EventSource
 from darkpenguin.kinematics.beams import UpsilonBeam
 
 pyhepmc = pytest.importorskip("pyhepmc")
-CHANNELS = ["B0->K*0mumu", "B+->K*+ee", "B+->K+ee", "B0->K0mumu", "Bs->phiee"]
+CHANNELS = ["B0->K*0mumu", "B+->K*+ee", "B+->K+ee", "B0->K0mumu", "Bs->phiee", "B+->K+tautau"]
 IDS = {  # B, K*, l+, l-, then the hadrons, for the B
     3: (511, 313, -13, 13, 321, -211),
     14: (521, 323, -11, 11, 311, 211),
     11: (521, 321, -11, 11),
     2: (511, 311, -13, 13),
     15: (531, 333, -11, 11, -321, 321),
+    41: (521, 321, -15, 15),
 }
 
 
@@ -52,7 +53,7 @@ def test_events_read_back(file, tmp_path, name):
             particles = event.particles
             ids = [particle.pid for particle in particles]
             # hadrons of the conjugate decay are conjugate; the leptons keep their order, l+ then l-
-            expected = [number if abs(number) in (11, 13) else flavour * number for number in IDS[channel]]
+            expected = [number if abs(number) in (11, 13, 15) else flavour * number for number in IDS[channel]]
             if channel == 15:  # a phi and its kaons are their own conjugates
                 expected = [flavour * 531, *IDS[channel][1:]]
             vector, status = len(expected) == 6, [2, 1, 1, 1]
@@ -80,7 +81,7 @@ def test_events_read_back(file, tmp_path, name):
                 assert abs(total - getattr(b.momentum, axis)) < 1e-10 * b.momentum.e
             for p in particles:
                 assert abs(p.momentum.m() - p.generated_mass) < 1e-9 * p.momentum.e**2
-            lp, lm = (p.momentum for p in particles if abs(p.pid) in (11, 13))
+            lp, lm = (p.momentum for p in particles if abs(p.pid) in (11, 13, 15))
             assert abs((lp + lm).m() ** 2 - kept["q2"][i]) < 1e-9 * b.momentum.e**2
     assert read == len(kept)
     assert {t.name for t in event.run_info.tools} == {"darkpenguin"}
