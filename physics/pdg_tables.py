@@ -1,8 +1,8 @@
 """The PDG's table of 2022 for flavio, which reads masses and lifetimes from it.
 
 The package particle has that table below version 1; where it is gone, ours is read, a copy of that of 0.25.4
-(BSD-3-Clause, Scikit-HEP): flavio lives beside particle 1. Alone it does not: `import flavio` fails there, unless
-darkpenguin imported it before.
+(BSD-3-Clause, Scikit-HEP): flavio lives beside particle 1. Alone it does not: `import flavio` fails there until
+`darkpenguin.physics.flavio_parts` has been imported, which the first prediction does and `import darkpenguin` does not.
 """
 
 from __future__ import annotations
