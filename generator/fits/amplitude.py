@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -83,10 +84,16 @@ def packed(squares: Array, n: int) -> Array:
     >>> packed(np.array([1.0, 2.0, 9.0, -5.0]), 2).tolist()  # |A|², |B|², |A + B|², |A + iB|²
     [1.0, 2.0, 3.0, 4.0]
     """
-    rows, columns = np.triu_indices(n, 1)
+    rows, columns = _above(n)
     alone, sums, turned = np.split(squares, [n, n + len(rows)], axis=-1)
     both = alone[..., rows] + alone[..., columns]
     return np.concatenate([alone, 0.5 * (sums - both), -0.5 * (turned - both)], axis=-1)
+
+
+@cache
+def _above(n: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of what is above the diagonal."""
+    return np.triu_indices(n, 1)
 
 
 def unpacked(values: Array | ComplexArray, n: int) -> ComplexArray:
@@ -95,7 +102,7 @@ def unpacked(values: Array | ComplexArray, n: int) -> ComplexArray:
     >>> unpacked(np.array([1.0, 2.0, 3.0, 4.0]), 2).tolist()
     [[(1+0j), (3+4j)], [(3-4j), (2+0j)]]
     """
-    rows, columns = np.triu_indices(n, 1)
+    rows, columns = _above(n)
     above = len(rows)
     real, imaginary = values[..., n : n + above], values[..., n + above :]
     found = np.zeros((*values.shape[:-1], n, n), dtype=complex)

@@ -54,6 +54,7 @@ REASONS = (
     "not a minimum",
 )
 """Why a fit is none."""
+_FLAT = 1e-10  # smallest curvature of a minimum, of fields in units of their errors
 _POOR = 1e-7  # of the largest singular value: two fields, or one, do the same
 
 
@@ -389,30 +390,35 @@ def _check_free(likelihood: Likelihood) -> None:
 
 def minimised(likelihood: Likelihood, minos: bool = False, search: bool = True) -> Fit:
     """Fit of a likelihood from its starts, or without ``search`` from the model's own; see `fit`."""
-    from iminuit import Minuit
-
     starts = _starts(likelihood) if search else [likelihood.start]
     followed = sorted((_migrad(likelihood, start) for start in starts), key=lambda m: float(m.fval))
-    best: Minuit = followed[0]
-    reason = "" if best.valid else _reason(best)  # the covariance makes a new record
-    best.hesse()
-    reason = reason or ("" if best.valid and best.accurate else _reason(best))
+    best = followed[0]
+    values = [float(value) for value in best.values]
+    free_at = zip(values, likelihood.free, strict=True)
+    ends = [min(value - free.low, free.high - value) < 1e-4 * (free.high - free.low) for value, free in free_at]
+    reason = "" if best.valid else _reason(best)
+    covariance = None if any(ends) else _covariance(likelihood, values)
+    if covariance is None:  # errors are Minuit's, which knows of the ends
+        best.hesse()
+        reason = reason or ("" if best.valid and best.accurate else _reason(best))
+        none = np.full((len(values), len(values)), math.nan)
+        covariance, deviations = none if best.covariance is None else np.array(best.covariance), np.array(best.errors)
+    else:
+        deviations = np.sqrt(np.diagonal(covariance))
     if minos and not reason:
         best.minos()
     errors = best.merrors if minos and not reason else {}
     rows = tuple(
         Parameter(
             free.path,
-            float(best.values[i]),
-            float(best.errors[i]),
+            values[i],
+            float(deviations[i]),
             float(errors[free.path].lower) if free.path in errors and errors[free.path].lower_valid else math.nan,
             float(errors[free.path].upper) if free.path in errors and errors[free.path].upper_valid else math.nan,
-            min(best.values[i] - free.low, free.high - best.values[i]) < 1e-4 * (free.high - free.low),
+            ends[i],
         )
         for i, free in enumerate(likelihood.free)
     )
-    values = [row.value for row in rows]
-    covariance = np.full((len(rows), len(rows)), math.nan) if best.covariance is None else np.array(best.covariance)
     numbers: dict[str, int] = {}
     for part in likelihood.parts:
         numbers[part.channel] = numbers.get(part.channel, 0) + part.events
@@ -442,6 +448,16 @@ def _reason(found: Any) -> str:
     known = dict(zip(REASONS, signs, strict=False))
     words = [word for word, wrong in known.items() if wrong]
     return ", ".join(words) or REASONS[-1]
+
+
+def _covariance(likelihood: Likelihood, values: Sequence[float]) -> Array | None:
+    """Inverse of half the second derivatives; None where these are no valley's."""
+    curvature = 0.5 * likelihood.curvature(*values)
+    scale = np.sqrt(np.abs(np.diagonal(curvature)))  # fields have units
+    if not (np.all(np.isfinite(curvature)) and np.all(scale > 0)):
+        return None
+    turned, axes = np.linalg.eigh(curvature / np.outer(scale, scale))
+    return None if not turned[0] > _FLAT else np.asarray((axes / turned) @ axes.T / np.outer(scale, scale))
 
 
 def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rough: bool = False) -> Any:

@@ -39,6 +39,9 @@ WORTH_THREADS = 8
 """Blocks of events, a millisecond's work, from which on threads are started."""
 FEWEST = 1 << 10
 """A GPU that does not hold as many events is not used."""
+SOME = 500
+"""Events of a channel and flavour whose scores tell a minimiser how far to go."""
+_HESSIAN_STEP = 0.03  # of an error where all else is known
 _STEP = 1e-3  # relative, of differences by a field: exact for couplings, and to 1e-12 for others with five points
 _CENTRAL: tuple[tuple[float, float], ...] = ((1.0, 0.5), (-1.0, -0.5))
 _FIVE: tuple[tuple[float, float], ...] = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
@@ -93,7 +96,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Place:
-    """-2 ln L at values, and G of its change with the points of amplitudes; no slopes where it is infinite."""
+    """-2 ln L at values, and G of its change with the points of amplitudes, unless it is infinite or not asked."""
 
     values: tuple[float, ...]
     value: float
@@ -137,6 +140,7 @@ class Likelihood:
         self._there = _on_device(self.parts, xp)
         self._settled = self.model(self.start.tolist())
         self._last: _Place | None = None
+        self._few: Likelihood | None = None
 
     @property
     def start(self) -> Array:
@@ -145,11 +149,11 @@ class Likelihood:
 
     def __call__(self, *values: float) -> float:
         """-2 ln L at the values."""
-        return self._at(values).value
+        return self._at(values, change=False).value
 
     def gradient(self, *values: float) -> Array:
         """Derivatives of -2 ln L by the values."""
-        place = self._at(values)
+        place = self._at(values, change=True)
         if not place.slopes:
             return np.zeros(len(values))
         steps, found = self.slopes(values), np.zeros(len(values))
@@ -162,14 +166,32 @@ class Likelihood:
             found[i] += 2.0 * (values[i] - mean) / error**2
         return found
 
-    def _at(self, values: Sequence[float]) -> _Place:
-        """What was found at values; the last place is kept, since minimisers ask for value and gradient in turn."""
-        key = tuple(map(float, values))
-        if self._last is None or self._last.values != key:
-            self._last = self._evaluated(key)
-        return self._last
+    def curvature(self, *values: float) -> Array:
+        """Second derivatives of -2 ln L by the values, from differences of the gradient within the ranges.
 
-    def _evaluated(self, values: tuple[float, ...]) -> _Place:
+        The steps are of a fraction of an error, as the scores of some of the events tell it.
+        """
+        few = self._few = self._few or self.first(SOME)
+        scale = sum(part.events for part in self.parts) / sum(part.events for part in few.parts)
+        size = np.sqrt(2.0 * scale * np.sum(few.scores(values) ** 2, axis=0))
+        found = np.empty((len(values), len(values)))
+        for i, free in enumerate(self.free):
+            size_of_all = math.hypot(size[i], math.sqrt(2.0) / self.constraints.get(free.path, (0.0, math.inf))[1])
+            step = min(_HESSIAN_STEP / max(size_of_all, 1e-300), 1e-2 * (free.high - free.low))
+            low, high = max(values[i] - step, free.low), min(values[i] + step, free.high)
+            ends = [self.gradient(*values[:i], place, *values[i + 1 :]) for place in (low, high)]
+            found[i] = (ends[1] - ends[0]) / (high - low)
+        return np.asarray(0.5 * (found + found.T))
+
+    def _at(self, values: Sequence[float], change: bool) -> _Place:
+        """What was found at values, with its change if that is asked; the last place is kept."""
+        key = tuple(map(float, values))
+        last = self._last
+        if last is None or last.values != key or (change and not last.slopes and math.isfinite(last.value)):
+            self._last = last = self._evaluated(key, change or bool(self._there))
+        return last
+
+    def _evaluated(self, values: tuple[float, ...], change: bool) -> _Place:
         try:
             model = self._near(values)
             points = {part.amplitude: part.amplitude.point(model, self._more(values)) for part in self.parts}
@@ -186,20 +208,24 @@ class Likelihood:
             if not (rate > 0 and signal > 0):
                 return _Place(values, float("inf"), {})
             total += 2.0 * number * math.log(rate) if self.b_mesons is None and not group[0].below else 0.0
-            found = {part: self._logarithms(part, points[part.amplitude], signal / rate, values) for part in group}
-            if group[0].below:  # events that are signal, by their densities
+            found = {
+                part: self._logarithms(part, points[part.amplitude], signal / rate, values, change) for part in group
+            }
+            if group[0].below and change:  # events that are signal, by their densities
                 waves = {part: points[part.amplitude].waves for part in group}
                 number = sum(
                     2.0 * float(waves[part] @ g[-len(waves[part]) :].real) for part, (_, g, _) in found.items()
                 )
             for part, (logarithms, g, more) in found.items():
-                value, change = rates[part]
+                value, of_rate = rates[part]
                 scale = number / rate if self.b_mesons is None else self.b_mesons * part.per_b_meson
                 total += (0.0 if self.b_mesons is None else 2.0 * scale * value) - 2.0 * logarithms
-                slopes[part.amplitude] = 4.0 * scale * change - 4.0 * g
+                if not change:
+                    continue
+                slopes[part.amplitude] = 4.0 * scale * of_rate - 4.0 * g
                 for path, change_of_logarithms in more.items():
                     direct[path] = direct.get(path, 0.0) - 2.0 * change_of_logarithms
-            for one in group[0].below:
+            for one in group[0].below if change else ():
                 path = one.component.paths[0]
                 direct[path] += 2.0 * number / signal
         if not math.isfinite(total):
@@ -208,16 +234,16 @@ class Likelihood:
         return _Place(values, total + sum(pull**2 for pull in pulls), slopes, direct)
 
     def _logarithms(
-        self, part: Part, point: Point, factor: float = 1.0, values: Sequence[float] = ()
+        self, part: Part, point: Point, factor: float = 1.0, values: Sequence[float] = (), change: bool = True
     ) -> tuple[float, ComplexArray, dict[str, float]]:
         """Sum of the logarithms of a part's densities, G of its change, and derivatives by fields of backgrounds.
 
-        ``factor`` is that of the signal, of use where there is a background.
+        ``factor`` is that of the signal, of use where there is a background. G is empty unless ``change`` is asked.
         """
         if part in self._there:
             return (*log_densities_there(*self._there[part], point, self._library, self._portions), {})
         blocks = -(-len(part.q2) // BLOCK)
-        sums, gradients = np.zeros(blocks), np.zeros((blocks, len(point.flat()), 2))
+        sums, gradients = np.zeros(blocks), np.zeros((blocks if change else 0, len(point.flat()), 2))
         constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
         below, by_field = self._below(part, values)
         inverse = np.zeros(len(below))
@@ -228,8 +254,8 @@ class Likelihood:
 
         split_work(work, blocks, self.threads if blocks >= WORTH_THREADS else 1)
         whole = gradients.sum(axis=0)
-        change = {path: float(inverse @ column) for path, column in by_field.items()}
-        return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1]), change
+        by_path = {path: float(inverse @ column) for path, column in by_field.items()}
+        return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1]), by_path
 
     def _below(self, part: Part, values: Sequence[float]) -> tuple[Array, dict[str, Array]]:
         """Densities of a part's backgrounds at its events, and their derivatives by path; empty without any."""
