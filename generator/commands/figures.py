@@ -166,15 +166,20 @@ def _part(
     as_json: bool,
 ) -> None:
     """Compute a part of a scan alone."""
+    from ..files.pieces import share
+    from ..run.q2 import parse_part
     from ..scans.parts import scan_part
+    from ..scans.scan import grid_blocks
     from .console import progress_bar
 
+    start, stop = share(parse_part(part), grid_blocks(card))
+    without = "already there" if start < stop else "without points: there are fewer blocks of them than parts"
     with telling.stage("scan"), progress_bar("scanning", 0) as progress:
         path, points = scan_part(card, part, folder, device=device, overwrite=overwrite, progress=progress, dask=dask)
     if as_json:
         print_json({"file": path, "points": points, "made": bool(points)})
     else:
-        print(f"file: {path}: {f'{points:,} points' if points else 'already there'}")
+        print(f"file: {path}: {f'{points:,} points' if points else without}")
     telling.write([path], points=points, card=card)
 
 

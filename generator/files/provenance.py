@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -142,6 +143,11 @@ def package_versions() -> dict[str, str]:
     >>> "numpy" in package_versions()
     True
     """
+    return dict(_package_versions())
+
+
+@cache
+def _package_versions() -> dict[str, str]:  # they are read from files: 8 ms of every run
     found = {}
     for name in PACKAGES:
         try:

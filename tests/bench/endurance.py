@@ -3,7 +3,7 @@
     python tests/bench/endurance.py kills 100 [x.hepmc ...]   # each writer, killed so often while it writes a real run
     python tests/bench/endurance.py cold 8        # so many jobs at once, none of whose compiled code is there
     python tests/bench/endurance.py full 50       # so many runs on a small disk that fills up while they write
-    python tests/bench/endurance.py memory 1e8    # memory of 1e6 and of so many events, ten times of them in histograms
+    python tests/bench/endurance.py memory 1e8    # memory of 1e6 and so many events; of ten times as many in histograms
     python tests/bench/endurance.py toys 1e5
 
 Each prints its counts as JSON.
@@ -210,15 +210,17 @@ def full(times: str) -> dict[str, Any]:
     return {"exit codes": codes, "error lines": lines, "left behind": left}
 
 
-def memory(events: str) -> dict[str, Any]:
-    """Largest memory (MB) of runs of two sizes, into a file and into histograms."""
+def memory(events: str, *kinds: str) -> dict[str, Any]:
+    """Largest memory (MB) of runs of two sizes in float32, into a file and into histograms, or one of these."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         card = Path(folder) / "h.toml"
         card.write_text('[q2]\naxes = { column = "q2", bins = 100, min = 0, max = 20 }\n', encoding="utf-8")
-        for name, options in (("file", ()), ("histograms", ("--reduce", str(card), "--precision", "float32"))):
+        options = {"file": (), "histograms": ("--reduce", str(card))}
+        for name in kinds or options:
             for n in ("1e6", events if name == "file" else f"{10 * float(events):g}"):
-                command = _generate(Path(folder) / "x.root", n, "--overwrite", *options)
+                path = Path(folder) / "x.root"
+                command = _generate(path, n, "--overwrite", "--precision", "float32", *options[name])
                 began = time.perf_counter()
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 _, status, used = os.wait4(process.pid, 0)
@@ -227,6 +229,7 @@ def memory(events: str) -> dict[str, Any]:
                     "seconds": round(time.perf_counter() - began, 1),
                     "CPU seconds": round(used.ru_utime + used.ru_stime, 1),
                     "exit code": os.waitstatus_to_exitcode(status),
+                    "MB of the file": path.stat().st_size // 1_000_000 if path.exists() else 0,
                 }
     return found
 

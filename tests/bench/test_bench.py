@@ -17,7 +17,7 @@ def bench(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
-    for name in ("cases", "accept_reject"):
+    for name in ("cases", "accept_reject", "to_disk"):
         sys.modules.pop(name, None)
 
 
@@ -29,6 +29,14 @@ def test_a_case_makes_what_it_says(bench, case):
     from cases import CASES
 
     assert CASES[case].prepare(1000)() >= 1
+
+
+def test_writing_is_compared_with_uproot_alone(bench):
+    import to_disk
+
+    found = to_disk.main("1000", "1", formats=("rntuple",))
+    assert set(found) == {"rntuple float64", "rntuple float32"}
+    assert all(ratios["CPU"] > 0 and ratios["clock"] > 0 for ratios in found.values())
 
 
 def test_cases_of_a_gpu(bench, cupy):

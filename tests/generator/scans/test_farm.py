@@ -187,6 +187,7 @@ def test_the_commands_make_parts(here):
     done = call("scan", "s.toml", "--part", "1/1")
     assert done.exit_code == 0, done.output
     assert "already there" in call("scan", "s.toml", "--part", "1/1").output
+    assert "without points" in call("scan", "s.toml", "--part", "1/2").output
     assert call("merge", "--plan", "s.plan.json").exit_code == 0
     assert call("merge", "scan-1-of-1.chi2").exit_code == 2
     assert call("plan", "s.toml", "--parts", "0").exit_code == 2
