@@ -22,6 +22,7 @@ from ...physics.models import Model
 from ...physics.phase_space import PhaseSpace, phase_space_density, wide_phase_space_density
 from ..sampler.stored import sampling_table
 from ..sampler.tables import aligned, build_table, density_of
+from .densities_gpu import DeviceWeights
 from .density_loops import LOOPS
 
 Array = NDArray[np.float64]
@@ -80,6 +81,10 @@ class NarrowDensities:
         out = np.empty((len(data[0]), self._models))
         LOOPS[self.density.kind](*data, self.edges, self._starts, self._scale, self._rows, out)
         return out
+
+    def on_device(self, unit: Array, averages: bool) -> DeviceWeights:
+        """Ratios of all densities to the first on a GPU, times ``unit``; see there."""
+        return DeviceWeights(self.density.kind, self.edges, self._rows, unit, averages)
 
 
 def _packed(sides: Sequence[Array]) -> Array:

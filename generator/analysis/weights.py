@@ -6,9 +6,7 @@ at the event's q2, angles, mass and flavour, phase space and line shape included
 the sum over N events of ``from`` is expected to be N times the ratio of the branching fractions. From flat phase space,
 which has none, it is N times the branching fraction of ``to``.
 
-As a polynomial in couplings the weight is exact: amplitudes are linear in every coupling, so the density is of second
-degree in each, and its values on three points of each coupling determine all coefficients.
-Terms that vanish in all channels are left out.
+As a polynomial in couplings the weight is exact, see `polynomial`.
 """
 
 from __future__ import annotations
@@ -16,22 +14,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kinematics.base.arrays import array_library, array_module, to_host
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.results import Rows, json_types, record
 from ...kinematics.base.threads import check_threads, split_work
-from ...physics.angular import Convention, angular_coefficients, breakpoints, decay_rate, quadrature
-from ...physics.axes import moved
+from ...physics.angular import Convention
 from ...physics.channels import Channel, get_channel
 from ...physics.final_state import mass_of
 from ...physics.kpi import PRESETS, KpiSystem, resolve_kpi
-from ...physics.models import Model, ModelLike, as_model, is_linear
+from ...physics.models import Model, ModelLike, as_model
 from ...physics.parameters import load_parameters
 from ...physics.phase_space import PHASE_SPACE
 from ...physics.theory import TheoryLike
@@ -41,22 +38,20 @@ from ..files.sample import EventsLike, open_events
 from ..files.verify import damages
 from ..files.writers import EventFile, Events, open_writer
 from ..run.q2 import parse_part, part_name
+from .densities_gpu import DeviceWeights
 from .density_loops import BINS, ratios
 from .event_density import Array, Dynamics, NarrowDensities, WideDensities
+from .polynomial import Polynomial, Scheme, scheme_of
 from .validate import card_of
 
 THIN = 100.0
 """Effective events in a GeV^2 of q2 below which a sample is thin there, if 0.1 % of the weights or more lie in it."""
-MAX_COUPLINGS = 4
-"""Most couplings of a polynomial: it has up to 3^n coefficients."""
 Readable = Events | ForeignEvents
 _Kind = tuple[Channel, Convention, KpiSystem | None, KpiSystem | None]
 _TYPES = {"flavour": "i4", "event": "u8"}
 _PIECE = 1 << 13  # events at a time
 _ONES = np.ones(_PIECE)
 _Chosen = slice | NDArray[np.intp]
-NOTHING = 1e-10
-"""Size of a term of a polynomial, in units of the rest of the rate, below which it is none but rounding."""
 
 
 @dataclass(frozen=True)
@@ -88,39 +83,6 @@ class WeightSummary:
     outside: float
     skipped: int
     thin: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class Polynomial:
-    """A weight as a polynomial in couplings: ``sum_k column_k prod_i x_i ** exponents[k][i]``.
-
-    Attributes:
-        couplings: paths of the couplings x_i.
-        exponents: of each term.
-        columns: of the coefficients, in the same order.
-    """
-
-    couplings: tuple[str, ...]
-    exponents: tuple[tuple[int, ...], ...]
-    columns: tuple[str, ...]
-
-    def at(self, columns: Mapping[str, Any], values: Mapping[str, float]) -> Array:
-        """Weights at values of the couplings.
-
-        Raises:
-            InputError: a coupling without a value, or a value of none.
-
-        Example:
-            >>> line = Polynomial(("heavy.C9_mu",), ((0,), (1,)), ("a", "b"))
-            >>> line.at({"a": np.array([1.0]), "b": np.array([0.5])}, {"heavy.C9_mu": -1.0})
-            array([0.5])
-        """
-        if set(values) != set(self.couplings):
-            raise InputError(f"values = {sorted(values)}: the polynomial is one in {', '.join(self.couplings)}")
-        x = np.array([values[key] for key in self.couplings], dtype=float)
-        factors = [float(np.prod(x ** np.array(powers))) for powers in self.exponents]
-        terms = (factor * np.asarray(columns[name]) for factor, name in zip(factors, self.columns, strict=True))
-        return np.asarray(sum(terms))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +124,7 @@ def weigh(
     part: str | tuple[int, int] | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    device: str = "auto",
     progress: Callable[[int], None] | None = None,
 ) -> Weights:
     """Weights that turn events into those of other models; see the module's text.
@@ -184,6 +147,8 @@ def weigh(
         part: which of how many equal parts of the events to weigh, as ``17/1000``; the file is named after it.
         overwrite: whether the file may be replaced.
         threads: CPU threads; all without it.
+        device: where densities are summed: ``cpu``, ``gpu``, or ``auto``, where the events are; with m_Kpi on the CPU.
+            Weights in memory are where the events are.
         progress: called with the number of events after each chunk.
 
     Raises:
@@ -200,23 +165,20 @@ def weigh(
         check_threads(threads)
     if keep not in ("all", "index"):
         raise InputError(f"keep = {keep!r}: allowed are all, index")
-    file = _opened(events, where, source, part)
+    file = _opened(events, where, source, part, device != "cpu")
+    library = file.library if isinstance(file, Events) and device == "auto" else array_library(device)
     if part is not None and output is not None:
         output = part_name(os.fspath(output), parse_part(part))
     couplings = (polynomial,) if isinstance(polynomial, str) else tuple(polynomial)
-    targets = _targets(to, set, theory) or ([as_model("sm", set, theory)] if couplings else [])
-    if not targets:
-        raise InputError("to = []: name a model at least, or couplings of a polynomial")
+    targets = _targets(to, set, theory, couplings)
     channels, made_by = _channels(file, kpi, None if source is None else _dynamics(source))
-    scheme = _scheme(couplings, targets[0], [one[0] for one in channels.values()])
+    scheme = scheme_of(couplings, targets[0], [one[0] for one in channels.values()])
     parts = {index: _Part(made_by, targets, scheme, where is not None, *one) for index, one in channels.items()}
     names = _column_names(targets, scheme)
-    taken = [name for name in names if name in file.schema]
-    if taken and output is not None and keep == "all":
-        raise InputError(f"column {taken[0]}: {str(file.path)!r} has it already; keep = 'index', or name another model")
+    _check_free(file, names if output is not None and keep == "all" else ())
     poly = None if scheme is None else Polynomial(scheme.couplings, scheme.exponents, tuple(names[len(targets) :]))
-    kept = np.empty((len(names), file.rows)) if output is None and file.rows else None  # all of them, once in memory
-    chunks = _weighted(file, parts, names, skip, threads, progress, kept)
+    kept = _room(file, len(names)) if output is None and file.rows else None  # all of them, once in memory
+    chunks = _weighted(file, parts, names, skip, threads, progress, kept, library)
     provenance = _provenance(file, names, poly, made_by.name)
     if part is not None and output is not None and _is_there(output, provenance):
         return Weights((), made_by.name, poly, {}, Path(output))
@@ -232,91 +194,30 @@ def _dynamics(source: ModelLike) -> Dynamics:
     return PHASE_SPACE if source == PHASE_SPACE.name else as_model(source)
 
 
-class _Scheme:
-    """A polynomial in couplings: the points at which it is probed in a channel, and its coefficients from there."""
-
-    def __init__(self, couplings: tuple[str, ...], base: Model, channels: Sequence[Channel]) -> None:
-        self.couplings, self.base = couplings, base
-        self.scales = {channel: [self._scale(channel, key) for key in couplings] for channel in channels}
-        size = np.max([self._sizes(channel) for channel in channels], axis=0)
-        self._kept = np.flatnonzero(size > NOTHING)
-        self.exponents = tuple(tuple(map(int, np.unravel_index(k, (3,) * len(couplings)))) for k in self._kept)
-        for i, key in enumerate(couplings):
-            if not any(powers[i] for powers in self.exponents):
-                names = ", ".join(channel.name for channel in channels)
-                raise InputError(f"polynomial = {key!r}: {names} does not depend on it")
-
-    def models(self, channel: Channel) -> list[Model]:
-        """The base with its couplings at 0 and plus and minus their scales, the last one fastest."""
-        points = product(*((0.0, scale, -scale) for scale in self.scales[channel]))
-        return [moved(self.base, dict(zip(self.couplings, point, strict=True))) for point in points]
-
-    def coefficients(self, channel: Channel, values: Array) -> Array:
-        """Coefficients (n_terms, ...) of the terms that are kept, from values at the points of `models`."""
-        return self._all(values, self.scales[channel])[self._kept]
-
-    def _all(self, values: Array, scales: Sequence[float]) -> Array:
-        p = len(self.couplings)
-        found = values.reshape(*(3,) * p, -1)
-        for axis, scale in enumerate(scales):
-            zero, up, down = np.moveaxis(found, axis, 0)
-            first, second = (up - down) / (2 * scale), (up + down - 2 * zero) / (2 * scale**2)
-            found = np.moveaxis(np.stack([zero, first, second]), 0, axis)
-        return np.asarray(found.reshape(values.shape))
-
-    def _sizes(self, channel: Channel) -> Array:
-        """Largest size of each term at the scales, in units of the local rate, of that point which has the largest."""
-        low, high = channel.q2_limits()
-        q2 = np.linspace(low, high, 402)[1:-1]
-        j = angular_coefficients(channel, self.models(channel), q2, -1).swapaxes(0, 1)
-        terms = self._all(j, [1.0] * len(self.couplings))
-        rate = decay_rate(j.swapaxes(0, 1)).max(axis=0)  # at zero coupling it may be none
-        return np.asarray((np.abs(terms).max(axis=1)[:, rate > 0] / rate[rate > 0]).max(axis=-1, initial=0.0))
-
-    def _scale(self, channel: Channel, key: str) -> float:
-        """Size of a coupling at which it changes the rate about as much as the rest of the amplitude makes.
-
-        Values of a polynomial far beyond it would drown its lower terms in rounding.
-        """
-        q2, weights = quadrature(breakpoints(channel, self.base), *channel.q2_limits(), order=4)
-        others = {name: _typical(self.base, name) for name in self.couplings if name != key}
-        scale = 1.0
-        for _ in range(3):
-            models = [moved(self.base, {**others, key: x}) for x in (0.0, scale, -scale)]
-            zero, up, down = (decay_rate(angular_coefficients(channel, models, q2, -1)) @ weights).tolist()
-            curvature = 0.5 * (up + down) - zero
-            if not (zero > 0 and curvature > NOTHING * zero):
-                break
-            scale *= float(np.sqrt(zero / curvature))
-        return scale
-
-
-def _typical(model: Model, key: str) -> float:
-    """Value of a field if it has one, else one: what the others are while a scale is sought."""
-    value: Any = model
-    for part in key.split("."):
-        value = value[int(part)] if part.isdigit() else getattr(value, part)
-    return float(abs(value)) or 1.0
-
-
-def _targets(to: ModelLike | Sequence[ModelLike], set: str | Sequence[str], theory: TheoryLike) -> list[Model]:
+def _targets(
+    to: ModelLike | Sequence[ModelLike], set: str | Sequence[str], theory: TheoryLike, couplings: Sequence[str]
+) -> list[Model]:
+    """Models that are weighed to; where couplings alone are named, the Standard Model."""
     several = list(to) if isinstance(to, Sequence) and not isinstance(to, str) else [to]
-    return [as_model(one, set, theory) for one in several]
+    found = [as_model(one, set, theory) for one in several] or ([as_model("sm", set, theory)] if couplings else [])
+    if not found:
+        raise InputError("to = []: name a model at least, or couplings of a polynomial")
+    return found
 
 
-def _scheme(couplings: tuple[str, ...], base: Model, channels: Sequence[Channel]) -> _Scheme | None:
-    if not couplings:
-        return None
-    if len(couplings) > MAX_COUPLINGS or len(dict.fromkeys(couplings)) < len(couplings):
-        raise InputError(f"polynomial = {','.join(couplings)}: 1 to {MAX_COUPLINGS} couplings, each once")
-    for key in couplings:
-        moved(base, {key: 1.0})  # refuses fields that the model does not have
-        if not is_linear(key):
-            raise InputError(f"polynomial = {key!r}: amplitudes are linear in couplings and Wilson coefficients alone")
-    return _Scheme(couplings, base, channels)
+def _room(file: Readable, columns: int) -> Any:
+    """Memory for columns of weights where the events are."""
+    return (file.library if isinstance(file, Events) else np).empty((columns, file.rows))
 
 
-def _column_names(targets: Sequence[Model], scheme: _Scheme | None) -> list[str]:
+def _check_free(file: Readable, names: Sequence[str]) -> None:
+    """InputError for a column of weights that the events have already."""
+    taken = [name for name in names if name in file.schema]
+    if taken:
+        raise InputError(f"column {taken[0]}: {str(file.path)!r} has it already; keep = 'index', or name another model")
+
+
+def _column_names(targets: Sequence[Model], scheme: Scheme | None) -> list[str]:
     names: list[str] = []
     for model in targets:
         name = base = "weight_" + "".join(c if c.isalnum() or c in "_.-" else "_" for c in model.name)
@@ -335,7 +236,7 @@ class _Part:
         self,
         made_by: Dynamics,
         targets: Sequence[Model],
-        scheme: _Scheme | None,
+        scheme: Scheme | None,
         averages: bool,
         channel: Channel,
         convention: Convention,
@@ -359,22 +260,47 @@ class _Part:
         lifetimes = np.array([model.parameters[f"tau_{channel.parent}"] for model in columns])
         self._unit = lifetimes * channel.branching if made_by is PHASE_SPACE else np.ones(len(columns))
         self.events = self.skipped = 0
+        self._there: DeviceWeights | None = None
         self._bins = np.zeros((len(columns), BINS, 5))
 
     def weights(
-        self, columns: Mapping[str, Any], own: Any, chosen: _Chosen, out: Array, threads: int | None
+        self, columns: Mapping[str, Any], own: Any, chosen: _Chosen, out: Any, threads: int | None, library: Any
     ) -> NDArray[np.bool_]:
         """Write weights of events into ``out[:, chosen]``, add them to the sums; where ``source`` has none of them.
 
-        ``own`` are weights that all events have already, None for ones. A piece of events at a time, so that densities
-        stay in the cache; the sums are those of pieces, in order.
+        ``own`` are weights that all events have already, None for ones; densities are summed with the arrays of
+        ``library``.
         """
         needed = {name: columns[name][chosen] for name in self.density.variables}
         own = None if own is None else own[chosen]
-        found = out if isinstance(chosen, slice) else np.empty((len(out), len(chosen)))
-        n = found.shape[1]
+        home = array_module(out)
+        if library is np or not isinstance(self.density, NarrowDensities):
+            whole = home is np and isinstance(chosen, slice)
+            found = out if whole else np.empty((len(out), len(needed["q2"])))
+            impossible, sums = self._here({k: to_host(x) for k, x in needed.items()}, own, found, threads)
+        else:
+            there = self._there or self.density.on_device(self._unit, self._averages)
+            own = None if own is None else library.asarray(own)
+            found, wrong, sums = there({k: library.asarray(x) for k, x in needed.items()}, own)
+            self._there, impossible = there, to_host(wrong)
+        if found is not out:
+            out[:, chosen] = to_host(found) if home is np else home.asarray(found)
+        self._bins[..., :4] += sums[..., :4]
+        np.maximum(self._bins[..., 4], sums[..., 4], out=self._bins[..., 4])
+        self.events += len(impossible)
+        self.skipped += int(impossible.sum())
+        return impossible
+
+    def _here(
+        self, needed: Mapping[str, Any], own: Any, found: Array, threads: int | None
+    ) -> tuple[NDArray[np.bool_], Array]:
+        """Write weights into ``found``; impossible events, and sums.
+
+        A piece of events at a time, so that densities stay in the cache; the sums are those of pieces, in order.
+        """
+        own, n = None if own is None else to_host(own), found.shape[1]
         impossible, pieces = np.zeros(n, dtype=bool), -(-n // _PIECE)
-        sums = np.zeros((pieces, len(out), BINS, 5))
+        sums = np.zeros((pieces, len(found), BINS, 5))
 
         def work(low: int, high: int) -> None:
             for k in range(low, high):
@@ -387,13 +313,7 @@ class _Part:
                 ratios(values, self._unit, q2, each, found[:, part], impossible[part], sums[k])
 
         split_work(work, pieces, threads if n > 10_000 else 1, pieces=4)
-        if found is not out:
-            out[:, chosen] = found
-        self._bins[..., :4] += sums[..., :4].sum(axis=0)
-        np.maximum(self._bins[..., 4], sums[..., 4].max(axis=0), out=self._bins[..., 4])
-        self.events += n
-        self.skipped += int(impossible.sum())
-        return impossible
+        return impossible, np.concatenate([sums[..., :4].sum(axis=0), sums[..., 4:].max(axis=0, initial=0.0)], axis=-1)
 
     def summaries(self, names: Sequence[str]) -> list[WeightSummary]:
         """One row a column."""
@@ -425,11 +345,15 @@ class _Part:
 
 
 def _opened(
-    events: EventsLike, where: EventMap | None, source: ModelLike | None, part: str | tuple[int, int] | None
+    events: EventsLike,
+    where: EventMap | None,
+    source: ModelLike | None,
+    part: str | tuple[int, int] | None,
+    where_they_are: bool,
 ) -> Readable:
     """The events that are weighed."""
     if where is None:
-        file = open_events(events)
+        file = open_events(events, where_they_are)
         return file if part is None else PartOfEvents(file, parse_part(part))
     if part is not None:
         raise InputError("part: events of another program have no numbers in a run; weigh all of them")
@@ -508,13 +432,15 @@ def _weighted(
     skip: bool,
     threads: int | None,
     progress: Callable[[int], None] | None,
-    kept: Array | None,
+    kept: Any,
+    library: Any,
 ) -> Iterator[tuple[dict[str, Any], dict[str, Array]]]:
     """Chunks of the events, and their weights, which are written into ``kept`` if there is such an array."""
     first_row = 0
     for columns in file.chunks():
         n = len(columns["q2"])
-        found = np.empty((len(names), n)) if kept is None else kept[:, first_row : first_row + n]
+        home = array_module(columns["q2"])
+        found = home.empty((len(names), n)) if kept is None else kept[:, first_row : first_row + n]
         first_row += n
         ours = not isinstance(file, ForeignEvents)
         rows = _rows(columns["channel"], parts) if ours else {0: slice(0, n)}
@@ -523,12 +449,12 @@ def _weighted(
             found[:] = 0.0  # of channels that are not known
         for index, chosen in rows.items():
             part = parts[index]
-            impossible = part.weights(columns, own, chosen, found, threads)
+            impossible = part.weights(columns, own, chosen, found, threads, library)
             if impossible.any() and not skip:
-                first = int(np.arange(n)[chosen][np.flatnonzero(impossible)[0]])
+                first = int(home.arange(n)[chosen][int(np.flatnonzero(impossible)[0])])
                 shown = [name for name in ("q2", *part.channel.angles, "m_kpi", "flavour") if name in columns]
-                at = ", ".join(f"{name} = {columns[name][first]:.6g}" for name in shown)
-                number = columns["event"][first] if "event" in columns else first_row - n + first
+                at = ", ".join(f"{name} = {columns[name][first].item():.6g}" for name in shown)
+                number = int(columns["event"][first]) if "event" in columns else first_row - n + first
                 raise InputError(
                     f"event {number} of {part.channel.name}: it cannot be weighted, since what it is "
                     f"weighted from never makes it ({at}); name what made the events, or skip such events"
@@ -538,14 +464,15 @@ def _weighted(
             progress(n)
 
 
-def _rows(numbers: NDArray[np.integer[Any]], parts: Mapping[int, _Part]) -> dict[int, _Chosen]:
+def _rows(numbers: Any, parts: Mapping[int, _Part]) -> dict[int, _Chosen]:
     """The events of each channel; a slice where all are of one."""
     found: dict[int, _Chosen] = {}
+    xp = array_module(numbers)
     for index in parts:
         mine = numbers == index
-        n = np.count_nonzero(mine)
+        n = int(xp.count_nonzero(mine))
         if n:
-            found[index] = slice(0, n) if n == len(mine) else np.flatnonzero(mine)
+            found[index] = slice(0, n) if n == len(mine) else xp.flatnonzero(mine)
     return found
 
 
@@ -583,5 +510,6 @@ def _write(
     schema = {**{name: known[name] for name in kept}, **dict.fromkeys(names, np.dtype(np.float64))}
     with open_writer(output, schema, provenance, overwrite=overwrite) as writer:
         for columns, weights in chunks:
-            writer.extend({**{name: columns[name] for name in kept}, **weights})
+            rows = {**{name: columns[name] for name in kept}, **weights}
+            writer.extend({name: to_host(column) for name, column in rows.items()})
     return writer.path

@@ -71,6 +71,7 @@ FOREIGN = (
     Option("tree", ("--tree",), "Read this tree of the file. Default: the only one."),
 )
 """Options that say what the columns of a file of another program are."""
+DEVICE = Option("device", ("--device",), "Sum densities on cpu or gpu. Default: cpu.")
 
 
 def _map(keys: dict[str, Any]) -> EventMap | None:
@@ -102,7 +103,7 @@ def _opened(files: list[str], where: EventMap | None) -> tuple[Any, int]:
     return file, 0 if where is not None else open_events(file).rows
 
 
-@takes(*FOREIGN, SET, *THEORY)
+@takes(*FOREIGN, DEVICE, SET, *THEORY)
 def weigh_command(
     files: Annotated[
         list[str],
@@ -155,7 +156,6 @@ def weigh_command(
     from ..files.report import Report
 
     telling = Report(report, "weigh", overwrite)
-    couplings = tuple(part.strip() for part in polynomial.split(",")) if polynomial else ()
     where = _map(keys)
     file, rows = _opened(files, where)
     with telling.stage("weights"), progress_bar("weighing", rows) as progress:
@@ -165,7 +165,7 @@ def weigh_command(
             source,
             set=keys["set"] or (),
             theory=keys["theory"],
-            polynomial=couplings,
+            polynomial=tuple(key.strip() for key in polynomial.split(",")) if polynomial else (),
             kpi=kpi,
             where=where,
             skip=skip,
@@ -173,6 +173,7 @@ def weigh_command(
             keep=keep,
             part=part,
             overwrite=overwrite,
+            device=keys["device"] or "cpu",
             progress=progress,
         )
     telling.write([] if found.output is None else [found.output], weights=found)

@@ -154,7 +154,7 @@ class PartOfEvents(Events):
             raise InputError(f"file = {str(file.path)!r}: its provenance does not say which part of a run it is")
         low, high = file.provenance["range"]
         first, stop = share(part, high - low)
-        self.path, self.kind, self.schema = file.path, file.kind, file.schema
+        self.path, self.kind, self.schema, self.library = file.path, file.kind, file.schema, file.library
         self.start, self.stop = low + first, low + stop
         self.rows = file.rows * (stop - first) // max(high - low, 1)  # about: stages may have left out events
         self._file = file

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     import pandas
 
 
+ROWS_THERE = 1 << 25
+"""Events of a sample on a GPU that are looked at together."""
+
+
 def read_events(path: str | os.PathLike[str]) -> EventSample:
     """Return all events of a file in memory, with the file's provenance.
 
@@ -50,8 +54,10 @@ def read_events(path: str | os.PathLike[str]) -> EventSample:
     return EventSample(columns, file.provenance)
 
 
-def open_events(events: EventsLike) -> Events:
+def open_events(events: EventsLike, where_they_are: bool = False) -> Events:
     """Open a file, several of one run (see `EventFiles`), or a sample in memory: one face for all.
+
+    ``where_they_are`` leaves the columns of a sample on the GPU that has them; else they are copied.
 
     Raises:
         InputError: the file is missing, of another kind, or has no ``events``.
@@ -61,7 +67,7 @@ def open_events(events: EventsLike) -> Events:
         {'q2': dtype('float64')}
     """
     if isinstance(events, EventSample):
-        return EventsInMemory(events)
+        return EventsInMemory(events, where_they_are)
     return EventFile(events) if isinstance(events, (str, os.PathLike)) else EventFiles(events)
 
 
@@ -71,13 +77,15 @@ class EventsInMemory(Events):
     kind = "memory"
     path = Path("sample")
 
-    def __init__(self, sample: EventSample) -> None:
+    def __init__(self, sample: EventSample, where_they_are: bool = False) -> None:
         self.rows, self.provenance = len(sample), dict(sample.provenance)
-        self._columns = sample.to_numpy()
+        self._columns: Mapping[str, Any] = sample.columns if where_they_are else sample.to_numpy()
+        self.library = array_module(*self._columns.values())
         self.schema = {name: column.dtype for name, column in self._columns.items()}
 
     def chunks(self, rows: int = ROWS_PER_EXTEND) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-        """Iterate over the events in pieces of ``rows`` at most."""
+        """Iterate over the events in pieces of ``rows`` at most, which are larger on a GPU."""
+        rows = rows if self.library is np else max(rows, ROWS_THERE)
         for start in range(0, self.rows, rows):
             yield {name: column[start : start + rows] for name, column in self._columns.items()}
 

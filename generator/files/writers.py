@@ -278,8 +278,10 @@ class Events:
         rows: number of events.
         schema: type of every column.
         provenance: how they were made; empty for what is from elsewhere.
+        library: array library of the columns, NumPy but for a sample on a GPU that is read there.
     """
 
+    library: Any = np
     path: Path
     kind: str
     rows: int

@@ -55,7 +55,7 @@ FUNCTIONS = {
     "fit": f"events card threads device {FIT_KEYS}",
     "fit_limits": f"events card coupling versus level feldman_cousins toys seed threads {FIT_KEYS}",
     "global_significance": f"events card coupling versus toys seed threads {FIT_KEYS}",
-    "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads progress",
+    "weigh": "events to source set theory polynomial kpi where skip output keep part overwrite threads device progress",
     "recast": "folder model masses coefficients set theory q2_max",
     "write_hepmc": "path output overwrite upsilon vertices",
     "write_histograms": "path found overwrite",

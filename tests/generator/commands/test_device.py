@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from darkpenguin import weigh
+from darkpenguin import read_events, weigh
 from darkpenguin.generator.commands.cli import app
 from typer.testing import CliRunner
 
@@ -44,9 +44,9 @@ def events(cupy, tmp_path):
 def test_what_a_gpu_made_is_validated_binned_and_weighed(events, tmp_path):
     assert "agrees with the prediction" in call("validate", events)
     assert "P5p" in call("bin", events, "--bins", "1.1,6")
-    call("weigh", events, "--to", "sm", "--output", tmp_path / "w.root")
+    call("weigh", events, "--to", "sm", "--device", "gpu", "--output", tmp_path / "w.root")
     call(*RUN, "--device", "cpu", "--output", tmp_path / "cpu.root")
-    weights = [weigh(path, "sm")["weight_sm"] for path in (events, tmp_path / "cpu.root")]
+    weights = [read_events(tmp_path / "w.root")["weight_sm"], weigh(tmp_path / "cpu.root", "sm")["weight_sm"]]
     np.testing.assert_allclose(*weights, rtol=1e-9)
     assert weights[0].std() > 0.01
     assert "cupy-cuda13x" in call("inspect", events)
