@@ -19,7 +19,7 @@ from ...physics.resonances import PHASES
 from ...physics.theory import Theory, TheoryLike, as_theory, merged_tables, theory_table, told
 from ..run.generate import generate
 from .labels import model_label
-from .style import PALETTE, Q2_LABEL, _save, _targets, house_style
+from .style import LINES, PALETTE, Q2_LABEL, _save, _targets, house_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,15 +128,16 @@ def _draw_column(
     top, *below = (axis for axis in column if isinstance(axis, Axes))
     first = next(iter(PHASES))
     top.plot(q2, curves["sm", "flavio"], "--", color="grey", label="SM, flavio alone")
-    for name, colour in zip(labels, (PALETTE[6], *PALETTE), strict=False):
-        top.plot(q2, curves[name, first], color=colour, linewidth=1.4, label=labels[name])
+    for name, colour, line in zip(labels, (PALETTE[6], *PALETTE), ("-", *LINES[1:]), strict=False):
+        top.plot(q2, curves[name, first], color=colour, linestyle=line, linewidth=1.4, label=labels[name])
     top.set_yscale("log")
     top.set_ylim(3e-9, 3e-2)
     top.set_ylabel(rf"$d\mathcal{{B}}/dq^2({channel.latex})\;[\mathrm{{GeV}}^{{-2}}]$", fontsize=15, loc="center")
     top.legend()
     for axis, name in zip(below, [name for name in labels if name != "sm"], strict=True):
-        for preset, colour in zip(PHASES, PALETTE, strict=False):
-            axis.plot(q2, curves[name, preset] / curves["sm", preset], color=colour, linewidth=1.3, label=preset)
+        for preset, colour, line in zip(PHASES, PALETTE, ("-", *LINES), strict=False):
+            ratio = curves[name, preset] / curves["sm", preset]
+            axis.plot(q2, ratio, color=colour, linestyle=line, linewidth=1.5, label=preset)
         axis.axhline(1.0, color="black", linewidth=0.8)
         axis.set_ylim(0.5, 1.7)
         axis.set_ylabel("ratio to SM", fontsize=15, loc="center")

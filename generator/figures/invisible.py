@@ -186,9 +186,12 @@ def _draw_r(axis: Axes, model: Model) -> None:
     low, high = _Q2_OF_R
     points = breakpoints(get_channel("B+->K+mumu"), model)
     q2 = np.unique(np.concatenate([np.linspace(low, high, 300), points[(points > low) & (points < high)]]))
-    for colour, name, label in ((PALETTE[2], "R_K+", "$R_{K^+}$"), (PALETTE[1], "R_K*0", r"$R_{K^{\ast 0}}$")):
-        axis.plot(q2, curve(name, model, q2), "-", color=colour, linewidth=2.2, label=label)
-        axis.plot(q2, curve(name, model.standard, q2), "--", color=colour, linewidth=1.6, label=f"{label}, SM")
+    for colour, lines, name, label in (
+        (PALETTE[2], ("-", "--"), "R_K+", "$R_{K^+}$"),
+        (PALETTE[1], ("-.", ":"), "R_K*0", r"$R_{K^{\ast 0}}$"),
+    ):
+        axis.plot(q2, curve(name, model, q2), lines[0], color=colour, linewidth=2.2, label=label)
+        axis.plot(q2, curve(name, model.standard, q2), lines[1], color=colour, linewidth=1.6, label=f"{label}, SM")
     axis.set_xlim(0.0, high)
     axis.set_xlabel(Q2_LABEL)
     axis.set_ylabel("$R$")

@@ -29,7 +29,7 @@ def draw_recast(found: Recast) -> Figure:
             linewidth=0,
         )
         top.plot(mass, [1e6 * row.branching for row in found], color=PALETTE[0], label=r"best, $\Delta(-2\ln L)=1$")
-        top.plot(mass, [1e6 * row.upper for row in found], color=PALETTE[1], label="95 % CLs")
+        top.plot(mass, [1e6 * row.upper for row in found], "-.", color=PALETTE[1], label="95 % CLs")
         top.plot(mass, [1e6 * row.expected for row in found], "--", color="0.4", label="expected without $V$")
         top.set_ylim(0.0, 30.0)
         top.set_ylabel(r"$10^6\,\mathcal{B}(B^+\to K^+V)$")

@@ -9,7 +9,7 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...physics.channels import CHANNELS
 from ..files.sample import EventSample
-from .style import PALETTE, Q2_LABEL, _as_figure, house_style
+from .style import LINES, PALETTE, Q2_LABEL, _as_figure, house_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,14 +46,13 @@ def draw_sample(sample: EventSample, bins: int = 60) -> Figure:
             values = columns[name]
             finite = np.isfinite(values)
             edges = np.linspace(values[finite].min(), values[finite].max(), bins + 1)
-            for colour, (number, channel) in zip(PALETTE, channels.items(), strict=False):
+            for colour, line, (number, channel) in zip(PALETTE, ("-", *LINES), channels.items(), strict=False):
                 mine = finite & (columns["channel"] == number)
                 if mine.any():
                     label = f"${CHANNELS[channel].latex}$" if channel in CHANNELS else channel
                     weights = columns["weight"][mine] if "weight" in columns else None
-                    axis.hist(
-                        values[mine], edges, weights=weights, density=True, histtype="step", color=colour, label=label
-                    )
+                    look = {"histtype": "step", "color": colour, "linestyle": line, "label": label}
+                    axis.hist(values[mine], edges, weights=weights, density=True, **look)
             axis.set_xlabel(LABELS[name])
             axis.set_ylim(bottom=0)
         axes[0][0].legend(loc="best")

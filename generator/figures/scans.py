@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...physics.experiment.likelihood import get_group
 from ..scans.scan import ScanResult
 from .figure_2 import axis_label, draw_figure_2, plane_of
-from .style import PALETTE, _as_figure, house_style
+from .style import LINES, PALETTE, _as_figure, house_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,10 +22,12 @@ def draw_scan(result: ScanResult) -> Figure:
     with house_style() as plt:
         figure, panels = plt.subplots(1, len(axes), figsize=(7.5 * len(axes), 6), squeeze=False)
         for panel, axis in zip(panels[0], axes, strict=True):
-            for colour, name in zip(PALETTE, (*result.card.groups, None), strict=False):
+            for colour, line, name in zip(PALETTE, ("-", *LINES), (*result.card.groups, None), strict=False):
                 profile = result.profile([axis.key], name)
                 label = "all" if name is None else get_group(name).label
-                panel.plot(axis.values, profile - profile.min(), color=colour, label=label, linewidth=2.2)
+                panel.plot(
+                    axis.values, profile - profile.min(), color=colour, linestyle=line, label=label, linewidth=2.2
+                )
             panel.set_xlabel(axis_label(axis.key))
             panel.set_xscale(axis.scale)
             panel.set_ylim(0, 15)

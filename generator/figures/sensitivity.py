@@ -12,7 +12,7 @@ from ..toys.datasets import get_dataset
 from ..toys.sensitivity import COMBINED, Sensitivity
 from ..toys.tables import luminosity_text
 from .figure_2 import axis_label
-from .style import PALETTE, _as_figure, house_style
+from .style import LINES, PALETTE, _as_figure, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def draw_sensitivity(result: Sensitivity) -> Figure:
                 values,
                 color=colour,
                 linewidth=3 if name == COMBINED else 2,
-                linestyle="-" if name == COMBINED else "--",
+                linestyle="-" if name == COMBINED else LINES[i % len(LINES)],
                 label=text,
             )
             for counted in (True, False):
@@ -87,17 +87,21 @@ def draw_statistics(result: Sensitivity, luminosity: float | None = None) -> Fig
     if not names:
         raise InputError(f"luminosity = {chosen:g}: no toys were made there")
     with house_style() as plt:
-        figure, axes = plt.subplots(1, len(names), figsize=(5.2 * len(names), 5.2), squeeze=False)
-        for axis, name in zip(axes[0], names, strict=True):
+        columns = min(len(names), 3)
+        rows = -(-len(names) // columns)
+        figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 5.2 * rows), squeeze=False)
+        for axis in axes.flat[len(names) :]:
+            axis.set_visible(False)
+        for axis, name in zip(axes.flat, names, strict=False):
             true, wrong = result.distributions[name, chosen]
             point = next(t for t in result.toys if (t.observable, t.luminosity) == (name, chosen))
             edges = np.histogram_bin_edges(np.concatenate([true, wrong])[~np.isnan([*true, *wrong])], 60)
-            for values, colour, title in (
-                (wrong, PALETTE[1], result.card.null.title),
-                (true, PALETTE[0], result.card.truth.title),
+            for values, colour, line, title in (
+                (wrong, PALETTE[1], "--", result.card.null.title),
+                (true, PALETTE[0], "-", result.card.truth.title),
             ):
                 axis.hist(values, edges, color=colour, histtype="stepfilled", alpha=0.35, density=True)
-                axis.hist(values, edges, color=colour, histtype="step", linewidth=1.5, density=True, label=title)
+                axis.hist(values, edges, color=colour, ls=line, histtype="step", lw=1.5, density=True, label=title)
             axis.axvline(point.median_q, color="black", linestyle=":", linewidth=1.5)
             axis.set_xlabel(r"$q = -2\ln L_0/L_1$")
             axis.set_ylim(0, axis.get_ylim()[1] * 1.35)
@@ -108,7 +112,8 @@ def draw_statistics(result: Sensitivity, luminosity: float | None = None) -> Fig
                 title_fontsize=12,
                 loc="upper left",
             )
-        axes[0][0].set_ylabel("Toys (normalised)")
+        for first in axes[:, 0]:
+            first.set_ylabel("Toys (normalised)")
     return figure  # type: ignore[no-any-return]
 
 
@@ -127,7 +132,7 @@ def draw_versus(result: Sensitivity) -> Figure:
             style: dict[str, Any] = {
                 "color": PALETTE[i % len(PALETTE)],
                 "linewidth": 3 if key == COMBINED else 2,
-                "linestyle": "-" if key == COMBINED else "--",
+                "linestyle": "-" if key == COMBINED else LINES[i % len(LINES)],
             }
             required = versus.required[key]
             axes[0].plot(values, np.where(np.isfinite(required), required, np.nan), label=_label(key), **style)

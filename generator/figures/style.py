@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours of M. Okabe and K. Ito, "Color Universal Design" (2008)."""
+LINES: tuple[Any, ...] = ("--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (9, 2)), (0, (3, 1)))
+"""Styles beside a solid line: curves of one panel are told apart in a print without colours too."""
 Q2_LABEL = r"$q^2\;[\mathrm{GeV}^2]$"
 
 

@@ -15,7 +15,7 @@ from ..toys.datasets import get_dataset
 from ..toys.experiment import parse_term
 from ..toys.run import ToysCard, hadron_word
 from .labels import hypothesis_label
-from .style import PALETTE, Q2_LABEL, house_style
+from .style import LINES, PALETTE, Q2_LABEL, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +125,7 @@ def _draw_curves(axis: Axes, name: str, card: ToysCard) -> None:
             np.insert(curve(name, model, q2), broken, np.nan),
             color=colours[i % len(colours)],
             linewidth=1.6,
-            linestyle="-" if i == 0 else "--",
+            linestyle="-" if i == 0 else LINES[(i - 1) % len(LINES)],
             label=f"{title} (true)" if i == 0 else title,
         )
 
@@ -255,8 +255,9 @@ def draw_tests(card: ToysCard, columns: Columns) -> Figure:
         values = [columns[f"q_{i}"] for i, _ in shown] or [np.zeros(1)]
         low, high = np.nanquantile(np.concatenate(values), [0.001, 0.999])
         edges = np.linspace(float(low), float(high), 61)
-        for colour, (i, h) in zip(PALETTE, shown, strict=False):
-            axis.hist(columns[f"q_{i}"], edges, histtype="step", linewidth=2, color=colour, label=hypothesis_label(h))
+        for colour, line, (i, h) in zip(PALETTE, ("-", *LINES), shown, strict=False):
+            label = hypothesis_label(h)
+            axis.hist(columns[f"q_{i}"], edges, histtype="step", linewidth=2, color=colour, linestyle=line, label=label)
         axis.axvline(0, color="0.6", linewidth=1, linestyle=":")
         axis.set_xlabel(rf"$-2\ln L(H)/L(H_0)$, $H_0$: {hypothesis_label(card.hypotheses[0])}")
         axis.set_ylabel("Toys")
