@@ -279,7 +279,7 @@ def sensitivity_command(
         def progress(done: int) -> None:
             nonlocal fitted
             fitted += done
-            say(f"toys: {fitted:,} of {asked:,}")
+            say(f"toys: {fitted:,} of {asked:,}" if fitted < asked else "what is asked beside the toys")
 
         result = sensitivity(chosen, threads=threads, dask=dask, progress=progress)
     if as_json:
