@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
@@ -138,6 +138,31 @@ def parameter_values(form_factors: Mapping[str, str], parameters: Mapping[str, f
     return {name: float(value) for name, value in (values | dict(parameters)).items()}
 
 
+def parameter_covariance(names: Sequence[str], form_factors: Mapping[str, str], parameters: Mapping[str, float]) -> Any:
+    """flavio's covariance of some of its parameters, with its sets of form factors; zero for what is set by hand."""
+    from .flavio_parts import default_parameters
+
+    tables = [default_parameters]
+    fixed = set(parameters)
+    for transition, name in form_factors.items():
+        tables.append(_constraints(transition, name))
+        fixed |= set(form_factor_sets()[name][transition].get("values", {}))
+    places: dict[int, tuple[Any, list[tuple[int, int]]]] = {}  # distributions, and where each has which parameter
+    for i, name in enumerate(names):
+        table = next((one for one in reversed(tables) if name in one._parameters), None)
+        if table is not None and name not in fixed:
+            index, distribution = table._parameters[name]
+            places.setdefault(id(distribution), (distribution, []))[1].append((i, index))
+    found = np.zeros((len(names), len(names)))
+    for distribution, pairs in places.values():
+        rows, indices = (np.array(part) for part in zip(*pairs, strict=True))
+        if hasattr(distribution, "covariance"):
+            found[np.ix_(rows, rows)] = np.asarray(distribution.covariance)[np.ix_(indices, indices)]
+        else:
+            found[rows, rows] = getattr(distribution, "standard_deviation", 0.0) ** 2
+    return found
+
+
 def _drawn(draw: int, block_of: Any) -> dict[str, Any]:
     return {name: column[draw % BLOCK] for name, column in block_of(draw // BLOCK).items()}
 
@@ -199,14 +224,23 @@ def form_factors_in_use(form_factors: Mapping[str, str]) -> Iterator[None]:
         known.update(kept)
 
 
+def flavio_name(transition: Transition) -> str:
+    """flavio's name of a transition's form factors, which does not know charges.
+
+    >>> from darkpenguin.physics.modes import TRANSITIONS
+    >>> flavio_name(TRANSITIONS[0])
+    'B->K'
+    """
+    return "->".join(one.name.rstrip("+0") for one in (transition.parent, transition.hadron))
+
+
 def check_used(form_factors: Mapping[str, str], transitions: Iterable[Transition]) -> None:
     """InputError for form factors of which no transition has any use: they would change nothing.
 
     >>> from darkpenguin.physics.modes import TRANSITIONS
     >>> check_used({"B->K*": "grvdv-2023"}, TRANSITIONS)
     """
-    # flavio's names do not know charges
-    used = {"->".join(one.name.rstrip("+0") for one in (row.parent, row.hadron)) for row in transitions}
+    used = {flavio_name(row) for row in transitions}
     if form_factors and not used & set(form_factors):
         told = ", ".join(f"{transition}={name}" for transition, name in form_factors.items())
         raise InputError(f"form_factors = {told}: nothing here is {' or '.join(form_factors)}, but {', '.join(used)}")

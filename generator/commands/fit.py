@@ -40,6 +40,13 @@ KEYS = (
         list[str],
         "KEY=MEAN,ERROR",
     ),
+    Option(
+        "nuisances",
+        ("--nuisances",),
+        "Let form factors or flavio's subleading charm float, with its covariance as a constraint; repeatable.",
+        list[str],
+        "form_factors|charm",
+    ),
     Option("rates", ("--rates",), "Normalise channels one by one, or together: ratios count.", str, "free|common"),
     Option("b_mesons", ("--b-mesons",), "Say how many B of each charge there were: absolute rates count.", float),
     Option(
@@ -91,12 +98,17 @@ def _show(found: Fit) -> None:
     from .console import show_table
 
     events = ", ".join(f"{n:,} {name}" for name, n in found.events.items())
-    cells = [_cells(row) for row in found]
+    known = found.likelihood.nuisances
+    cells = [_cells(row) for row in found[: len(found) - (0 if known is None else len(known.directions))]]
     used = [i for i in range(5) if i < 3 or any(row[i] for row in cells)]
     header = ("", "value", "error", "MINOS", "")
     rows = [tuple(row[i] for i in used) for row in cells]
     show_table(f"fit of {events}", tuple(header[i] for i in used), rows, left=1)
     print("converged" if found.converged else f"not converged: {found.reason}", f"(-2 ln L = {found.minimum:.2f})")
+    if found.nuisances is not None:
+        far = max(found.nuisances, key=lambda row: abs(row.value - row.central) / row.before)
+        pull = (far.value - far.central) / far.before
+        print(f"{len(found.nuisances)} of flavio's parameters floated, {far.name} the farthest: {pull:+.2f} errors")
     for one in found.goodness:
         print(f"{one.channel}: chi2 = {one.chi2:.1f} in {len(one.counts)} bins of q2, p = {one.p_value:.3g} at most")
 

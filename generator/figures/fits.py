@@ -61,7 +61,7 @@ def _curves(likelihood: Likelihood, one: Goodness, values: tuple[float, ...]) ->
 
     The Standard Model has the same number of B mesons, and the same backgrounds.
     """
-    parts = [part for part in likelihood.parts if part.channel == one.channel]
+    parts = likelihood.parts_at(values, one.channel)
     pieces = parts[0].rate.pieces(300)
     at_best = [(part, likelihood.point(part, values)) for part in parts]
     at_zero = [(part, part.amplitude.point(likelihood.base.standard)) for part in parts]

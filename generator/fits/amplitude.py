@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
 
@@ -27,7 +27,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
-from ...physics.amplitudes import decay_of, helicity_amplitudes, nonlocal_physics, smooth_inputs
+from ...physics.amplitudes import (
+    _amplitudes_p,
+    _amplitudes_v,
+    decay_of,
+    helicity_amplitudes,
+    nonlocal_physics,
+    smooth_inputs,
+    standard_model,
+)
 from ...physics.angular import Convention, breakpoints, coefficients_of, event_signs
 from ...physics.channels import Channel
 from ...physics.mediators import Decay, Mediator, NewPhysics
@@ -42,6 +50,8 @@ SPLIT = 12
 near the ends of phase space (2e-5 of an electron pair from 0.001 GeV²); rates to 2e-8, from 1.1 to 8 GeV² to 1e-11."""
 SHIFTS = ("v", "vp", "a", "ap", "p", "pp", "s", "sp", "7", "7p", "v0", "vpar", "vperp")
 """All shifts that there are, see `physics.amplitudes.new_physics`."""
+RESONANT = ("v0", "vpar", "vperp")
+"""Those of resonances: their rates are measured, so that their form factors are the central ones."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +183,52 @@ class Amplitude:
             whole = amplitudes({**local, name: more})
             shapes.append({key: whole[key] - shapes[0][key] for key in whole})
         return shapes
+
+    def helicities(self, q2: Array, changes: Array, units: ComplexArray) -> tuple[ComplexArray, tuple[str, ...]]:
+        """Shapes as helicity amplitudes, and their names: what `forms` squares, and what form factors change of it.
+
+        Args:
+            q2: GeV², (n_q2,).
+            changes: of form factors, (changes, form factors, n_q2); resonances keep theirs.
+            units: coefficients of subleading effects, as ``StandardModel.subleading``, whose shapes are the last ones.
+
+        Returns:
+            (1 + changes, n_q2, helicities, n + units), the first at the form factors of the theory.
+        """
+        sm, lepton = standard_model(self.channel, self.theory.inputs), self._decay.m_lepton
+        build = _amplitudes_v if self.channel.spin else _amplitudes_p
+        factors, local = self._inputs(q2)
+        names: tuple[str, ...] = ()
+
+        def shapes(factors: dict[str, Array]) -> ComplexArray:
+            nonlocal names
+
+            def amplitudes(wilson: dict[str, ComplexArray], subleading: ComplexArray) -> dict[str, ComplexArray]:
+                there = replace(sm, subleading=subleading)
+                return build(there, factors, wilson, q2, lepton, self._conjugate)
+
+            found = self._linear(q2, local, lambda wilson: amplitudes(wilson, sm.subleading))
+            names, bare = tuple(found[0]), amplitudes(local, 0.0 * sm.subleading)
+            for unit in units:
+                whole = amplitudes(local, unit)
+                found.append({name: whole[name] - bare[name] for name in bare})
+            return np.stack([np.stack([one[name] for name in names], axis=-1) for one in found], axis=-1)
+
+        found = [shapes(factors)]
+        fixed = [1 + i for i, name in enumerate(self.names) if name in RESONANT]
+        for change in changes:
+            moved = shapes({name: factors[name] + row for name, row in zip(factors, change, strict=True)}) - found[0]
+            moved[..., fixed] = 0.0
+            found.append(moved)
+        return np.stack(found), names
+
+    def bilinear(self, q2: Array, names: Sequence[str]) -> ComplexArray:
+        """Hermitian C of the J_i = h† C h of helicity amplitudes h, (n_q2, n_coefficients, helicities, helicities)."""
+        rows = np.eye(len(names))[:, :, None] * np.ones(len(q2))
+        alone = [dict(zip(names, row.astype(complex), strict=True)) for row in rows]
+        squares = [coefficients_of(self.channel, one, q2, theory=self.theory.inputs) for one in combined(alone)]
+        found = packed(np.stack(squares, axis=-1) * self._signs[:, None, None], len(names))
+        return np.moveaxis(unpacked(found, len(names)), 0, 1)
 
     def point(self, model: Model, more: Mapping[str, float] = MappingProxyType({})) -> Point:
         """Where a model stands; ``more`` are values by path that are not of the model, see `kpi`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
@@ -56,6 +56,10 @@ def _constraints(value: Any) -> Any:
     return _table(value, "constrain", "[MEAN, ERROR]", read)
 
 
+def _words(value: Any) -> Any:
+    return tuple(dict.fromkeys([value] if isinstance(value, str) else value))
+
+
 def _system(value: Any) -> KpiSystem | None:
     return None if value is None else resolve_kpi(value)
 
@@ -103,6 +107,9 @@ class FitCard(Card):
         Field(validation_alias=AliasChoices("constrain", "constraints"), default_factory=dict),
     ]
     """What is known of fields that float: mean and error of a Gaussian."""
+
+    nuisances: Annotated[tuple[Literal["form_factors", "charm"], ...], BeforeValidator(_words)] = ()
+    """What floats with flavio's covariance as a constraint: form factors, subleading charm."""
 
     rates: Rates = "free"
     """``free``: every channel is normalised by itself; ``common``: all together, so that ratios such as R_K count."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from ...physics.channels import Channel, get_channel
 from ...physics.expectation import FLAVOURS, segments
 from ...physics.kpi import KpiDecay, KpiSystem
 from ...physics.models import Model, kinds
+from ...physics.nuisances import Nuisances, nuisances
 from ...physics.theory import Theory
 from ..files.sample import EventsLike, open_events
 from ..files.writers import Events
@@ -31,6 +32,10 @@ from .backgrounds import Below, Component, component, rest_of
 from .card import FitCard
 from .kpi import KpiAmplitude
 from .likelihood import Free, Likelihood, Part
+from .nuisances import PREFIX as NUISANCES
+from .nuisances import RANGE as NUISANCE_RANGE
+from .nuisances import SPLIT as MOVING_SPLIT
+from .nuisances import FittedNuisances, Moving, MovingShapes, fitted
 from .rates import Range, Rate
 
 MASSES = 12
@@ -116,6 +121,7 @@ class Fit(Rows[Parameter]):
         minima: -2 ln L of each start that was followed, the best first: another near the first is another solution.
         model: at the best values.
         likelihood: the function that was minimised, for iminuit, zfit or SciPy.
+        nuisances: flavio's parameters, if some floated; the fields have the independent directions that they move in.
     """
 
     minimum: float
@@ -127,6 +133,7 @@ class Fit(Rows[Parameter]):
     minima: tuple[float, ...]
     model: Model = field(repr=False)
     likelihood: Likelihood = field(repr=False)
+    nuisances: FittedNuisances | None = None
     left_out: ClassVar[tuple[str, ...]] = ("likelihood",)
     derived: ClassVar[tuple[str, ...]] = ("correlation",)
 
@@ -213,8 +220,13 @@ def likelihood_of(
         "constraints": card.constraints,
         "threads": threads,
     }
-    cost = Likelihood(base, free, (), **how)
-    probes = [cost.model(values) for values in _places(free, 4)]
+    probing = Likelihood(base, free, (), **how)
+    probes = [probing.model(values) for values in _places(free, 4)]
+    known_errors = _nuisances(card, channels.values(), base) if like is None else like.nuisances
+    if known_errors is not None:
+        names_of = [NUISANCES + name for name in known_errors.directions]
+        free = (*free, *(Free(name, *NUISANCE_RANGE, 0.0) for name in names_of))
+        how |= {"nuisances": known_errors, "constraints": {**card.constraints, **dict.fromkeys(names_of, (0.0, 1.0))}}
     flavours = FLAVOURS if run.flavour == "both" else (1 if run.flavour == "b" else -1,)
     columns = _columns(file, channels)
     parts = []
@@ -224,26 +236,42 @@ def likelihood_of(
             _check_mass(columns[index], system, base.parameters["m_" + channel.parent])
         names = shifts_of(channel, [base, *probes])
         for flavour in flavours:
+            shapes = None
             if (channel.name, flavour) in known:
-                amplitude, rate = (getattr(known[channel.name, flavour], word) for word in ("amplitude", "rate"))
+                one = known[channel.name, flavour]
+                amplitude, rate, shapes = one.amplitude, one.rate, one.moving.shapes if one.moving else None
             else:
                 seen = _map_of(card.efficiency or run.stages.get("efficiency"), channel)
                 amplitude = _amplitude(channel, flavour, base.theory, names, run.convention, system)
+                if known_errors is not None:
+                    amplitude.split = MOVING_SPLIT
                 rate = Rate(amplitude, ranges[channel], seen)
+                if known_errors is not None:
+                    shapes = MovingShapes(amplitude, rate, known_errors)
             chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
             forms = rate.event_forms(chosen)
             below: tuple[Below, ...] = ()
+            at_events = np.ones(1)
             if components := _components(card, channel, ranges[channel]):
                 window = (*(system.window if system else (0.0, 0.0)), base.parameters["m_" + channel.parent])
                 rest = rest_of(chosen, channel, len(flavours), window)
                 below = tuple(Below(one, rest) for one in components)
                 if rate.efficiency is not None:  # its ratio to the background's density counts
-                    forms *= evaluate(rate.efficiency, chosen, channel)[:, None, None]
-            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], forms, below))
+                    at_events = evaluate(rate.efficiency, chosen, channel)
+                    forms *= at_events[:, None, None]
+            moving = None if shapes is None else Moving.of(shapes, chosen, at_events)
+            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], forms, below, moving))
     found = Likelihood(base, free, parts, device=device, **how)
     if like is None:
         _check_free(found)
     return found
+
+
+def _nuisances(card: FitCard, channels: Iterable[Channel], base: Model) -> Nuisances | None:
+    """What floats of form factors and charm, if anything does."""
+    if not card.nuisances:
+        return None
+    return nuisances(list(dict.fromkeys(one.transition for one in channels)), base.theory, card.nuisances)
 
 
 def _run_of(file: Events, card: FitCard) -> RunCard:
@@ -376,13 +404,13 @@ def _check_free(likelihood: Likelihood) -> None:
     """InputError for a field that changes no density, or two that change it in the same way."""
     few, known = likelihood.first(500), likelihood.constraints
     ranges = np.array([one.high - one.low for one in likelihood.free])
-    scores = np.stack([few.scores(values) * ranges for values in _places(likelihood.free, 2)])
+    scores = np.stack([few.scores(values, nuisances=False) * ranges for values in _places(likelihood.free, 2)])
     sizes = np.sqrt((scores**2).sum(axis=1, keepdims=True))
     for name, size in zip(likelihood.names, sizes.max(axis=(0, 1)), strict=True):
         if not size > 0 and name not in known:
             raise InputError(f"float = {name!r}: the density of these events does not depend on it; leave it out")
     chosen = [i for i, name in enumerate(likelihood.names) if name not in known]
-    _, singular, directions = np.linalg.svd((scores / sizes)[:, :, chosen], full_matrices=False)
+    _, singular, directions = np.linalg.svd(scores[:, :, chosen] / sizes[:, :, chosen], full_matrices=False)
     if len(chosen) > 1 and np.all(singular[:, -1] < _POOR * singular[:, 0]):
         pair = [likelihood.names[chosen[i]] for i in np.argsort(-np.abs(directions[0, -1]))[:2]]
         raise InputError(f"float: {pair[0]} and {pair[1]} change the density in the same way; let one of them float")
@@ -406,7 +434,7 @@ def minimised(likelihood: Likelihood, minos: bool = False, search: bool = True) 
     else:
         deviations = np.sqrt(np.diagonal(covariance))
     if minos and not reason:
-        best.minos()
+        best.minos(*(name for name in likelihood.names if not name.startswith(NUISANCES)))
     errors = best.merrors if minos and not reason else {}
     rows = tuple(
         Parameter(
@@ -433,6 +461,7 @@ def minimised(likelihood: Likelihood, minos: bool = False, search: bool = True) 
         tuple(float(one.fval) for one in followed),
         likelihood.model(values),
         likelihood,
+        None if likelihood.nuisances is None else fitted(likelihood.nuisances, likelihood.names, values, covariance),
     )
 
 
@@ -468,7 +497,7 @@ def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rou
     found.print_level, found.strategy = 0, 0
     for free in likelihood.free:
         found.limits[free.path] = (free.low, free.high)
-        found.errors[free.path] = 0.02 * (free.high - free.low)
+        found.errors[free.path] = 1.0 if free.path.startswith(NUISANCES) else 0.02 * (free.high - free.low)
         found.fixed[free.path] = free.path in fixed
     found.tol = 50.0 if rough else 0.1  # in units of 0.002 of -2 ln L
     found.migrad(ncall=200 if rough else LONGEST)
@@ -493,13 +522,14 @@ def _starts(likelihood: Likelihood) -> list[Array]:
     if not masses:
         return [own]
     quick, found = likelihood.first(QUICK), []
+    known = [name for name in likelihood.names if name.startswith(NUISANCES)]  # zero until then
     number = max(_masses(likelihood, i) for i in masses)
     for place in range(-1, number):
         start = own.copy()
         for i in masses if place >= 0 else ():
             free = likelihood.free[i]
             start[i] = free.low + (place + 0.5) / number * (free.high - free.low)
-        best = _migrad(quick, start, [likelihood.names[i] for i in masses], rough=True)
+        best = _migrad(quick, start, [*(likelihood.names[i] for i in masses), *known], rough=True)
         found.append((float(best.fval), np.array(best.values)))
     found.sort(key=lambda pair: pair[0])
     followed = sorted((_migrad(quick, values, rough=True) for _, values in found[:KEPT]), key=lambda m: float(m.fval))

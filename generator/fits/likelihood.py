@@ -26,12 +26,15 @@ from ...kinematics.base.portions import Portions
 from ...kinematics.base.threads import split_work
 from ...physics.axes import moved
 from ...physics.models import Model, is_linear
+from ...physics.nuisances import Nuisances
 from ...physics.parameters import load_parameters
 from .amplitude import Amplitude, Array, ComplexArray, Point, unpacked
 from .backgrounds import PREFIX, Below
 from .loops import BLOCK, log_densities
 from .loops_gpu import PORTION
 from .loops_gpu import log_densities as log_densities_there
+from .nuisances import PREFIX as NUISANCES
+from .nuisances import Moving, theta_of
 from .rates import Rate
 
 Rates = Literal["free", "common"]
@@ -80,6 +83,23 @@ class Part:
     q2: Array
     forms: Array
     below: tuple[Below, ...] = ()
+    moving: Moving | None = None
+
+    def at(self, theta: Array, threads: int | None) -> Part:
+        """The same at values of the nuisances, see `nuisances`."""
+        if self.moving is None:
+            return self
+        return replace(self, rate=self.moving.shapes.at(theta), forms=self.moving.forms(theta, threads))
+
+    def first(self, events: int) -> Part:
+        """The first events."""
+        return replace(
+            self,
+            q2=self.q2[:events],
+            forms=self.forms[:events],
+            below=tuple(replace(one, rest=one.rest[:events]) for one in self.below),
+            moving=None if self.moving is None else self.moving.first(events),
+        )
 
     @property
     def per_b_meson(self) -> float:
@@ -122,6 +142,7 @@ class Likelihood:
         rates: Rates = "free",
         b_mesons: float | None = None,
         constraints: Mapping[str, tuple[float, float]] | None = None,
+        nuisances: Nuisances | None = None,
         threads: int | None = None,
         device: str = "cpu",
     ) -> None:
@@ -132,15 +153,18 @@ class Likelihood:
         for part in parts:
             groups.setdefault(part.channel if rates == "free" else "all", []).append(part)
         self.groups = tuple(tuple(group) for group in groups.values())
-        self.rates, self.b_mesons = rates, b_mesons
+        self.rates, self.b_mesons, self.nuisances = rates, b_mesons, nuisances
         xp = array_library(device)
         if xp is not np and any(part.below for part in parts):
             raise InputError(f"device = {device!r}: densities with backgrounds are summed on the CPU alone")
+        if xp is not np and nuisances is not None:
+            raise InputError(f"device = {device!r}: densities with nuisances are summed on the CPU alone")
         self._library, self._portions = xp, Portions("events", PORTION, FEWEST)
         self._there = _on_device(self.parts, xp)
         self._settled = self.model(self.start.tolist())
         self._last: _Place | None = None
         self._few: Likelihood | None = None
+        self._there_groups: tuple[tuple[float, ...], tuple[tuple[Part, ...], ...]] | None = None
 
     @property
     def start(self) -> Array:
@@ -173,7 +197,7 @@ class Likelihood:
         """
         few = self._few = self._few or self.first(SOME)
         scale = sum(part.events for part in self.parts) / sum(part.events for part in few.parts)
-        size = np.sqrt(2.0 * scale * np.sum(few.scores(values) ** 2, axis=0))
+        size = np.sqrt(2.0 * scale * np.sum(few.scores(values, nuisances=False) ** 2, axis=0))
         found = np.empty((len(values), len(values)))
         for i, free in enumerate(self.free):
             size_of_all = math.hypot(size[i], math.sqrt(2.0) / self.constraints.get(free.path, (0.0, math.inf))[1])
@@ -201,7 +225,7 @@ class Likelihood:
             return _Place(values, float("inf"), {})
         total, slopes = 0.0, {}
         direct: dict[str, float] = {}
-        for group in self.groups:
+        for group in self._groups(values):
             rates = {part: part.rate.value(points[part.amplitude]) for part in group}
             rate, number = sum(value for value, _ in rates.values()), float(sum(part.events for part in group))
             signal = self.signal(group[0], values)
@@ -223,6 +247,8 @@ class Likelihood:
                 if not change:
                     continue
                 slopes[part.amplitude] = 4.0 * scale * of_rate - 4.0 * g
+                for path, slope in self._of_nuisances(part, points[part.amplitude], scale, signal / rate, values):
+                    direct[path] = direct.get(path, 0.0) + slope
                 for path, change_of_logarithms in more.items():
                     direct[path] = direct.get(path, 0.0) - 2.0 * change_of_logarithms
             for one in group[0].below if change else ():
@@ -257,6 +283,34 @@ class Likelihood:
         by_path = {path: float(inverse @ column) for path, column in by_field.items()}
         return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1]), by_path
 
+    def _groups(self, values: Sequence[float]) -> tuple[tuple[Part, ...], ...]:
+        """The groups at values of the nuisances; the last ones are kept."""
+        if self.nuisances is None:
+            return self.groups
+        theta = theta_of(self.names, values)
+        key = tuple(theta.tolist())
+        if self._there_groups is None or self._there_groups[0] != key:
+            self._there_groups = (
+                key,
+                tuple(tuple(part.at(theta, self.threads) for part in group) for group in self.groups),
+            )
+        return self._there_groups[1]
+
+    def parts_at(self, values: Sequence[float], channel: str) -> list[Part]:
+        """Parts of a channel, at values of the nuisances."""
+        return [part for group in self._groups(values) for part in group if part.channel == channel]
+
+    def _of_nuisances(
+        self, part: Part, point: Point, scale: float, factor: float, values: Sequence[float]
+    ) -> list[tuple[str, float]]:
+        """Derivatives of a part's -2 ln L by nuisances, by path, where 2 ``scale`` is that by its rate."""
+        if part.moving is None:
+            return []
+        theta, background = theta_of(self.names, values), (factor, self._below(part, values)[0])
+        found = part.moving.slopes(theta, point, part.forms, 2.0 * scale, background, self.threads)
+        paths = [name for name in self.names if name.startswith(NUISANCES)]
+        return list(zip(paths, found.tolist(), strict=True))
+
     def _below(self, part: Part, values: Sequence[float]) -> tuple[Array, dict[str, Array]]:
         """Densities of a part's backgrounds at its events, and their derivatives by path; empty without any."""
         if not part.below:
@@ -272,7 +326,7 @@ class Likelihood:
 
     def spectrum(self, channel: str, pieces: Sequence[tuple[float, float]], values: Sequence[float]) -> Array:
         """Shares of a channel's events in ranges of q2 (GeV²) that cover all of it, backgrounds included."""
-        parts = [part for part in self.parts if part.channel == channel]
+        parts = self.parts_at(values, channel)
         signal = np.sum([part.rate.spectrum(self.point(part, values), pieces) for part in parts], axis=0)
         found = self.signal(parts[0], values) * signal / signal.sum()
         for one in parts[0].below:
@@ -281,8 +335,17 @@ class Likelihood:
         return np.asarray(found)
 
     def model(self, values: Sequence[float]) -> Model:
-        """The model at values of the free fields; InputError for values that make none."""
-        return moved(self.base, dict(self._of_model(values)))
+        """The model at values of the free fields, with flavio's parameters where nuisances have moved.
+
+        Raises:
+            InputError: values that make no model.
+        """
+        found = moved(self.base, dict(self._of_model(values)))
+        theta = theta_of(self.names, values)
+        if self.nuisances is None or not theta.any():
+            return found
+        theory = found.theory.changed({"parameters": self.nuisances.values(theta)})
+        return found.model_copy(update={"theory": theory})
 
     def _of_model(self, values: Sequence[float]) -> list[tuple[str, float]]:
         """Values by path of the fields that the model has."""
@@ -327,7 +390,7 @@ class Likelihood:
         for i, free in enumerate(self.free):
             for place, weight in free.steps(values[i]):
                 there = [*values[:i], place, *values[i + 1 :]]
-                if free.path.startswith(PREFIX):  # in no amplitude
+                if free.path.startswith((PREFIX, NUISANCES)):  # in no amplitude
                     continue
                 if _is_other(free.path):  # of the waves alone
                     for one in amplitudes:
@@ -346,7 +409,7 @@ class Likelihood:
         of B mesons are not in them; backgrounds are, and then the efficiency.
         """
         found, norms = [], []
-        for group in self.groups:
+        for group in self._groups(values):
             points = {part: self.point(part, values) for part in group}
             rate = sum(part.rate.value(point)[0] for part, point in points.items())
             for part, point in points.items():
@@ -358,10 +421,13 @@ class Likelihood:
                 norms.append(np.full(part.events, rate))
         return np.concatenate(found), np.concatenate(norms)
 
-    def scores(self, values: Sequence[float]) -> Array:
-        """d ln(density/rate)/d value of every event, (events, values): their squares' sum is Fisher's information."""
+    def scores(self, values: Sequence[float], nuisances: bool = True) -> Array:
+        """d ln(density/rate)/d value of every event, (events, values): their squares' sum is Fisher's information.
+
+        Those by nuisances take differences, a second or more; they are zero without ``nuisances``.
+        """
         steps, rows = self.slopes(values), []
-        for group in self.groups:
+        for group in self._groups(values):
             points = {part: self.point(part, values) for part in group}
             rates = {part: part.rate.value(points[part]) for part in group}
             total = sum(value for value, _ in rates.values())
@@ -381,7 +447,14 @@ class Likelihood:
                 if part.below:
                     score = self._with_below(part, values, score, density / total)
                 rows.append(score)
-        return np.concatenate(rows)
+        found = np.concatenate(rows)
+        for i, path in enumerate(self.names):  # matrices are of second degree in nuisances, of fourth with charm
+            if nuisances and path.startswith(NUISANCES):
+                for step, weight in _FIVE:
+                    there = [*values[:i], values[i] + 0.1 * step, *values[i + 1 :]]
+                    densities, norms = self.densities(there)
+                    found[:, i] += weight / 0.1 * np.log(densities / norms)
+        return found
 
     def signal(self, part: Part, values: Sequence[float]) -> float:
         """Share of signal of a part's events."""
@@ -400,16 +473,7 @@ class Likelihood:
 
     def first(self, events: int) -> Likelihood:
         """The same of the first events of every part: for a quick look."""
-        parts = [
-            replace(
-                part,
-                q2=part.q2[:events],
-                forms=part.forms[:events],
-                below=tuple(replace(one, rest=one.rest[:events]) for one in part.below),
-            )
-            for part in self.parts
-        ]
-        return self._other(self.base, parts)
+        return self._other(self.base, [part.first(events) for part in self.parts])
 
     def at(self, base: Model) -> Likelihood:
         """The same of another model with the same shifts, such as another mass of a mediator that does not float."""
@@ -423,6 +487,7 @@ class Likelihood:
             rates=self.rates,
             b_mesons=self.b_mesons,
             constraints=self.constraints,
+            nuisances=self.nuisances,
             threads=self.threads,
         )
 
@@ -449,8 +514,8 @@ def _columns(rows: Array) -> Array:
 
 
 def _is_other(path: str) -> bool:
-    """Whether a path is of a Kπ system or a background, and not of the model."""
-    return path.startswith(("kpi.", PREFIX))
+    """Whether a path is of a Kπ system, a background or a nuisance, and not of the model."""
+    return path.startswith(("kpi.", PREFIX, NUISANCES))
 
 
 def _pairs(values: ComplexArray) -> Array:

@@ -210,3 +210,50 @@ def sum_forms(cells: Any, u: Any, along_mass: Any, factors: Any, rows: Any, foun
                 factor = factors[i, w, part]
                 for p in range(size):
                     found[i, w, p] += factor * here[p]
+
+
+@kernel
+def slopes_of_rows(
+    starts: Any,
+    order: Any,
+    q2: Any,
+    u: Any,
+    factors: Any,
+    forms: Any,
+    constants: Any,
+    residues: Any,
+    poles: Any,
+    factor: Any,
+    below: Any,
+    first: Any,
+    found: Any,
+) -> None:
+    """Derivatives of the sum of ln of densities, see `log_densities`, by ``rows`` of `sum_forms`, of one mass and wave.
+
+    Events ``order[starts[c]:starts[c + 1]]`` are in cell c; ``factors`` (n, parts), ``forms`` (n, 1, n²) with what
+    `sum_forms` found. ``found`` (cells, 3, parts, n²) begins at cell ``first``.
+    """
+    n, parts = constants.shape[0], factors.shape[1]
+    size = n * n
+    v, w, outer = np.empty((n, 2, LANES)), np.empty((poles.shape[0], 2, LANES)), np.empty((size, LANES))
+    here = np.empty(LANES)
+    for k in range(found.shape[0]):
+        found[k] = 0.0
+        end = starts[first + k + 1]
+        for start in range(starts[first + k], end, LANES):
+            for j in range(LANES):
+                here[j] = q2[order[min(start + j, end - 1)]]
+            _vectors(here, constants, residues, poles, w, v, outer)
+            for j in range(min(LANES, end - start)):
+                i = order[start + j]
+                density = 0.0
+                for p in range(size):
+                    density += forms[i, 0, p] * outer[p, j]
+                scale = factor / (factor * density + below[i]) if below.size else 1.0 / density
+                for part in range(parts):
+                    weight = factors[i, part] * scale
+                    for p in range(size):
+                        value = weight * outer[p, j]
+                        found[k, 0, part, p] += value
+                        found[k, 1, part, p] += u[i] * value
+                        found[k, 2, part, p] += u[i] * u[i] * value

@@ -13,6 +13,7 @@ to resolve a width.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -41,6 +42,14 @@ class Cells:
 
     def integrals(self, poles: ComplexArray) -> tuple[Array, ComplexArray, ComplexArray]:
         """∫ R, and for each pole z ∫ R/(q2 - z) and its derivative by z; shapes (...), (poles, ...) twice."""
+        n, rows = len(poles), self.rows
+        weights = self.weights(poles).reshape(1 + 4 * n, -1)
+        found = (weights @ rows.reshape(weights.shape[1], -1)).reshape(-1, *rows.shape[2:])
+        one, two, three, four = (found[1 + i * n : 1 + (i + 1) * n] for i in range(4))
+        return found[0], one + 1j * two, three + 1j * four
+
+    def weights(self, poles: ComplexArray) -> Array:
+        """Weights of the rows in these integrals, real and imaginary parts apart, (1 + 4 poles, 3, cells)."""
         low, high = self.edges.T
         half, z = 0.5 * (high - low), poles[:, None] - 0.5 * (high + low)
         first = np.log((half - z) / (-half - z))
@@ -49,15 +58,13 @@ class Cells:
         second, third = 2.0 * half + z * first, z * (2.0 * half + z * first)
         d_second = first + z * slope
         d_third = second + z * d_second
-        n, shape = len(poles), self.rows.shape
+        n = len(poles)
         weights = np.empty((1 + 4 * n, 3, len(half)))  # real: twice as fast
         weights[0] = 2.0 * half, 0.0 * half, 2.0 * half / 3.0
         for i, (moment, its_slope) in enumerate(((first, slope), (second, d_second), (third, d_third))):
             for at, values in ((1, moment / half**i), (1 + 2 * n, its_slope / half**i)):
                 weights[at : at + n, i], weights[at + n : at + 2 * n, i] = values.real, values.imag
-        found = (weights.reshape(len(weights), -1) @ self.rows.reshape(3 * len(half), -1)).reshape(-1, *shape[2:])
-        one, two, three, four = (found[1 + i * n : 1 + (i + 1) * n] for i in range(4))
-        return found[0], one + 1j * two, three + 1j * four
+        return weights
 
     def cut(self, places: Array) -> Cells:
         """The same parabolas on smaller cells, with edges at ``places`` too.
@@ -138,6 +145,54 @@ def rate_of(cells: Cells, point: Point) -> tuple[float, ComplexArray]:
     return float(point.waves @ values), np.concatenate([point.waves @ change, 0.5 * values])
 
 
+def rate_by_rows(cells: Cells, point: Point) -> Array:
+    """Derivatives of a rate, see `rate_of`, by the rows of its cells, (3, cells, n²), of one wave.
+
+    The rate is linear in the rows: v† ∫R v is c† ∫R c + 2 Re sum_l y_l† ∫R/(q2 - z_l) t_l with y_l = v(z_l*).
+
+    >>> point = Point(np.array([1.0 + 0j]), np.array([[0.3 + 0.1j]]), np.array([1.5 - 0.1j]))
+    >>> cells = cells_of(lambda q2: 1.0 + q2[:, None, None] ** 2, np.array([]), [(1.0, 2.0)])
+    >>> bool(np.isclose(np.sum(rate_by_rows(cells, point) * cells.rows[:, :, 0]), rate_of(cells, point)[0]))
+    True
+    """
+    n, weights = len(point.poles), cells.weights(point.poles)
+    moments = weights[1 : 1 + n] + 1j * weights[1 + n : 1 + 2 * n]
+    c, t = point.constants, point.residues
+    found = weights[0][..., None] * products(c, c).real
+    for k, z in enumerate(point.poles):
+        y = c + t @ (1.0 / (z.conjugate() - point.poles))
+        found = found + 2.0 * (moments[k][..., None] * products(y, t[:, k])).real
+    return np.asarray(found)
+
+
+def products(v: ComplexArray, w: ComplexArray) -> ComplexArray:
+    """What a packed matrix M is multiplied with to v† M w, (n²,).
+
+    >>> v, form = np.array([1.0 + 1j, 2.0]), np.array([1.0, 2.0, 3.0, 4.0])
+    >>> complex(products(v, v) @ form) == complex(v.conj() @ unpacked(form, 2) @ v)
+    True
+    """
+    rows, columns = np.triu_indices(len(v), 1)
+    one, other = v.conj()[rows] * w[columns], v.conj()[columns] * w[rows]
+    return np.concatenate([v.conj() * w, one + other, 1j * (one - other)])
+
+
+def by_nodes(slopes: Array, split: int) -> Array:
+    """Derivatives by values at the nodes of `nodes_of`, (n, ...), from those by rows of `parabolas`, (3, cells, ...).
+
+    >>> by_nodes(np.array([[1.0], [0.0], [0.0]]), 1).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    middle = slopes[0] - slopes[2]
+    low, high = 0.5 * (slopes[2] - slopes[1]), 0.5 * (slopes[2] + slopes[1])
+    low, middle, high = (x.reshape(-1, split, *slopes.shape[2:]) for x in (low, middle, high))
+    found = np.zeros((len(low), 2 * split + 1, *slopes.shape[2:]))
+    found[:, :-1:2] += low
+    found[:, 1::2] += middle
+    found[:, 2::2] += high
+    return found.reshape(-1, *slopes.shape[2:])
+
+
 class Rate:
     """Rate of one channel and flavour in ranges of q2, behind an efficiency if there is one, as a function of a point.
 
@@ -155,21 +210,32 @@ class Rate:
 
     def __init__(self, amplitude: Amplitude, ranges: Sequence[Range], efficiency: EfficiencyMap | None = None) -> None:
         self._amplitude, self.size, self.density = amplitude, amplitude.size, amplitude.density
+        self.split = amplitude.split
         if efficiency is not None:
             check_efficiency(efficiency, amplitude.channel)
         self.efficiency = efficiency
         places = amplitude.breakpoints()
         if efficiency is not None:
             places = np.unique(np.concatenate([places, efficiency_places(efficiency)]))
-        edges, q2 = nodes_of(places, ranges, amplitude.split)
+        edges, q2 = nodes_of(places, ranges, self.split)
         if efficiency is None:
             rate = np.array(self.density.rate)[:, None]
             weights = np.broadcast_to(rate, (len(rate), len(q2)))
         else:
             weights = angular_weights(self.density, efficiency, amplitude.channel, ranges)(q2)
-        table = amplitude.table(q2)
-        self.forms = parabolas(edges, table, amplitude.split)
-        self.cells = parabolas(edges, amplitude.integrated(q2, table, weights), amplitude.split)
+        self.edges, self.nodes, self.weights = edges, q2, weights
+        self._set(amplitude.table(q2))
+
+    def _set(self, table: Array) -> None:
+        integrated = self._amplitude.integrated(self.nodes, table, self.weights)
+        self.forms = parabolas(self.edges, table, self.split)
+        self.cells = parabolas(self.edges, integrated, self.split)
+
+    def moved(self, table: Array) -> Rate:
+        """The same with other matrices of the J_i at its nodes, as `Amplitude.table`."""
+        found = copy(self)
+        found._set(table)
+        return found
 
     def value(self, point: Point) -> tuple[float, ComplexArray]:
         """Rate (GeV), and G with dΓ = 2 Re(G · d point) for `Point.flat`."""
@@ -193,6 +259,12 @@ class Rate:
         chosen = (owner == i for i in range(len(ranges)))
         return np.array([rate_of(Cells(cells.edges[one], cells.rows[:, one]), point)[0] for one in chosen])
 
+    def place(self, q2: Array) -> tuple[Any, Array]:
+        """Cells of q2 (GeV²), and where in them, u from -1 to 1."""
+        low, high = self.edges.T
+        cell = np.clip(np.searchsorted(low, q2, side="right") - 1, 0, len(low) - 1)
+        return cell, (2.0 * q2 - (high[cell] + low[cell])) / (high[cell] - low[cell])
+
     def event_forms(self, columns: Mapping[str, Any]) -> Array:
         """Packed Hermitian matrices of the density of events, (n, waves, n²); the efficiency is not in them.
 
@@ -200,7 +272,6 @@ class Rate:
         """
         q2 = np.asarray(columns["q2"], dtype=np.float64)
         order = np.argsort(q2, kind="stable")  # so that neighbours read the same cells
-        low, high = self.forms.edges.T
         found = np.empty((len(q2), len(self._amplitude.waves({})), self.size**2))
         names = [name for name in self.density.columns if name != "flavour"]
 
@@ -209,8 +280,7 @@ class Rate:
                 chosen = order[first : min(first + _PIECE, stop)]
                 piece = {name: np.asarray(columns[name][chosen], dtype=np.float64) for name in names}
                 x = piece["q2"]
-                cell = np.clip(np.searchsorted(low, x, side="right") - 1, 0, len(low) - 1)
-                u = (2.0 * x - (high[cell] + low[cell])) / (high[cell] - low[cell])
+                cell, u = self.place(x)
                 factors = self.density.norm * self._amplitude.factors(piece)
                 some = np.empty((len(x), *found.shape[1:]))
                 sum_forms(cell, u, self._amplitude.along_mass(piece), factors, self.forms.rows, some)

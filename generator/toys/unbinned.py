@@ -72,7 +72,7 @@ class UnbinnedFits:
                 return  # it is no fault of the card: others of its toys have been fitted
             like = like or cost
             fit = minimised(cost, search=self.card.search)
-            for row in fit:
+            for row in fit[: len(words)]:  # nuisances stand behind them
                 found[words[row.name]][toy - start] = row.value
                 found[f"{words[row.name]}_error"][toy - start] = row.error
             found["unbinned_minimum"][toy - start] = fit.minimum
