@@ -68,7 +68,7 @@ def bin(
     what comes out is right on average, and no test of the correction.
 
     Args:
-        events: a file that darkpenguin wrote, or a sample in memory.
+        events: a file that darkpenguin wrote, or a sample in memory; one on a GPU is summed there, unless unfolded.
         bins: name of a published binning (``lhcb``, ``lhcb-ratios``, ``cms``, ``atlas``, ``belle2`` ...), edges
             (numbers, or text such as ``1.1,2,6``), or pairs of edges, low <= x < high, for every channel.
         variable: column to bin; without it ``q2_reco`` where there is one, else ``q2``.
@@ -90,7 +90,7 @@ def bin(
     from .bin_sums import angular_observables
 
     binning = parse_bins(bins)
-    source = EventSource(events, unfold)
+    source = EventSource(events, unfold, where_they_are=not unfold)
     variable = variable or source.variable
     source.need(variable)
     chosen = {index: binning.bins(channel) for index, channel in source.channels.items()}
@@ -147,7 +147,7 @@ def _sums(
             ratio = transverse_ratio(columns["q2"], source.channels[index].lepton_mass())
             for row, (low, high) in enumerate(bins[index]):
                 inside = (x >= low) & (x < high)
-                means[index][:, row] += (weights[inside] @ ratio[inside], weights[inside].sum())
+                means[index][:, row] += (float(weights[inside] @ ratio[inside]), float(weights[inside].sum()))
         if index not in corrections:
             sums[index] += sum_bins(kind, x, angles, weights, bins[index])
             continue

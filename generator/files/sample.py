@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-ROWS_THERE = 1 << 25
+ROWS_THERE = 1 << 22
 """Events of a sample on a GPU that are looked at together."""
 
 

@@ -15,10 +15,15 @@ from .writers import Events
 
 
 class EventSource:
-    """Events as they count: accepted ones, with their weights, channel by channel."""
+    """Events as they count: accepted ones, with their weights, channel by channel.
 
-    def __init__(self, events: EventsLike, unfold: bool = False, convention: bool = True) -> None:
-        self.file = open_events(events)
+    ``where_they_are`` leaves those of a sample on a GPU there, as of `open_events`.
+    """
+
+    def __init__(
+        self, events: EventsLike, unfold: bool = False, convention: bool = True, where_they_are: bool = False
+    ) -> None:
+        self.file = open_events(events, where_they_are)
         provenance = self.file.provenance
         if convention and provenance.get("convention", "lhcb") != "lhcb":
             raise InputError(
@@ -111,18 +116,19 @@ class EventSource:
 
         With ``rejected`` the weights are those of all events, as if nothing had been cut.
         """
+        xp = self.file.library
         for chunk in self.file.chunks():
             for index, channel in self.channels.items():
                 mask = chunk["channel"] == index
                 if not mask.any():
                     continue
                 columns = {name: column[mask] for name, column in chunk.items()}
-                weights = np.ones(len(columns["q2"]))
+                weights = xp.ones(len(columns["q2"]))
                 if "weight" in columns:
                     weights = columns["weight"].astype(np.float64)
                 if "accepted" in columns and not rejected:
                     weights = weights * (columns["accepted"] != 0)
-                if not np.isfinite(weights).all():
+                if not xp.isfinite(weights).all():
                     raise InputError(f"file = {self.name!r}: a weight of {channel.name} is not finite")
                 if self._maps is not None and not (rejected and self._mode("efficiency") == "flag"):
                     weights = self._unfolded(columns, weights, channel)

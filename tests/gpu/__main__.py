@@ -35,6 +35,7 @@ CHECKS = {
     "momenta": checks.momenta,
     "stages": checks.stages,
     "toys": checks.toys,
+    "weights": checks.weights,
     "fit": checks.fit,
     "densities": checks.densities,
     "files": checks.files,

@@ -21,6 +21,8 @@ sys.path[:0] = [str(HERE.parent / "stand_in")]  # also where CuPy is installed: 
 import array_api_compat  # noqa: E402
 import cupy  # noqa: E402
 import numpy as np  # noqa: E402
+from darkpenguin.generator.analysis import densities_gpu  # noqa: E402
+from darkpenguin.generator.analysis.event_density import NarrowDensities  # noqa: E402
 from darkpenguin.generator.analysis.validate import predict_channel  # noqa: E402
 from darkpenguin.generator.files.provenance import package_versions  # noqa: E402
 from darkpenguin.generator.fits.card import FitCard  # noqa: E402
@@ -311,6 +313,28 @@ def add_toys(bundle, made, toys):
             )
 
 
+def add_weights(bundle, made, events):
+    """Densities of events of each kind in two models, of which weights are ratios."""
+    models = [get_model(MODEL), get_model("sm")]
+    for kind in [kind for kind in made if kind != "kpi"]:
+        density = NarrowDensities(get_channel(CHANNELS[kind]), models, "lhcb")
+        rows = [cupy.asarray(x) for x in (density.edges, density._rows)]
+        for precision in ("float32", "float64"):
+            columns = CpuBackend(precision, 1).generate(made[kind], SEED, 0, events, STREAM)
+            expected = density(columns)
+            data = [cupy.asarray(columns[name]) for name in density.variables]
+            bundle.case(
+                "weights",
+                f"densities, {kind} {precision}",
+                "densities",
+                [expected],
+                lambda: densities_gpu.densities(kind, data, *rows, len(models)),  # noqa: B023
+                first=-1,
+                relative=1e-12,
+                scale=float(expected.max()),
+            )
+
+
 def add_closure(bundle, kinds):
     """What the means of the angular functions should be in bins of q2, by quadrature, with what they scatter by."""
     functions = {"vector": angular_functions, "scalar": scalar_functions}
@@ -351,6 +375,7 @@ def make(folder, events=250_000, kinds=tuple(CHANNELS), others=1000):
     add_momenta(bundle, made, others)
     add_stages(bundle, made, others)
     add_toys(bundle, made, others)
+    add_weights(bundle, made, others)
     more = {
         "closure": add_closure(bundle, kinds),
         "fit": add_fit(bundle, others),

@@ -17,7 +17,7 @@ import numpy as np
 from card import NOT_MEASURED, STAND_IN, Kernel
 
 POISON = {"b": True, "i": -77, "u": 77, "f": np.nan}
-IN_REGISTERS = ("sampler", "momenta", "smearing", "radiation")
+IN_REGISTERS = ("sampler", "momenta", "smearing", "radiation", "densities")
 """Sources whose kernels keep all in registers; elsewhere functions of the mathematical library may have a stack."""
 GRIDS = ((1, None), (31, None), (127, None), (128, None), (129, None), (1000, None), (1000, 1), (999, 7))
 """Events of a launch and its blocks, None for those that the package would take."""
@@ -212,6 +212,11 @@ def stages(proof, report):
 def toys(proof, report):
     """Counts of toys and sums of event toys."""
     others(proof, report, "toys")
+
+
+def weights(proof, report):
+    """Densities of events in two models: weights are their ratios."""
+    others(proof, report, "weights")
 
 
 def odd_sizes(proof, report):

@@ -50,7 +50,7 @@ def test_a_bundle_and_numpy_are_all_it_takes(bare, bundle, tmp_path):
     assert bare("-c", "import darkpenguin").returncode == 1
     done = bare(bundle, "--json", tmp_path / "x.json", "--closure", 20_000)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "15 of 15 checks passed" in done.stdout
+    assert "16 of 16 checks passed" in done.stdout
     numbers = json.loads((tmp_path / "x.json").read_text())
     assert {text for report in numbers.values() for text in report["failed"]} == set()
     assert numbers["events"]["scalar float32 at 2^32"]["events"] == 2000
@@ -64,6 +64,7 @@ FAULTS = [  # what is planted, in which source, and the check that has to find i
     ("events", "sampler", "fraction < (packed", "fraction > (packed"),
     ("odd sizes", "sampler", "i < n; i += threads()", "i <= n; i += threads()"),
     ("one launch or many", "sampler", "uint64(start + i)", "uint64(start + i + (start & 1))"),
+    ("weights", "densities", "side = flavour > 0", "side = flavour < 0"),
     ("closure", "closure", "float64(cos_l[i])));", "float64(cos_l[i]) * 0.9));"),
 ]
 

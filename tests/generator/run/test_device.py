@@ -72,6 +72,30 @@ def test_a_sample_on_the_device_can_be_used(cupy):
         dp.generate("B+->K+mumu", events=1, library="torch")
 
 
+SEEN = {
+    "beam": "lhcb-13tev",
+    "selection": {"cuts": ["pt(k) > 0.5"]},
+    "efficiency": {"maps": {"all": "0.5"}, "mode": "weight"},
+}
+
+
+@pytest.mark.parametrize(
+    "keys", [SEEN, {"channels": CHANNELS[:1], "kpi": "swave", "q2": [(1, 6)]}], ids=["cuts", "kpi"]
+)
+def test_a_sample_on_the_device_is_binned_there(cupy, monkeypatch, keys):
+    """Sums alone cross the bus; with weights, cuts, an S wave: the numbers of the CPU."""
+    run = {"channels": CHANNELS, "events": 1500, "seed": 3, "device": "gpu", **keys}
+    sample, copied, get = dp.generate(run, library="cupy"), [], cupy.ndarray.get
+    expected = dp.bin(dp.generate(run), bins=[1.1, 2.5, 6.0])
+    monkeypatch.setattr(cupy.ndarray, "get", lambda self, *a, **k: (copied.append(self.size), get(self, *a, **k))[1])
+    found = dp.bin(sample, bins=[1.1, 2.5, 6.0])
+    assert 0 < max(copied) < 1500
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert (one.observable, one.channel) == (other.observable, other.channel)
+        assert (one.value, one.error) == pytest.approx((other.value, other.error), rel=1e-9)
+
+
 def test_auto_is_the_cpu_for_a_small_run(cupy, monkeypatch):
     small = dp.generate("B+->K+mumu", events=100, seed=1)
     assert small.provenance["backend"].startswith("CPU")
