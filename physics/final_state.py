@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from ..kinematics.base.errors import InputError
 from .channels import Channel
-from .mediators import DarkPair
-from .models import Model
+from .mediators import DarkPair, Mediator
+from .models import Model, kinds
 from .modes import K_ZERO, Particle
 from .parameters import Parameters, load_parameters
 
 AXES = ("px", "py", "pz")
 K_SHORT, K_LONG = 310, 130
 """Monte Carlo numbers of what becomes of a K⁰ (PDG)."""
+MEDIATORS = frozenset(kind.pdg for kind in kinds().values() if issubclass(kind, Mediator))
+"""Monte Carlo numbers of mediators."""
 
 
 def particles(channel: Channel) -> tuple[str, ...]:

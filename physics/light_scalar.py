@@ -11,9 +11,9 @@ from pydantic import Field
 from ..kinematics.base.errors import InputError
 from .channels import Channel
 from .fields import Complex, Coupling, Mass, Number, Positive
-from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, Term
+from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, Term, given_width
 from .parameters import load_parameters
-from .widths import scalar_width
+from .widths import HBAR_C, scalar_width
 
 Parity = Literal["scalar", "pseudoscalar"]
 
@@ -32,8 +32,9 @@ class LightScalar(Mediator):
 
     N as in eq. (9) of arXiv:1704.06188; the sign against that of a vector is that of :math:`-g_{\mu\nu}` in its
     propagator. g_bs is at 4.8 GeV, with matrix elements in which m_s is left out beside m_b, as in flavio. A model with
-    both parities has two entries. The total width is ``width`` (GeV) or ``relative_width`` (Γ/m), or, with neither, the
-    sum of those into μμ, ee, ττ and χχ. χ is a Dirac fermion.
+    both parities has two entries. The total width is ``width`` (GeV), ``relative_width`` (Γ/m) or that of a mean proper
+    decay length ``ctau`` (mm), with which S flies as a `LightVector` does; or, without them, the sum of those into μμ,
+    ee, ττ and χχ. χ is a Dirac fermion.
 
     >>> scalar = LightScalar(mass=2.0, width=0.1, g_bs=1e-8, g_mu=1e-3)
     >>> scalar.total_width, scalar.dark.operator
@@ -42,11 +43,13 @@ class LightScalar(Mediator):
 
     symbol: ClassVar[str] = "S"
     exact_divergence: ClassVar[bool] = False
+    pdg: ClassVar[int] = 54
 
     name: str = "S"
     parity: Parity = "scalar"
     width: Positive | None = None
     relative_width: Positive | None = None
+    ctau: Positive | None = None
     g_bs: Complex = 0j
     g_bs_right: Complex = 0j
     g_mu: Coupling = 0.0
@@ -57,16 +60,12 @@ class LightScalar(Mediator):
 
     def check(self) -> None:
         """ValueError if the width is known twice or not at all, or less than its parts."""
-        if self.width is not None and self.relative_width is not None:
-            raise ValueError(
-                f"width = {self.width:g} GeV and relative_width = {self.relative_width:g} are both given; keep one"
-            )
         parts = sum(self.partial_widths().values()) + (self._chi_width(self.g_chi) if self.g_chi else 0.0)
-        if self.width is None and self.relative_width is None:
+        if not given_width(self):
             if not parts:
                 raise ValueError(
-                    "a width is needed: give width (GeV), relative_width (width/mass), or a coupling to something that "
-                    "it can decay to"
+                    "a width is needed: give width (GeV), relative_width (width/mass), ctau (mm), or a coupling to "
+                    "something that it can decay to"
                 )
         elif parts > self.total_width * (1.0 + 1e-9):
             raise ValueError(
@@ -82,9 +81,14 @@ class LightScalar(Mediator):
 
     @classmethod
     def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
-        """``width`` or ``relative_width`` replaces the width that there was."""
-        if given & {"width", "relative_width"}:
-            fields.update(dict.fromkeys({"width", "relative_width"} - given))
+        """``width``, ``relative_width`` or ``ctau`` replaces the width that there was."""
+        if given & {"width", "relative_width", "ctau"}:
+            fields.update(dict.fromkeys({"width", "relative_width", "ctau"} - given))
+
+    @property
+    def flight(self) -> float | None:
+        """``ctau``, where it says the width."""
+        return self.ctau if self.width is None and self.relative_width is None else None
 
     @property
     def total_width(self) -> float:
@@ -93,6 +97,8 @@ class LightScalar(Mediator):
             return self.width
         if self.relative_width is not None:
             return self.relative_width * self.mass
+        if self.ctau is not None:
+            return HBAR_C / self.ctau
         return sum(self.partial_widths().values()) + (self._chi_width(self.g_chi) if self.g_chi else 0.0)
 
     def partial_widths(self) -> dict[str, float]:
@@ -119,7 +125,7 @@ class LightScalar(Mediator):
         """
         if self.g_chi is not None:
             return self.g_chi
-        if self.width is None and self.relative_width is None:
+        if not given_width(self):
             return 0.0  # the leptons are all of the width
         if 2.0 * self.m_chi >= self.mass:
             raise InputError(
@@ -157,7 +163,7 @@ class LightScalar(Mediator):
         """The pole, with any coupling, also zero, so that one set of nodes serves all; none in νν̄."""
         if channel.dynamics == "neutrino":
             return []
-        width = self.shape_width(scheme) if channel.dynamics == "chi" else self.total_width
+        width = self.shape_width(scheme if channel.dynamics == "chi" else "fixed")
         return [Mark(self.mass**2, 0.25 * self.mass * width)]
 
     @property

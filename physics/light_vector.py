@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from ..kinematics.base.errors import InputError
 from .channels import Channel
 from .fields import Complex, Coupling, Mass, Number, Positive
-from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, Term
+from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, Term, given_width
 from .parameters import load_parameters
-from .widths import Chi, invisible_width, lepton_width, neutrino_width
+from .widths import HBAR_C, Chi, invisible_width, lepton_width, neutrino_width
 
 _MIXED = frozenset({"g_mu_v", "g_e_v", "g_tau_v"})
 """What kinetic mixing stands for."""
@@ -28,10 +28,11 @@ class LightVector(Mediator):
               + \bar\ell\gamma_\nu(g_{\ell V} + g_{\ell A}\gamma_5)\ell + g_\chi\bar\chi\gamma_\nu\chi
               + g_\nu\,\bar\nu_{\mu L}\gamma_\nu\nu_{\mu L}] V^\nu + \tfrac12 m_V^2 V_\nu V^\nu
 
-    The total width is given by one of ``width`` (GeV) and ``relative_width`` (Γ/m), or, with neither, follows
-    from ``g_chi`` and ``m_chi`` by eq. (2). A ``g_chi`` beside a width is the invisible part of that width,
-    which it must not exceed. ``pseudoscalar`` keeps C_P of eq. (7), that is, the longitudinal part of the
-    propagator.
+    The total width is given by one of ``width`` (GeV), ``relative_width`` (Γ/m) and ``ctau`` (mm), or, without them,
+    follows from ``g_chi`` and ``m_chi`` by eq. (2). With ``ctau``, a mean proper decay length ħc/Γ, V flies before it
+    decays (HepMC files have the vertex); interference is nothing beside its peak. A ``g_chi`` beside a width is the
+    invisible part of that width, which it must not exceed. ``pseudoscalar`` keeps C_P of eq. (7), that is, the
+    longitudinal part of the propagator.
 
     ``kinetic_mixing`` ε stands for equal couplings to charged leptons: of
     :math:`\tfrac\epsilon2 F_{\mu\nu}V^{\mu\nu}` the shift :math:`A\to A+\epsilon V` leaves, to order ε², ε times the
@@ -53,6 +54,7 @@ class LightVector(Mediator):
     name: str = "V"
     width: Positive | None = None
     relative_width: Positive | None = None
+    ctau: Positive | None = None
     g_bs: Complex = 0j
     g_bs_right: Complex = 0j
     g_mu_v: Coupling = 0.0
@@ -87,13 +89,9 @@ class LightVector(Mediator):
 
     def check(self) -> None:
         """ValueError if the width is not known, or known twice."""
-        if self.width is not None and self.relative_width is not None:
-            raise ValueError(
-                f"width = {self.width:g} GeV and relative_width = {self.relative_width:g} are both given; keep one"
-            )
-        if self.width is None and self.relative_width is None:
+        if not given_width(self):
             if self.g_chi is None:
-                raise ValueError("a width is needed: give width (GeV), relative_width (width/mass), or g_chi")
+                raise ValueError("a width is needed: give width (GeV), relative_width (width/mass), ctau (mm) or g_chi")
             if 2.0 * self.m_chi >= self.mass:
                 raise ValueError(
                     f"m_chi = {self.m_chi:g} GeV: V -> chi chi needs m_chi < {self.mass / 2:g} GeV, so g_chi "
@@ -109,6 +107,8 @@ class LightVector(Mediator):
 
     def problem(self, scheme: Scheme) -> str | None:
         """A running width is that of V → χχ, whose coupling has to be known."""
+        if scheme == "running" and self.flight is not None:
+            return f"ctau = {self.flight:g} mm: a V that flies is narrow and its width does not run; take width = fixed"
         if scheme == "running" and self.g_chi is None and 2.0 * self.m_chi >= self.mass:
             return (
                 f"m_chi = {self.m_chi:g} GeV is above m_V/2 = {self.mass / 2:g} GeV, so this needs g_chi; give g_chi, "
@@ -118,13 +118,13 @@ class LightVector(Mediator):
 
     @classmethod
     def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
-        """``width``, ``relative_width`` or ``g_chi`` replaces the width that there was, and so with mixing."""
+        """``width``, ``relative_width``, ``ctau`` or ``g_chi`` replaces the width there was, and so with mixing."""
         if "kinetic_mixing" in given:
             fields.update(dict.fromkeys(_MIXED - given, 0.0))
         elif given & _MIXED:
             fields["kinetic_mixing"] = 0.0
-        if given & {"width", "relative_width", "g_chi"}:
-            fields.update(dict.fromkeys({"width", "relative_width"} - given))
+        if given & {"width", "relative_width", "ctau", "g_chi"}:
+            fields.update(dict.fromkeys({"width", "relative_width", "ctau"} - given))
 
     def legend(self) -> str:
         """Its mass and its coupling to quarks, as in figure 1 of arXiv:1704.06188.
@@ -136,12 +136,19 @@ class LightVector(Mediator):
         return f"{super().legend()}, $g_{{bs}} = {float(mantissa):g} \\times 10^{{{int(power)}}}$"
 
     @property
+    def flight(self) -> float | None:
+        """``ctau``, where it says the width."""
+        return self.ctau if self.width is None and self.relative_width is None else None
+
+    @property
     def total_width(self) -> float:
         """Total width (GeV). From ``g_chi`` it is eq. (2): V → ℓℓ is neglected there, as in the paper."""
         if self.width is not None:
             return self.width
         if self.relative_width is not None:
             return self.relative_width * self.mass
+        if self.ctau is not None:
+            return HBAR_C / self.ctau
         assert self.g_chi is not None  # ``check`` has made sure
         return float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
 
@@ -173,7 +180,7 @@ class LightVector(Mediator):
         0.265
         """
         leptons = sum(self.partial_widths().values())
-        fixed = self.width is not None or self.relative_width is not None
+        fixed = given_width(self)
         # a width that follows from g_chi alone, as in the paper, leaves the leptons out on purpose
         dark = self.dark_width() if fixed and self.g_chi is not None else 0.0
         if leptons + dark > self.total_width * (1.0 + 1e-9):
@@ -214,7 +221,7 @@ class LightVector(Mediator):
         >>> complex(vector.propagator(4.0)), complex(vector.propagator(4.0, "running"))
         (-1j, -1j)
         """
-        fixed = self.mass * self.total_width
+        fixed = self.mass * self.shape_width("fixed")
         if scheme != "running":
             return fixed
         g_chi = self.g_chi or self._coupling_of(self.total_width)
@@ -265,7 +272,7 @@ class LightVector(Mediator):
         """
         if channel.dynamics == "neutrino" and not self.g_nu_mu:
             return []
-        width = self.shape_width(scheme) if channel.dynamics == "chi" else self.total_width
+        width = self.shape_width(scheme if channel.dynamics == "chi" else "fixed")
         found = [Mark(self.mass**2, 0.25 * self.mass * width)]
         if channel.dynamics == "charged" and scheme == "running" and self.m_chi > 0.0:
             found.append(Mark(4.0 * self.m_chi**2, 0.001, 0.6))

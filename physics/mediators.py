@@ -6,6 +6,7 @@ A mediator is one class, one entry of ``models.Model``. Amplitudes, bins, tables
 - ``total_width``, ``linear_fields``, ``terms``: enough where it acts in charged pairs;
 - ``wave`` if a unit coupling is something else than the propagator, ``imaginary_part`` if the width runs;
 - ``dark``, ``dark_current``, ``neutrino_current`` and ``weak_couplings`` if it makes invisible pairs;
+- ``flight`` if it may live so long that it decays elsewhere, ``pdg`` for its number in HepMC files;
 - ``partial_widths``, ``shown``, ``settle``, ``problem``: what is known and said of its numbers.
 """
 
@@ -25,7 +26,7 @@ from ..kinematics.base.errors import InputError
 from ..kinematics.phasespace import velocity
 from .channels import Channel
 from .fields import LARGEST, Frozen, Positive
-from .widths import Chi
+from .widths import HBAR_C, Chi
 
 Scheme = Literal["fixed", "running", "narrow"]
 Array = npt.NDArray[np.float64]
@@ -240,6 +241,9 @@ class Mediator(Interaction):
     exact_divergence: ClassVar[bool] = True
     """Whether its C_P is the divergence of a current, in which no quark mass is left out (V, eq. (7))."""
 
+    pdg: ClassVar[int] = 55
+    """Monte Carlo number (PDG): a mediator of dark matter of spin 1; 54 is one of spin 0."""
+
     mass: Annotated[Positive, Field(ge=1 / LARGEST)]
 
     @model_validator(mode="after")
@@ -247,7 +251,13 @@ class Mediator(Interaction):
         self.check()
         if self.mass > _FAR_ABOVE:
             warnings.warn(f"mass = {self.mass:g} GeV of {self.name}: masses are in GeV", stacklevel=2)
-        if self.total_width < NARROWEST * self.mass:
+        if self.flight is not None and self.total_width > NARROW * self.mass:
+            raise ValueError(
+                f"ctau = {self.flight:.3g} mm: is a width of {self.total_width:.3g} GeV, and nothing resolves where a "
+                f"{self.symbol} wider than {NARROW:g} of its mass decays; give width = {self.total_width:.3g}, or "
+                f"ctau above {HBAR_C / (NARROW * self.mass):.3g} mm"
+            )
+        if self.shape_width("fixed") < NARROWEST * self.mass:
             raise ValueError(
                 f"width = {self.total_width:.3g} GeV: double precision resolves no {self.symbol} narrower than "
                 f"{NARROWEST:g} of its mass, {NARROWEST * self.mass:.3g} GeV; give a larger width"
@@ -259,19 +269,27 @@ class Mediator(Interaction):
     def total_width(self) -> float:
         """Total width (GeV)."""
 
+    @property
+    def flight(self) -> float | None:
+        """Mean proper decay length cτ (mm) of a mediator that flies; None of one that decays where it is made."""
+        return None
+
     def shape_width(self, scheme: Scheme) -> float:
-        """Width of the line shape (GeV): the total width, or of a ``narrow`` mediator 1e-8 of its mass."""
-        return NARROW * self.mass if scheme == "narrow" else self.total_width
+        """Width of the line shape (GeV): the total width; of a ``narrow`` mediator, or one that flies, 1e-8 m."""
+        return NARROW * self.mass if scheme == "narrow" or self.flight is not None else self.total_width
 
     def imaginary_part(self, q2: Array, scheme: Scheme) -> Array | float:
         """Imaginary part of the propagator's denominator (GeV²)."""
-        return self.mass * self.total_width
+        return self.mass * self.shape_width("fixed")
 
     def propagator(self, q2: npt.ArrayLike, scheme: Scheme = "fixed") -> ComplexArray:
         r"""Breit-Wigner propagator (GeV⁻²) at q2 (GeV²), :math:`1/(q^2-m^2+i\,m\Gamma)` if the width is fixed.
 
         The phase is a strong phase: never conjugated, also not for the conjugate decay. InputError for ``narrow``: what
         interferes has a width.
+
+        Of a mediator that flies (``flight``) it is that of Γ' = 1e-8 m times :math:`\sqrt{\Gamma'/\Gamma}`, so that
+        the peak has the rates of two bodies and the branching fractions of the true width, ħc/cτ.
         """
         if scheme == "narrow":
             raise InputError(
@@ -279,7 +297,8 @@ class Mediator(Interaction):
                 "shapes; take fixed or running (narrow is for B -> K(*) chi chi)"
             )
         s = np.asarray(q2, dtype=float)
-        return np.asarray(1.0 / (s - self.mass**2 + 1j * self.imaginary_part(s, scheme)), dtype=complex)
+        size = 1.0 if self.flight is None else math.sqrt(self.shape_width(scheme) / self.total_width)
+        return np.asarray(size / (s - self.mass**2 + 1j * self.imaginary_part(s, scheme)), dtype=complex)
 
     def wave(self, decay: Decay, q2: Array, scheme: Scheme) -> Current | float:
         """The propagator."""
@@ -287,7 +306,7 @@ class Mediator(Interaction):
 
     def marks(self, channel: Channel, scheme: Scheme) -> list[Mark]:
         """Where the spectrum of a channel needs nodes: from a quarter of m Γ about the pole outwards."""
-        return [Mark(self.mass**2, 0.25 * self.mass * self.total_width)] if self.couples(channel) else []
+        return [Mark(self.mass**2, 0.25 * self.mass * self.shape_width("fixed"))] if self.couples(channel) else []
 
     def dark_wave(self, q2: Array, scheme: Scheme, coupling: float) -> ComplexArray:
         r"""Propagator times the coupling to χ (GeV⁻²).
@@ -305,8 +324,24 @@ class Mediator(Interaction):
     def description(self) -> str:
         """What it is, in one line."""
         given = [f"{name} = {value:.3g}" for name, value in self.shown().items() if value]
-        return f"{self.name}: m = {self.mass:g} GeV, width = {self.total_width:g} GeV, {', '.join(given)}"
+        size = f"width = {self.total_width:g} GeV" if self.flight is None else f"ctau = {self.flight:g} mm"
+        return f"{self.name}: m = {self.mass:g} GeV, {size}, {', '.join(given)}"
 
     def legend(self) -> str:
         """Its mass."""
         return f"$m_{self.symbol} = {self.mass:g}$ GeV"
+
+
+def given_width(one: Mediator) -> bool:
+    """Whether a mediator's width is one of its fields, a lifetime included; ValueError if two of them say it.
+
+    >>> from darkpenguin.physics.light_vector import LightVector
+    >>> given_width(LightVector(mass=2.0, g_chi=1.0)), given_width(LightVector(mass=2.0, ctau=1.0))
+    (False, True)
+    """
+    units = {"width": " GeV", "relative_width": "", "ctau": " mm"}
+    values = {name: getattr(one, name) for name in units}
+    given = [f"{name} = {value:g}{units[name]}" for name, value in values.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(f"{given[0]} and {given[1]} are both given; keep one")
+    return bool(given)

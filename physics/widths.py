@@ -11,6 +11,8 @@ from ..kinematics.base.arrays import FloatArray
 from ..kinematics.phasespace import velocity
 
 Chi = Literal["dirac", "scalar"]
+HBAR_C = 1.973269804e-13
+"""GeV mm, CODATA 2018: a lifetime of 1/GeV times this is a proper decay length, and one over a width (GeV) too."""
 
 
 def invisible_width(q2: ArrayLike, g_chi: float, m_chi: float = 0.0, chi: Chi = "dirac") -> FloatArray:

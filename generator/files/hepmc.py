@@ -3,10 +3,11 @@
 Units GeV and mm, the B decays at the origin. Status codes are HepMC's: 2 for what decayed (B, K*, K0), 1 for the final
 state; a tau is final, for other programs to decay (its spin is not kept). A K0 (311) becomes a K_S (310) or a K_L
 (130), half of each; with the columns of ``kaons`` (`lab.kaons`) those of the file, and a K_S that goes to pi+ pi- has
-its vertex where it decays. Without them neither decays. Photons that the leptons have radiated come last, from the
-vertex of the B; those below an eV are left out. The B has no mother and decays where it is made, unless the Υ(4S) of a
-beam like Belle II's, with the other B, stable and of opposite flavour, and a lifetime are asked for (`hepmc_origin`).
-Programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
+its vertex where it decays. Without them neither decays. A mediator with a lifetime (``ctau``) is in the record of its
+events, those within 1e-5 of its mass squared, and its leptons come from where it decays. Photons that the leptons have
+radiated come last, from the vertex of the B; those below an eV are left out. The B has no mother and decays where it is
+made, unless the Υ(4S) of a beam like Belle II's, with the other B, stable and of opposite flavour, and a lifetime are
+asked for (`hepmc_origin`). Programs that want beams must be told that there are none (Rivet: ``--ignore-beams``).
 """
 
 from __future__ import annotations
@@ -28,19 +29,20 @@ from ...kinematics.base.optional import optional
 from ...kinematics.beams import UpsilonBeam
 from ...physics.channels import Channel
 from ...physics.final_state import AXES, K_LONG, K_SHORT, neutral_kaon
+from ...physics.mediators import Mediator
 from ...physics.models import Model
 from ..lab.kaons import PIONS, pion_masses
-from ..sampler.calls import KAONS
+from ..sampler.calls import KAONS, MEDIATOR_FLIGHT
 from ..sampler.rng import event_uniforms
-from .hepmc_origin import UPSILON, decay_place, other_b, upsilon_of_file
+from .hepmc_origin import UPSILON, flown, flying, other_b, owners, upsilon_of_file
 from .sample import EventsLike
 from .source import EventSource
 
 Array = NDArray[np.float64]
 DECAYED, FINAL = 2, 1
 """Status codes of HepMC."""
-KAON = "kaon"
-"""The K_S or K_L that a K0 becomes, in a chain."""
+KAON, MEDIATOR = "kaon", "mediator"
+"""The K_S or K_L that a K0 becomes, and what flies before it decays to the pair, in a chain."""
 SOFTEST = 1e-9
 """Energy (GeV) above which a photon is written."""
 _PHOTON = 22
@@ -72,8 +74,8 @@ class Chain:
     daughters: tuple[str, ...] = ()
 
 
-def chain(channel: Channel) -> Chain:
-    """Decay chain of a channel.
+def chain(channel: Channel, mediator: bool = False) -> Chain:
+    """Decay chain of a channel; with ``mediator`` the pair comes from one, not from the B itself.
 
     >>> from darkpenguin.physics.channels import get_channel
     >>> chain(get_channel("B0->K*0mumu")).names
@@ -85,8 +87,9 @@ def chain(channel: Channel) -> Chain:
     """
     transition = channel.transition
     daughters = tuple(particle.label for particle in transition.daughters)
-    first = [particle.label for particle in (transition.parent, transition.hadron, *channel.pair.particles)]
-    names, mothers = [*first, *daughters], [-1, 0, 0, 0, *(1 for _ in daughters)]
+    pair = [particle.label for particle in channel.pair.particles]
+    names = [transition.parent.label, transition.hadron.label, *([MEDIATOR] if mediator else []), *pair, *daughters]
+    mothers = [-1, 0, *([0, 2, 2] if mediator else [0, 0]), *(1 for _ in daughters)]
     kaon = neutral_kaon(channel)
     if kaon is not None:
         names += [KAON, *PIONS]
@@ -162,12 +165,8 @@ def write_hepmc(
             kept = weights != 0.0
             left_out += int((~kept).sum())
             chosen = {key: column[kept] for key, column in columns.items()}
-            channel = source.channels[index]
-            found = _record(channel, model, chosen, seed, vertices)
-            if source_of_b is not None:
-                found = _with_upsilon(source_of_b, found)
-            mothers = _mothers(chain(channel).mothers, found, upsilon)
-            for event in _events(pyhepmc, mothers, found, chosen, weights[kept], info):
+            found = _records(source.channels[index], model, chosen, seed, vertices, source_of_b)
+            for event in _in_order(pyhepmc, found, chosen, weights[kept], info):
                 writer.write_event(event)
                 written += 1
     return HepmcCounts(written, left_out)
@@ -205,11 +204,40 @@ class _Record:
     """Which of them an event has."""
 
 
-def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: int, vertices: bool = False) -> _Record:
-    """The momenta of a file as particles with numbers, status codes and places."""
+def _records(
+    channel: Channel,
+    model: Model,
+    columns: Mapping[str, Any],
+    seed: int,
+    vertices: bool,
+    beam: UpsilonBeam | None,
+) -> list[tuple[NDArray[np.bool_], NDArray[np.int32], _Record]]:
+    """Which events, their mothers and what is written of them: of those without a flying mediator, and of each."""
+    mediators = flying(channel, model)
+    owner = owners(mediators, columns["q2"])
+    made = []
+    for k in np.unique(owner).tolist():
+        mine, mediator = owner == k, mediators[k] if k >= 0 else None
+        rows = {key: column[mine] for key, column in columns.items()}
+        found = _record(channel, model, rows, seed, vertices, mediator)
+        if beam is not None:
+            found = _with_upsilon(beam, found)
+        made.append((mine, _mothers(chain(channel, mediator is not None), found, beam is not None), found))
+    return made
+
+
+def _record(
+    channel: Channel,
+    model: Model,
+    columns: Mapping[str, Any],
+    seed: int,
+    vertices: bool = False,
+    mediator: Mediator | None = None,
+) -> _Record:
+    """The momenta of a file as particles with numbers, status codes and places; of a mediator's events, it too."""
     from ...physics.final_state import PHOTONS, masses, pdg_ids
 
-    record = chain(channel)
+    record = chain(channel, mediator is not None)
     photons = tuple(name for name in PHOTONS if channel.lepton is not None and f"{name}_px" in columns)
     names, known = (*record.names, *photons), masses(channel, model) | dict.fromkeys(photons, 0.0)
     p = {
@@ -236,7 +264,15 @@ def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: in
     m = {name: np.full(n, known[name]) for name in p}
     if vertices:
         parent = record.names[0]
-        origin[:, 1:] += decay_place(channel, model, columns, seed, p[parent], e[parent], m[parent])[:, None]
+        life = model.parameters[f"tau_{channel.parent}"]
+        origin[:, 1:] += flown(life, channel, columns, seed, p[parent], e[parent], m[parent])[:, None]
+    if mediator is not None:
+        made = [*(particle.label for particle in channel.pair.particles), *photons]
+        p[MEDIATOR], e[MEDIATOR] = (np.sum([table[name] for name in made], axis=0) for table in (p, e))
+        m[MEDIATOR] = np.sqrt(np.maximum(e[MEDIATOR] ** 2 - (p[MEDIATOR] ** 2).sum(axis=0), 0.0))
+        whole = p[MEDIATOR], e[MEDIATOR], m[MEDIATOR]
+        path = flown(1.0 / mediator.total_width, channel, columns, seed, *whole, MEDIATOR_FLIGHT)
+        origin[:, [names.index(name) for name in made]] += path[:, None]
     if record.daughters:
         resonance = record.names[1]
         p[resonance], e[resonance] = (np.sum([table[name] for name in record.daughters], axis=0) for table in (p, e))
@@ -244,6 +280,8 @@ def _record(channel: Channel, model: Model, columns: Mapping[str, Any], seed: in
     numbers = {
         flavour: pdg_ids(channel, flavour, model) | _PION_IDS | dict.fromkeys(photons, _PHOTON) for flavour in (1, -1)
     }
+    if mediator is not None:
+        numbers = {flavour: ids | {MEDIATOR: mediator.pdg} for flavour, ids in numbers.items()}
     plus, minus = (np.array([numbers[f].get(name, 0) for name in names]) for f in (1, -1))
     flavour: Any = columns["flavour"]
     ids = np.where(flavour[:, None] > 0, plus, minus).astype(np.int32)
@@ -295,25 +333,49 @@ def _with_upsilon(beam: UpsilonBeam, found: _Record) -> _Record:
     )
 
 
-def _mothers(known: tuple[int, ...], found: _Record, upsilon: bool) -> NDArray[np.int32]:
-    """First and last mother of each particle of a record: those of its chain, the B of its photons."""
-    first = 2 if upsilon else 0
+def _mothers(record: Chain, found: _Record, upsilon: bool) -> NDArray[np.int32]:
+    """First and last mother of each particle of a record: those of its chain, of its photons that of the leptons."""
+    known, first = record.mothers, 2 if upsilon else 0
     photons = found.px.shape[1] - len(known) - first
-    places = [*((-1, 0) if upsilon else ()), *(mother + first for mother in known), *(first for _ in range(photons))]
+    source = record.names.index(MEDIATOR) if MEDIATOR in record.names else 0
+    places = [
+        *((-1, 0) if upsilon else ()),
+        *(mother + first for mother in known),
+        *(first + source for _ in range(photons)),
+    ]
     places[first] = 0 if upsilon else -1  # of the B itself
     return np.array([[place, place] for place in places], dtype=np.int32)
+
+
+def _in_order(
+    pyhepmc: Any,
+    made: list[tuple[NDArray[np.bool_], NDArray[np.int32], _Record]],
+    columns: Mapping[str, Any],
+    weights: Array,
+    run_info: Any,
+) -> Iterator[Any]:
+    """Events of one channel in their order, whichever record they are in."""
+    numbers = columns["event"].astype(np.uint64) & np.uint64(0x7FFFFFFF)
+    streams = [
+        _events(pyhepmc, mothers, found, numbers[mine], weights[mine], run_info) for mine, mothers, found in made
+    ]
+    owner = np.zeros(len(weights), dtype=int)
+    for k, (mine, _, _) in enumerate(made):
+        owner[mine] = k
+    for k in owner.tolist():
+        yield next(streams[k])
 
 
 def _events(
     pyhepmc: Any,
     mothers: NDArray[np.int32],
     found: _Record,
-    columns: Mapping[str, Any],
+    numbers: NDArray[np.uint64],
     weights: Array,
     run_info: Any,
 ) -> Iterator[Any]:
-    """Events of one channel, one after the other in the same record."""
-    numbers_of_events = (columns["event"].astype(np.uint64) & np.uint64(0x7FFFFFFF)).tolist()
+    """Events of one channel and one chain, one after the other in the same record."""
+    numbers_of_events = numbers.tolist()
     displaced: Any = found.origin.any(axis=(0, 2)).tolist()
     event = pyhepmc.GenEvent(pyhepmc.Units.GEV, pyhepmc.Units.MM)
     event.run_info = run_info

@@ -12,7 +12,7 @@ import numpy as np
 from ...kinematics.base.errors import InputError
 from ...kinematics.base.optional import optional
 from ...physics.channels import Channel
-from ...physics.final_state import AXES, K_LONG, K_SHORT, neutral_kaon, particles, pdg_ids
+from ...physics.final_state import AXES, K_LONG, K_SHORT, MEDIATORS, neutral_kaon, particles, pdg_ids
 
 SUFFIXES = (".hepmc", ".hepmc3", ".hepmc.gz", ".hepmc3.gz")
 """Ends of the names of HepMC files."""
@@ -134,7 +134,8 @@ class HepmcReader:
                 found[label] = vector
             elif particle.pid == _PHOTON:
                 photons.append(vector)
-            elif particle.pid in ids.values() and particle.end_vertex is not None:  # the resonance, or a copy of the B
+            elif particle.pid in {*ids.values(), *MEDIATORS} and particle.end_vertex is not None:
+                # the resonance, a mediator that flies, or a copy of the B
                 waiting += particle.end_vertex.particles_out
             else:
                 return ()

@@ -53,6 +53,7 @@ RECOVERY = Calls("resolution: photons of radiation", (EVENTS,), 42, 2)
 RESOLUTION = Calls("resolution: tracks, radiation, photons", (EVENTS,), 48, 5)
 KAONS = Calls("neutral kaons: K_S or K_L, its decay length, the directions of its pions", (EVENTS,), 72, 4)
 FLIGHT = Calls("HepMC: proper decay length of the B", (EVENTS,), 76, 1)
+MEDIATOR_FLIGHT = Calls("HepMC: proper decay length of a mediator", (EVENTS,), 77, 1)
 TOY_DETECTOR = Calls("detector of a toy: reconstructed q2, efficiency", (TOY_EVENTS,), 32, 1)
 TOY_THINNING = Calls("nuisance parameters of a toy: which events are left", (TOY_EVENTS,), 33, 1)
 TOY_BINS = Calls("counts of bins: the bin times 2^12, and the attempt", (TOY_COUNTS,), 0, 1 << 32)
@@ -68,6 +69,7 @@ REGISTER = (
     RESOLUTION,
     KAONS,
     FLIGHT,
+    MEDIATOR_FLIGHT,
     TOY_DETECTOR,
     TOY_THINNING,
     TOY_BINS,
@@ -90,7 +92,7 @@ def check_apart(more: Iterable[Calls] = ()) -> None:
         Traceback (most recent call last):
         ...
         darkpenguin.kinematics.base.errors.InputError: calls = 52 to 53 (mine): 48 to 52 belong to resolution: tracks, \
-radiation, photons; take calls from 77 on
+radiation, photons; take calls from 78 on
     """
     entries = list(dict.fromkeys((*REGISTER, *more)))
     for one, two in combinations(entries, 2):

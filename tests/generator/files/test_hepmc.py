@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from darkpenguin import InputError, generate, get_channel, get_model, make_card, read_events, run
 from darkpenguin.generator.files.hepmc import write_hepmc
+from darkpenguin.generator.files.hepmc_events import HepmcReader
 from darkpenguin.generator.files.source import EventSource
 from darkpenguin.kinematics.beams import UpsilonBeam
+from darkpenguin.physics.models import as_model
 
 pyhepmc = pytest.importorskip("pyhepmc")
 CHANNELS = ["B0->K*0mumu", "B+->K*+ee", "B+->K+ee", "B0->K0mumu", "Bs->phiee", "B+->K+tautau"]
@@ -225,3 +227,82 @@ def test_a_b_that_lives(file, tmp_path):
     assert abs(np.mean(lengths) / expected - 1.0) < 5 / np.sqrt(len(lengths))
     assert abs(np.median(lengths) / expected - np.log(2.0)) < 5 / np.sqrt(len(lengths))
     assert abs(np.mean(lengths) / (1.2 * expected) - 1.0) > 5 / np.sqrt(len(lengths))  # a bent lifetime is seen
+
+
+FLYING = {"light_vectors": [{"name": "V", "mass": 1.5, "ctau": 2.0, "g_bs": 2e-8, "g_mu_v": 5e-7}]}
+
+
+def flights(path):
+    """Proper decay lengths (mm) of the mediators in a file, each checked; and how many events have none."""
+    lengths, none = [], 0
+    with pyhepmc.open(path) as stream:
+        for event in stream:
+            found = [p for p in event.particles if p.pid == 55]
+            [b] = [p for p in event.particles if abs(p.pid) in (511, 521) and p.end_vertex is not None]
+            leptons = [p for p in event.particles if abs(p.pid) in (13, 22)]
+            if not found:
+                assert all(p.production_vertex.id == b.end_vertex.id for p in leptons)
+                none += 1
+                continue
+            [v] = found
+            start, end, p = v.production_vertex.position, v.end_vertex.position, v.momentum
+            assert (v.status, v.production_vertex.id) == (2, b.end_vertex.id)
+            assert p.m() == pytest.approx(1.5, rel=1e-5)
+            assert {lepton.production_vertex.id for lepton in leptons} == {v.end_vertex.id}
+            for axis in ("px", "py", "pz", "e"):
+                total = sum(getattr(lepton.momentum, axis) for lepton in leptons)
+                assert total == pytest.approx(getattr(p, axis), abs=1e-9)
+            path = np.array([getattr(end, x) - getattr(start, x) for x in ("x", "y", "z", "t")])
+            length = path[3] * p.m() / p.e
+            np.testing.assert_allclose(path * p.m(), length * np.array([p.px, p.py, p.pz, p.e]), rtol=1e-6, atol=1e-6)
+            lengths.append(length)
+    return lengths, none
+
+
+@pytest.mark.parametrize("options", [{}, {"vertices": True, "upsilon": True}])
+@pytest.mark.parametrize("channel", ["B+->K+mumu", "B0->K*0mumu"])
+def test_a_mediator_that_flies(channel, options, tmp_path):
+    """An exponential of cτ along its momentum, by a test that fails once in 1e6 and sees a cτ of 1.2 times that."""
+    from darkpenguin.physics.rates import branching_ratio
+    from scipy.stats import kstest
+
+    run(channel, model=FLYING, events=2500, beam="belle2", seed=8, output=tmp_path / "v.root")
+    write_hepmc(tmp_path / "v.root", tmp_path / "v.hepmc", **options)
+    lengths, none = flights(tmp_path / "v.hepmc")
+    rate = {m: branching_ratio(get_channel(channel), as_model(model)) for m, model in (("V", FLYING), ("none", "sm"))}
+    expected = 2500 * rate["none"] / rate["V"]
+    assert len(lengths) + none == 2500
+    assert abs(none - expected) < 5 * np.sqrt(expected)
+    assert kstest(lengths, "expon", args=(0, 2.0)).pvalue > 1e-6
+    assert kstest(lengths, "expon", args=(0, 2.4)).pvalue < 1e-6
+    assert abs(np.mean(lengths) / 2.0 - 1) < 5 / np.sqrt(len(lengths))
+    # whoever reads the file finds every decay, in its order
+    read = HepmcReader(tmp_path / "v.hepmc", get_channel(channel))
+    columns = next(iter(read.chunks(10_000)))
+    np.testing.assert_allclose(columns["lm_px"], read_events(tmp_path / "v.root")["lm_px"], rtol=1e-12, atol=1e-12)
+
+
+def test_its_photons_fly_with_it(tmp_path):
+    run("B+->K+mumu", model=FLYING, events=300, beam="rest", seed=8, theory={"radiation": "leading-log"},
+        output=tmp_path / "v.root")  # fmt: skip
+    write_hepmc(tmp_path / "v.root", tmp_path / "v.hepmc")
+    lengths, none = flights(tmp_path / "v.hepmc")
+    assert len(lengths) > 2 * none > 0
+
+
+def test_places_are_those_of_any_part(tmp_path):
+    for name, keys in (("whole", {}), ("part", {"part": "2/2"})):
+        run("B+->K+mumu", model=FLYING, events=400, seed=8, beam="rest", output=tmp_path / f"{name}.root", **keys)
+    files = {name: next(tmp_path.glob(f"{name}*.root")) for name in ("whole", "part")}
+    found = {}
+    for name, file in files.items():
+        write_hepmc(file, tmp_path / f"{name}.hepmc")
+        found[name], _ = flights(tmp_path / f"{name}.hepmc")
+    assert found["whole"][-len(found["part"]) :] == pytest.approx(found["part"], rel=1e-12)
+
+
+def test_one_that_does_not_fly_is_not_in_the_record(tmp_path):
+    model = {"light_vectors": [{"mass": 1.5, "width": 1e-6, "g_bs": 2e-8, "g_mu_v": 1e-4}]}
+    run("B+->K+mumu", model=model, events=100, beam="rest", seed=8, output=tmp_path / "v.root")
+    write_hepmc(tmp_path / "v.root", tmp_path / "v.hepmc")
+    assert flights(tmp_path / "v.hepmc") == ([], 100)

@@ -30,7 +30,7 @@ def test_entries_of_a_key_space_are_apart_and_named_once():
 
 @pytest.mark.parametrize(("first", "count"), [(32, 1), (0, 33), (16, 17), (52, 9), (47, 2)])
 def test_a_planted_overlap_is_seen(first, count):
-    with pytest.raises(InputError, match="take calls from 77 on"):
+    with pytest.raises(InputError, match="take calls from 78 on"):
         check_apart([Calls("planted", (EVENTS,), first, count)])
 
 
