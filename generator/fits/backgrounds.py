@@ -107,6 +107,22 @@ class Component:
             found.append(float(np.sum(self.shape(nodes.ravel(), slope)[0] * weights.ravel())))
         return np.array(found)
 
+    def drawn(self, uniform: Array, slope: float) -> Array:
+        """q2 (GeV²) of its distribution, at uniform numbers between 0 and 1: on each piece an exponential's inverse.
+
+        >>> one = component("x", Background(), [(1.0, 2.0), (3.0, 4.0)])
+        >>> [one.drawn(np.array([0.25, 0.75]), slope).round(3).tolist() for slope in (0.0, 5.0)]
+        [[1.5, 3.5], [3.727, 3.943]]
+        """
+        low, width = self.edges[:, 0], np.diff(self.edges, axis=1)[:, 0]
+        x = slope * width
+        steps = np.where(np.abs(x) > 1e-9, x, 1e-9)
+        contents = self.heights * width * np.exp(slope * (low - self.edges.mean())) * np.expm1(steps) / steps
+        ends = np.cumsum(contents) / contents.sum()
+        cell = np.minimum(np.searchsorted(ends, uniform, side="right"), len(ends) - 1)
+        inside = 1.0 - (ends[cell] - uniform) * contents.sum() / contents[cell]
+        return np.asarray(low[cell] + width[cell] * np.log1p(inside * np.expm1(steps[cell])) / steps[cell])
+
     @staticmethod
     def _rule(edges: Array) -> tuple[Array, Array]:
         x, w = np.polynomial.legendre.leggauss(_ORDER)

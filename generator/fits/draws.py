@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,12 @@ def draw_events(
 ) -> list[EventSample]:
     """Samples with as many events of each channel as ``events``, of the model at values, behind the same efficiency.
 
-    Or with a share of them.
+    Or with a share of them. Of backgrounds there are binomial numbers.
 
     Couplings that are close have sets that are close: they share their random numbers.
 
     Raises:
-        InputError: rates in common or absolute ones, whose numbers of events say something too; backgrounds.
+        InputError: rates in common or absolute ones, whose numbers of events say something too.
 
     Example:
         >>> from darkpenguin.generator.run.generate import generate
@@ -45,8 +45,6 @@ def draw_events(
     """
     if likelihood.rates != "free" or likelihood.b_mesons is not None:
         raise InputError("rates: limits and toys of a fit are of its shapes; take rates = free, without b-mesons")
-    if any(part.below for part in likelihood.parts):
-        raise InputError("backgrounds: limits and toys of a fit are of events without any; leave them out")
     numbers: dict[str, int] = {}
     for part in likelihood.parts:
         numbers[part.channel] = numbers.get(part.channel, 0) + part.events
@@ -73,7 +71,36 @@ def draw_events(
         np.concatenate([place[k * sizes[index] : (k + 1) * sizes[index]] for index, place in places.items()])
         for k in range(sets)
     ]
-    return [EventSample({name: column[rows] for name, column in columns.items()}, made.provenance) for rows in chosen]
+    drawn, generator = [], np.random.default_rng([seed, 1])
+    for rows in chosen:
+        own = {name: column[rows] for name, column in columns.items()}
+        _put_backgrounds(own, likelihood, where, generator)
+        drawn.append(EventSample(own, made.provenance))
+    return drawn
+
+
+def _put_backgrounds(
+    columns: dict[str, Any], likelihood: Likelihood, where: Mapping[str, float], generator: np.random.Generator
+) -> None:
+    """Put events of the backgrounds in the place of the first ones of each channel."""
+    for group in likelihood.groups:
+        part, flavours = group[0], [one.amplitude.flavour for one in group]
+        channel, components = part.amplitude.channel, [one.component for one in part.below]
+        rows = np.flatnonzero(columns["channel"] == channel.index)
+        shares = [one.at(where)[0] for one in components]
+        numbers = generator.multinomial(len(rows), [*shares, 1.0 - sum(shares)])[:-1].tolist()
+        for one, first, number in zip(components, np.cumsum([0, *numbers]).tolist(), numbers, strict=False):
+            chosen = rows[first : first + number]
+            q2 = one.drawn(generator.random(number), one.at(where)[1])
+            columns["q2"][chosen] = q2
+            columns["flavour"][chosen] = generator.choice(flavours, number)
+            for name in channel.angles:
+                end = np.pi if name == "phi" else 1.0
+                columns[name][chosen] = generator.uniform(-end, end, number)
+            if isinstance(part.amplitude, KpiAmplitude):
+                low, high = part.amplitude.system.window
+                top = np.minimum(high, part.amplitude.decay.m_parent - np.sqrt(q2))
+                columns["m_kpi"][chosen] = low + (top - low) * generator.random(number)
 
 
 def draw(

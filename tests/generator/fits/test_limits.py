@@ -12,6 +12,7 @@ from darkpenguin.generator.fits.limits import fit_limits
 from darkpenguin.generator.statistics.hypotheses import cls_asymptotic
 from darkpenguin.physics.angular import breakpoints, decay_rate, event_density, quadrature
 from darkpenguin.physics.densities import DENSITIES
+from scipy.optimize import minimize
 from typer.testing import CliRunner
 
 RANGE, EVENTS = (1.1, 8.0), 400
@@ -91,6 +92,36 @@ def test_what_is_profiled_widens_and_a_mass_is_a_place(sample, found):
     assert wide[0].at == {MASS: 2.5}
     assert wide[0].upper - wide[0].lower > 0.99 * (found.upper - found.lower)
     assert len(dp.figure(wide).axes) == 1
+
+
+@pytest.mark.slow
+def test_limits_with_a_background_and_an_s_wave_that_float(monkeypatch):
+    """-2 ln L at the limits, all else followed by SciPy: its rise is that of 95 % at least, and of 99.9 % at most.
+
+    CL_s of 5 % is 1 - Φ(√q) = 0.05 CL_b with CL_b below one: q > 2.706, and q < 9.6 unless CL_b is below 2 %. Limits of
+    half the size would not pass.
+    """
+    monkeypatch.setattr(limits, "ASIMOV", 1000)
+    signal = dp.generate("B0->K*0mumu", "sm", events=300, q2=[RANGE], seed=4, kpi="swave")
+    columns, rng = signal.to_numpy(), np.random.default_rng(3)
+    more = {name: column[:100].copy() for name, column in columns.items()}
+    more |= {"q2": rng.uniform(*RANGE, 100), "m_kpi": rng.uniform(0.796, 0.996, 100), "phi": rng.uniform(-3, 3, 100)}
+    more |= {name: rng.uniform(-1, 1, 100) for name in ("cos_theta_k", "cos_theta_l")}
+    both = type(signal)({name: np.concatenate([columns[name], more[name]]) for name in columns}, signal.provenance)
+    free = {COUPLING: (-3e-8, 3e-8), "kpi.fraction": None, "backgrounds.comb.fraction": None}
+    card = {"model": "fig2", "float": free, "backgrounds": {"comb": {}}}
+    found = fit_limits(both, card, COUPLING)[0]
+    cost = likelihood_of(both, FitCard.make(card))
+
+    def lowest(g):
+        ranges = [(one.low, one.high) for one in cost.free[1:]]
+        how = {"jac": lambda x: cost.gradient(g, *x)[1:], "bounds": ranges, "method": "L-BFGS-B"}
+        return float(minimize(lambda x: cost(g, *x), (0.1, 0.25), **how).fun)
+
+    for end in (found.upper, found.lower):
+        own = min(lowest(share * end) for share in (0.0, 0.1, 0.2, 0.3, 0.4))
+        assert 2.706 < lowest(end) - own < 9.6
+        assert lowest(0.5 * end) - own < 2.706
 
 
 @pytest.mark.parametrize(
