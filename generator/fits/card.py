@@ -142,6 +142,17 @@ class FitCard(Card):
 
     @model_validator(mode="before")
     @classmethod
+    def _something_floats(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and all(data.get(word) in (None, {}, [], ()) for word in ("float", "free")):
+            raise InputError(
+                'float: nothing floats; say what does, and between which ends: "heavy.C9_mu" = [-3, 3] under [float] '
+                "of a card, or --float heavy.C9_mu,-3,3; of a V light_vectors.0.mass, .relative_width and .g_bs; "
+                "fit --example prints a card"
+            )
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
     def _efficiency(cls, data: Any) -> Any:
         if not isinstance(data, Mapping) or isinstance(
             data.get("efficiency"), (Mapping, EfficiencySettings, type(None))

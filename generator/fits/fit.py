@@ -37,6 +37,7 @@ from .nuisances import RANGE as NUISANCE_RANGE
 from .nuisances import SPLIT as MOVING_SPLIT
 from .nuisances import FittedNuisances, Moving, MovingShapes, fitted
 from .rates import Range, Rate
+from .remarks import remark
 
 MASSES = 12
 """Fewest masses of a mediator that floats at which the search starts, beside that of the model; one a width at most."""
@@ -292,6 +293,7 @@ def _run_of(file: Events, card: FitCard) -> RunCard:
             "selection: these events are behind cuts, whose effect on q2 and angles is not known; give it as "
             "efficiency = MAP"
         )
+    remark(file, run, card)
     return run
 
 

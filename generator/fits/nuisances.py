@@ -57,7 +57,8 @@ class MovingShapes:
     >>> amplitude = Amplitude(channel, 1, theory, ["v"])
     >>> rate = Rate(amplitude, [(1.1, 6.0)])
     >>> moving = MovingShapes(amplitude, rate, nuisances([channel.transition], theory, ["form_factors"]))
-    >>> bool(np.allclose(moving.at(np.zeros(8)).cells.rows, rate.cells.rows, rtol=1e-9, atol=0))
+    >>> there = moving.at(np.zeros(8)).cells.rows
+    >>> bool(np.max(np.abs(there - rate.cells.rows)) < 1e-9 * np.max(rate.cells.rows))
     True
     """
 

@@ -65,7 +65,8 @@ def test_an_acceptance_biases_nothing_and_one_that_is_forgotten_does(slope):
     seeds = range(20, 28)
     for column in pulls(slope, None, seeds).T:
         assert chi2.sf(np.sum(column**2), len(seeds)) > 1e-6
-    bent = [chi2.sf(np.sum(column**2), len(seeds)) for column in pulls(slope, "0.5", seeds).T]
+    with pytest.warns(RuntimeWarning, match=r"efficiency = '0.5': not a map that these events were made with"):
+        bent = [chi2.sf(np.sum(column**2), len(seeds)) for column in pulls(slope, "0.5", seeds).T]
     assert min(bent) < 1e-6
 
 
@@ -134,7 +135,8 @@ def sample():
         ({"float": FLOAT, "constrain": {MASS: (2, 0)}}, "above 0"),
         ({"float": FLOAT, "rates": "comon"}, "rates"),
         ({"float": FLOAT, "efficiency": "nowhere.toml"}, "nowhere.toml"),
-        ({}, "float: this key is needed"),
+        ({}, r"float: nothing floats; .*heavy.C9_mu.*--float.*--example"),
+        ({"float": {}}, "float: nothing floats"),
         ({"float": 5}, "a table of KEY"),
         ({"float": {COUPLING: 3}}, "two numbers"),
         ({"float": FLOAT, "constrain": 5}, "a table of KEY"),
@@ -305,3 +307,27 @@ def test_an_injected_vector_is_found_with_the_errors_of_fishers_information(mass
         assert row.error == pytest.approx(error, rel=0.25)
     if mass == 2.5:
         assert 0.007 < found[0].error < 0.013  # 0.01 GeV, as found by hand
+
+
+def test_a_resolution_that_is_not_in_the_density_is_told():
+    keys = {"model": "sm", "float": {"heavy.C9_mu": (-4, 4)}}
+    seen = dp.generate("B+->K+mumu", "sm", events=100, q2=[RANGE], seed=1, beam="lhcb-8tev", resolution="lhcb")
+    with pytest.warns(RuntimeWarning, match="resolution: it is not in the density"):
+        dp.fit(seen, **keys)
+
+
+def test_another_map_than_that_of_the_events_is_told(tmp_path, recwarn):
+    keys = {"model": "sm", "float": {"heavy.C9_mu": (-4, 4)}}
+    maps = []
+    for name, slope in (("one", -0.4), ("other", -0.3)):
+        maps.append(str(tmp_path / f"{name}.toml"))
+        terms = f"[[0, 0.5], [1, {slope}]]"
+        (tmp_path / f"{name}.toml").write_text(f'kind = "legendre"\naxes = [["q2", 0.0, 20.0]]\nterms = {terms}\n')
+    seen = dp.generate(
+        "B+->K+mumu", "sm", events=200, q2=[RANGE], seed=1, efficiency={"maps": maps[0], "mode": "reject"}
+    )
+    dp.fit(seen, **keys)
+    dp.fit(seen, efficiency=maps[0], **keys)
+    assert not [one for one in recwarn if "efficiency" in str(one.message)]
+    with pytest.warns(RuntimeWarning, match=r"efficiency = .*other.toml.*not a map that these events were made with"):
+        dp.fit(seen, efficiency=maps[1], **keys)
