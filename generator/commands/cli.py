@@ -24,6 +24,7 @@ from .bins import bin_command, hepmc_command
 from .console import Talk, note
 from .constraints import constraints_command
 from .drawing import FigureOption, OverwriteOption
+from .explore import explore_command
 from .farm import DaskOption, ReportOption, merge_command, plan_command
 from .figures import figure_command, scan_command
 from .fit import fit_command
@@ -389,6 +390,7 @@ app.command("recast")(_guarded(recast_command))
 app.command("bin")(_guarded(bin_command))
 app.command("fold")(_guarded(fold_command))
 app.command("hepmc")(_guarded(hepmc_command))
+app.command("explore")(_guarded(explore_command))
 app.command("figure")(_guarded(figure_command))
 app.command("scan")(_guarded(scan_command))
 app.command("toys")(_guarded(toys_command))

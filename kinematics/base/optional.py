@@ -14,12 +14,14 @@ from .errors import InputError
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "array_api_compat": "cuda13",
+        "bokeh": "explore",
         "boost_histogram": "formats",
         "correctionlib": "formats",
         "cupy": "cuda13",
         "dask": "dask",
         "distributed": "dask",
         "hist": "formats",
+        "panel": "explore",
         "pyhepmc": "formats",
         "pyhf": "recast",
         "redist": "recast",

@@ -9,6 +9,9 @@ import tomllib
 import numpy as np
 import pytest
 from darkpenguin.generator.analysis.histograms import histograms
+from darkpenguin.generator.explore.plots import SignificanceDiagram
+from darkpenguin.generator.explore.point import Bases
+from darkpenguin.generator.explore.server import explore
 from darkpenguin.generator.files.hepmc import write_hepmc
 from darkpenguin.generator.lab.efficiency_files import read_map
 from darkpenguin.generator.run.workers import check_dask, in_order
@@ -77,6 +80,7 @@ def _correctionlib(folder):
 
 ROW = BinnedValue("R_K+", "R_K+", 1.1, 6.0, 0.98, 0.03)
 USES = {
+    "bokeh": lambda folder: SignificanceDiagram(),
     "boost_histogram": _uhi,
     "uhi": _uhi,
     "correctionlib": _correctionlib,
@@ -84,6 +88,7 @@ USES = {
     "pyhepmc": lambda folder: write_hepmc("no.root", folder / "x.hepmc"),
     "dask": lambda folder: next(in_order(range, [(0, 1)], "local:1")),
     "distributed": lambda folder: check_dask("tcp://127.0.0.1:1"),
+    "panel": lambda folder: explore(Bases(), browser=False),
     "pyhf": lambda folder: Published({}),
     "redist": lambda folder: redist_modifier(np.ones((1, 3)), get_model("fig2")),
     "cupy": lambda folder: array_library("gpu"),

@@ -1,0 +1,38 @@
+import socket
+import subprocess
+import sys
+
+import pytest
+from darkpenguin.generator.commands.explore import explore_command
+from darkpenguin.generator.explore.server import ADDRESS, free_port
+from darkpenguin.kinematics.base.errors import InputError
+
+
+def test_a_port_that_is_free():
+    assert free_port(free_port(0)) > 0
+
+
+def test_a_port_that_is_taken():
+    with socket.socket() as taken:
+        taken.bind((ADDRESS, 0))
+        taken.listen()
+        with pytest.raises(InputError, match=r"port = \d+: .*take another, or 0"):
+            free_port(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("port", [-1, 70000])
+def test_no_port(port):
+    with pytest.raises(InputError, match="1 to 65535"):
+        free_port(port)
+
+
+def test_without_panel_one_line_says_what_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "panel", None)
+    with pytest.raises(InputError, match=r"pip install 'darkpenguin\[explore\]'$"):
+        explore_command()
+
+
+def test_no_other_command_imports_panel():
+    code = "import sys; from darkpenguin.generator.commands import cli; print({'panel', 'bokeh'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "set()\n"
