@@ -70,7 +70,10 @@ class Worker:
 
     def _run(self) -> None:
         while True:
-            self._waiting.get()()
+            try:
+                self._waiting.get()()
+            except Exception:  # the next page is not to wait in vain
+                traceback.print_exc(file=sys.stderr)
 
 
 def plane_card(point: Point, plane: str) -> ScanCard | None:
@@ -96,6 +99,7 @@ class Page:
         self.bases, self.point, self.workers = bases, start, workers
         self.held: list[Point] = []
         self.version, self.pending, self.syncing, self.dragging = 0, False, False, False
+        self.gone = False
         self.doc: Any = self.pn.state.curdoc
         self.timer: Any = None
         self.drawn: dict[str, dict[str, Curve]] = {}
@@ -113,6 +117,15 @@ class Page:
     def leave(self) -> None:
         """Nobody looks any more: what is computed for this page stops."""
         self.version += 1
+        self.gone = True
+
+    def _later(self, what: Callable[[], None]) -> None:
+        """From a thread: do this on the page, if it is still there."""
+        try:
+            self.doc.add_next_tick_callback(what)
+        except Exception:
+            if not self.gone:
+                raise
 
     # ---- widgets ----------------------------------------------------------------------------------------------
 
@@ -425,8 +438,8 @@ class Page:
                     traceback.print_exc(file=sys.stderr)
                     said = _BUG
                     continue
-                self.doc.add_next_tick_callback(partial(self._show, version, show, found))
-            self.doc.add_next_tick_callback(partial(self._show, version, self._finished, said))
+                self._later(partial(self._show, version, show, found))
+            self._later(partial(self._show, version, self._finished, said))
 
         self.workers[0].do(work)
 
@@ -475,7 +488,7 @@ class Page:
             except Exception:
                 traceback.print_exc(file=sys.stderr)
                 found, said = None, _BUG
-            self.doc.add_next_tick_callback(partial(self._show_significance, found, said))
+            self._later(partial(self._show_significance, found, said))
 
         self.workers[1].do(work)
 
