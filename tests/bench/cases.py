@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 Work = Callable[[], int]
 NARROW = ["light_vectors.0.relative_width=0.001"]
-DETECTOR: dict[str, Any] = {"kpi": "swave", "beam": "lhcb-13tev", "selection": "lhcb"}
+LAB: dict[str, Any] = {"beam": "lhcb-13tev", "selection": "lhcb"}
+DETECTOR: dict[str, Any] = {"kpi": "swave", **LAB}
 
 
 def find(name: str, *homes: str) -> Any:
@@ -406,6 +407,7 @@ CASES: dict[str, Case] = {
         _sampler("float32", None, device="gpu", **DETECTOR), "chain, float32, GPU and copy", "events/s", 128 * MILLION
     ),
     **_to_disk("", "q2 and angles", 8 * MILLION, {}, "ttree64", "ttree32", "rntuple64", "rntuple32"),
+    **_to_disk("lab-", "K* narrow, laboratory", 2 * MILLION, {"resolution": "lhcb", **LAB}, "ttree64", "ttree32"),
     **_to_disk("chain-", "whole chain", 2 * MILLION, {"resolution": "lhcb", **DETECTOR}, "ttree64", "ttree32"),
     "kpi-table": Case(_kpi(), "table of m_Kpi with S wave", "1/s", 1),
     "kpi-charm": Case(_kpi({"nonlocal": "resonances"}), "the same with all charmonium, all of q2", "1/s", 1),
