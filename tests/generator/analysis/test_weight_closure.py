@@ -70,8 +70,9 @@ def p_values(density, source, direct, all_weights, ratio, n_bins=12):
     return np.array(found).reshape(-1, len(all_weights), 2).swapaxes(0, 1)
 
 
-def check(name, kpi, convention, n, seed=11):
+def check(name, kpi, convention, n, seed=11, target=None):
     before, after = models(name)
+    after = target or after
     channel, keys = get_channel(name), {"convention": convention, **({"kpi": kpi} if kpi else {})}
     density = KPI if kpi else density_of(channel)
     source, direct = (generate(name, model, n, seed=seed + i, **keys) for i, model in enumerate((before, after)))
@@ -96,6 +97,14 @@ LARGE += [("B0->K*0mumu", "swave", "lhcb"), ("B0->K*0ee", "pwave", "theory"), ("
 @pytest.mark.parametrize(("name", "kpi", "convention"), SMALL)
 def test_weighted_events_are_those_that_are_generated(name, kpi, convention):
     check(name, kpi, convention, 200_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "parity"), [("B+->K+mumu", "scalar"), pytest.param("B0->K*0mumu", "pseudoscalar", marks=pytest.mark.slow)]
+)
+def test_events_weighted_to_a_scalar_are_those_that_are_generated(name, parity):
+    scalar = {"mass": 2.2, "relative_width": 0.1, "parity": parity, "g_bs": 1e-7, "g_mu": 0.05}
+    check(name, None, "lhcb", 100_000, target=as_model({"light_scalars": [scalar]}))
 
 
 @pytest.mark.slow

@@ -46,6 +46,24 @@ def test_a_fit_finds_the_vector_wherever_the_search_starts():
     assert near.model.light_vectors[0].mass == near[0].value
 
 
+def test_a_fit_finds_a_scalar():
+    """Within 5.2 of its errors, 1e-6 for three; events of a scalar of other numbers are five of them away."""
+    fields = {"mass": 2.2, "relative_width": 0.1, "g_bs": 1e-7, "g_mu": 0.05}
+    model = {"light_scalars": [fields]}
+    sample = dp.generate("B+->K+mumu", model, events=5_000, q2=[RANGE], seed=6)
+    floating = {"mass": (1.5, 2.7), "relative_width": (0.02, 0.5), "g_mu": (0.0, 0.2)}
+    start = ["light_scalars.0.mass=1.8", "light_scalars.0.g_mu=0.1"]
+    found = dp.fit(
+        sample, model=model, set=start, float={f"light_scalars.0.{key}": ends for key, ends in floating.items()}
+    )
+    assert found.converged
+    for row, key in zip(found, floating, strict=True):
+        assert abs(row.value - fields[key]) < 5.2 * row.error
+        assert row.error < 0.2 * fields[key]
+        assert not row.at_limit
+    assert found.goodness[0].p_value > 1e-6
+
+
 def pulls(slope, fitted_with, seeds):
     found = []
     for seed in seeds:
