@@ -31,12 +31,13 @@ def host_kernels(tmp_path_factory):
 @pytest.fixture
 def cupy(monkeypatch, host_kernels):
     """The stand-in for CuPy: arrays on a device that refuse what CuPy's refuse, kernels that run on the host."""
+    from darkpenguin.generator.files import provenance
     from darkpenguin.generator.sampler import backend
     from darkpenguin.kinematics.base import cuda
 
     monkeypatch.syspath_prepend(STAND_IN)
     monkeypatch.setenv("DARKPENGUIN_HOST_KERNELS", str(host_kernels))
-    cached = (cuda._compiled, backend._on_device)
+    cached = (cuda._compiled, backend._on_device, provenance._package_versions)
 
     def forget():
         for function in cached:
