@@ -72,6 +72,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def curves_csv(name: str, drawn: Mapping[str, tuple[Curve, FloatArray | None]]) -> str:
     """The curves of one diagram, by model: q2 (GeV²), value, error of the theory where it is there.
 
+    >>> import numpy as np
     >>> print(curves_csv("R_K+", {"sm": (Curve(np.array([1.0]), np.array([0.99])), None)}), end="")
     diagram,model,q2,value,theory error
     R_K+,sm,1,0.99,
@@ -104,6 +105,7 @@ def constraints_csv(rows: Iterable[Row]) -> str:
 def significance_csv(found: Significance) -> str:
     """Expected significance against luminosity, by observable.
 
+    >>> import numpy as np
     >>> found = Significance(np.array([1.0]), "fb^-1", {"R_K+": np.array([2.0])})
     >>> print(significance_csv(found), end="")
     observable,luminosity [fb^-1],significance
