@@ -321,6 +321,8 @@ PAPER = {
     "physics.experiment.muon_rows",
     "physics.experiment.vector_rows",
     "physics.experiment.verdicts",
+    "generator.explore.curves",  # the page that moves the paper's V
+    "generator.explore.point",
     "generator.figures.figure_1",
     "generator.figures.figure_2",
     "generator.scans.invisible",
