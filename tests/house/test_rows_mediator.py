@@ -322,6 +322,7 @@ PAPER = {
     "physics.experiment.vector_rows",
     "physics.experiment.verdicts",
     "generator.explore.curves",  # the page that moves the paper's V
+    "generator.explore.page",
     "generator.explore.point",
     "generator.figures.figure_1",
     "generator.figures.figure_2",
