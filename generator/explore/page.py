@@ -494,10 +494,10 @@ class Page:
 
     def _show_significance(self, found: Significance | None, said: str) -> None:
         self.significance = found if found is not None else self.significance
+        if found is not None:  # first: what is said of the lines comes when they are there
+            self.significance_diagram.draw(found)
         self.significance_said.object = said
         self.compute.disabled = False
-        if found is not None:
-            self.significance_diagram.draw(found)
 
     # ---- CSV --------------------------------------------------------------------------------------------------
 
