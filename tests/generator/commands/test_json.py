@@ -8,8 +8,8 @@ from darkpenguin.generator.commands.cli import app
 from typer.testing import CliRunner
 
 RUNNER = CliRunner()
-NO_TABLE = {"figure", "hepmc", "init", "merge", "plan"}
-"""Commands that print names of files and no table."""
+NO_TABLE = {"explore", "figure", "hepmc", "init", "merge", "plan"}
+"""Commands that print names of files, or an address, and no table."""
 EVENTS = ("--channel", "B0->K*0mumu", "--channel", "B0->K*0ee", "--events", "1000")
 
 

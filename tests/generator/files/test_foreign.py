@@ -150,7 +150,8 @@ def test_an_unknown_flavour_is_averaged_on_request(sample, tuple_file, tmp_path)
         ({"photons": "add"}, "photons = 'add': it is of HepMC files"),
         ({"angles": {"q2": "a"}}, "not both"),
         ({"convention": "cp"}, "allowed are lhcb, theory"),
-        ({"channel": "B0->K*0tautau"}, "no such channel|B0->K"),
+        ({"channel": "B0->K*0pipi"}, "no such channel|B0->K"),
+        ({"channel": "B0->K*0tautau"}, "add up to 6"),
     ],
 )
 def test_bad_maps_are_refused(tuple_file, changes, message):
