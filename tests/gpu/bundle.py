@@ -368,7 +368,7 @@ def add_densities(bundle, events):
     return {name: bundle.array(values) for name, values in read.items()}
 
 
-def make(folder, events=250_000, kinds=tuple(CHANNELS), others=1000):
+def make(folder, events=240_000, kinds=tuple(CHANNELS), others=1000):
     """Write a bundle into a new folder; ``others`` are the events of momenta and stages, and the toys."""
     bundle, made = Bundle(), tables(kinds)
     add_events(bundle, made, events)
@@ -388,7 +388,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path, help="a folder that is not there yet, or a file .zip")
     parser.add_argument(
-        "--events", type=int, default=250_000, help="of every kernel and start in float32; 1/8 in float64"
+        "--events", type=int, default=240_000, help="of every kernel and start in float32; 1/8 in float64"
     )
     parser.add_argument("--others", type=int, default=1000, help="events of momenta and stages, toys")
     parser.add_argument("--kinds", default=",".join(CHANNELS), help="of tables")
