@@ -103,6 +103,7 @@ class Page:
         self.doc: Any = self.pn.state.curdoc
         self.timer: Any = None
         self.drawn: dict[str, dict[str, Curve]] = {}
+        self.styled: dict[int, tuple[str, Model]] = {}
         self.errors: dict[tuple[str, str], FloatArray] = {}
         self.chi2: dict[str, dict[str, float]] = {}
         self.summed: tuple[str, Model] | None = None
@@ -342,8 +343,10 @@ class Page:
         self.pending = False
         version = self.version
         points = self._points()
+        styled = {slot: (label, model) for label, model, slot in points}
+        new = [styled[slot][0] for slot in styled if self.styled.get(slot) != styled[slot]]  # the rest stays as it is
         try:
-            found = {label: curves(model) for label, model, _ in points}
+            found = {label: curves(model) if label in new else self.drawn[label] for label, model, _ in points}
         except InputError as error:
             self.problem("", str(error))
             return
@@ -351,8 +354,9 @@ class Page:
             traceback.print_exc(file=sys.stderr)
             self.problem("", _BUG)
             return
-        self.drawn, self.errors = found, {}
-        self._draw_curves(points)
+        self.drawn, self.styled = found, styled
+        self.errors = {key: error for key, error in self.errors.items() if key[0] in found and key[0] not in new}
+        self._draw_curves(points, new)
         self._draw_stars(points)
         self.status.object = "<i>working &hellip;</i>"
         if self.summed == (self.point.data, self.point.model.standard):  # else theory errors have to be found first
@@ -368,13 +372,16 @@ class Page:
         ]
         return [("SM", self.point.model.standard, 0), (self.point.title, self.point.model, 1), *held]
 
-    def _draw_curves(self, points: list[tuple[str, Any, int]]) -> None:
+    def _draw_curves(self, points: list[tuple[str, Any, int]], new: list[str]) -> None:
         for shown in SHOWN:
             diagram = self.diagrams[shown.name]
             slots = {slot: self.drawn[label][shown.name] for label, _, slot in points}
             for slot in range(len(STYLES)):
-                if slot in slots or len(diagram.lines[slot].data["q2"]):
-                    diagram.draw(slot, slots.get(slot))
+                if slot not in slots and len(diagram.curves[slot].data["q2"]):
+                    diagram.draw(slot, None)
+            for label, _, slot in points:
+                if label in new:
+                    diagram.draw(slot, slots[slot])
             diagram.fit(slots[0], max(float(curve.value.max()) for curve in slots.values()))
 
     def _draw_stars(self, points: list[tuple[str, Any, int]]) -> None:
@@ -405,14 +412,14 @@ class Page:
             self._measured = measured(SHOWN[0], point.data)
             for shown in SHOWN[:3]:
                 self.diagrams[shown.name].draw_points(measured(shown, point.data))
-        drawn = self.drawn
+        drawn, known = self.drawn, set(self.errors)
 
         def work() -> None:
             pieces: list[tuple[Callable[[], Any], Callable[[Any], None]]] = [
                 (lambda: {label: chi2(model, point.data) for label, model, _ in points}, self._show_chi2)
             ]
             for label, model, slot in points:
-                for shown in SHOWN[:5]:
+                for shown in (one for one in SHOWN[:5] if (label, one.name) not in known):
                     curve = drawn[label][shown.name]
                     pieces.append(
                         (

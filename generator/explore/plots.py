@@ -55,12 +55,11 @@ class Diagram:
         log = {"y_axis_type": "log"} if shown.log else {}
         self.figure = _figure(shown.name, "q² [GeV²]", shown.label, x_range=x_range, **limits, **log)
         self.log = shown.log
-        self.lines = [_source(q2=[], value=[]) for _ in STYLES]
-        self.bands = [_source(q2=[], low=[], high=[]) for _ in STYLES]
+        self.curves = [_source(q2=[], value=[], low=[], high=[]) for _ in STYLES]
         self.points = _source(x=[], left=[], right=[], y=[], down=[], up=[], marker=[], fill=[], colour=[], what=[])
-        for (colour, dash, width), line, band in zip(STYLES, self.lines, self.bands, strict=True):
-            self.figure.varea("q2", "low", "high", source=band, fill_color=colour, fill_alpha=0.22)
-            self.figure.line("q2", "value", source=line, line_color=colour, line_dash=dash, line_width=width)
+        for (colour, dash, width), source in zip(STYLES, self.curves, strict=True):
+            self.figure.varea("q2", "low", "high", source=source, fill_color=colour, fill_alpha=0.22)
+            self.figure.line("q2", "value", source=source, line_color=colour, line_dash=dash, line_width=width)
         bars = {"source": self.points, "line_color": "colour", "line_width": 1.4}
         self.figure.segment("left", "y", "right", "y", **bars)
         self.figure.segment("x", "down", "x", "up", **bars)
@@ -69,17 +68,18 @@ class Diagram:
         self.figure.add_tools(models.HoverTool(renderers=[drawn], tooltips=[("", "@what"), ("value", "@y")]))
 
     def draw(self, slot: int, curve: Curve | None) -> None:
-        """Draw one curve, or nothing; its band goes until it is known again."""
+        """Draw one curve, or nothing; its band has no height until it is known.
+
+        Both are in one source, since each message to the browser costs a frame.
+        """
         q2, value = (curve.q2, curve.value) if curve is not None else (np.empty(0), np.empty(0))
-        self.lines[slot].data = {"q2": q2, "value": value}
-        if len(self.bands[slot].data["q2"]):
-            self.bands[slot].data = {"q2": [], "low": [], "high": []}
+        self.curves[slot].data = {"q2": q2, "value": value, "low": value, "high": value}
 
     def draw_band(self, slot: int, curve: Curve, error: FloatArray) -> None:
         """Draw the band of a curve."""
         low = curve.value - error
         low = np.maximum(low, 1e-3 * curve.value) if self.log else low
-        self.bands[slot].data = {"q2": curve.q2, "low": low, "high": curve.value + error}
+        self.curves[slot].data = {"q2": curve.q2, "value": curve.value, "low": low, "high": curve.value + error}
 
     def fit(self, standard: Curve, highest: float) -> None:
         """Move the range of a logarithmic axis if curves left it, or if it is far too large."""

@@ -153,8 +153,10 @@ def shows(tab, point):
 def test_the_page_opens_with_its_model(tab):
     assert shows(tab, Bases().start())
     for shown in SHOWN[:5]:
-        band = tab.data(shown.name, 2)
-        assert len(band["q2"]) == len(tab.data(shown.name, 3)["q2"])
+        for renderer in (0, 2):
+            band = tab.data(shown.name, renderer)
+            assert len(band["q2"]) == len(tab.data(shown.name, renderer + 1)["q2"])
+            assert np.mean(np.greater(band["high"], band["value"]) & np.less(band["low"], band["value"])) > 0.9
     assert tab.page.locator(".constraints tr").count() > 20
     assert tab.page.locator(".chi2 tr").count() > 5
     assert sum(len(tab.data("plane", k)["xs"]) for k in range(7)) > 2
