@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ..kinematics.base.errors import InputError
 from .channels import Channel
-from .fields import Complex, Coupling, Mass, Number, Positive
-from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, Term, given_width
+from .fields import Complex, Coupling, Mass, Number
+from .light_mediator import LightMediator
+from .mediators import Array, Current, DarkPair, Decay, Mark, Scheme, Term
 from .parameters import load_parameters
-from .widths import HBAR_C, scalar_width
+from .widths import scalar_width
 
 Parity = Literal["scalar", "pseudoscalar"]
 
 
-class LightScalar(Mediator):
+class LightScalar(LightMediator):
     r"""A neutral particle of spin 0 and a few GeV; couplings of a pseudoscalar come with an i on both sides.
 
     .. math:: \mathcal{L} = \kappa\,(g_{bs}\,\bar s_L b_R + g_{bs}'\,\bar s_R b_L)\,S + h.c.
@@ -47,9 +48,6 @@ class LightScalar(Mediator):
 
     name: str = "S"
     parity: Parity = "scalar"
-    width: Positive | None = None
-    relative_width: Positive | None = None
-    ctau: Positive | None = None
     g_bs: Complex = 0j
     g_bs_right: Complex = 0j
     g_mu: Coupling = 0.0
@@ -60,8 +58,8 @@ class LightScalar(Mediator):
 
     def check(self) -> None:
         """ValueError if the width is known twice or not at all, or less than its parts."""
-        parts = sum(self.partial_widths().values()) + (self._chi_width(self.g_chi) if self.g_chi else 0.0)
-        if not given_width(self):
+        parts = self.coupled_width
+        if self.given_width is None:
             if not parts:
                 raise ValueError(
                     "a width is needed: give width (GeV), relative_width (width/mass), ctau (mm), or a coupling to "
@@ -79,26 +77,9 @@ class LightScalar(Mediator):
             return "width: a running width is that of a light vector; take width = fixed (or narrow, in chi chi)"
         return None
 
-    @classmethod
-    def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
-        """``width``, ``relative_width`` or ``ctau`` replaces the width that there was."""
-        if given & {"width", "relative_width", "ctau"}:
-            fields.update(dict.fromkeys({"width", "relative_width", "ctau"} - given))
-
     @property
-    def flight(self) -> float | None:
-        """``ctau``, where it says the width."""
-        return self.ctau if self.width is None and self.relative_width is None else None
-
-    @property
-    def total_width(self) -> float:
-        """Total width (GeV)."""
-        if self.width is not None:
-            return self.width
-        if self.relative_width is not None:
-            return self.relative_width * self.mass
-        if self.ctau is not None:
-            return HBAR_C / self.ctau
+    def coupled_width(self) -> float:
+        """Total width (GeV) by its couplings: the sum of its partial widths."""
         return sum(self.partial_widths().values()) + (self._chi_width(self.g_chi) if self.g_chi else 0.0)
 
     def partial_widths(self) -> dict[str, float]:
@@ -125,7 +106,7 @@ class LightScalar(Mediator):
         """
         if self.g_chi is not None:
             return self.g_chi
-        if not given_width(self):
+        if self.given_width is None:
             return 0.0  # the leptons are all of the width
         if 2.0 * self.m_chi >= self.mass:
             raise InputError(

@@ -11,17 +11,18 @@ from pydantic import Field, model_validator
 
 from ..kinematics.base.errors import InputError
 from .channels import Channel
-from .fields import Complex, Coupling, Mass, Number, Positive
-from .mediators import Array, Current, DarkPair, Decay, Mark, Mediator, Scheme, Term, given_width
+from .fields import Complex, Coupling, Mass, Number
+from .light_mediator import LightMediator
+from .mediators import Array, Current, DarkPair, Decay, Mark, Scheme, Term
 from .parameters import load_parameters
-from .widths import HBAR_C, Chi, invisible_width, lepton_width, neutrino_width
+from .widths import Chi, invisible_width, lepton_width, neutrino_width
 
 _MIXED = frozenset({"g_mu_v", "g_e_v", "g_tau_v"})
 """What kinetic mixing stands for."""
 _LEPTONIC = frozenset({"g_mu_v", "g_mu_a", "g_e_v", "g_e_a", "g_tau_v", "g_tau_a", "g_nu_mu"})
 
 
-class LightVector(Mediator):
+class LightVector(LightMediator):
     r"""A neutral vector V of a few GeV, eq. (1) of arXiv:1704.06188.
 
     .. math:: \mathcal{L} = [(g_{bs}\,\bar s_L\gamma_\nu b_L + g_{bs}'\,\bar s_R\gamma_\nu b_R + h.c.)
@@ -50,11 +51,9 @@ class LightVector(Mediator):
     """
 
     symbol: ClassVar[str] = "V"
+    gives_width: ClassVar[frozenset[str]] = LightMediator.gives_width | {"g_chi"}
 
     name: str = "V"
-    width: Positive | None = None
-    relative_width: Positive | None = None
-    ctau: Positive | None = None
     g_bs: Complex = 0j
     g_bs_right: Complex = 0j
     g_mu_v: Coupling = 0.0
@@ -89,7 +88,7 @@ class LightVector(Mediator):
 
     def check(self) -> None:
         """ValueError if the width is not known, or known twice."""
-        if not given_width(self):
+        if self.given_width is None:
             if self.g_chi is None:
                 raise ValueError("a width is needed: give width (GeV), relative_width (width/mass), ctau (mm) or g_chi")
             if 2.0 * self.m_chi >= self.mass:
@@ -118,13 +117,12 @@ class LightVector(Mediator):
 
     @classmethod
     def settle(cls, fields: dict[str, Any], given: set[str]) -> None:
-        """``width``, ``relative_width``, ``ctau`` or ``g_chi`` replaces the width there was, and so with mixing."""
+        """A width, ``g_chi`` included, replaces the one that there was, and so with mixing."""
         if "kinetic_mixing" in given:
             fields.update(dict.fromkeys(_MIXED - given, 0.0))
         elif given & _MIXED:
             fields["kinetic_mixing"] = 0.0
-        if given & {"width", "relative_width", "ctau", "g_chi"}:
-            fields.update(dict.fromkeys({"width", "relative_width", "ctau"} - given))
+        super().settle(fields, given)
 
     def legend(self) -> str:
         """Its mass and its coupling to quarks, as in figure 1 of arXiv:1704.06188.
@@ -136,19 +134,8 @@ class LightVector(Mediator):
         return f"{super().legend()}, $g_{{bs}} = {float(mantissa):g} \\times 10^{{{int(power)}}}$"
 
     @property
-    def flight(self) -> float | None:
-        """``ctau``, where it says the width."""
-        return self.ctau if self.width is None and self.relative_width is None else None
-
-    @property
-    def total_width(self) -> float:
-        """Total width (GeV). From ``g_chi`` it is eq. (2): V → ℓℓ is neglected there, as in the paper."""
-        if self.width is not None:
-            return self.width
-        if self.relative_width is not None:
-            return self.relative_width * self.mass
-        if self.ctau is not None:
-            return HBAR_C / self.ctau
+    def coupled_width(self) -> float:
+        """Total width (GeV) by ``g_chi``, eq. (2): V → ℓℓ is neglected there, as in the paper."""
         assert self.g_chi is not None  # ``check`` has made sure
         return float(invisible_width(self.mass**2, self.g_chi, self.m_chi, self.chi))
 
@@ -180,9 +167,8 @@ class LightVector(Mediator):
         0.265
         """
         leptons = sum(self.partial_widths().values())
-        fixed = given_width(self)
         # a width that follows from g_chi alone, as in the paper, leaves the leptons out on purpose
-        dark = self.dark_width() if fixed and self.g_chi is not None else 0.0
+        dark = self.dark_width() if self.given_width is not None and self.g_chi is not None else 0.0
         if leptons + dark > self.total_width * (1.0 + 1e-9):
             given = {name: getattr(self, name) for name in (*sorted(_LEPTONIC), "g_chi")}
             words = ", ".join(f"{name} = {value:g}" for name, value in given.items() if value)

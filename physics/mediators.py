@@ -1,7 +1,8 @@
 """What new physics does to an amplitude, and what every mediator, a resonance in q2, has to say for itself.
 
-A mediator is one class, one entry of ``models.Model``. Amplitudes, bins, tables, constraints and fits walk the list
-``Model.mediators`` and know no kind. What is written for a new kind, on top of its fields:
+A mediator is one class (a light particle from `LightMediator`), one entry of ``models.Model``. Amplitudes, bins,
+tables, constraints and fits walk the list ``Model.mediators`` and know no kind. What is written for a new kind, on
+top of its fields:
 
 - ``total_width``, ``linear_fields``, ``terms``: enough where it acts in charged pairs;
 - ``wave`` if a unit coupling is something else than the propagator, ``imaginary_part`` if the width runs;
@@ -330,18 +331,3 @@ class Mediator(Interaction):
     def legend(self) -> str:
         """Its mass."""
         return f"$m_{self.symbol} = {self.mass:g}$ GeV"
-
-
-def given_width(one: Mediator) -> bool:
-    """Whether a mediator's width is one of its fields, a lifetime included; ValueError if two of them say it.
-
-    >>> from darkpenguin.physics.light_vector import LightVector
-    >>> given_width(LightVector(mass=2.0, g_chi=1.0)), given_width(LightVector(mass=2.0, ctau=1.0))
-    (False, True)
-    """
-    units = {"width": " GeV", "relative_width": "", "ctau": " mm"}
-    values = {name: getattr(one, name) for name in units}
-    given = [f"{name} = {value:g}{units[name]}" for name, value in values.items() if value is not None]
-    if len(given) > 1:
-        raise ValueError(f"{given[0]} and {given[1]} are both given; keep one")
-    return bool(given)
