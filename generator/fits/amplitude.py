@@ -20,7 +20,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
+from itertools import accumulate
 from types import MappingProxyType
 
 import numpy as np
@@ -38,7 +39,7 @@ from ...physics.amplitudes import (
 )
 from ...physics.angular import Convention, breakpoints, coefficients_of, event_signs
 from ...physics.channels import Channel
-from ...physics.mediators import Decay, Mediator, NewPhysics
+from ...physics.mediators import Decay, Mediator, NewPhysics, Scheme
 from ...physics.models import Model
 from ...physics.theory import Theory
 from ..sampler.tables import density_of
@@ -144,6 +145,7 @@ class Amplitude:
         self.density, self.split = density_of(channel), SPLIT
         self.channel, self.flavour, self.theory, self.names = channel, flavour, theory, tuple(names)
         self.size = 1 + len(self.names)
+        self._place = {name: 1 + i for i, name in enumerate(self.names)}
         self._conjugate = flavour > 0
         self._local = Model(theory=theory.inputs)
         self._decay = decay_of(channel, self._conjugate, theory)
@@ -236,24 +238,47 @@ class Amplitude:
         Raises:
             InputError: a width that runs: poles have constant ones.
         """
-        others = _other_parts(self.channel, model.theory)
-        parts = [*model.new_physics.values(), *nonlocal_physics(self.channel, model.theory)]
-        parts = [part for part in parts if part not in others]
-        place = {name: 1 + i for i, name in enumerate(self.names)}
-        mediators = [part for part in parts if isinstance(part, Mediator)]
-        poles = np.zeros(len(mediators), dtype=complex)
-        constants, residues = np.zeros(self.size, dtype=complex), np.zeros((self.size, len(poles)), dtype=complex)
-        constants[0] = 1.0
-        for part in parts:
-            r, s = 0j, 1.0 + 0j
-            if isinstance(part, Mediator):
-                k = mediators.index(part)
-                poles[k], r, s = _pole(part, self._decay, model)
-            for name, value in _strengths(part, self._decay):
-                constants[place[name]] += s * value
-                if r != 0:
-                    residues[place[name], k] += r * value
-        return Point(constants, residues, poles, self.waves(more))
+        parts = self._sources(model)
+        found = self._empty(parts, self.waves(more))
+        found.constants[0] = 1.0
+        for part, k in parts.values():
+            self._add(found, part, k, model.width)
+        return found
+
+    def slope(self, model: Model, name: str, steps: Sequence[tuple[NewPhysics, float]]) -> ComplexArray:
+        """Derivative of a point, `Point.flat`, by a field of the part ``name`` of the new physics of a model.
+
+        ``steps`` are that part at several values of the field, and their weights in the derivative.
+        """
+        parts = self._sources(model)
+        found = self._empty(parts, 0.0 * self.waves({}))
+        for part, weight in steps:
+            self._add(found, part, parts[name][1], model.width, weight)
+        return found.flat()
+
+    def _sources(self, model: Model) -> dict[str, tuple[NewPhysics, int]]:
+        """What adds to the shapes, new physics by its name and resonances of the theory, and the index of its pole."""
+        of_theory = (one for one in nonlocal_physics(self.channel, model.theory) if isinstance(one, Mediator))
+        every = {**model.new_physics, **{f"theory.{i}": one for i, one in enumerate(of_theory)}}
+        poles = accumulate(isinstance(one, Mediator) for one in every.values())
+        return {name: (one, k - 1) for (name, one), k in zip(every.items(), poles, strict=True)}
+
+    def _empty(self, sources: Mapping[str, tuple[NewPhysics, int]], waves: Array) -> Point:
+        """A point of zeros."""
+        poles = 1 + max(k for _, k in sources.values())
+        constants, residues = np.zeros(self.size, dtype=complex), np.zeros((self.size, poles), dtype=complex)
+        return Point(constants, residues, np.zeros(poles, dtype=complex), waves)
+
+    def _add(self, found: Point, part: NewPhysics, k: int, width: Scheme, weight: float = 1.0) -> None:
+        """Add what a part with the pole k has to a point."""
+        r, s = 0j, weight + 0j
+        if isinstance(part, Mediator):
+            z, r, s = (weight * value for value in _pole(part, self._decay, width))
+            found.poles[k] += z
+        for name, value in _strengths(part, self._decay):
+            found.constants[self._place[name]] += s * value
+            if r != 0:
+                found.residues[self._place[name], k] += r * value
 
     def waves(self, more: Mapping[str, float]) -> Array:
         """Factors of the matrices of each wave: there is one."""
@@ -308,7 +333,8 @@ def _other_parts(channel: Channel, theory: Theory) -> list[NewPhysics]:
     return [part for part in nonlocal_physics(channel, theory) if not isinstance(part, Mediator)]
 
 
-def _strengths(part: NewPhysics, decay: Decay) -> list[tuple[str, complex]]:
+@lru_cache(maxsize=256)  # most parts stay while one field moves
+def _strengths(part: NewPhysics, decay: Decay) -> tuple[tuple[str, complex], ...]:
     """Shifts of a part by name, for a wave of one."""
     found = []
     for term in part.terms(decay):
@@ -317,18 +343,19 @@ def _strengths(part: NewPhysics, decay: Decay) -> list[tuple[str, complex]]:
             continue
         coupling = first.conjugate() if decay.conjugate and term.weak else first
         found += [(name, complex(coupling * math.prod(others, start=factor))) for name, factor in term.shifts.items()]
-    return found
+    return tuple(found)
 
 
-def _pole(part: Mediator, decay: Decay, model: Model) -> tuple[complex, complex, complex]:
+@lru_cache(maxsize=256)
+def _pole(part: Mediator, decay: Decay, width: Scheme) -> tuple[complex, complex, complex]:
     """Pole z, residue and constant of a mediator's wave, r / (q2 - z) + s."""
     pole = part.mass**2
     z = complex(pole, -float(np.max(part.imaginary_part(np.array([pole]), "fixed"))))
     q2 = pole * np.array([0.5, 1.0, 1.5])
-    wave = np.asarray(part.wave(decay, q2, model.width), dtype=complex)
+    wave = np.asarray(part.wave(decay, q2, width), dtype=complex)
     lifted = wave * (q2 - z)  # r + s (q2 - z)
     s = complex((lifted[2] - lifted[0]) / (q2[2] - q2[0]))
     r = complex(lifted[1] - s * (q2[1] - z))
     if np.max(np.abs(lifted - r - s * (q2 - z))) > 1e-9 * np.max(np.abs(lifted)):
-        raise InputError(f"width = {model.width}: a fit needs poles with constant widths; take width = fixed")
+        raise InputError(f"width = {width}: a fit needs poles with constant widths; take width = fixed")
     return z, r, s

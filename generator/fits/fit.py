@@ -1,4 +1,8 @@
-"""Fits of events: iminuit finds what floats, from several masses, and the fit is held against the spectrum."""
+"""Fits of events: what floats is found from several masses, and the fit is held against the spectrum.
+
+Minima are those of `descent`, errors come from second derivatives there. Minuit has what is left: a minimum at the end
+of a range, one that a descent does not find, and MINOS. The tests hold the two against each other.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from ...physics.angular import Convention
 from ...physics.channels import Channel, get_channel
 from ...physics.expectation import FLAVOURS, segments
 from ...physics.kpi import KpiDecay, KpiSystem
-from ...physics.models import Model, kinds
+from ...physics.models import Model
 from ...physics.nuisances import Nuisances, nuisances
 from ...physics.theory import Theory
 from ..files.sample import EventsLike, open_events
@@ -30,6 +34,7 @@ from ..run.card import RunCard, make_card
 from .amplitude import Amplitude, Array, shifts_of
 from .backgrounds import Below, Component, component, rest_of
 from .card import FitCard
+from .descent import descend
 from .kpi import KpiAmplitude
 from .likelihood import Free, Likelihood, Part
 from .nuisances import PREFIX as NUISANCES
@@ -38,15 +43,8 @@ from .nuisances import SPLIT as MOVING_SPLIT
 from .nuisances import FittedNuisances, Moving, MovingShapes, fitted
 from .rates import Range, Rate
 from .remarks import remark
+from .search import starts_of
 
-MASSES = 12
-"""Fewest masses of a mediator that floats at which the search starts, beside that of the model; one a width at most."""
-MOST_MASSES = 200
-"""Most of them: a V whose width is less than the range over these may be missed, if it is not near the model's."""
-QUICK = 5_000
-"""Events of a channel and flavour with which these starts are compared."""
-KEPT = 3
-"""Starts that are followed to their minimum, those that meet on the way once."""
 BINS = 40
 """Bins of q2 at most in which a fit is held against the events, of about equal content, `FEWEST` events at least."""
 FEWEST = 25
@@ -420,51 +418,87 @@ def _check_free(likelihood: Likelihood) -> None:
 
 def minimised(likelihood: Likelihood, minos: bool = False, search: bool = True) -> Fit:
     """Fit of a likelihood from its starts, or without ``search`` from the model's own; see `fit`."""
-    starts = _starts(likelihood) if search else [likelihood.start]
-    followed = sorted((_migrad(likelihood, start) for start in starts), key=lambda m: float(m.fval))
-    best = followed[0]
-    values = [float(value) for value in best.values]
-    free_at = zip(values, likelihood.free, strict=True)
-    ends = [min(value - free.low, free.high - value) < 1e-4 * (free.high - free.low) for value, free in free_at]
-    reason = "" if best.valid else _reason(best)
-    covariance = None if any(ends) else _covariance(likelihood, values)
-    if covariance is None:  # errors are Minuit's, which knows of the ends
-        best.hesse()
-        reason = reason or ("" if best.valid and best.accurate else _reason(best))
-        none = np.full((len(values), len(values)), math.nan)
-        covariance, deviations = none if best.covariance is None else np.array(best.covariance), np.array(best.errors)
-    else:
-        deviations = np.sqrt(np.diagonal(covariance))
-    if minos and not reason:
+    starts = starts_of(likelihood) if search else [likelihood.start]
+    found = _descended(likelihood, starts) or _by_minuit(likelihood, starts)
+    values, errors = found.values, {}
+    if minos and not found.reason:
+        best = found.minuit or _migrad(likelihood, np.array(values))
         best.minos(*(name for name in likelihood.names if not name.startswith(NUISANCES)))
-    errors = best.merrors if minos and not reason else {}
+        errors = best.merrors
+    at_end = _at_end(likelihood, values)
     rows = tuple(
         Parameter(
             free.path,
             values[i],
-            float(deviations[i]),
+            float(found.errors[i]),
             float(errors[free.path].lower) if free.path in errors and errors[free.path].lower_valid else math.nan,
             float(errors[free.path].upper) if free.path in errors and errors[free.path].upper_valid else math.nan,
-            ends[i],
+            at_end[i],
         )
         for i, free in enumerate(likelihood.free)
     )
     numbers: dict[str, int] = {}
     for part in likelihood.parts:
         numbers[part.channel] = numbers.get(part.channel, 0) + part.events
+    nuisances, covariance = likelihood.nuisances, found.covariance
     return Fit(
         rows,
-        float(best.fval),
+        found.minima[0],
         covariance,
-        not reason,
-        reason,
+        not found.reason,
+        found.reason,
         numbers,
         tuple(goodness(likelihood, channel, values) for channel in numbers),
-        tuple(float(one.fval) for one in followed),
+        found.minima,
         likelihood.model(values),
         likelihood,
-        None if likelihood.nuisances is None else fitted(likelihood.nuisances, likelihood.names, values, covariance),
+        None if nuisances is None else fitted(nuisances, likelihood.names, values, covariance),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Minimum:
+    """Values, their covariance and errors, the minima of all starts, why it is none, and who found it."""
+
+    values: list[float]
+    covariance: Array
+    errors: Array
+    minima: tuple[float, ...]
+    reason: str = ""
+    minuit: Any = None
+
+
+def _at_end(likelihood: Likelihood, values: Sequence[float]) -> list[bool]:
+    """Whether fields are at an end of their range."""
+    pairs = zip(values, likelihood.free, strict=True)
+    return [min(value - free.low, free.high - value) < 1e-4 * (free.high - free.low) for value, free in pairs]
+
+
+def _descended(likelihood: Likelihood, starts: Sequence[Array]) -> _Minimum | None:
+    """The lowest minimum of several starts; None if that is at an end of a range, or none."""
+    followed = sorted((descend(likelihood, one, most=LONGEST) for one in starts), key=lambda m: m.minimum)
+    values = followed[0].values.tolist()
+    covariance = _covariance(likelihood, values) if followed[0].converged else None
+    if covariance is None or any(_at_end(likelihood, values)):
+        return None
+    minima = tuple(one.minimum for one in followed)
+    return _Minimum(values, covariance, np.sqrt(np.diagonal(covariance)), minima)
+
+
+def _by_minuit(likelihood: Likelihood, starts: Sequence[Array]) -> _Minimum:
+    """The same by Minuit, which has errors at ends of ranges, and knows why a minimum is none."""
+    followed = sorted((_migrad(likelihood, start) for start in starts), key=lambda m: float(m.fval))
+    best, minima = followed[0], tuple(float(one.fval) for one in followed)
+    values = [float(value) for value in best.values]
+    reason = "" if best.valid else _reason(best)
+    covariance = None if any(_at_end(likelihood, values)) else _covariance(likelihood, values)
+    if covariance is not None:
+        return _Minimum(values, covariance, np.sqrt(np.diagonal(covariance)), minima, reason, best)
+    best.hesse()
+    reason = reason or ("" if best.valid and best.accurate else _reason(best))
+    none = np.full((len(values), len(values)), math.nan)
+    covariance = none if best.covariance is None else np.array(best.covariance)
+    return _Minimum(values, covariance, np.array(best.errors), minima, reason, best)
 
 
 def _reason(found: Any) -> str:
@@ -491,8 +525,8 @@ def _covariance(likelihood: Likelihood, values: Sequence[float]) -> Array | None
     return None if not turned[0] > _FLAT else np.asarray((axes / turned) @ axes.T / np.outer(scale, scale))
 
 
-def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rough: bool = False) -> Any:
-    """Minimum from a start; a rough one is good to a tenth of a unit of -2 ln L."""
+def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = ()) -> Any:
+    """Minimum from a start by Minuit."""
     from iminuit import Minuit
 
     found = Minuit(likelihood, *start, grad=likelihood.gradient, name=likelihood.names)
@@ -501,8 +535,7 @@ def _migrad(likelihood: Likelihood, start: Array, fixed: Sequence[str] = (), rou
         found.limits[free.path] = (free.low, free.high)
         found.errors[free.path] = 1.0 if free.path.startswith(NUISANCES) else 0.02 * (free.high - free.low)
         found.fixed[free.path] = free.path in fixed
-    found.tol = 50.0 if rough else 0.1  # in units of 0.002 of -2 ln L
-    found.migrad(ncall=200 if rough else LONGEST)
+    found.migrad(ncall=LONGEST)
     return found
 
 
@@ -510,49 +543,11 @@ def minimum_from(likelihood: Likelihood, start: Array, fixed: Sequence[str]) -> 
     """Lowest -2 ln L found from a start with some fields fixed there, and where."""
     if len(fixed) == len(likelihood.names):
         return likelihood(*start), start
-    found = _migrad(likelihood, start, fixed)
-    return float(found.fval), np.array(found.values)
-
-
-def _starts(likelihood: Likelihood) -> list[Array]:
-    """Where the search starts: the model's own values, and if a mass floats the best of many masses.
-
-    The best ones are followed in some of the events, masses free, and those that meet are one start.
-    """
-    own = likelihood.start
-    masses = [i for i, free in enumerate(likelihood.free) if _is_mass(free.path)]
-    if not masses:
-        return [own]
-    quick, found = likelihood.first(QUICK), []
-    known = [name for name in likelihood.names if name.startswith(NUISANCES)]  # zero until then
-    number = max(_masses(likelihood, i) for i in masses)
-    for place in range(-1, number):
-        start = own.copy()
-        for i in masses if place >= 0 else ():
-            free = likelihood.free[i]
-            start[i] = free.low + (place + 0.5) / number * (free.high - free.low)
-        best = _migrad(quick, start, [*(likelihood.names[i] for i in masses), *known], rough=True)
-        found.append((float(best.fval), np.array(best.values)))
-    found.sort(key=lambda pair: pair[0])
-    followed = sorted((_migrad(quick, values, rough=True) for _, values in found[:KEPT]), key=lambda m: float(m.fval))
-    apart: list[Any] = []
-    for one in followed:
-        values = np.array(one.values)
-        if all(np.any(np.abs(values - other.values) > other.errors) for other in apart):
-            apart.append(one)
-    return [np.array(one.values) for one in apart]
-
-
-def _masses(likelihood: Likelihood, i: int) -> int:
-    """Number of masses of a mediator at which the search starts: no further from each other than its width there."""
-    free = likelihood.free[i]
-    mediator = likelihood.model(likelihood.start.tolist()).mediators[free.path.rpartition(".")[0]]
-    return int(np.clip(math.ceil((free.high - free.low) / mediator.total_width), MASSES, MOST_MASSES))
-
-
-def _is_mass(path: str) -> bool:
-    part, _, rest = path.partition(".")
-    return part in kinds() and rest.rpartition(".")[2] == "mass"
+    found = descend(likelihood, start, fixed, most=LONGEST)
+    if found.converged:
+        return found.minimum, found.values
+    other = _migrad(likelihood, start, fixed)
+    return float(other.fval), np.array(other.values)
 
 
 def goodness(likelihood: Likelihood, channel: str, values: Sequence[float]) -> Goodness:

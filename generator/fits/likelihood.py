@@ -195,7 +195,7 @@ class Likelihood:
 
         The steps are of a fraction of an error, as the scores of some of the events tell it.
         """
-        few = self._few = self._few or self.first(SOME)
+        few = self.few
         scale = sum(part.events for part in self.parts) / sum(part.events for part in few.parts)
         size = np.sqrt(2.0 * scale * np.sum(few.scores(values, nuisances=False) ** 2, axis=0))
         found = np.empty((len(values), len(values)))
@@ -388,18 +388,23 @@ class Likelihood:
         here, more = self._near(values), self._more(values)
         found = {one: np.zeros((len(values), len(one.point(here, more).flat())), dtype=complex) for one in amplitudes}
         for i, free in enumerate(self.free):
-            for place, weight in free.steps(values[i]):
-                there = [*values[:i], place, *values[i + 1 :]]
-                if free.path.startswith((PREFIX, NUISANCES)):  # in no amplitude
-                    continue
-                if _is_other(free.path):  # of the waves alone
-                    for one in amplitudes:
-                        waves = one.waves(self._more(there))
-                        found[one][i, -len(waves) :] += weight * waves
-                    continue
-                model = self._near(there)
+            steps = free.steps(values[i])
+            if free.path.startswith((PREFIX, NUISANCES)):  # in no amplitude
+                continue
+            if free.path.startswith("theory."):
+                models = [(self._near([*values[:i], place, *values[i + 1 :]]), weight) for place, weight in steps]
                 for one in amplitudes:
-                    found[one][i] += weight * one.point(model, more).flat()
+                    found[one][i] = sum(weight * one.point(model, more).flat() for model, weight in models)
+            elif _is_other(free.path):  # of the waves alone
+                for one in amplitudes:
+                    waves = sum(weight * one.waves({**more, free.path: place}) for place, weight in steps)
+                    found[one][i, -len(one.waves(more)) :] = waves
+            else:
+                name, _, word = free.path.rpartition(".")
+                part = here.new_physics[name]
+                moves = [(part.model_copy(update={word: place}), weight) for place, weight in steps]
+                for one in amplitudes:
+                    found[one][i] = one.slope(here, name, moves)
         return found
 
     def densities(self, values: Sequence[float]) -> tuple[Array, Array]:
@@ -470,6 +475,12 @@ class Likelihood:
             if path in by_field:
                 found[:, i] += (by_field[path] - (density if path.endswith(".fraction") else 0.0)) / whole
         return found
+
+    @property
+    def few(self) -> Likelihood:
+        """The same of some events, whose scores tell how far to go."""
+        self._few = self._few or self.first(SOME)
+        return self._few
 
     def first(self, events: int) -> Likelihood:
         """The same of the first events of every part: for a quick look."""

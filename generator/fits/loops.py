@@ -208,6 +208,8 @@ def sum_forms(cells: Any, u: Any, along_mass: Any, factors: Any, rows: Any, foun
                     here[p] += weight * value
             for w in range(factors.shape[1]):
                 factor = factors[i, w, part]
+                if factor == 0.0:  # most parts are of one wave
+                    continue
                 for p in range(size):
                     found[i, w, p] += factor * here[p]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -45,26 +46,12 @@ class Cells:
         n, rows = len(poles), self.rows
         weights = self.weights(poles).reshape(1 + 4 * n, -1)
         found = (weights @ rows.reshape(weights.shape[1], -1)).reshape(-1, *rows.shape[2:])
-        one, two, three, four = (found[1 + i * n : 1 + (i + 1) * n] for i in range(4))
-        return found[0], one + 1j * two, three + 1j * four
+        both = found[1 : 1 + 2 * n] + 1j * found[1 + 2 * n :]
+        return found[0], both[:n], both[n:]
 
     def weights(self, poles: ComplexArray) -> Array:
-        """Weights of the rows in these integrals, real and imaginary parts apart, (1 + 4 poles, 3, cells)."""
-        low, high = self.edges.T
-        half, z = 0.5 * (high - low), poles[:, None] - 0.5 * (high + low)
-        first = np.log((half - z) / (-half - z))
-        slope = -1.0 / (half - z) - 1.0 / (half + z)
-        # of u^0, u^1, u^2 in units of half a cell: the recursion of x^k / (x - z)
-        second, third = 2.0 * half + z * first, z * (2.0 * half + z * first)
-        d_second = first + z * slope
-        d_third = second + z * d_second
-        n = len(poles)
-        weights = np.empty((1 + 4 * n, 3, len(half)))  # real: twice as fast
-        weights[0] = 2.0 * half, 0.0 * half, 2.0 * half / 3.0
-        for i, (moment, its_slope) in enumerate(((first, slope), (second, d_second), (third, d_third))):
-            for at, values in ((1, moment / half**i), (1 + 2 * n, its_slope / half**i)):
-                weights[at : at + n, i], weights[at + n : at + 2 * n, i] = values.real, values.imag
-        return weights
+        """Weights of the rows in these integrals, (1 + 4 poles, 3, cells): real parts of all, then imaginary ones."""
+        return _weights(np.ascontiguousarray(self.edges).tobytes(), poles.tobytes())
 
     def cut(self, places: Array) -> Cells:
         """The same parabolas on smaller cells, with edges at ``places`` too.
@@ -87,6 +74,28 @@ class Cells:
         zero, one, two = self.rows[:, owner]
         rows = [zero + middle * (one + middle * two), scale * (one + 2.0 * middle * two), scale**2 * two]
         return Cells(edges, np.stack(rows))
+
+
+@lru_cache(maxsize=16)  # both flavours have the same, and so has a fit of couplings alone in every step
+def _weights(edges: bytes, poles: bytes) -> Array:
+    """Weights of `Cells.weights`, of numbers as they are in memory."""
+    low, high = np.frombuffer(edges).reshape(-1, 2).T
+    every = np.frombuffer(poles, dtype=complex)
+    half, z = 0.5 * (high - low), every[:, None] - 0.5 * (high + low)
+    first = np.log((half - z) / (-half - z))
+    slope = -1.0 / (half - z) - 1.0 / (half + z)
+    # of u^0, u^1, u^2 in units of half a cell: the recursion of x^k / (x - z)
+    second = 2.0 * half + z * first
+    third, d_second = z * second, first + z * slope
+    d_third = second + z * d_second
+    n = len(every)
+    weights = np.empty((1 + 4 * n, 3, len(half)))  # real: twice as fast
+    weights[0] = 2.0 * half, 0.0 * half, 2.0 * half / 3.0
+    for i, moments in enumerate(((first, slope), (second, d_second), (third, d_third))):
+        both = np.concatenate(moments) / half**i
+        weights[1 : 1 + 2 * n, i], weights[1 + 2 * n :, i] = both.real, both.imag
+    weights.flags.writeable = False
+    return weights
 
 
 def cells_of(function: Callable[[Array], Array], places: Array, ranges: Sequence[Range], split: int = SPLIT) -> Cells:
@@ -146,7 +155,7 @@ def rate_of(cells: Cells, point: Point) -> tuple[float, ComplexArray]:
 
 
 def rate_by_rows(cells: Cells, point: Point) -> Array:
-    """Derivatives of a rate, see `rate_of`, by the rows of its cells, (3, cells, n²), of one wave.
+    """Derivatives of a rate, see `rate_of`, by the rows of its cells, (3, cells, n²), the same for every wave.
 
     The rate is linear in the rows: v† ∫R v is c† ∫R c + 2 Re sum_l y_l† ∫R/(q2 - z_l) t_l with y_l = v(z_l*).
 
@@ -156,7 +165,7 @@ def rate_by_rows(cells: Cells, point: Point) -> Array:
     True
     """
     n, weights = len(point.poles), cells.weights(point.poles)
-    moments = weights[1 : 1 + n] + 1j * weights[1 + n : 1 + 2 * n]
+    moments = weights[1 : 1 + n] + 1j * weights[1 + 2 * n : 1 + 3 * n]
     c, t = point.constants, point.residues
     found = weights[0][..., None] * products(c, c).real
     for k, z in enumerate(point.poles):
@@ -256,8 +265,8 @@ class Rate:
         cells = self.cells.cut(np.unique(ranges))
         middles = cells.edges.mean(axis=1)
         owner = np.searchsorted([low for low, _ in ranges], middles, side="right") - 1
-        chosen = (owner == i for i in range(len(ranges)))
-        return np.array([rate_of(Cells(cells.edges[one], cells.rows[:, one]), point)[0] for one in chosen])
+        rates = np.einsum("rcp,rcwp,w->c", rate_by_rows(cells, point), cells.rows, point.waves, optimize=True)
+        return np.asarray(np.bincount(owner, rates, len(ranges)), dtype=np.float64)
 
     def place(self, q2: Array) -> tuple[Any, Array]:
         """Cells of q2 (GeV²), and where in them, u from -1 to 1."""

@@ -269,7 +269,7 @@ def test_a_narrow_vector_is_found_between_the_first_starts(monkeypatch):
     assert abs(found[0].value - 2.237) < 5 * found[0].error
     assert found.likelihood(2.237, 0.0) > found.minimum + 25  # it is seen
     # bent: from the model's own mass alone
-    monkeypatch.setattr("darkpenguin.generator.fits.fit._starts", lambda likelihood: [likelihood.start])
+    monkeypatch.setattr("darkpenguin.generator.fits.fit.starts_of", lambda likelihood: [likelihood.start])
     assert dp.fit(sample, model=start, float={MASS: (1.1, 2.8), COUPLING: (-1e-8, 1e-8)}).minimum > brute + 1.0
 
 
@@ -280,7 +280,7 @@ def test_pulls_of_masses_widths_and_couplings(mass, coupling, monkeypatch):
 
     Errors half as large, or a bias of two of them, would be found.
     """
-    monkeypatch.setattr("darkpenguin.generator.fits.fit._starts", lambda likelihood: [likelihood.start])
+    monkeypatch.setattr("darkpenguin.generator.fits.fit.starts_of", lambda likelihood: [likelihood.start])
     model = dp.as_model("fig2", [f"{MASS}={mass}", f"{COUPLING}={coupling}"])
     free = {MASS: (0.8, 2.8), WIDTH: (0.02, 1.0), COUPLING: (-6e-8, 6e-8)}
     rows = []
