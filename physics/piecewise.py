@@ -12,6 +12,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 _DEGREE = 12
 _MAX_DEPTH = 8
+_SMALL = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,8 @@ class PiecewiseChebyshev:
     """Smooth rows between kinks: Chebyshev series on panels of q2.
 
     ``edges`` (n+1), ``maps`` (n): 0 for a series in q2, +1 or -1 for one in the root of the distance to the
-    right or left edge (a square-root cusp there), ``coefficients`` (degree+1, rows, n).
+    right or left edge (a square-root cusp there), ``coefficients`` (degree+1, rows, n). Rows at the last four
+    small arrays of q2 are kept, since B and its conjugate, and one model after the other, are wanted at the same q2.
     """
 
     edges: Array
@@ -28,6 +30,16 @@ class PiecewiseChebyshev:
 
     def __call__(self, q2: Array) -> Array:
         """Values, shape (rows, n_q2), at q2 (n_q2,) in GeV²; outside the table its ends are used."""
+        kept: list[tuple[Array, Array]] = self.__dict__.get("_kept", [])
+        for at, rows in kept:
+            if np.array_equal(at, q2):
+                return np.array(rows)
+        found = self._rows(q2)
+        if q2.size <= _SMALL:
+            self.__dict__["_kept"] = [(np.array(q2), np.array(found)), *kept[:3]]
+        return found
+
+    def _rows(self, q2: Array) -> Array:
         s = np.clip(q2, self.edges[0], self.edges[-1])
         panel = np.clip(np.searchsorted(self.edges, s, side="right") - 1, 0, len(self.maps) - 1)
         low, high, kind = self.edges[panel], self.edges[panel + 1], self.maps[panel]

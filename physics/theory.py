@@ -84,7 +84,14 @@ class Theory(Frozen):
     def __hash__(self) -> int:
         """Of what differs most often; amplitudes ask for it at every call."""
         return hash(
-            (self.nonlocal_, self.amplitudes, self.draw, *self.parameters.values(), *self.form_factors.values())
+            (
+                self.nonlocal_,
+                self.amplitudes,
+                self.draw,
+                *self.parameters.values(),
+                *self.form_factors.values(),
+                *(change.phase for change in self.resonances.values()),
+            )
         )
 
     @property

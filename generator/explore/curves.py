@@ -7,16 +7,17 @@ of the commands ``predict``, ``constraints`` and ``scan``; the tests compare the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...physics.angular import angular_coefficients, breakpoints, decay_rate
+from ...physics.amplitudes import decay_of, helicity_amplitudes, smooth_inputs
+from ...physics.angular import angular_coefficients, breakpoints, coefficients_of, decay_rate
 from ...physics.bins import BinPredictor, build_predictor, evaluate, linear_couplings, observable_channels
 from ...physics.channels import Channel, get_channel
 from ...physics.experiment.comparison import COLUMNS
@@ -83,7 +84,27 @@ class Curve:
 @lru_cache(maxsize=64)
 def _coefficients(name: str, model: Model, q2: bytes) -> FloatArray:
     channel, places = get_channel(name), np.frombuffer(q2)
-    return np.asarray(sum(angular_coefficients(channel, model, places, flavour) for flavour in (-1, 1)))
+    one = _charged if channel.lepton else angular_coefficients
+    return np.asarray(sum(one(channel, model, places, flavour) for flavour in (-1, 1)))
+
+
+def _charged(channel: Channel, model: Model, q2: FloatArray, flavour: int) -> FloatArray:
+    """`angular_coefficients` inside phase space, where form factors and the Standard Model's charm are kept."""
+    conjugate = flavour > 0
+    factors, standard = _smooth(channel.name.replace("ee", "mumu"), model.standard, q2.tobytes(), conjugate)
+    wilson, decay = dict(standard), decay_of(channel, conjugate, model.theory)
+    for part in model.new_physics.values():
+        for key, value in part.shifts(decay, q2, model.width).items():
+            wilson[key] = wilson.get(key, 0.0) + value
+    amplitudes = helicity_amplitudes(channel, model, q2, conjugate, inputs=(factors, wilson))
+    return coefficients_of(channel, amplitudes, q2, theory=model.theory)
+
+
+@lru_cache(maxsize=64)
+def _smooth(
+    name: str, standard: Model, q2: bytes, conjugate: bool
+) -> tuple[dict[str, FloatArray], dict[str, npt.NDArray[np.complex128]]]:
+    return smooth_inputs(get_channel(name), standard, np.frombuffer(q2), conjugate)
 
 
 def _seen(channel: Channel, model: Model) -> Model:
@@ -91,6 +112,7 @@ def _seen(channel: Channel, model: Model) -> Model:
     plain = model.model_copy(update={"name": "sm"})
     if channel.lepton is not None:
         return plain if linear_couplings(channel, plain) else plain.standard
+    plain = plain.model_copy(update={"theory": model.theory.inputs})  # no charm in invisible pairs
     if channel.dynamics == "neutrino":
         heavy = any(abs(part) for flavour in ("e", "mu", "tau") for part in model.heavy.neutrino(flavour))
         return plain if heavy or any(vector.g_nu_mu for vector in model.light_vectors) else plain.standard
@@ -117,13 +139,25 @@ def places(name: str, model: Model, points: int = POINTS) -> FloatArray:
     True
     """
     channel, shape = get_channel(name), get_channel(name.replace("nunu", "chichi"))
-    lowest, highest = channel.q2_limits(model.parameters)
-    low, high = max(LOWEST if channel.lepton else 0.0, lowest + 1e-6), highest - 1e-6
-    dense = (np.geomspace if channel.lepton else np.linspace)(low or 1e-6, 1.0, points // 4)
-    near = [v.mass**2 + v.mass * v.total_width * np.linspace(-3, 3, points // 4) for v in model.light_vectors]
+    vectors = tuple((vector.mass, vector.total_width) for vector in model.light_vectors)
     edges = breakpoints(shape, model.keep(lambda mediator: True))
-    lines = model.theory.lines.values() if channel.lepton else ()
-    narrow = [mass**2 + mass * width * np.linspace(-4, 4, 41) for mass, width in lines]
+    limits = channel.q2_limits(model.parameters)
+    return _places(limits, vectors, tuple(edges), tuple(model.theory.lines.values()), bool(channel.lepton), points)
+
+
+@lru_cache(maxsize=64)
+def _places(
+    limits: tuple[float, float],
+    vectors: tuple[tuple[float, float], ...],
+    edges: tuple[float, ...],
+    lines: tuple[tuple[float, float], ...],
+    charged: bool,
+    points: int,
+) -> FloatArray:
+    low, high = max(LOWEST if charged else 0.0, limits[0] + 1e-6), limits[1] - 1e-6
+    dense = (np.geomspace if charged else np.linspace)(low or 1e-6, 1.0, points // 4)
+    near = [mass**2 + mass * width * np.linspace(-3, 3, points // 4) for mass, width in vectors]
+    narrow = [mass**2 + mass * width * np.linspace(-4, 4, 41) for mass, width in lines if charged]
     smooth = [np.linspace(1.0, Q2_RANGE[1], points // 2), np.linspace(Q2_RANGE[1], high, points // 2)]
     q2 = np.unique(np.concatenate([dense, *smooth, edges, *near, *narrow]))
     return np.asarray(q2[(q2 >= low) & (q2 <= high)])
@@ -142,16 +176,19 @@ def values(shown: Shown, model: Model, q2: FloatArray) -> FloatArray:
         >>> values(SHOWN[0], get_model("sm"), np.array([3.0])).round(2)
         array([1.])
     """
-    channel = get_channel(shown.channel)
-    lifetime = model.parameters[f"tau_{channel.parent}"]
+    return _values(shown, model, lambda name: coefficients(get_channel(name), model, q2))
+
+
+def _values(shown: Shown, model: Model, part: Callable[[str], FloatArray]) -> FloatArray:
+    """Values of a diagram from the J + J̄ of its channels by name."""
+    lifetime = model.parameters[f"tau_{get_channel(shown.channel).parent}"]
     if shown.observable == "inv":
-        pairs = [channel]
+        names = [shown.channel]
         if any(one.dark for one in model.interactions.values()):
-            pairs.append(get_channel(shown.channel.replace("nunu", "chichi")))
-        return np.asarray(0.5 * lifetime * sum(decay_rate(coefficients(pair, model, q2)) for pair in pairs))
-    names = observable_channels(BinnedObservable(shown.observable, shown.channel))
-    parts = [coefficients(get_channel(name), model, q2) for name in names]
-    return np.asarray(evaluate(shown.observable, parts, lifetime))
+            names.append(shown.channel.replace("nunu", "chichi"))
+        return np.asarray(0.5 * lifetime * sum(decay_rate(part(name)) for name in names))
+    names = list(observable_channels(BinnedObservable(shown.observable, shown.channel)))
+    return np.asarray(evaluate(shown.observable, [part(name) for name in names], lifetime))
 
 
 def curves(model: Model, points: int = POINTS) -> dict[str, Curve]:
@@ -162,11 +199,12 @@ def curves(model: Model, points: int = POINTS) -> dict[str, Curve]:
     ['R_K+', 'R_K*0', 'P5p', 'dBR-K', 'dBR-Kstar', 'inv-K', 'inv-Kstar']
     """
     grids = {name: places(name, model, points) for name in dict.fromkeys(shown.channel for shown in SHOWN)}
+    part = cache(lambda grid, name: coefficients(get_channel(name), model, grids[grid]))
     found = {}
     for shown in SHOWN:
         q2 = grids[shown.channel]
         inside = (q2 >= shown.q2[0]) & (q2 <= shown.q2[1])
-        found[shown.name] = Curve(q2[inside], values(shown, model, q2)[inside])
+        found[shown.name] = Curve(q2[inside], _values(shown, model, partial(part, shown.channel))[inside])
     return found
 
 

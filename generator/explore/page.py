@@ -28,7 +28,7 @@ from ..scans.files import regions_csv
 from ..toys.datasets import dataset_names
 from . import outputs
 from .curves import SHOWN, Curve, FloatArray, Significance, band, chi2, chi2_invisible, curves, measured, significance
-from .plots import STYLES, Diagram, PlaneDiagram, SignificanceDiagram, legend_of_planes, slider_range
+from .plots import STYLES, SWIFT, Diagram, PlaneDiagram, SignificanceDiagram, legend_of_planes, slider_range
 from .point import CONTROLS, KNOWN, NONLOCAL, NONLOCALS, PHASE, WIDTHS, Bases, Point, V, toml_of
 
 REST = 250
@@ -113,7 +113,6 @@ class Page:
         self._widgets()
         self._diagrams()
         self.problem("", said)
-        self._sync()
 
     def leave(self) -> None:
         """Nobody looks any more: what is computed for this page stops."""
@@ -131,18 +130,18 @@ class Page:
     # ---- widgets ----------------------------------------------------------------------------------------------
 
     def _widgets(self) -> None:
-        w = self.pn.widgets
+        w, models = self.pn.widgets, optional("bokeh.models", "the explorer")
         self.sliders: dict[str, Any] = {}
         self.fields: dict[str, Any] = {}
         html = partial(self.pn.pane.HTML, stylesheets=[SHEET])
         self.said: dict[str, Any] = {"": html("", css_classes=["said"], width=370)}
         for control in CONTROLS:
-            slider = w.FloatSlider(
-                name="", start=control.low, end=control.high, step=control.step, show_value=False, width=170,
-                css_classes=["slider", _class(control.path)],
+            slider = models.Slider(  # Bokeh's own: Panel's waits 50 ms before it says that it was moved
+                title="", start=control.low, end=control.high, step=control.step, value=control.low, show_value=False,
+                width=170, css_classes=["slider", _class(control.path)],
             )  # fmt: skip
             field = w.TextInput(name="", width=95, css_classes=["field", _class(control.path)])
-            slider.param.watch(partial(self._slid, control.path), "value")
+            slider.on_change("value", partial(self._slid, control.path))
             field.param.watch(partial(self._typed, control.path), "value")
             self.sliders[control.path], self.fields[control.path] = slider, field
             self.said[control.path] = html("", css_classes=["said", f"said-{_class(control.path)}"], width=370)
@@ -172,6 +171,7 @@ class Page:
         self.diagrams = {shown.name: Diagram(shown) for shown in SHOWN}
         self.plane_diagram, self.significance_diagram = PlaneDiagram(), SignificanceDiagram()
         events = optional("bokeh.events", "the explorer")
+        self.doc.js_on_event("document_ready", optional("bokeh.models", "the explorer").CustomJS(code=SWIFT))
         figure = self.plane_diagram.figure
         figure.on_event(events.PanStart, self._grab)
         figure.on_event(events.Pan, self._drag)
@@ -234,9 +234,9 @@ class Page:
             if pane.object != text:
                 pane.object = text
 
-    def _slid(self, path: str, event: Any) -> None:
+    def _slid(self, path: str, _name: str, _old: float, new: float) -> None:
         if not self.syncing:
-            self._moved(path, float(f"{event.new * KNOWN[path].scale:.6g}"), path)
+            self._moved(path, float(f"{new * KNOWN[path].scale:.6g}"), path)
 
     def _typed(self, path: str, event: Any) -> None:
         if not self.syncing:
@@ -266,7 +266,6 @@ class Page:
             self.problem(where, str(error))
             return
         self.problem("", "")
-        self._sync()
         self._request()
 
     def _sync(self) -> None:
@@ -356,9 +355,11 @@ class Page:
             return
         self.drawn, self.styled = found, styled
         self.errors = {key: error for key, error in self.errors.items() if key[0] in found and key[0] not in new}
-        self._draw_curves(points, new)
-        self._draw_stars(points)
-        self.status.object = "<i>working &hellip;</i>"
+        with self.pn.io.hold(self.doc):  # one message, so that all is drawn in one frame
+            self._sync()
+            self._draw_curves(points, new)
+            self._draw_stars(points)
+            self.status.object = "<i>working &hellip;</i>"
         if self.summed == (self.point.data, self.point.model.standard):  # else theory errors have to be found first
             self.doc.add_next_tick_callback(partial(self._draw_chi2, version))
         if self.timer is not None:
@@ -376,9 +377,8 @@ class Page:
         for shown in SHOWN:
             diagram = self.diagrams[shown.name]
             slots = {slot: self.drawn[label][shown.name] for label, _, slot in points}
-            for slot in range(len(STYLES)):
-                if slot not in slots and len(diagram.curves[slot].data["q2"]):
-                    diagram.draw(slot, None)
+            for slot in set(diagram.lines) - set(slots):
+                diagram.hide(slot)
             for label, _, slot in points:
                 if label in new:
                     diagram.draw(slot, slots[slot])

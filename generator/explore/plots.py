@@ -26,6 +26,13 @@ STYLES = (
     ("#009E73", "dotdash", 2.6),
 )
 """Colour, dash and width of the Standard Model, the point, and points that are held: apart in grey, too."""
+SWIFT = """try {
+    const { InlineStyleSheet } = Bokeh.require("core/dom"), { VisualProperties } = Bokeh.require("core/visuals/visual")
+    InlineStyleSheet.prototype._update = function(css) { if (this.el.textContent !== css) this.el.textContent = css }
+    VisualProperties.prototype._get_css_value = () => ""
+} catch (error) { console.debug(`drawn slowly: ${error}`) }"""
+"""For the browser, where it makes a frame four times as fast. In each frame Bokeh 3 writes anew all style sheets that
+stay as they are, and after each asks whether CSS of the page changes a colour or a font, which nothing here does."""
 _HATCH = {"(g-2)_mu within 2 sigma": "/", "B -> K invisible excluded": "."}
 
 
@@ -46,7 +53,10 @@ def _source(**columns: Any) -> Any:
 
 
 class Diagram:
-    """One diagram against q²: for each style a line and a band, and the measured points."""
+    """One diagram against q²: for each style a line and a band, and the measured points.
+
+    Each renderer costs the browser a millisecond a frame, so those of held points come with the first of them.
+    """
 
     def __init__(self, shown: Shown) -> None:
         models = optional("bokeh.models", "the explorer")
@@ -54,32 +64,62 @@ class Diagram:
         x_range = models.Range1d(0.0, shown.q2[1])
         log = {"y_axis_type": "log"} if shown.log else {}
         self.figure = _figure(shown.name, "q² [GeV²]", shown.label, x_range=x_range, **limits, **log)
-        self.log = shown.log
-        self.curves = [_source(q2=[], value=[], low=[], high=[]) for _ in STYLES]
+        self.log, self.banded = shown.log, shown.observable != "inv"
+        self.lines: dict[int, Any] = {}
+        self.bands: dict[int, Any] = {}
+        for slot in (0, 1):
+            self._line(slot)
+        if shown.panel:
+            self._points()
+
+    def _line(self, slot: int) -> Any:
+        """The line of a style, with a band below it where the theory has an error."""
+        if slot not in self.lines:
+            colour, dash, width = STYLES[slot]
+            if self.banded:
+                self.bands[slot] = self.figure.varea("q2", "low", "high", source=_source(q2=[], low=[], high=[]),
+                                                     name=f"band {slot}", fill_color=colour, fill_alpha=0.22,
+                                                     visible=False)  # fmt: skip
+            self.lines[slot] = self.figure.line("q2", "value", source=_source(q2=[], value=[]), name=f"line {slot}",
+                                                line_color=colour, line_dash=dash, line_width=width)  # fmt: skip
+        return self.lines[slot]
+
+    def _points(self) -> None:
         self.points = _source(x=[], left=[], right=[], y=[], down=[], up=[], marker=[], fill=[], colour=[], what=[])
-        for (colour, dash, width), source in zip(STYLES, self.curves, strict=True):
-            self.figure.varea("q2", "low", "high", source=source, fill_color=colour, fill_alpha=0.22)
-            self.figure.line("q2", "value", source=source, line_color=colour, line_dash=dash, line_width=width)
         bars = {"source": self.points, "line_color": "colour", "line_width": 1.4}
         self.figure.segment("left", "y", "right", "y", **bars)
         self.figure.segment("x", "down", "x", "up", **bars)
         drawn = self.figure.scatter("x", "y", source=self.points, marker="marker", fill_color="fill",
                                     line_color="colour", size=7)  # fmt: skip
-        self.figure.add_tools(models.HoverTool(renderers=[drawn], tooltips=[("", "@what"), ("value", "@y")]))
+        hover = optional("bokeh.models", "the explorer").HoverTool
+        self.figure.add_tools(hover(renderers=[drawn], tooltips=[("", "@what"), ("value", "@y")]))
 
-    def draw(self, slot: int, curve: Curve | None) -> None:
-        """Draw one curve, or nothing; its band has no height until it is known.
+    def hide(self, slot: int) -> None:
+        """Draw nothing in a style."""
+        for renderers in (self.lines, self.bands):
+            if slot in renderers:
+                renderers[slot].visible = False
 
-        Both are in one source, since each message to the browser costs a frame.
-        """
-        q2, value = (curve.q2, curve.value) if curve is not None else (np.empty(0), np.empty(0))
-        self.curves[slot].data = {"q2": q2, "value": value, "low": value, "high": value}
+    def draw(self, slot: int, curve: Curve) -> None:
+        """Draw one curve; its band is not seen until it is known. Columns that are as they were are not sent again."""
+        line = self._line(slot)
+        line.visible = True
+        known = line.data_source.data
+        if not np.array_equal(known["q2"], curve.q2):
+            line.data_source.data = {"q2": curve.q2, "value": curve.value}
+        elif np.array_equal(known["value"], curve.value):
+            return
+        else:
+            known["value"] = curve.value
+        if slot in self.bands:
+            self.bands[slot].visible = False
 
     def draw_band(self, slot: int, curve: Curve, error: FloatArray) -> None:
         """Draw the band of a curve."""
         low = curve.value - error
         low = np.maximum(low, 1e-3 * curve.value) if self.log else low
-        self.curves[slot].data = {"q2": curve.q2, "value": curve.value, "low": low, "high": curve.value + error}
+        self.bands[slot].data_source.data = {"q2": curve.q2, "low": low, "high": curve.value + error}
+        self.bands[slot].visible = True
 
     def fit(self, standard: Curve, highest: float) -> None:
         """Move the range of a logarithmic axis if curves left it, or if it is far too large."""

@@ -15,13 +15,20 @@ import statistics
 import subprocess
 import sys
 
-FIELDS = {"a coupling": "g-mu-v", "a Wilson coefficient": "C9-mu", "the mass": "mass", "the width": "relative-width"}
+FIELDS = {  # what is changed, and how many diagrams it changes
+    "a coupling": ("g-mu-v", 7),
+    "a Wilson coefficient": ("C9-mu", 5),
+    "the mass": ("mass", 7),
+    "the width": ("relative-width", 7),
+    "the phase of the J/psi": ("phase", 5),
+}
 LISTEN = """() => {
     window.took = []
     let begun = 0
     window.addEventListener("keydown", event => { begun = event.timeStamp }, true)
     for (const name of %s) {
-        const source = Bokeh.documents[0].get_model_by_name(name).renderers[3].data_source
+        const { renderers } = Bokeh.documents[0].get_model_by_name(name)
+        const source = renderers.find(one => one.name === "line 1").data_source
         source.properties.data.change.connect(() => requestAnimationFrame(() => {
             const channel = new MessageChannel()  // its message comes after the frame is painted
             channel.port1.onmessage = () => { window.took.push([begun, performance.now() - begun]) }
@@ -48,13 +55,19 @@ def measure(changes: int) -> dict[str, list[float]]:
             page.goto(address, timeout=120_000)
             page.locator(".done").wait_for(timeout=120_000)
             page.evaluate(LISTEN % DIAGRAMS)
-            for what, field in FIELDS.items():
+            for what, (field, diagrams) in FIELDS.items():
+                if field == "phase":
+                    page.locator(".charm select").select_option("dispersive")
+                    page.locator(".field.phase input:enabled").fill("0.5")
+                    page.locator(".field.phase input").press("Enter")
+                    page.wait_for_timeout(2000)
+                    page.locator(".done").wait_for(timeout=120_000)
                 handle = page.locator(f".slider.{field} .noUi-handle")
                 handle.focus()
                 for k in range(changes):
                     page.evaluate("window.took = []")
                     handle.press("ArrowRight" if k % 4 < 2 else "ArrowLeft")
-                    page.wait_for_function(f"window.took.length >= {len(DIAGRAMS)}", timeout=60_000)
+                    page.wait_for_function(f"window.took.length >= {diagrams}", timeout=60_000)
                     found.setdefault(what, []).append(max(took for _, took in page.evaluate("window.took")))
                     page.locator(".done").wait_for(timeout=120_000)
     finally:
