@@ -56,6 +56,13 @@ KEYS = (
         list[str],
         "[KEY=]MAP",
     ),
+    Option(
+        "resolution",
+        ("--resolution",),
+        "Fit q2_reco, with the resolution of q2 in the density: that of the events' detector, or another one's.",
+        str,
+        "file|lhcb|lhcb-run3|lhcb-upgrade2|belle2",
+    ),
     Option("minos", ("--minos",), "Find asymmetric errors too.", bool),
 )
 

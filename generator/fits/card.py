@@ -16,9 +16,11 @@ from ...physics.axes import moved, read_value
 from ...physics.kpi import KpiSystem, resolve_kpi
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, kinds, merged_settings
 from ..lab.settings import EfficiencySettings
+from ..run.q2 import Window, _windows
 from .backgrounds import FIELDS, PREFIX, Background
 from .kpi import FRACTION, PHASE, start_of
 from .likelihood import Free, Rates
+from .resolution import Chosen, read_resolution
 
 RANGES: Mapping[str, tuple[float, float]] = {
     "relative_width": (1e-4, 1.0),
@@ -126,6 +128,13 @@ class FitCard(Card):
     efficiency: EfficiencySettings | None = None
     """Maps that the events were seen with; those of the events' own card without."""
 
+    resolution: Annotated[Chosen | None, BeforeValidator(read_resolution)] = None
+    """Resolution of q2 in the density of events, whose q2 is then ``q2_reco``: ``file``, the detector that they were
+    seen with; another one by its name or tracks, both measured on simulated muons; or a number or a table of sigma."""
+
+    q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
+    """Ranges of q2 (GeV²) that are fitted, of the reconstructed one with a resolution; those of the run without."""
+
     search: bool = True
     """Whether the search starts at many masses of a V whose mass floats, or at the model's alone."""
 
@@ -194,6 +203,12 @@ class FitCard(Card):
                 raise ValueError(f"constrain.{key}: it does not float; allowed are {', '.join(self.free)}")
             if not error > 0:
                 raise ValueError(f"constrain.{key}: an error of {error:g}; needs one above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _resolution_fits(self) -> FitCard:
+        if self.resolution is not None and self.nuisances:
+            raise ValueError("nuisances: they float in fits without a resolution; leave out one of the two")
         return self
 
     @model_validator(mode="after")

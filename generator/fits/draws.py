@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...kinematics.base.errors import InputError
+from ...physics.channels import channel_by_index
+from ...physics.expectation import segments
 from ..files.sample import EventSample, EventsLike, open_events
 from ..run.card import make_card
 from ..run.generate import generate
@@ -15,6 +18,7 @@ from .card import FitCard
 from .fit import likelihood_of
 from .kpi import KpiAmplitude
 from .likelihood import Likelihood
+from .smeared import SmearedRate
 
 
 def draw_events(
@@ -28,7 +32,7 @@ def draw_events(
 ) -> list[EventSample]:
     """Samples with as many events of each channel as ``events``, of the model at values, behind the same efficiency.
 
-    Or with a share of them. Of backgrounds there are binomial numbers.
+    With a resolution they have a ``q2_reco`` of it. Or with a share of them. Of backgrounds there are binomial numbers.
 
     Couplings that are close have sets that are close: they share their random numbers.
 
@@ -51,12 +55,19 @@ def draw_events(
     numbers = {name: max(round(share * number), 1) for name, number in numbers.items()}
     run = make_card(open_events(events).provenance["card"])
     seen = card.efficiency or run.stages.get("efficiency")
+    smeared = {part.channel: part.rate for part in likelihood.parts if isinstance(part.rate, SmearedRate)}
     most = max(numbers.values()) * sets
+    if smeared:
+        shares = [part.smeared.rate.share(likelihood.point(part, values)) for part in likelihood.parts if part.smeared]
+        most = math.ceil((most + 8.0 * math.sqrt(most) + 10.0) / min(shares))
     keys: dict[str, Any] = {"events": most}
     if seen is not None:
         keys = {"accepted": most, "efficiency": {**seen.model_dump(mode="json"), "mode": "reject"}}
     for key in ("q2", "veto", "flavour", "convention", "kpi"):
         keys[key] = getattr(run, key)
+    if card.q2 and not smeared:
+        every = [pair for part in likelihood.parts for pair in part.rate.covered()]
+        keys["q2"] = segments((0.0, math.inf), every, ())
     where = dict(zip(likelihood.names, values, strict=True))
     for part in likelihood.parts:
         if isinstance(part.amplitude, KpiAmplitude):
@@ -66,6 +77,15 @@ def draw_events(
     )
     columns = made.to_numpy()
     places = {index: np.flatnonzero(columns["channel"] == index) for index in np.unique(columns["channel"]).tolist()}
+    if smeared:
+        columns["q2_reco"] = np.zeros(len(columns["q2"]))
+    for index, place in places.items() if smeared else ():
+        rate = smeared[channel_by_index(index).name]
+        q2 = rate.resolution.drawn(
+            columns["q2"][place], np.random.default_rng([seed, 2, index]).random((len(place), 2))
+        )
+        columns["q2_reco"][place] = q2
+        places[index] = place[np.any([(q2 >= low) & (q2 <= high) for low, high in rate.window], axis=0)]
     sizes = {index: numbers[str(entry["name"])] for index, entry in open_events(made).channels().items()}
     chosen = [
         np.concatenate([place[k * sizes[index] : (k + 1) * sizes[index]] for index, place in places.items()])
@@ -92,7 +112,7 @@ def _put_backgrounds(
         for one, first, number in zip(components, np.cumsum([0, *numbers]).tolist(), numbers, strict=False):
             chosen = rows[first : first + number]
             q2 = one.drawn(generator.random(number), one.at(where)[1])
-            columns["q2"][chosen] = q2
+            columns["q2" if part.smeared is None else "q2_reco"][chosen] = q2
             columns["flavour"][chosen] = generator.choice(flavours, number)
             for name in channel.angles:
                 end = np.pi if name == "phi" else 1.0

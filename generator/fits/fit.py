@@ -32,8 +32,9 @@ from ..lab.efficiency_maps import EfficiencyMap, evaluate
 from ..lab.settings import EfficiencySettings, StageSettings
 from ..run.card import RunCard, make_card
 from .amplitude import Amplitude, Array, shifts_of
-from .backgrounds import Below, Component, component, rest_of
+from .backgrounds import Below, component, rest_of
 from .card import FitCard
+from .columns import check_inside, check_mass, columns_of, window_of, within
 from .descent import descend
 from .kpi import KpiAmplitude
 from .likelihood import Free, Likelihood, Part
@@ -43,7 +44,9 @@ from .nuisances import SPLIT as MOVING_SPLIT
 from .nuisances import FittedNuisances, Moving, MovingShapes, fitted
 from .rates import Range, Rate
 from .remarks import remark
+from .resolution import resolution_of
 from .search import starts_of
+from .smeared import SmearedEvents, SmearedRate
 
 BINS = 40
 """Bins of q2 at most in which a fit is held against the events, of about equal content, `FEWEST` events at least."""
@@ -160,7 +163,8 @@ def fit(
 ) -> Fit:
     """Fit fields of a model to events in all their variables, unbinned; see `likelihood` for the function.
 
-    q2 and angles are those of the decay, behind a detector too: a resolution is not in the density.
+    q2 and angles are those of the decay, behind a detector too; with ``resolution`` q2 is the reconstructed one, and
+    the density is convolved with that, see `smeared`.
 
     Args:
         events: a file of darkpenguin, several of one run, or a sample in memory, of channels with charged leptons.
@@ -210,15 +214,13 @@ def likelihood_of(
     base = card.base_model()
     system = _system_of(file, run, card)
     ranges = {one: segments(_limits(one, base, system), run.q2, run.veto) for one in channels.values()}
+    windows = {one: window_of(card, one, found) for one, found in ranges.items()}
+    ranges = windows if card.resolution is None else ranges
     every = [pair for found in ranges.values() for pair in found]
     free = card.free_fields((min(low for low, _ in every), max(high for _, high in every)), system)
     known = {(part.channel, part.amplitude.flavour): part for part in ([] if like is None else like.parts)}
-    how: dict[str, Any] = {
-        "rates": card.rates,
-        "b_mesons": card.b_mesons,
-        "constraints": card.constraints,
-        "threads": threads,
-    }
+    how: dict[str, Any] = {"rates": card.rates, "b_mesons": card.b_mesons, "threads": threads}
+    how["constraints"] = card.constraints
     probing = Likelihood(base, free, (), **how)
     probes = [probing.model(values) for values in _places(free, 4)]
     known_errors = _nuisances(card, channels.values(), base) if like is None else like.nuisances
@@ -227,13 +229,17 @@ def likelihood_of(
         free = (*free, *(Free(name, *NUISANCE_RANGE, 0.0) for name in names_of))
         how |= {"nuisances": known_errors, "constraints": {**card.constraints, **dict.fromkeys(names_of, (0.0, 1.0))}}
     flavours = FLAVOURS if run.flavour == "both" else (1 if run.flavour == "b" else -1,)
-    columns = _columns(file, channels)
+    columns = columns_of(file, channels, "q2" if card.resolution is None else "q2_reco")
     parts = []
     for index, channel in channels.items():
-        _check_inside(columns[index], channel, ranges[channel], flavours)
+        if card.q2 or card.resolution is not None:
+            columns[index] = within(columns[index], channel, windows[channel])
+        check_inside(columns[index], channel, windows[channel], flavours)
         if system is not None and channel.transition.daughters:
-            _check_mass(columns[index], system, base.parameters["m_" + channel.parent])
-        names = shifts_of(channel, [base, *probes])
+            check_mass(columns[index], system, base.parameters["m_" + channel.parent])
+        names, resolution = shifts_of(channel, [base, *probes]), None
+        if card.resolution is not None and (channel.name, flavours[0]) not in known:
+            resolution = resolution_of(card.resolution, channel, run, ranges[channel], threads)
         for flavour in flavours:
             shapes = None
             if (channel.name, flavour) in known:
@@ -244,22 +250,22 @@ def likelihood_of(
                 amplitude = _amplitude(channel, flavour, base.theory, names, run.convention, system)
                 if known_errors is not None:
                     amplitude.split = MOVING_SPLIT
-                rate = Rate(amplitude, ranges[channel], seen)
+                if resolution is None:
+                    rate = Rate(amplitude, ranges[channel], seen)
+                else:
+                    rate = SmearedRate(amplitude, ranges[channel], seen, resolution, windows[channel])
                 if known_errors is not None:
                     shapes = MovingShapes(amplitude, rate, known_errors)
             chosen = {name: column[columns[index]["flavour"] == flavour] for name, column in columns[index].items()}
-            forms = rate.event_forms(chosen)
-            below: tuple[Below, ...] = ()
+            smeared = SmearedEvents.of(rate, chosen) if isinstance(rate, SmearedRate) else None
+            forms = rate.event_forms(chosen) if smeared is None else np.empty((0, 1, 0))
             at_events = np.ones(1)
-            if components := _components(card, channel, ranges[channel]):
-                window = (*(system.window if system else (0.0, 0.0)), base.parameters["m_" + channel.parent])
-                rest = rest_of(chosen, channel, len(flavours), window)
-                below = tuple(Below(one, rest) for one in components)
-                if rate.efficiency is not None:  # its ratio to the background's density counts
-                    at_events = evaluate(rate.efficiency, chosen, channel)
-                    forms *= at_events[:, None, None]
+            below = _below(card, channel, windows[channel], chosen, len(flavours), system)
+            if below and rate.efficiency is not None and smeared is None:  # its ratio to the background's counts
+                at_events = evaluate(rate.efficiency, chosen, channel)
+                forms *= at_events[:, None, None]
             moving = None if shapes is None else Moving.of(shapes, chosen, at_events)
-            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], forms, below, moving))
+            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], forms, below, moving, smeared))
     found = Likelihood(base, free, parts, device=device, **how)
     if like is None:
         _check_free(found)
@@ -311,10 +317,21 @@ def _limits(channel: Channel, base: Model, system: KpiSystem | None) -> Range:
     return KpiDecay(channel, base, system).q2_limits(system.m_min)
 
 
-def _components(card: FitCard, channel: Channel, ranges: Sequence[Range]) -> list[Component]:
-    """Backgrounds of a channel."""
-    own = {name: one for name, one in card.backgrounds.items() if one.channel in (None, channel.name)}
-    return [component(name, one, ranges) for name, one in own.items()]
+def _below(
+    card: FitCard,
+    channel: Channel,
+    ranges: Sequence[Range],
+    columns: Mapping[str, Array],
+    flavours: int,
+    system: KpiSystem | None,
+) -> tuple[Below, ...]:
+    """Backgrounds of a channel at its events of one of several flavours."""
+    components = [
+        component(name, one, ranges) for name, one in card.backgrounds.items() if one.channel in (None, channel.name)
+    ]
+    window = (*(system.window if system else (0.0, 0.0)), card.base_model().parameters["m_" + channel.parent])
+    rest = rest_of(columns, channel, flavours, window) if components else np.empty(0)
+    return tuple(Below(one, rest) for one in components)
 
 
 def _amplitude(
@@ -328,65 +345,6 @@ def _amplitude(
     if system is None or not channel.transition.daughters:
         return Amplitude(channel, flavour, theory, names, convention)
     return KpiAmplitude(channel, flavour, theory, names, convention, system=system)
-
-
-def _columns(file: Events, channels: Mapping[int, Channel]) -> dict[int, dict[str, Array]]:
-    """Columns of the events that were accepted, and ``row``, where each stands in the file, by channel and name."""
-    file.need("q2", "channel", "flavour", *(angle for channel in channels.values() for angle in channel.angles))
-    rows: dict[int, list[dict[str, Array]]] = {index: [] for index in channels}
-    first = 0
-    for chunk in file.chunks():
-        if np.any(chunk.get("weight", np.ones(1)) != 1.0):
-            raise InputError(
-                "weight: these events have weights, and errors of a fit would be wrong; make them with "
-                "efficiency-mode = reject or flag"
-            )
-        kept = chunk.get("accepted", np.ones(len(chunk["q2"]))).astype(bool)
-        for index, channel in channels.items():
-            chosen = np.flatnonzero(kept & (chunk["channel"] == index))
-            masses = ("m_kpi",) if "m_kpi" in file.schema and channel.transition.daughters else ()
-            names = ("q2", *channel.angles, *masses, "flavour")
-            piece = {name: np.asarray(chunk[name][chosen], dtype=np.float64) for name in names}
-            rows[index].append({**piece, "row": np.asarray(chosen + first, dtype=np.float64)})
-        first += len(kept)
-    for index, pieces in rows.items():
-        if not sum(len(piece["q2"]) for piece in pieces):
-            raise InputError(f"events: none of {channels[index].name} in the file")
-    return {
-        index: {k: np.concatenate([piece[k] for piece in pieces]) for k in pieces[0]} for index, pieces in rows.items()
-    }
-
-
-def _check_inside(
-    columns: Mapping[str, Array], channel: Channel, ranges: Sequence[Range], flavours: Sequence[int]
-) -> None:
-    """InputError for events outside the q2 that they are normalised in, or of angles or flavours that are none."""
-    q2 = columns["q2"]
-    inside = np.zeros(len(q2), dtype=bool)
-    for low, high in ranges:
-        inside |= (q2 >= low) & (q2 <= high)
-    words = " and ".join(f"{low:g} to {high:g}" for low, high in ranges)
-    _refuse(columns, "q2", inside, f"GeV^2: outside {words} GeV^2, where {channel.name} was selected")
-    for name in channel.angles:
-        most = math.pi * (1 + 1e-6) if name == "phi" else 1.0 + 1e-6
-        _refuse(columns, name, np.abs(columns[name]) <= most, f": outside -{most:.4g} to {most:.4g}")
-    allowed = " or ".join(f"{flavour:+d}" for flavour in flavours)
-    _refuse(columns, "flavour", np.isin(columns["flavour"], flavours), f": {allowed} is what was generated")
-
-
-def _check_mass(columns: Mapping[str, Array], system: KpiSystem, m_parent: float) -> None:
-    """InputError for events outside the window of the Kπ mass, or outside phase space."""
-    mass, (low, high) = columns["m_kpi"], system.window
-    _refuse(columns, "m_kpi", (mass >= low) & (mass <= high), f" GeV: outside {low:g} to {high:g} GeV")
-    inside = np.sqrt(columns["q2"]) < m_parent - mass
-    _refuse(columns, "q2", inside, " GeV^2: beyond phase space at its K pi mass")
-
-
-def _refuse(columns: Mapping[str, Array], name: str, fine: Any, why: str) -> None:
-    bad = np.flatnonzero(~fine)
-    if len(bad):
-        row, value = columns["row"][bad[0]], columns[name][bad[0]]
-        raise InputError(f"row {row:.0f}: {name} = {value:g}{why}; {len(bad)} of {len(fine)} events are so")
 
 
 def _map_of(settings: StageSettings | None, channel: Channel) -> EfficiencyMap | None:

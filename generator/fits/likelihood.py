@@ -36,6 +36,7 @@ from .loops_gpu import log_densities as log_densities_there
 from .nuisances import PREFIX as NUISANCES
 from .nuisances import Moving, theta_of
 from .rates import Rate
+from .smeared import SmearedEvents
 
 Rates = Literal["free", "common"]
 WORTH_THREADS = 8
@@ -74,7 +75,8 @@ class Free:
 class Part:
     """Events of one channel and flavour: their q2 (GeV²) and matrices, and the rate that they come from.
 
-    With backgrounds, ``below``, the matrices include the efficiency.
+    With backgrounds, ``below``, the matrices include the efficiency. With a resolution q2 is the reconstructed one, and
+    ``smeared`` stands for the matrices, the efficiency in it.
     """
 
     channel: str
@@ -84,6 +86,7 @@ class Part:
     forms: Array
     below: tuple[Below, ...] = ()
     moving: Moving | None = None
+    smeared: SmearedEvents | None = None
 
     def at(self, theta: Array, threads: int | None) -> Part:
         """The same at values of the nuisances, see `nuisances`."""
@@ -99,6 +102,7 @@ class Part:
             forms=self.forms[:events],
             below=tuple(replace(one, rest=one.rest[:events]) for one in self.below),
             moving=None if self.moving is None else self.moving.first(events),
+            smeared=None if self.smeared is None else self.smeared.first(events),
         )
 
     @property
@@ -159,6 +163,8 @@ class Likelihood:
             raise InputError(f"device = {device!r}: densities with backgrounds are summed on the CPU alone")
         if xp is not np and nuisances is not None:
             raise InputError(f"device = {device!r}: densities with nuisances are summed on the CPU alone")
+        if xp is not np and any(part.smeared for part in parts):
+            raise InputError(f"device = {device!r}: densities with a resolution are summed on the CPU alone")
         self._library, self._portions = xp, Portions("events", PORTION, FEWEST)
         self._there = _on_device(self.parts, xp)
         self._settled = self.model(self.start.tolist())
@@ -268,10 +274,13 @@ class Likelihood:
         """
         if part in self._there:
             return (*log_densities_there(*self._there[part], point, self._library, self._portions), {})
+        below, by_field = self._below(part, values)
+        if part.smeared is not None:
+            total, change_of_point, inverse = part.smeared.logarithms(point, factor, below, change)
+            return total, change_of_point, {path: float(inverse @ column) for path, column in by_field.items()}
         blocks = -(-len(part.q2) // BLOCK)
         sums, gradients = np.zeros(blocks), np.zeros((blocks if change else 0, len(point.flat()), 2))
         constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
-        below, by_field = self._below(part, values)
         inverse = np.zeros(len(below))
 
         def work(low: int, high: int) -> None:
@@ -418,8 +427,7 @@ class Likelihood:
             points = {part: self.point(part, values) for part in group}
             rate = sum(part.rate.value(point)[0] for part, point in points.items())
             for part, point in points.items():
-                v, forms = point.at(part.q2), np.tensordot(part.forms, point.waves, axes=(1, 0))
-                density = np.einsum("ae,eab,be->e", v.conj(), unpacked(forms, len(v)), v).real
+                density = _density(part, point)
                 if part.below:
                     density = self.signal(part, values) * density + rate * self._below(part, values)[0]
                 found.append(density)
@@ -439,6 +447,12 @@ class Likelihood:
             slope = sum(2.0 * (steps[part.amplitude] @ g).real for part, (_, g) in rates.items()) / total
             for part in group:
                 point, n = points[part], part.amplitude.size
+                if part.smeared is not None:
+                    density = _density(part, point)
+                    changes = [part.smeared.densities(point, step) for step in steps[part.amplitude]]
+                    score = np.stack(changes, axis=1) / density[:, None] - slope
+                    rows.append(self._with_below(part, values, score, density / total) if part.below else score)
+                    continue
                 v, wave = point.at(part.q2), 1.0 / (part.q2 - point.poles[:, None])
                 each = np.einsum("ewab,be->wae", unpacked(part.forms, n), v)
                 densities = np.einsum("ae,wae->we", v.conj(), each).real
@@ -501,6 +515,14 @@ class Likelihood:
             nuisances=self.nuisances,
             threads=self.threads,
         )
+
+
+def _density(part: Part, point: Point) -> Array:
+    """Densities of the signal at a part's events."""
+    if part.smeared is not None:
+        return part.smeared.densities(point)
+    v, forms = point.at(part.q2), np.tensordot(part.forms, point.waves, axes=(1, 0))
+    return np.asarray(np.einsum("ae,eab,be->e", v.conj(), unpacked(forms, len(v)), v).real)
 
 
 def _on_device(parts: Sequence[Part], xp: Any) -> dict[Part, tuple[Any, Any]]:

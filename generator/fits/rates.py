@@ -17,7 +17,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -137,7 +137,14 @@ def parabolas(edges: Array, values: Array, split: int) -> Cells:
     return Cells(edges, np.stack([middle, 0.5 * (high - low), 0.5 * (high + low) - middle]))
 
 
-def rate_of(cells: Cells, point: Point) -> tuple[float, ComplexArray]:
+class Integrable(Protocol):
+    """What has integrals of a matrix as `Cells` have them."""
+
+    def integrals(self, poles: ComplexArray) -> tuple[Array, ComplexArray, ComplexArray]:
+        """∫ R, and for each pole ∫ R/(q2 - z) and its derivative by z."""
+
+
+def rate_of(cells: Integrable, point: Point) -> tuple[float, ComplexArray]:
     """Integral of the waves' v† R v over cells, and G with its change = 2 Re(G · d point)."""
     n, c, t, z = len(point.constants), point.constants, point.residues, point.poles
     a, big_l, d_l = (unpacked(part, n) for part in cells.integrals(z))  # (waves, n, n), (poles, waves, n, n) twice
@@ -250,9 +257,13 @@ class Rate:
         """Rate (GeV), and G with dΓ = 2 Re(G · d point) for `Point.flat`."""
         return rate_of(self.cells, point)
 
+    def covered(self) -> list[Range]:
+        """Ranges of the q2 of events, those that touch together."""
+        return _joined(self.cells.edges)
+
     def pieces(self, number: int) -> list[Range]:
         """About so many ranges of one width, without gaps but those of the ranges."""
-        ranges = _joined(self.cells.edges)
+        ranges = self.covered()
         width = sum(high - low for low, high in ranges) / number
         found = []
         for low, high in ranges:
@@ -315,6 +326,15 @@ def efficiency_places(efficiency: EfficiencyMap) -> Array:
     return _edges(efficiency).get("q2", np.empty(0))
 
 
+def efficiency_pieces(efficiency: EfficiencyMap, ranges: Sequence[Range]) -> tuple[Array, int, Array]:
+    """Edges in q2 (GeV²) between which a map is a polynomial, its degree, and places from -1 to 1 that tell it."""
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    jumps = efficiency_places(efficiency)
+    degree = _degrees(efficiency).get("q2", 0)
+    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    return np.unique(np.concatenate([[low], jumps[(jumps > low) & (jumps < high)], [high]])), degree, nodes
+
+
 def _edges(efficiency: EfficiencyMap) -> dict[str, Array]:
     """Finite edges of a histogram by column; none of another map, but where a Legendre map ends."""
     if isinstance(efficiency, HistogramMap):
@@ -361,12 +381,8 @@ def angular_weights(
     """norm · ∫ ε f_i over the angles as a function of q2, (n_coefficients, n_q2): a polynomial between jumps."""
     *angles, weights = angular_grid(density, efficiency)
     f = density.norm * weights * density.basis(*angles)
-    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-    jumps = efficiency_places(efficiency)
-    edges = np.unique(np.concatenate([[low], jumps[(jumps > low) & (jumps < high)], [high]]))
+    edges, degree, nodes = efficiency_pieces(efficiency, ranges)
     polynomials = []
-    degree = _degrees(efficiency).get("q2", 0)
-    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
     for a, b in pairwise(edges):
         values = []
         for x in 0.5 * (a + b) + 0.5 * (b - a) * nodes:

@@ -14,9 +14,10 @@ from .card import FitCard
 
 def remark(file: Events, run: RunCard, card: FitCard) -> None:
     """Warn of what the density of a fit leaves out, or takes from elsewhere than the events."""
-    if "q2_reco" in file.schema:
+    if "q2_reco" in file.schema and card.resolution is None:
         warnings.warn(
-            "resolution: it is not in the density of a fit, which takes q2 and angles of the decay, not q2_reco",
+            "resolution: it is not in the density of this fit, which takes q2 of the decay; take resolution = file for "
+            "one in q2_reco",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -556,6 +556,8 @@ def _check_unbinned(card: ToysCard, experiment: Experiment) -> None:
     seen = [name for name in experiment.channels if not dataset.detector(name).perfect]
     if card.depth != "events":
         raise InputError("unbinned: fits of events need depth = 'events'")
+    if card.unbinned is not None and (card.unbinned.resolution is not None or card.unbinned.q2):
+        raise InputError("unbinned: toys have the true q2, and all of it; take a card without resolution and q2")
     shares = [window_shares(dataset, name, experiment.windows) for name in experiment.channels]
     if seen or card.systematics.toys == "drawn" or not all(np.all(share == 1.0) for share in shares):
         what = f"the detector of {', '.join(seen)}" if seen else "drawn systematics, or windows of different efficiency"

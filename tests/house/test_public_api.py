@@ -10,7 +10,10 @@ RUN_KEYS = (
     "efficiency q2 veto seed range part device precision threads output format compression overwrite reduce check "
     "figures"
 )
-FIT_KEYS = "set theory model settings free constraints nuisances rates b_mesons efficiency search kpi backgrounds minos"
+FIT_KEYS = (
+    "set theory model settings free constraints nuisances rates b_mesons efficiency resolution q2 search kpi "
+    "backgrounds minos"
+)
 SCAN_KEYS = "set name model settings axes ties data groups theory"
 TOY_KEYS = (
     "set truth hypotheses dataset detector luminosity observables bins depth likelihood fit fit_model fit_starts "
