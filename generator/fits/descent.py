@@ -54,7 +54,9 @@ def descend(
     floats = np.array([name not in fixed for name in likelihood.names])
     x = np.clip(start, low, high)
     g, f = likelihood.gradient(*x), likelihood(*x)
-    hessian, calls, converged = _first(likelihood, x, high - low), 1, False
+    # a field that changes nothing here has its range
+    hessian = likelihood.information(x.tolist()) + np.diag(8.0 / (high - low) ** 2)
+    calls, converged = 1, False
     while math.isfinite(f) and np.any(floats):
         free = floats & ~((x <= low) & (g > 0)) & ~((x >= high) & (g < 0))
         d = np.zeros_like(x)
@@ -77,15 +79,6 @@ def descend(
         hessian = _corrected(hessian, there - x, change - g)
         x, f, g = there, value, change
     return Descent(f, x, np.sqrt(2.0 * np.diagonal(np.linalg.inv(hessian))), converged or not np.any(floats))
-
-
-def _first(likelihood: Likelihood, x: Array, span: Array) -> Array:
-    """Fisher's information of some events for all of them; a field that changes nothing here has its range."""
-    few = likelihood.few
-    scale = sum(part.events for part in likelihood.parts) / sum(part.events for part in few.parts)
-    scores = np.nan_to_num(few.scores(x.tolist(), nuisances=False))
-    known = [likelihood.constraints.get(name, (0.0, math.inf))[1] for name in likelihood.names]
-    return np.asarray(2.0 * scale * scores.T @ scores + np.diag(2.0 / np.array(known) ** 2 + 8.0 / span**2))
 
 
 def _corrected(hessian: Array, d: Array, y: Array) -> Array:

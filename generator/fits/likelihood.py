@@ -201,13 +201,10 @@ class Likelihood:
 
         The steps are of a fraction of an error, as the scores of some of the events tell it.
         """
-        few = self.few
-        scale = sum(part.events for part in self.parts) / sum(part.events for part in few.parts)
-        size = np.sqrt(2.0 * scale * np.sum(few.scores(values, nuisances=False) ** 2, axis=0))
+        size = np.sqrt(np.diagonal(self.information(values)))
         found = np.empty((len(values), len(values)))
         for i, free in enumerate(self.free):
-            size_of_all = math.hypot(size[i], math.sqrt(2.0) / self.constraints.get(free.path, (0.0, math.inf))[1])
-            step = min(_HESSIAN_STEP / max(size_of_all, 1e-300), 1e-2 * (free.high - free.low))
+            step = min(_HESSIAN_STEP / max(size[i], 1e-300), 1e-2 * (free.high - free.low))
             low, high = max(values[i] - step, free.low), min(values[i] + step, free.high)
             ends = [self.gradient(*values[:i], place, *values[i + 1 :]) for place in (low, high)]
             found[i] = (ends[1] - ends[0]) / (high - low)
@@ -490,11 +487,13 @@ class Likelihood:
                 found[:, i] += (by_field[path] - (density if path.endswith(".fraction") else 0.0)) / whole
         return found
 
-    @property
-    def few(self) -> Likelihood:
-        """The same of some events, whose scores tell how far to go."""
-        self._few = self._few or self.first(SOME)
-        return self._few
+    def information(self, values: Sequence[float]) -> Array:
+        """About how -2 ln L bends: by Fisher's information in some of the events for all of them, and constraints."""
+        few = self._few = self._few or self.first(SOME)
+        scale = sum(part.events for part in self.parts) / sum(part.events for part in few.parts)
+        scores = np.nan_to_num(few.scores(values, nuisances=False))
+        known = [self.constraints.get(name, (0.0, math.inf))[1] for name in self.names]
+        return np.asarray(2.0 * scale * scores.T @ scores + np.diag(2.0 / np.square(known)))
 
     def first(self, events: int) -> Likelihood:
         """The same of the first events of every part: for a quick look."""

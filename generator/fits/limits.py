@@ -291,6 +291,14 @@ class Asimov:
             found[i] += 2.0 * pull / error
         return np.asarray(found)
 
+    def information(self, values: Sequence[float]) -> Array:
+        """About how it bends."""
+        scores = np.nan_to_num(self.drawn.scores(values, nuisances=False))
+        found = 2.0 * (scores.T * self.weights) @ scores
+        for i, (_, error) in self._pulls(values).items():
+            found[i, i] += 2.0 / error**2
+        return np.asarray(found)
+
     def _ratio(self, values: Sequence[float]) -> Array:
         densities, rates = self.drawn.densities(values)
         return np.maximum(densities / rates / self.null, 1e-300)
