@@ -1,9 +1,14 @@
 """A GPU that is none: the stand-in for CuPy, with kernels compiled by g++; and NVIDIA's compiler, without a card."""
 
+import hashlib
+import json
+import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import particle.data
@@ -13,6 +18,7 @@ from darkpenguin.physics.pdg_tables import Tables
 particle.data.basepath = Tables(particle.data.basepath)  # tests import flavio by itself too, beside any particle
 
 STAND_IN = Path(__file__).parent / "stand_in"
+OLD = 30 * 86400  # seconds after which what was compiled is made again
 
 collect_ignore = ["stand_in", "reference/eos_bins.py", "reference/hs3.py", "reference/pythia_radiation.py"]
 """A stand-in for CuPy is no test; the scripts run beside EOS, pyhs3 and Pythia, in environments of their own."""
@@ -21,11 +27,22 @@ collect_ignore_glob = ["gpu/[!t]*.py"]
 
 
 @pytest.fixture(scope="session")
-def host_kernels(tmp_path_factory):
-    """Folder of kernels compiled for the host, once a session."""
+def compiled(pytestconfig, tmp_path_factory):
+    """Folder of what compilers made, named after source and compiler: once for all workers and Pythons here."""
+    cache = getattr(pytestconfig, "cache", None)
+    folder = tmp_path_factory.mktemp("compiled") if cache is None else cache.mkdir("compiled")
+    for path in folder.iterdir():
+        if path.is_file() and time.time() - path.stat().st_mtime > OLD:
+            path.unlink(missing_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def host_kernels(compiled):
+    """Folder of kernels compiled for the host."""
     if shutil.which("g++") is None:
         pytest.skip("no g++: kernels for a GPU are not compiled and run here (apt-get install g++)")
-    return tmp_path_factory.mktemp("kernels")
+    return compiled
 
 
 @pytest.fixture
@@ -66,9 +83,10 @@ class DeviceCode:
 
 
 @pytest.fixture(scope="session")
-def nvrtc():
+def nvrtc(compiled):
     """Compile a source for a generation of cards, as CuPy does: kernel -> `DeviceCode`. Needs no card."""
     compiler = pytest.importorskip("cuda.bindings.nvrtc", reason="no NVRTC (pip install 'darkpenguin[test]')")
+    told_by = (version("nvidia-cuda-nvrtc"), Path(__file__).read_text(encoding="utf-8"))
 
     def checked(result):
         code, *values = result
@@ -80,7 +98,18 @@ def nvrtc():
         checked(getattr(compiler, f"nvrtcGet{what}")(program, buffer))
         return buffer.decode(errors="replace")
 
-    def compiled(source, names, capability):
+    def known(source, names, capability):
+        """What is said of a source once, by the same compiler read in the same way."""
+        said = repr((source, names, capability, told_by)).encode()
+        path = compiled / f"nvrtc-{hashlib.sha256(said).hexdigest()[:24]}.json"
+        if not path.is_file():
+            found = {name: asdict(code) for name, code in compile_source(source, names, capability).items()}
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps(found), encoding="utf-8")
+            part.replace(path)
+        return {name: DeviceCode(**code) for name, code in json.loads(path.read_text(encoding="utf-8")).items()}
+
+    def compile_source(source, names, capability):
         program = checked(compiler.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], []))
         for name in names:
             checked(compiler.nvrtcAddNameExpression(program, name.encode()))
@@ -102,4 +131,4 @@ def nvrtc():
             found[name] = DeviceCode(registers, int(stack), int(stores) + int(loads), len(doubles), calls)
         return found
 
-    return compiled
+    return known

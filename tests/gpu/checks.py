@@ -122,6 +122,8 @@ def stack(proof, report):
         "bundle": proof.manifest["versions"],
     }
     report.line(", ".join(f"{key} {value}" for key, value in report.numbers.items() if key != "bundle"))
+    driver, runtime = (report.numbers[key] // 1000 for key in ("driver", "runtime"))
+    report.expect(driver >= runtime, f"the driver is of CUDA {driver}, CuPy of CUDA {runtime}: take that for {driver}")
 
 
 def compiled(proof, report):

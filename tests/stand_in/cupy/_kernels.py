@@ -18,12 +18,18 @@ FLAGS = ("-O1", "-std=c++17", "-ffp-contract=off")
 
 
 @lru_cache
+def _compiler():
+    """Which g++ this is, and of what machine."""
+    return subprocess.run(["g++", "-v"], capture_output=True, text=True, check=True).stderr
+
+
+@lru_cache
 def library(source, names, flags):
     """Functions launch_0, signature_0 and so on of some kernels."""
     exports = "\n".join(f"EXPORT({i}, {name})" for i, name in enumerate(names))
     text = "\n".join((HOST.read_text(), source, exports))
     folder = Path(os.environ.get("DARKPENGUIN_HOST_KERNELS", tempfile.gettempdir()))
-    made = folder / f"kernels-{hashlib.sha256((text + ' '.join(flags)).encode()).hexdigest()[:24]}.so"
+    made = folder / f"kernels-{hashlib.sha256(' '.join((text, *flags, _compiler())).encode()).hexdigest()[:24]}.so"
     if not made.is_file():
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             code, part = Path(temporary, "kernels.cpp"), Path(temporary, "kernels.so")
