@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kinematics.base.arrays import array_module, to_host
 from ...physics.binning import Bins
 from ...physics.densities import DENSITIES
 from ..files.source import EventSource
@@ -29,21 +30,24 @@ class Acceptance:
     angles: tuple[str, ...]
     factors: Array
 
-    def weights(self, row: int, columns: Mapping[str, Any]) -> Array:
-        """Factor of each event in a bin.
+    def weights(self, row: int, columns: Mapping[str, Any]) -> Any:
+        """Factor of each event in a bin, in the array library of the columns.
 
         >>> one = Acceptance(("cos_theta_l",), np.array([[2.0] * 5 + [4.0] * 5]))
         >>> one.weights(0, {"cos_theta_l": np.array([-0.5, 0.5])}).tolist()
         [2.0, 4.0]
         """
-        return np.asarray(self.factors[row][_cells(self.angles, columns)])
+        cells = _cells(self.angles, columns)
+        return array_module(cells).asarray(self.factors[row])[cells]
 
 
-def _cells(angles: Sequence[str], columns: Mapping[str, Any]) -> NDArray[np.int64]:
-    place = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
+def _cells(angles: Sequence[str], columns: Mapping[str, Any]) -> Any:
+    one = next(iter(columns.values()))
+    xp = array_module(one)
+    place = xp.zeros(len(one), dtype=np.int64)
     for name in angles:
-        cell = np.floor((np.asarray(columns[name], dtype=float) + 1.0) * (CELLS / 2))
-        place = place * CELLS + np.clip(np.nan_to_num(cell), 0, CELLS - 1).astype(np.int64)
+        cell = xp.floor((columns[name].astype(np.float64) + 1.0) * (CELLS / 2))
+        place = place * CELLS + xp.clip(xp.nan_to_num(cell), 0, CELLS - 1).astype(np.int64)
     return place
 
 
@@ -51,10 +55,15 @@ def acceptances(source: EventSource, variable: str, bins: Mapping[int, Bins]) ->
     """Acceptance of every channel of a file, by one more pass over it; ``bins`` by channel number."""
     angles = {index: tuple(a for a in DENSITIES[source.kind(index)].angles if a != "phi") for index in bins}
     totals = {i: np.zeros((2, len(bins[i]), CELLS ** len(angles[i]))) for i in bins}
-    for index, columns, weights in source.events(rejected=True):
-        _add(totals[index][0], bins[index], columns["q2"], _cells(angles[index], columns), weights)
-    for index, columns, weights in source.events():
-        _add(totals[index][1], bins[index], columns[variable], _cells(angles[index], columns), weights)
+    for row, (name, rejected) in enumerate((("q2", True), (variable, False))):
+
+        def work(index: int, columns: Mapping[str, Any], weights: Any, name: str = name) -> Array:
+            return _contents(
+                bins[index], columns[name], _cells(angles[index], columns), weights, totals[index].shape[2]
+            )
+
+        for index, contents in source.each(work, rejected):
+            totals[index][row] += contents
     found = {}
     for index, (generated, accepted) in totals.items():
         factors = np.divide(generated, accepted, out=np.zeros_like(generated), where=accepted > 0.0)
@@ -64,7 +73,10 @@ def acceptances(source: EventSource, variable: str, bins: Mapping[int, Bins]) ->
     return found
 
 
-def _add(total: Array, bins: Bins, x: Any, cells: NDArray[np.int64], weights: Array) -> None:
+def _contents(bins: Bins, x: Any, cells: Any, weights: Any, size: int) -> Array:
+    """Sums of weights in the cells of each bin, (bins, cells)."""
+    xp, found = array_module(x), np.zeros((len(bins), size))
     for row, (low, high) in enumerate(bins):
         inside = (x >= low) & (x < high)
-        total[row] += np.bincount(cells[inside], weights[inside], minlength=total.shape[1])
+        found[row] = to_host(xp.bincount(cells[inside], weights=weights[inside], minlength=size))
+    return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def bin(
     what comes out is right on average, and no test of the correction.
 
     Args:
-        events: a file that darkpenguin wrote, or a sample in memory; one on a GPU is summed there, unless unfolded.
+        events: a file that darkpenguin wrote, or a sample in memory; one on a GPU is summed there.
         bins: name of a published binning (``lhcb``, ``lhcb-ratios``, ``cms``, ``atlas``, ``belle2`` ...), edges
             (numbers, or text such as ``1.1,2,6``), or pairs of edges, low <= x < high, for every channel.
         variable: column to bin; without it ``q2_reco`` where there is one, else ``q2``.
@@ -90,7 +90,7 @@ def bin(
     from .bin_sums import angular_observables
 
     binning = parse_bins(bins)
-    source = EventSource(events, unfold, where_they_are=not unfold)
+    source = EventSource(events, unfold, where_they_are=True)
     variable = variable or source.variable
     source.need(variable)
     chosen = {index: binning.bins(channel) for index, channel in source.channels.items()}
@@ -138,25 +138,29 @@ def _sums(
     sums = {index: BinSums.zeros(len(bins[index]), len(DENSITIES[kinds[index]].coefficients)) for index in bins}
     means = {index: np.zeros((2, len(bins[index]))) for index in bins}
     corrections = acceptances(source, variable, bins) if source.unfold and source.holds_rejected else {}
-    for index, every, all_weights in source.events():
+
+    def work(index: int, every: Mapping[str, Any], all_weights: Any) -> tuple[BinSums, FloatArray]:
         kept = all_weights != 0.0
         columns, weights = {name: column[kept] for name, column in every.items()}, all_weights[kept]
         angles = [columns[name] for name in DENSITIES[kinds[index]].angles]
-        x, kind = columns[variable], kinds[index]
+        x, kind, mean = columns[variable], kinds[index], np.zeros((2, len(bins[index])))
         if kind == "kpi":
             ratio = transverse_ratio(columns["q2"], source.channels[index].lepton_mass())
             for row, (low, high) in enumerate(bins[index]):
                 inside = (x >= low) & (x < high)
-                means[index][:, row] += (float(weights[inside] @ ratio[inside]), float(weights[inside].sum()))
+                mean[:, row] = float(weights[inside] @ ratio[inside]), float(weights[inside].sum())
         if index not in corrections:
-            sums[index] += sum_bins(kind, x, angles, weights, bins[index])
-            continue
+            return sum_bins(kind, x, angles, weights, bins[index]), mean
         parts = [
             sum_bins(kind, x, angles, weights * corrections[index].weights(row, columns), [one]).parts
             for row, one in enumerate(bins[index])
         ]
-        if parts:
-            sums[index] += BinSums(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return BinSums(*joined) if parts else sum_bins(kind, x, angles, weights, []), mean
+
+    for index, (found, mean) in source.each(work):
+        sums[index] += found
+        means[index] += mean
     return sums, {i: np.divide(a, b, out=np.full_like(a, 3.0), where=b > 0.0) for i, (a, b) in means.items()}
 
 

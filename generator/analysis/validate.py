@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from ...kinematics.base.arrays import to_host
+from ...kinematics.base.arrays import array_module
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.portions import Portions
 from ...kinematics.base.results import Result, record
-from ...kinematics.base.threads import available_threads, check_threads
+from ...kinematics.base.threads import check_threads
 from ...physics.angular import Convention, breakpoints, event_density
 from ...physics.channels import KPI_COEFFICIENTS, Channel, get_channel
 from ...physics.expectation import FLAVOURS, Array, Density, Expectation, expectation, segments
 from ...physics.kpi import KpiDecay
 from ...physics.models import Model
-from ..files.sample import EventsLike, open_events
+from ..files.sample import ROWS_THERE, EventsLike, open_events
 from ..files.writers import Events
 from ..run.card import RunCard, make_card
-from .sums import MAX_BINS, sum_kpi, sum_scalar, sum_vector
+from .accumulator import Accumulator, Found
 
 FALSE_ALARM = 1e-6
 """Probability that a correct file fails, all its tests taken together."""
@@ -41,8 +41,6 @@ EVENTS_PER_BIN = 400
 """Fewest events expected in a bin: below, pulls are not Gaussian enough for the false-alarm rate."""
 FEWEST_EVENTS = 300
 """Fewest events of a flavour, or of both, whose moments are tested: means of fewer have tails beyond Gaussian ones."""
-SUMS: Mapping[int, Callable[..., None]] = MappingProxyType({3: sum_scalar, 12: sum_vector, 19: sum_kpi})
-"""Loop that adds the angular functions, by their number."""
 
 
 @dataclass(frozen=True)
@@ -140,70 +138,6 @@ class Verdict(Result):
     def records(self) -> list[dict[str, Any]]:
         """Return every test of every channel as a dictionary."""
         return [{"channel": item.channel, **record(test)} for item in self.channels for test in item.tests]
-
-
-class Accumulator:
-    """Sums of the angular functions of one channel's events, in bins of q2 (or of another column) and by flavour.
-
-    The one accumulator of file validation and of the closure tests: float64 sums, events in any number of chunks.
-
-    Attributes:
-        sums: shape (2, n_bins, n_functions): flavours +1 and -1, bins of q2, functions f_i.
-        events: events added.
-        outside: events outside the selected q2 (or whatever is binned).
-        bad: events with a NaN, a cosine beyond one, or a flavour that is not +1 or -1.
-
-    Example:
-        >>> from darkpenguin.physics.expectation import expectation
-        >>> flat = lambda q2, flavour: np.stack([1 + 0 * q2, 0 * q2, 0 * q2])
-        >>> accumulator = Accumulator(expectation(flat, ("a", "b", "c"), (1,), [(0.0, 2.0)], np.array([]), 2))
-        >>> accumulator.add({"q2": np.array([0.5]), "cos_theta_l": np.array([0.5]), "flavour": np.array([1])})
-        >>> accumulator.sums[0].tolist()
-        [[1.0, 0.5, 0.25], [0.0, 0.0, 0.0]]
-    """
-
-    def __init__(
-        self, prediction: Expectation, threads: int | None = None, tolerance: float = 0.0, variable: str = "q2"
-    ) -> None:
-        self._edges = np.ascontiguousarray(prediction.edges)
-        if len(self._edges) - 1 > MAX_BINS:
-            raise InputError(f"n_bins = {len(self._edges) - 1}: at most {MAX_BINS} bins of q2 can be filled")
-        selected = np.array(prediction.segments)
-        self._lows = selected[:, 0] * (1 - tolerance)
-        self._highs = selected[:, 1] * (1 + tolerance)
-        self._threads = threads or available_threads()
-        self._add = SUMS[len(prediction.names)]
-        angles = ("cos_theta_l",) if len(prediction.names) == 3 else ("cos_theta_k", "cos_theta_l", "phi")
-        self._columns = (variable, *angles)
-        self.sums = np.zeros((2, len(prediction.edges) - 1, len(prediction.names)))
-        self.events = 0
-        self.outside = 0
-        self.bad = 0
-
-    def add(self, columns: Mapping[str, Any], rows: Any = slice(None)) -> None:
-        """Add events, of the given rows only."""
-        arrays = [np.ascontiguousarray(to_host(columns[name])[rows]) for name in self._columns]
-        flavour = np.ascontiguousarray(to_host(columns["flavour"])[rows], dtype=np.int32)
-        n_rows = len(flavour)
-        n_slices = max(1, min(self._threads, n_rows // 10_000))
-        cuts = [n_rows * i // n_slices for i in range(n_slices + 1)]
-        sums = np.zeros((n_slices, *self.sums.shape))
-        bad = np.zeros((n_slices, 2), dtype=np.int64)
-
-        def work(i: int) -> None:
-            part = slice(cuts[i], cuts[i + 1])
-            pieces = [array[part] for array in arrays]
-            self._add(*pieces, flavour[part], self._edges, self._lows, self._highs, sums[i], bad[i])
-
-        if n_slices == 1:
-            work(0)
-        else:
-            with ThreadPoolExecutor(n_slices) as pool:
-                list(pool.map(work, range(n_slices)))
-        self.sums += sums.sum(axis=0)
-        self.events += n_rows
-        self.bad += int(bad[:, 0].sum())
-        self.outside += int(bad[:, 1].sum())
 
 
 def predict_channel(
@@ -418,7 +352,8 @@ def validate(
     the sampler's rates.  With statistics: see :func:`compare`.  A file is read in chunks.
 
     Args:
-        events: a file that darkpenguin wrote, the files of a run's parts, or a sample in memory.
+        events: a file that darkpenguin wrote, the files of a run's parts, or a sample in memory; one on a GPU is
+            summed there.
         false_alarm: probability that a correct file fails, for all tests together.
         progress: called with the number of events after each chunk.
         threads: CPU threads; all without it.
@@ -436,7 +371,7 @@ def validate(
     """
     if not 0.0 < false_alarm < 1.0:
         raise InputError(f"false-alarm = {false_alarm:g}: allowed are probabilities between 0 and 1, such as 1e-6")
-    file = open_events(events)
+    file = open_events(events, where_they_are=True)
     card = card_of(file)
     if card.altered:
         raise InputError(
@@ -462,22 +397,33 @@ def validate(
     for index, entry in entries.items():
         readers[index] = _ChannelReader(card, entry, file.provenance["range"], threads)
     strangers = 0
+    portions = Portions("events", ROWS_THERE)
     for columns in file.chunks():
-        numbers = columns["channel"]
-        left = len(numbers)
-        for index, reader in readers.items():
-            mask = numbers == index
-            count = int(mask.sum())
-            if count:
-                reader.add(columns, slice(None) if count == len(numbers) else mask)
-            left -= count
-        strangers += left
+        for left, found in portions.over(columns, partial(_looked, readers)):
+            strangers += left
+            for reader, rows in found:
+                reader.take(rows)
         if progress is not None:
-            progress(len(numbers))
+            progress(len(columns["channel"]))
     if strangers:
         problems.append(f"{strangers} events of channels that the provenance does not name")
     verdicts = tuple(reader.verdict() for reader in readers.values())
     return Verdict(file.path, verdicts, tuple(problems), false_alarm)
+
+
+def _looked(
+    readers: Mapping[int, _ChannelReader], columns: Mapping[str, Any]
+) -> tuple[int, list[tuple[_ChannelReader, _Rows]]]:
+    """Events of a chunk that no reader knows, and what each finds in the others; nothing is changed."""
+    numbers, found = columns["channel"], []
+    left = len(numbers)
+    for index, reader in readers.items():
+        mask = numbers == index
+        count = int(mask.sum())
+        if count:
+            found.append((reader, reader.look(columns, slice(None) if count == len(numbers) else mask)))
+        left -= count
+    return left, found
 
 
 def card_of(file: Events) -> RunCard:
@@ -490,6 +436,9 @@ def card_of(file: Events) -> RunCard:
     if not card or not file.channels():
         raise InputError(f"file = {str(file.path)!r}: no run card in its provenance, so nothing to compare with")
     return make_card(card)
+
+
+_Rows = tuple[int, int, int, Mapping[str, Found]]
 
 
 class _ChannelReader:
@@ -517,15 +466,21 @@ class _ChannelReader:
         self._gaps = 0
         self._weights = 0
 
-    def add(self, columns: Mapping[str, Any], rows: Any) -> None:
-        """Add the chosen rows of a chunk."""
+    def look(self, columns: Mapping[str, Any], rows: Any) -> _Rows:
+        """What the chosen rows of a chunk are; nothing is changed, so that fewer can be looked at instead."""
         numbers = columns["event"][rows]
-        expected = np.arange(self._next, self._next + len(numbers), dtype=np.uint64)
-        self._gaps += int((numbers != expected).sum())
-        self._next += len(numbers)
-        self._weights += int((columns["weight"][rows] != 1).sum())
-        for accumulator in self.accumulators.values():
-            accumulator.add(columns, rows)
+        expected = array_module(numbers).arange(self._next, self._next + len(numbers), dtype=np.uint64)
+        gaps, weights = int((numbers != expected).sum()), int((columns["weight"][rows] != 1).sum())
+        return len(numbers), gaps, weights, {name: one.look(columns, rows) for name, one in self.accumulators.items()}
+
+    def take(self, found: _Rows) -> None:
+        """Add what `look` found."""
+        number, gaps, weights, sums = found
+        self._next += number
+        self._gaps += gaps
+        self._weights += weights
+        for name, accumulator in self.accumulators.items():
+            accumulator.take(sums[name])
 
     def verdict(self) -> ChannelVerdict:
         """Return the verdict once all events are there."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...kinematics.base.checks import validate
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.portions import Portions
 from ...physics.channels import Channel, get_channel
-from .sample import EventsLike, open_events
+from .sample import ROWS_THERE, EventsLike, open_events
 from .writers import Events
 
 
@@ -116,29 +117,50 @@ class EventSource:
 
         With ``rejected`` the weights are those of all events, as if nothing had been cut.
         """
-        xp = self.file.library
         for chunk in self.file.chunks():
-            for index, channel in self.channels.items():
-                mask = chunk["channel"] == index
-                if not mask.any():
-                    continue
-                columns = {name: column[mask] for name, column in chunk.items()}
-                weights = xp.ones(len(columns["q2"]))
-                if "weight" in columns:
-                    weights = columns["weight"].astype(np.float64)
-                if "accepted" in columns and not rejected:
-                    weights = weights * (columns["accepted"] != 0)
-                if not xp.isfinite(weights).all():
-                    raise InputError(f"file = {self.name!r}: a weight of {channel.name} is not finite")
-                if self._maps is not None and not (rejected and self._mode("efficiency") == "flag"):
-                    weights = self._unfolded(columns, weights, channel)
-                yield index, columns, weights
+            yield from self._counted(chunk, rejected)
+
+    def each(
+        self, work: Callable[[int, dict[str, Any], Any], Any], rejected: bool = False
+    ) -> Iterator[tuple[int, Any]]:
+        """Channel number and what ``work`` makes of its events, called with what `events` yields.
+
+        Those of a sample on a GPU come in portions that its memory holds, so ``work`` may be asked again: it returns
+        what it finds and changes nothing.
+        """
+
+        def made(chunk: Mapping[str, Any]) -> list[tuple[int, Any]]:
+            return [(index, work(index, columns, w)) for index, columns, w in self._counted(chunk, rejected)]
+
+        portions = Portions("events", ROWS_THERE)
+        for chunk in self.file.chunks():
+            for part in portions.over(chunk, made):
+                yield from part
+
+    def _counted(self, chunk: Mapping[str, Any], rejected: bool) -> Iterator[tuple[int, dict[str, Any], Any]]:
+        """The events of a chunk as `events` has them."""
+        xp = self.file.library
+        for index, channel in self.channels.items():
+            mask = chunk["channel"] == index
+            if not mask.any():
+                continue
+            columns = {name: column[mask] for name, column in chunk.items()}
+            weights = xp.ones(len(columns["q2"]))
+            if "weight" in columns:
+                weights = columns["weight"].astype(np.float64)
+            if "accepted" in columns and not rejected:
+                weights = weights * (columns["accepted"] != 0)
+            if not xp.isfinite(weights).all():
+                raise InputError(f"file = {self.name!r}: a weight of {channel.name} is not finite")
+            if self._maps is not None and not (rejected and self._mode("efficiency") == "flag"):
+                weights = self._unfolded(columns, weights, channel)
+            yield index, columns, weights
 
     def _unfolded(self, columns: Mapping[str, Any], weights: Any, channel: Channel) -> Any:
         from ..lab.efficiency_maps import unfolding_weights
 
         assert self._maps is not None
-        kept = weights != 0.0
+        kept = self.file.library.nonzero(weights)[0]
         weights = weights.copy()
         weights[kept] *= unfolding_weights(
             self._maps[channel.name], {name: column[kept] for name, column in columns.items()}, channel

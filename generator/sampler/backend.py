@@ -222,11 +222,12 @@ def missing_for_gpu() -> str | None:
     try:
         import cupy
     except Exception as problem:  # a CuPy for another CUDA fails in several ways
-        return f"CuPy does not import ({problem})"
+        first = str(problem).strip().partition("\n")[0]
+        return f"CuPy does not import ({first}); {install_command('cupy')} is the one for this driver"
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as problem:
-        return f"no CUDA driver or device ({problem})"
+        return f"no CUDA driver or device ({problem}); nvidia-smi shows both where they work"
     if not devices:
         return "the CUDA driver finds no device"
     try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .arrays import on_gpu
 from .errors import InputError
 from .optional import optional
 
@@ -65,6 +66,24 @@ class Portions:
                 tried = 0
             yield low, high, made
             low = high
+
+    def over(self, columns: Mapping[str, Any], work: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
+        """Iterate over what ``work`` makes of columns: of all of them at once on the CPU, of portions on a GPU.
+
+        >>> import numpy as np
+        >>> list(Portions("events", 2).over({"q2": np.arange(3.0)}, lambda part: len(part["q2"])))
+        [3]
+        """
+        one = next(iter(columns.values()))
+        if not on_gpu(one):
+            yield work(dict(columns))
+            return
+
+        def part(low: int, high: int) -> Any:
+            return work({name: column[low:high] for name, column in columns.items()})
+
+        for _, _, made in self.of(part, 0, len(one)):
+            yield made
 
     def _halve(self, tried: int) -> None:
         while self.size >= tried and self.size:
