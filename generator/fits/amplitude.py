@@ -46,6 +46,7 @@ from ..sampler.tables import density_of
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+Steps = Sequence[tuple[NewPhysics, float]]
 SPLIT = 12
 """Cells between two places where the shapes are not smooth. Densities are then good to 3e-8 from 1.1 to 8 GeV², to 4e-6
 near the ends of phase space (2e-5 of an electron pair from 0.001 GeV²); rates to 2e-8, from 1.1 to 8 GeV² to 1e-11."""
@@ -245,16 +246,18 @@ class Amplitude:
             self._add(found, part, k, model.width)
         return found
 
-    def slope(self, model: Model, name: str, steps: Sequence[tuple[NewPhysics, float]]) -> ComplexArray:
-        """Derivative of a point, `Point.flat`, by a field of the part ``name`` of the new physics of a model.
+    def slopes(self, model: Model, fields: Sequence[tuple[str, Steps]]) -> list[ComplexArray]:
+        """Derivatives of a point, `Point.flat`, by fields of parts of a model's new physics.
 
-        ``steps`` are that part at several values of the field, and their weights in the derivative.
+        Each is the name of the part, and the part at several values of the field with their weights in the derivative.
         """
-        parts = self._sources(model)
-        found = self._empty(parts, 0.0 * self.waves({}))
-        for part, weight in steps:
-            self._add(found, part, parts[name][1], model.width, weight)
-        return found.flat()
+        sources, found = self._sources(model), []
+        for name, steps in fields:
+            one = self._empty(sources, 0.0 * self.waves({}))
+            for part, weight in steps:
+                self._add(one, part, sources[name][1], model.width, weight)
+            found.append(one.flat())
+        return found
 
     def _sources(self, model: Model) -> dict[str, tuple[NewPhysics, int]]:
         """What adds to the shapes, new physics by its name and resonances of the theory, and the index of its pole."""

@@ -171,12 +171,13 @@ class KpiAmplitude(Amplitude):
 
     def _of_parts(self, weights: Array, products: Array) -> Array:
         """Factors of the parts, (n, waves, 29), from those of the coefficients (19, n) and line shapes (4, n)."""
-        of_p, of_s, real, imaginary = (products[i][:, None] * (weights.T @ _COMBINED[i]) for i in range(4))
+        of_p, of_s, real, imaginary = (weights.T @ one for one in _COMBINED)
+        p, s, re, im = products[:, :, None]
         if not self.decay.strength:
-            return np.asarray(of_p[:, None])
+            return np.asarray((p * of_p)[:, None])
         # of exp(iδ) a_S a_P*: real part cos δ Re - sin δ Im, imaginary part cos δ Im + sin δ Re
-        turned = products[2][:, None] * (weights.T @ _COMBINED[3]) - products[3][:, None] * (weights.T @ _COMBINED[2])
-        return np.stack([of_p, of_s, real + imaginary, turned], axis=1)
+        turned = re * imaginary - im * real
+        return np.stack([p * of_p, s * of_s, re * real + im * imaginary, turned], axis=1)
 
 
 _S = "S wave "  # of names of amplitudes

@@ -28,7 +28,7 @@ from ...physics.axes import moved
 from ...physics.models import Model, is_linear
 from ...physics.nuisances import Nuisances
 from ...physics.parameters import load_parameters
-from .amplitude import Amplitude, Array, ComplexArray, Point, unpacked
+from .amplitude import Amplitude, Array, ComplexArray, Point, Steps, unpacked
 from .backgrounds import PREFIX, Below
 from .loops import BLOCK, log_densities
 from .loops_gpu import PORTION
@@ -393,6 +393,7 @@ class Likelihood:
         amplitudes = [part.amplitude for part in self.parts]
         here, more = self._near(values), self._more(values)
         found = {one: np.zeros((len(values), len(one.point(here, more).flat())), dtype=complex) for one in amplitudes}
+        fields: dict[int, tuple[str, Steps]] = {}
         for i, free in enumerate(self.free):
             steps = free.steps(values[i])
             if free.path.startswith((PREFIX, NUISANCES)):  # in no amplitude
@@ -408,9 +409,9 @@ class Likelihood:
             else:
                 name, _, word = free.path.rpartition(".")
                 part = here.new_physics[name]
-                moves = [(part.model_copy(update={word: place}), weight) for place, weight in steps]
-                for one in amplitudes:
-                    found[one][i] = one.slope(here, name, moves)
+                fields[i] = name, [(part.model_copy(update={word: place}), weight) for place, weight in steps]
+        for one in amplitudes if fields else ():
+            found[one][list(fields)] = one.slopes(here, list(fields.values()))
         return found
 
     def densities(self, values: Sequence[float]) -> tuple[Array, Array]:
