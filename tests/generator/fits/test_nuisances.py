@@ -16,7 +16,7 @@ from darkpenguin.physics.densities import DENSITIES
 from iminuit import Minuit
 from typer.testing import CliRunner
 
-RANGE = (1.1, 8.0)
+RANGE = (2.0, 3.5)  # there are a fifth of the nodes of 1.1 to 8 GeV^2
 C9 = "heavy.C9_mu"
 FLOAT = {"light_vectors.0.g_bs": (-6e-8, 6e-8), C9: (-3.0, 3.0)}
 BOTH = ("form_factors", "charm")
@@ -43,7 +43,7 @@ def values_of(cost, seed=1):
     return [-1.2e-8, 0.3, *np.random.default_rng(seed).normal(size=number)]
 
 
-@pytest.mark.parametrize("name", ["B0->K*0mumu", "B+->K+mumu"])
+@pytest.mark.parametrize("name", [pytest.param("B0->K*0mumu", marks=pytest.mark.slow), "B+->K+mumu"])
 def test_densities_are_those_of_flavios_parameters(sample, name):
     """Not those of an expansion: flavio itself is asked for amplitudes with the parameters of this place."""
     columns, channel = sample.only(name, 1), get_channel(name)
@@ -61,7 +61,7 @@ def test_densities_are_those_of_flavios_parameters(sample, name):
     assert densities == pytest.approx(exact, rel=2e-6)
     ends = [np.divide(*cost.densities([*values[:2], *(size * x for x in values[2:])])) for size in (0.0, 0.01, -0.01)]
     straight = ends[0] + (ends[1] - ends[2]) / 0.02
-    assert np.max(np.abs(straight * rate / exact - 1.0)) > 1e-4  # an expansion to first order is not as good
+    assert np.max(np.abs(straight * rate / exact - 1.0)) > 2e-5  # an expansion to first order is not as good
 
 
 @pytest.mark.parametrize("how", [{"rates": "common"}, {"b_mesons": 3e9}])
