@@ -362,8 +362,8 @@ def helicity_amplitudes(
     s = np.asarray(q2, dtype=float)
     factors, wilson = smooth_inputs(channel, models, s, conjugate) if inputs is None else inputs
     if channel.spin == 0:
-        return _amplitudes_p(sm, factors, wilson, s, m_l, conjugate)
-    found = _amplitudes_v(sm, factors, wilson, s, m_l, conjugate, hadron_mass)
+        return amplitudes_p(sm, factors, wilson, s, m_l, conjugate)
+    found = amplitudes_v(sm, factors, wilson, s, m_l, conjugate, hadron_mass)
     return found if hadron_mass is None else dict(zip(found, np.broadcast_arrays(*found.values()), strict=True))
 
 
@@ -376,7 +376,7 @@ def polarised_c9(c: Mapping[str, ComplexArray]) -> tuple[ComplexArray, ComplexAr
     )
 
 
-def _amplitudes_v(
+def amplitudes_v(
     sm: StandardModel,
     ff: Mapping[str, Array],
     c: Mapping[str, ComplexArray],
@@ -394,8 +394,23 @@ def _amplitudes_v(
        H_P &= \tfrac{i\sqrt\lambda}{2}[(C_P-C_P')+\tfrac{2m_\ell}{q^2}(C_{10}-C_{10}')]A_0,\qquad
        H_S = \tfrac{i\sqrt\lambda}{2}(C_S-C_S')A_0
 
-    H^A: C10 for C9 and no C7; all times N; spectator scattering is added to H^V. ``mass`` is that of the
-    Kπ pair in λ, m_V without it.
+    H^A: C10 for C9 and no C7; all times N; spectator scattering is added to H^V.
+
+    Args:
+        sm: the Standard Model in this transition.
+        ff: form factors by name at q2.
+        c: effective Wilson coefficients by name, as of `new_physics`.
+        q2: GeV², any shape that these broadcast with.
+        m_l: mass of the lepton (GeV).
+        conjugate: whether it is the CP conjugate of the b-quark decay.
+        mass: that of the Kπ pair in λ (GeV), m_V without it.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> channel, model, q2 = get_channel("B0->K*0mumu"), get_model("sm"), np.array([4.0])
+    >>> found = amplitudes_v(standard_model(channel), *smooth_inputs(channel, model, q2), q2, 0.10566, False)
+    >>> sorted(found)
+    ['+A', '+V', '-A', '-V', '0A', '0V', 'P', 'S']
     """
     m_b, m_v, m_q = sm.m_parent, sm.m_hadron, sm.m_b
     root = np.sqrt(q2)
@@ -436,7 +451,7 @@ def _amplitudes_v(
     return found
 
 
-def _amplitudes_p(
+def amplitudes_p(
     sm: StandardModel,
     ff: Mapping[str, Array],
     c: Mapping[str, ComplexArray],
@@ -451,6 +466,15 @@ def _amplitudes_p(
        h^A = \tfrac{\sqrt\lambda}{2\sqrt{q^2}}(C_{10}+C_{10}')f_+ \\
        h_P &= \tfrac{m_B^2-m_P^2}{2}f_0[(C_P+C_P')+\tfrac{2m_\ell}{q^2}(C_{10}+C_{10}')],\qquad
        h_S = \tfrac{m_B^2-m_P^2}{2}f_0(C_S+C_S')
+
+    Arguments as of `amplitudes_v`.
+
+    >>> from darkpenguin.physics.channels import get_channel
+    >>> from darkpenguin.physics.models import get_model
+    >>> channel, model, q2 = get_channel("B+->K+mumu"), get_model("sm"), np.array([4.0])
+    >>> found = amplitudes_p(standard_model(channel), *smooth_inputs(channel, model, q2), q2, 0.10566, False)
+    >>> sorted(found)
+    ['A', 'P', 'S', 'V']
     """
     m_b, m_p, m_q = sm.m_parent, sm.m_hadron, sm.m_b
     n = sm.prefactors[int(conjugate)]

@@ -133,7 +133,7 @@ def draw_coefficients(channel: Channel, model: Model, q2: npt.ArrayLike, flavour
     if channel.spin == 1:
         spectator = spectator + extra / np.stack([s, s, np.sqrt(s)])[:, None]
     drawn: Any = _Drawn(sm.m_parent, sm.m_hadron, draws.m_b[:, None], prefactors, spectator)
-    build = amplitudes._amplitudes_v if channel.spin == 1 else amplitudes._amplitudes_p
+    build = amplitudes.amplitudes_v if channel.spin == 1 else amplitudes.amplitudes_p
     h = build(drawn, factors, wilson, s, m_l, conjugate)
     if channel.spin == 0:
         h["V"] = h["V"] + extra[0] / np.sqrt(s)

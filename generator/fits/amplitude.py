@@ -29,8 +29,8 @@ import numpy.typing as npt
 
 from ...kinematics.base.errors import InputError
 from ...physics.amplitudes import (
-    _amplitudes_p,
-    _amplitudes_v,
+    amplitudes_p,
+    amplitudes_v,
     decay_of,
     helicity_amplitudes,
     nonlocal_physics,
@@ -199,7 +199,7 @@ class Amplitude:
             (1 + changes, n_q2, helicities, n + units), the first at the form factors of the theory.
         """
         sm, lepton = standard_model(self.channel, self.theory.inputs), self._decay.m_lepton
-        build = _amplitudes_v if self.channel.spin else _amplitudes_p
+        build = amplitudes_v if self.channel.spin else amplitudes_p
         factors, local = self._inputs(q2)
         names: tuple[str, ...] = ()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from darkpenguin.kinematics import frames
 from darkpenguin.kinematics.base.errors import InputError
-from darkpenguin.physics.amplitudes import _amplitudes_p, _amplitudes_v, helicity_amplitudes, standard_model
+from darkpenguin.physics.amplitudes import amplitudes_p, amplitudes_v, helicity_amplitudes, standard_model
 from darkpenguin.physics.angular import (
     CONVENTIONS,
     _coefficients_p,
@@ -357,7 +357,7 @@ def our_coefficients(spin):
     wilson = dict.fromkeys(("7", "7p", "sp", "pp"), np.zeros(1, complex))
     wilson |= {"v": np.array([C9]), "a": np.array([C10]), "vp": np.array([C9P]), "ap": np.array([C10P])}
     wilson |= {"s": np.array([M_QUARK * C_S]), "p": np.array([M_QUARK * C_P])}
-    amplitudes, coefficients = ((_amplitudes_p, _coefficients_p), (_amplitudes_v, _coefficients_v))[spin]
+    amplitudes, coefficients = ((amplitudes_p, _coefficients_p), (amplitudes_v, _coefficients_v))[spin]
     return coefficients(amplitudes(sm, factors, wilson, q2, M_L, False), sm, q2, M_L)[:, 0]
 
 
