@@ -73,13 +73,18 @@ def cupy(monkeypatch, host_kernels):
 
 @dataclass(frozen=True)
 class DeviceCode:
-    """What NVRTC says of a kernel: registers, bytes of stack and spills, PTX instructions of float64, calls."""
+    """What NVRTC says of a kernel: registers, bytes of stack and spills, PTX instructions of float64, calls.
+
+    And loads of floats from memory: wide ones, of 16 bytes, and narrow ones, of a single number.
+    """
 
     registers: int
     stack: int
     spilled: int
     doubles: int
     calls: int
+    wide: int
+    narrow: int
 
 
 @pytest.fixture(scope="session")
@@ -127,8 +132,13 @@ def nvrtc(compiled):
             lines = [line.strip() for line in bodies[symbol].splitlines()]
             doubles = [x for x in lines if ".f64" in x and not x.startswith((".reg", ".param"))]
             calls = sum(x.startswith("call") for x in lines)
+            wide, narrow = (
+                sum(bool(re.match(rf"ld\.global\S*{width}\s", x)) for x in lines)
+                for width in (r"(v4\.[bf]32|v2\.[bf]64)", r"(?<!v[24])\.f(32|64)")
+            )
             registers = int(re.search(r"Used (\d+) registers", report)[1])
-            found[name] = DeviceCode(registers, int(stack), int(stores) + int(loads), len(doubles), calls)
+            spilled = int(stores) + int(loads)
+            found[name] = DeviceCode(registers, int(stack), spilled, len(doubles), calls, wide, narrow)
         return found
 
     return known

@@ -142,6 +142,17 @@ def test_copies_that_are_not_waited_for_are_seen(cupy, small, monkeypatch):
         same(dp.generate("B+->K+mumu", events=5000, seed=3, device="gpu"), expected)
 
 
+def test_the_next_slice_is_on_its_way_while_one_is_written(cupy, small):
+    """Copies of all columns are waited for together, once a slice, with those of the next one under way."""
+    copies, columns = device.Copies(), {name: cupy.arange(2500) for name in ("a", "b")}
+    waited, wait = [], copies.stream.synchronize
+    copies.stream.synchronize = lambda: (waited.append(1), wait())[1]
+    under_way = [(part["b"].copy(), len(copies.stream.pending)) for part in copies.slices(columns, 2500)]
+    assert np.concatenate([part for part, _ in under_way]).tolist() == list(range(2500))
+    assert [pending for _, pending in under_way] == [2, 2, 0]
+    assert len(waited) == 3
+
+
 def test_the_file_names_cupy(cupy, tmp_path):
     report = dp.run("B+->K+mumu", events=2500, seed=3, device="gpu", output=str(tmp_path / "x.root"))
     assert report.parts[0].written == 2500

@@ -110,13 +110,34 @@ NAMES = [f"{kind}_kernel<{real}>" for kind in gpu.KINDS for real in REAL.values(
 
 @pytest.mark.parametrize("capability", [pytest.param(80, marks=pytest.mark.slow), 90, 120])
 def test_device_code(nvrtc, capability):
-    """Nothing is spilled, nothing called; in single precision nothing is computed in double."""
+    """Nothing is spilled, nothing called, rows come by 16 bytes; in single precision nothing is computed in double."""
     for name, code in nvrtc(gpu.PROGRAM.source, NAMES, capability).items():
         kind, single = name.split("_")[0], name.endswith("<float>")
         print(f"{name}, sm_{capability}: {code.registers} registers")
         assert (code.stack, code.spilled, code.calls) == (0, 0, 0), name
         assert (code.doubles == 0) == single, name
         assert code.registers <= REGISTERS[kind][not single], name
+        assert (code.wide > 0) == (kind != "uniforms"), name
+        assert code.narrow <= 1, name  # the last number of a row, where its neighbour is not used
+
+
+def test_rows_that_are_read_number_by_number_are_seen(nvrtc):
+    old = "const float4 a = *reinterpret_cast<const float4*>(p);"
+    assert old in gpu.PROGRAM.source
+    source = gpu.PROGRAM.source.replace(old, "const float4 a = {p[0], p[1], p[2], p[3]};")
+    code = nvrtc(source, ["scalar_kernel<float>"], 90)["scalar_kernel<float>"]
+    assert code.narrow > 1
+
+
+def test_as_many_threads_start_as_the_device_holds(cupy, tables, monkeypatch):
+    """Blocks by occupancy, two on each of three processors, or as many as there are events for."""
+    import cupy._kernels as kernels
+
+    grids, launch = [], kernels.RawKernel.__call__
+    monkeypatch.setattr(kernels.RawKernel, "__call__", lambda self, *a: (grids.append(a[:2]), launch(self, *a))[1])
+    for n in (1, 128, 129, 5000):
+        GpuBackend("float32").generate(tables["scalar"], SEED, 0, n, STREAM)
+    assert grids == [((blocks,), (128,)) for blocks in (1, 1, 2, 6)]
 
 
 def test_a_spill_is_seen(nvrtc):
