@@ -56,7 +56,7 @@ class Panels:
     >>> pole = 2.2 - 1e-5j  # of ∫ x²/(x - z)
     >>> found = complex(panels.weights(np.array([pole]))[1][0] @ panels.nodes**2)
     >>> exact = (9 - 1) / 2 + 2 * pole + pole**2 * np.log((3 - pole) / (1 - pole))
-    >>> abs(found / exact - 1) < 1e-12
+    >>> bool(abs(found / exact - 1) < 1e-12)
     True
     """
 
