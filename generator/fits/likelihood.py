@@ -250,7 +250,8 @@ class Likelihood:
                 if not change:
                     continue
                 slopes[part.amplitude] = 4.0 * scale * of_rate - 4.0 * g
-                for path, slope in self._of_nuisances(part, points[part.amplitude], scale, signal / rate, values):
+                background = signal / rate, self._below(part, values)[0]
+                for path, slope in self._of_nuisances(part, points[part.amplitude], scale, background, values):
                     direct[path] = direct.get(path, 0.0) + slope
                 for path, change_of_logarithms in more.items():
                     direct[path] = direct.get(path, 0.0) - 2.0 * change_of_logarithms
@@ -307,12 +308,12 @@ class Likelihood:
         return [part for group in self._groups(values) for part in group if part.channel == channel]
 
     def _of_nuisances(
-        self, part: Part, point: Point, scale: float, factor: float, values: Sequence[float]
+        self, part: Part, point: Point, scale: float, background: tuple[float, Array], values: Sequence[float]
     ) -> list[tuple[str, float]]:
         """Derivatives of a part's -2 ln L by nuisances, by path, where 2 ``scale`` is that by its rate."""
         if part.moving is None:
             return []
-        theta, background = theta_of(self.names, values), (factor, self._below(part, values)[0])
+        theta = theta_of(self.names, values)
         found = part.moving.slopes(theta, point, part.forms, 2.0 * scale, background, self.threads)
         paths = [name for name in self.names if name.startswith(NUISANCES)]
         return list(zip(paths, found.tolist(), strict=True))
@@ -472,6 +473,28 @@ class Likelihood:
                     densities, norms = self.densities(there)
                     found[:, i] += weight / 0.1 * np.log(densities / norms)
         return found
+
+    def weighted(self, values: Sequence[float], weights: Array) -> Array:
+        """Derivatives by the values of the sum of ln(density/rate) of events with weights; those by nuisances exact."""
+        found = weights @ self.scores(values, nuisances=False)
+        groups = self._groups(values) if self.nuisances is not None else ()
+        first = 0
+        for group in groups:
+            points = {part: self.point(part, values) for part in group}
+            rate = sum(part.rate.value(point)[0] for part, point in points.items())
+            shares, of_rate = {}, 0.0
+            for part, point in points.items():
+                density, signal = _density(part, point), self.signal(part, values)
+                whole = signal * density + (rate * self._below(part, values)[0] if part.below else 0.0)
+                share = weights[first : first + part.events] * signal / whole
+                of_rate += 2.0 * float(share @ density) / rate
+                with np.errstate(divide="ignore"):  # what is added to a density so that one over it is the share
+                    shares[part] = 1.0 / share - density
+                first += part.events
+            for part, point in points.items():
+                for path, slope in self._of_nuisances(part, point, 0.5 * of_rate, (1.0, shares[part]), values):
+                    found[self.names.index(path)] -= 0.5 * slope
+        return np.asarray(found)
 
     def signal(self, part: Part, values: Sequence[float]) -> float:
         """Share of signal of a part's events."""

@@ -286,7 +286,7 @@ class Asimov:
 
     def gradient(self, *values: float) -> Array:
         """Its derivatives."""
-        found = 2.0 * (self.weights * (self._ratio(values) - 1.0)) @ self.drawn.scores(values)
+        found = 2.0 * self.drawn.weighted(values, self.weights * (self._ratio(values) - 1.0))
         for i, (pull, error) in self._pulls(values).items():
             found[i] += 2.0 * pull / error
         return np.asarray(found)

@@ -95,6 +95,16 @@ def test_what_is_profiled_widens_and_a_mass_is_a_place(sample, found):
 
 
 @pytest.mark.slow
+def test_charm_that_floats_widens_a_limit(monkeypatch):
+    monkeypatch.setattr(limits, "ASIMOV", 300)
+    sample = dp.generate("B+->K+mumu", "sm", events=200, seed=4, q2=[(4.5, 7.5)])
+    card = {"model": "fig2", "float": {COUPLING: (0.0, 5e-8)}}
+    alone, wide = (fit_limits(sample, card, COUPLING, nuisances=names)[0] for names in ((), "charm"))
+    assert 1.001 * alone.upper < wide.upper < 1.5 * alone.upper
+    assert alone.band_upper[2] < wide.band_upper[2]
+
+
+@pytest.mark.slow
 def test_limits_with_a_background_and_an_s_wave_that_float(monkeypatch):
     """-2 ln L at the limits, all else followed by SciPy: its rise is that of 95 % at least, and of 99.9 % at most.
 

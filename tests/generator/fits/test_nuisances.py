@@ -128,6 +128,14 @@ def test_errors_grow_as_fishers_information_says(pairs):
     assert -2 * scores[:, 0].sum() == pytest.approx(cost.gradient(*found.values)[0], abs=1e-6)
 
 
+@pytest.mark.parametrize("backgrounds", [{}, {"x": {}}])
+def test_a_weighted_sum_of_scores_needs_no_differences(few, backgrounds):
+    cost = likelihood_of(few, FitCard.make(model="fig2", float=FLOAT, nuisances=BOTH, backgrounds=backgrounds))
+    values, weights = values_of(cost), np.random.default_rng(1).normal(size=len(few))
+    exact, size = weights @ cost.scores(values), np.sum(np.abs(cost.scores(values)))
+    assert cost.weighted(values, weights) == pytest.approx(exact, rel=1e-6, abs=1e-12 * size)
+
+
 def test_the_covariance_is_that_of_hesse():
     events = dp.generate("B+->K+mumu", "fig2", events=800, seed=5, q2=[RANGE], flavour="b")
     names = {"light_vectors.0.g_bs": FLOAT["light_vectors.0.g_bs"]}

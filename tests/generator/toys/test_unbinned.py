@@ -60,6 +60,20 @@ def test_parts_and_what_is_resumed_are_the_same(made, tmp_path):
         assert dp.read_toys(path).columns[name] == pytest.approx(made.columns[name], rel=1e-12, abs=0)
 
 
+def test_errors_of_toys_grow_with_charm(made):
+    card = {**CARD, "unbinned": {**FIT, "nuisances": "charm"}}
+    found = dp.toys(card, toys=2)
+    assert np.all(found.columns["unbinned_status"] == 0)
+    assert np.all(found.columns["unbinned_g_bs_error"] > 1.01 * made.columns["unbinned_g_bs_error"][:2])
+    assert not [name for name in found.columns if "charm" in name]
+
+
+@pytest.mark.parametrize("keys", [{"resolution": 0.05}, {"q2": [(2.0, 3.0)]}])
+def test_toys_are_fitted_in_all_of_their_true_q2(keys):
+    with pytest.raises(InputError, match="toys have the true q2"):
+        dp.toys({**CARD, "unbinned": {**FIT, **keys}}, toys=1)
+
+
 def test_a_fit_that_does_not_converge_is_there_with_its_reason(monkeypatch):
     monkeypatch.setattr("darkpenguin.generator.fits.fit.LONGEST", 1)
     found = dp.toys(CARD, toys=2)
