@@ -1,4 +1,4 @@
-"""What leaves the explorer: a run card, a model's file, command lines that make its numbers, and tables as CSV."""
+"""What leaves the explorer: a run card, a model's file, command lines that make its numbers, tables as CSV and PNG."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import csv
 import io
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 
 from ...physics.experiment.verdicts import Row
+from ..figures.table import draw_table, png_of
 from .curves import Curve, FloatArray, Significance
 from .point import Point, _text
 
@@ -128,3 +131,72 @@ def chi2_csv(found: Mapping[str, Mapping[str, float]]) -> str:
     return table(
         ("model", "group", "chi2"), [(m, g, float(value)) for m, groups in found.items() for g, value in groups.items()]
     )
+
+
+_COLOURS = {"excluded": "#D55E00", "tension": "#B07800", "allowed": "#00734F"}
+_OTHER = "#666666"
+
+
+@dataclass(frozen=True)
+class Words:
+    """A table as it is read: header and cells, and for each row the colour of its last cell and where it is from."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    colours: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def html(self) -> str:
+        """For the page; a source is shown where the mouse rests.
+
+        >>> Words(("a", "b"), (("<", "1"),)).html
+        "<table class='numbers'><tr><th>a</th><th>b</th></tr><tr><td>&lt;</td><td>1</td></tr></table>"
+        """
+        lines = []
+        for i, row in enumerate(self.rows):
+            cells = [f"<td>{escape(cell)}</td>" for cell in row]
+            if self.colours:
+                cells[-1] = f"<td style='color:{self.colours[i]}'><b>{escape(row[-1])}</b></td>"
+            title = f" title='{escape(self.sources[i])}'" if self.sources else ""
+            lines.append(f"<tr{title}>{''.join(cells)}</tr>")
+        head = "".join(f"<th>{escape(word)}</th>" for word in self.header)
+        return f"<table class='numbers'><tr>{head}</tr>{''.join(lines)}</table>"
+
+    @property
+    def png(self) -> bytes:
+        """As a picture.
+
+        >>> Words(("a", "b"), (("x", "1"),)).png[1:4]
+        b'PNG'
+        """
+        return png_of(draw_table(self.header, self.rows, self.colours))
+
+
+def chi2_words(found: Mapping[str, Mapping[str, float]]) -> Words:
+    """χ² of each group: a row a group, a column a model; the Standard Model, the point, and what is held.
+
+    >>> chi2_words({"SM": {"R_K": 6.84}, "fig2": {}}).rows
+    (('R_K', '6.8', '…'),)
+    """
+    groups = dict.fromkeys(name for sums in found.values() for name in sums)
+    heads = ("χ²", "SM", "point", "A", "B", "C")
+    rows = ((name, *(f"{sums[name]:.1f}" if name in sums else "…" for sums in found.values())) for name in groups)
+    return Words(heads[: len(found) + 1], tuple(rows))
+
+
+def constraints_words(rows: Iterable[Row]) -> Words:
+    """The table of constraints with verdicts and pulls.
+
+    >>> constraints_words([]).header
+    ('constraint', 'prediction', 'limit', 'unit', 'pull or ratio', 'verdict')
+    """
+    known = list(rows)
+    lines = []
+    for row in known:
+        pull = f"{row.pull:+.2f}σ" if row.pull is not None else "" if row.ratio is None else f"{row.ratio:.3g}"
+        numbers = ["" if value is None else f"{value:.4g}" for value in (row.prediction, row.limit)]
+        lines.append((row.name, *numbers, row.unit, pull, row.verdict))
+    header = ("constraint", "prediction", "limit", "unit", "pull or ratio", "verdict")
+    colours = tuple(_COLOURS.get(row.verdict, _OTHER) for row in known)
+    return Words(header, tuple(lines), colours, tuple(row.source for row in known))

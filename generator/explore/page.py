@@ -7,6 +7,7 @@ piece, and nothing of it is shown.
 
 from __future__ import annotations
 
+import io
 import queue
 import sys
 import threading
@@ -43,12 +44,11 @@ SHEET = """
 .numbers td, .numbers th { padding: 1px 7px; text-align: right; font-size: 12px; }
 .numbers td:first-child { text-align: left; }
 :host(.said) { color: #B03A00; font-size: 12px; margin: 0 10px; }
-:host(.commands) pre { font-size: 11px; }
+:host(.commands) pre { font-size: 11px; white-space: pre-wrap; max-width: 780px; }
 """
 """How the tables and messages look."""
 _BUG = "this is a bug; please report what the terminal shows"
 _HELD = ("A", "B", "C")
-_COLOURS = {"excluded": "#D55E00", "tension": "#B07800", "allowed": "#00734F"}
 
 
 class Worker:
@@ -138,7 +138,7 @@ class Page:
         for control in CONTROLS:
             slider = models.Slider(  # Bokeh's own: Panel's waits 50 ms before it says that it was moved
                 title="", start=control.low, end=control.high, step=control.step, value=control.low, show_value=False,
-                width=170, css_classes=["slider", _class(control.path)],
+                width=130, css_classes=["slider", _class(control.path)],
             )  # fmt: skip
             field = w.TextInput(name="", width=95, css_classes=["field", _class(control.path)])
             slider.on_change("value", partial(self._slid, control.path))
@@ -155,8 +155,8 @@ class Page:
         self.data.param.watch(lambda e: self._chosen(lambda: self._with_data(e.new)), "value")
         self.charm.param.watch(lambda e: self._moved(NONLOCAL, e.new, ""), "value")
         self.axes.param.watch(lambda e: self._request(), "value")
-        self.hold = w.Button(name="hold this point", width=120, css_classes=["hold"])
-        self.drop = w.Button(name="let go", width=80, css_classes=["drop"])
+        self.hold = w.Button(name="hold this point", width=120, align="end", css_classes=["hold"])
+        self.drop = w.Button(name="let go", width=70, align="end", css_classes=["drop"])
         self.compute = w.Button(name="compute significance", width=170, css_classes=["compute"])
         self.hold.on_click(lambda _: self._hold())
         self.drop.on_click(lambda _: self._drop())
@@ -164,7 +164,7 @@ class Page:
         self.status = html("", css_classes=["status"])
         self.legend, self.link = html(""), html("", css_classes=["link"])
         self.chi2_table, self.constraint_table = html("", css_classes=["chi2"]), html("", css_classes=["constraints"])
-        self.commands = html("", css_classes=["commands"], width=780)
+        self.commands = html("", css_classes=["commands"])
         self.significance_said = html("", css_classes=["significance-said"])
 
     def _diagrams(self) -> None:
@@ -178,12 +178,14 @@ class Page:
         figure.on_event(events.PanEnd, lambda _: setattr(self, "dragging", False))
         figure.on_event(events.Tap, self._put)
 
-    def _download(self, label: str, filename: str, text: Callable[[], str]) -> Any:
-        import io
+    def _download(self, label: str, filename: str, made: Callable[[], str | bytes]) -> Any:
+        def file() -> io.BytesIO:
+            found = made()
+            return io.BytesIO(found.encode() if isinstance(found, str) else found)
 
         return self.pn.widgets.FileDownload(
-            callback=lambda: io.BytesIO(text().encode()), filename=filename, label=label, width=120,
-            button_type="light", css_classes=[f"download-{_word(filename.partition('.')[0])}"],
+            callback=file, filename=filename, label=label, width=80, button_type="light",
+            css_classes=[f"download-{_word(filename.replace('.png', '-png').partition('.')[0])}"],
         )  # fmt: skip
 
     def layout(self) -> Any:
@@ -192,15 +194,15 @@ class Page:
         rows = []
         for control in CONTROLS:
             unit = f" [{control.unit}]" if control.unit else ""
-            label = self.pn.pane.HTML(f"<b>{escape(control.label)}</b>{unit if control.scale == 1 else ''}", width=85)
+            label = self.pn.pane.HTML(f"<b>{escape(control.label)}</b>{unit if control.scale == 1 else ''}", width=112)
             rows += [row(label, self.sliders[control.path], self.fields[control.path], height=34),
                      self.said[control.path]]  # fmt: skip
         left = column(
-            row(self.base, self.data), row(self.charm, self.hold, self.drop, align="end"), self.said[""], *rows,
+            row(self.base, self.data), row(self.charm, self.hold, self.drop), self.said[""], *rows,
             self.status, self.legend, self.link,
             row(self._download("run card", "run.toml", lambda: outputs.run_card(self.point)),
                 self._download("model", "model.toml", lambda: toml_of(self.point.model))),
-            width=450,
+            width=400, styles={"position": "sticky", "top": "0", "align-self": "flex-start"},
         )  # fmt: skip
         shown = [self._panel(self.diagrams[s.name].figure, s.name, partial(self._curves_csv, s.name)) for s in SHOWN]
         plane = column(
@@ -213,14 +215,17 @@ class Page:
             self.significance_said, self.pn.pane.Bokeh(self.significance_diagram.figure),
         )  # fmt: skip
         sums = column(
-            self._download("CSV", "chi2.csv", lambda: outputs.chi2_csv(self.chi2)), self.chi2_table, width=390
-        )
+            row(self._download("CSV", "chi2.csv", lambda: outputs.chi2_csv(self.chi2)),
+                self._download("PNG", "chi2.png", lambda: outputs.chi2_words(self.chi2).png)),
+            self.chi2_table, width=390,
+        )  # fmt: skip
         table = column(
-            self._download("CSV", "constraints.csv", lambda: outputs.constraints_csv(self.rows or ())),
+            row(self._download("CSV", "constraints.csv", lambda: outputs.constraints_csv(self.rows or ())),
+                self._download("PNG", "constraints.png", lambda: outputs.constraints_words(self.rows or ()).png)),
             self.constraint_table,
-        )
-        right = column(row(*shown[:3]), row(*shown[3:6]), row(shown[6], plane, sums), row(seen, table), self.commands)
-        return row(left, right)
+        )  # fmt: skip
+        right = self.pn.FlexBox(*shown, plane, sums, seen, table, self.commands, sizing_mode="stretch_width")
+        return row(left, right, sizing_mode="stretch_width")
 
     def _panel(self, figure: Any, name: str, text: Callable[[], str]) -> Any:
         return self.pn.Column(self.pn.pane.Bokeh(figure), self._download("CSV", f"{name}.csv", text))
@@ -463,13 +468,13 @@ class Page:
 
     def _show_chi2(self, found: dict[str, dict[str, float]]) -> None:
         self.chi2 = found
-        self.chi2_table.object = _chi2_html(found)
+        self.chi2_table.object = outputs.chi2_words(found).html
         self.summed = (self.point.data, self.point.model.standard)
 
     def _show_sums(self, found: dict[str, dict[str, float]]) -> None:
         for label, sums in found.items():
             self.chi2[label] = {**self.chi2.get(label, {}), **sums}
-        self.chi2_table.object = _chi2_html(self.chi2)
+        self.chi2_table.object = outputs.chi2_words(self.chi2).html
 
     def _show_plane(self, plane: Plane | None) -> None:
         self.plane = plane
@@ -480,7 +485,7 @@ class Page:
 
     def _show_constraints(self, rows: Constraints) -> None:
         self.rows = rows
-        self.constraint_table.object = _constraints_html(rows)
+        self.constraint_table.object = outputs.constraints_words(rows).html
 
     def _significance(self) -> None:
         point, dataset, free = self.point, self.dataset.value, self.null.value != "the SM"
@@ -554,33 +559,3 @@ def _constraints(point: Point) -> Constraints:
 def _plane(point: Point, plane: str) -> Plane | None:
     card = plane_card(point, plane)
     return None if card is None else figure_2_plane(card, "cpu")
-
-
-def _chi2_html(found: dict[str, dict[str, float]]) -> str:
-    """χ² of each group: a row a group, a column a model."""
-    groups = list(dict.fromkeys(name for sums in found.values() for name in sums))
-    heads = ["SM", "point", *_HELD]
-    head = "".join(f"<th>{word}</th>" for word in heads[: len(found)])
-    lines = [
-        f"<tr><td>{escape(name)}</td>"
-        + "".join(f"<td>{sums[name]:.1f}</td>" if name in sums else "<td>&hellip;</td>" for sums in found.values())
-        + "</tr>"
-        for name in groups
-    ]
-    return f"<table class='numbers'><tr><th>&chi;&sup2;</th>{head}</tr>{''.join(lines)}</table>"
-
-
-def _constraints_html(rows: Constraints) -> str:
-    """The table of constraints with verdicts and pulls; the source is shown where the mouse rests."""
-    lines = []
-    for row in rows:
-        pull = f"{row.pull:+.2f}&sigma;" if row.pull is not None else "" if row.ratio is None else f"{row.ratio:.3g}"
-        numbers = ["" if value is None else f"{value:.4g}" for value in (row.prediction, row.limit)]
-        colour = _COLOURS.get(row.verdict, "#666666")
-        lines.append(
-            f"<tr title='{escape(row.source)}'><td>{escape(row.name)}</td><td>{numbers[0]}</td><td>{numbers[1]}</td>"
-            f"<td>{escape(row.unit)}</td><td>{pull}</td>"
-            f"<td style='color:{colour}'><b>{escape(row.verdict)}</b></td></tr>"
-        )
-    head = "<tr><th>constraint</th><th>prediction</th><th>limit</th><th>unit</th><th>pull or ratio</th><th></th></tr>"
-    return f"<table class='numbers'>{head}{''.join(lines)}</table>"

@@ -93,9 +93,10 @@ def test_invisible_spectra_are_those_of_the_figure(point):
         np.testing.assert_allclose(values(shown, point.model, spectrum.q2), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("point", [p for p in POINTS if p.nonlocal_ == "flavio" and p.name == "fig2"][:15])
+@pytest.mark.parametrize("point", POINTS, ids=range(20))
 def test_chi_squared_is_that_of_a_scan(point):
-    where = {"key": f"{V}g_mu_a", "min": point.values[f"{V}g_mu_a"], "max": 0.2, "points": 2}
+    key = f"{V}g_mu_a" if point.name == "fig2" else "heavy.C9_mu"
+    where = {"key": key, "min": point.values[key], "max": 0.9, "points": 2}
     groups = [name for name in groups_of("current") if name != "K_inv"]
     result = scan(model=point.name, settings=point.settings, axes=[where], groups=groups, data="current", device="cpu")
     found = chi2(point.model, "current")
@@ -112,15 +113,21 @@ def test_chi_squared_of_the_invisible_spectrum():
     assert chi2_invisible(point.model, "2017") == {}
 
 
-def test_constraints_are_those_of_the_command():
-    """Row by row: settings of the command line make the point's own model, for all twenty."""
-    for point in POINTS[:2]:
-        told = constraints(point.name, point.data, set=point.settings)
-        seen = constraints(point.model, point.data)
-        assert json.dumps(seen.to_dict()["rows"]) == json.dumps(told.to_dict()["rows"])
-    for point in POINTS:
-        told = as_model(point.name, point.settings)
-        assert told.model_copy(update={"name": point.model.name}) == point.model
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(p, marks=() if k in (0, 18) else pytest.mark.slow) for k, p in enumerate(POINTS)],
+    ids=range(20),
+)
+def test_constraints_are_those_of_the_command(point):
+    """Row by row."""
+    told = constraints(point.name, point.data, set=point.settings)
+    seen = constraints(point.model, point.data)
+    assert json.dumps(seen.to_dict()["rows"]) == json.dumps(told.to_dict()["rows"])
+
+
+@pytest.mark.parametrize("point", POINTS, ids=range(20))
+def test_settings_of_the_command_line_make_the_model(point):
+    assert as_model(point.name, point.settings).model_copy(update={"name": point.model.name}) == point.model
 
 
 def test_what_does_not_move_is_kept():

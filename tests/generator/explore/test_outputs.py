@@ -4,7 +4,15 @@ import shlex
 
 import numpy as np
 from darkpenguin.generator.explore.curves import SHOWN, band, curves
-from darkpenguin.generator.explore.outputs import chi2_csv, command_lines, constraints_csv, curves_csv
+from darkpenguin.generator.explore.outputs import (
+    Words,
+    chi2_csv,
+    chi2_words,
+    command_lines,
+    constraints_csv,
+    constraints_words,
+    curves_csv,
+)
 from darkpenguin.generator.explore.point import Bases, V
 from darkpenguin.physics.experiment.verdicts import constraints
 from darkpenguin.physics.models import as_model
@@ -43,3 +51,25 @@ def test_constraints_as_csv():
 
 def test_chi_squared_as_csv():
     assert rows(chi2_csv({"a": {"R_K": 1.0}, "b": {"R_K": 2.5}}))[1] == {"model": "b", "group": "R_K", "chi2": "2.5"}
+
+
+def test_the_table_of_constraints_as_it_is_read():
+    told = constraints("fig2", "2017")
+    words = constraints_words(told)
+    assert [row[0] for row in words.rows] == [row.name for row in told]
+    assert [row[-1] for row in words.rows] == [row.verdict for row in told]
+    assert words.html.count("<tr") == 1 + len(words.rows)
+    assert "title=" in words.html
+
+
+def test_what_is_written_in_a_table_is_no_html():
+    words = Words(("<i>",), (("<b>x</b>",),), ("#000000",), ("it's <here>",))
+    assert words.html.count("<b>") == 1
+    assert "&lt;b&gt;x&lt;/b&gt;" in words.html
+    assert "<i>" not in words.html
+    assert "<here>" not in words.html
+
+
+def test_a_model_beside_others_has_a_column():
+    words = chi2_words({"SM": {"R_K": 1.0}, "fig2": {"R_K": 2.0}, "A: x": {}})
+    assert (words.header, words.rows) == (("χ²", "SM", "point", "A"), (("R_K", "1.0", "2.0", "…"),))

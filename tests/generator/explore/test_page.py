@@ -162,6 +162,8 @@ def test_the_page_opens_with_its_model(tab):
     assert tab.page.locator(".constraints tr").count() > 20
     assert tab.page.locator(".chi2 tr").count() > 5
     assert sum(len(tab.data("plane", k)["xs"]) for k in range(7)) > 2
+    tab.page.set_viewport_size({"width": 1000, "height": 900})
+    tab.wait(lambda: tab.page.evaluate("document.documentElement.scrollWidth") <= 1000, "a page as wide as its window")
 
 
 def test_every_control_moves(tab):
@@ -268,12 +270,18 @@ def test_the_point_is_dragged_in_the_plane(tab):
 
 
 def test_what_leaves_the_page(tab):
-    def text_of(name):
+    def bytes_of(name):
         with tab.page.expect_download() as download:
             tab.page.locator(f".download-{name} a, .download-{name} button").first.click()
-        return download.value.path().read_text(encoding="utf-8")
+        return download.value.path().read_bytes()
+
+    def text_of(name):
+        return bytes_of(name).decode()
 
     tab.settled(lambda: tab.type("mass", "2.4"))
+    for name in ("chi2", "constraints"):
+        assert text_of(name).count("\n") > 5
+        assert bytes_of(f"{name}-png").startswith(b"\x89PNG")
     assert tomllib.loads(text_of("run"))["set"] == ["light_vectors.0.mass=2.4"]
     assert tomllib.loads(text_of("model"))["light_vectors"][0]["mass"] == 2.4
     rows = list(csv.DictReader(text_of("R_K").splitlines()))
