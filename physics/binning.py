@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from ..kinematics.base.checks import nearest
 from ..kinematics.base.errors import InputError
+from ..kinematics.base.files import parse_yaml
 from ..kinematics.phasespace import q2_min
 from .channels import Channel
 
@@ -79,7 +79,7 @@ def binnings() -> dict[str, Binning]:
     >>> list(binnings())[:3]
     ['lhcb', 'lhcb-wide', 'lhcb-ratios']
     """
-    table = yaml.safe_load(files(__package__).joinpath("binnings.yml").read_text(encoding="utf-8"))
+    table = parse_yaml(files(__package__).joinpath("binnings.yml").read_text(encoding="utf-8"))
     return {
         name: Binning(
             name,

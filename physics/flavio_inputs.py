@@ -14,16 +14,16 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ..kinematics.base.cache import cache_folder, from_cache, write_checked
 from ..kinematics.base.checks import nearest
 from ..kinematics.base.errors import InputError
+from ..kinematics.base.files import parse_yaml
+from ..kinematics.base.sources import installed_version
 from .modes import Transition
 
 SEED = 1704
@@ -38,7 +38,7 @@ _DEFAULT = "default"
 
 def flavio_version() -> str:
     """Version of the installed flavio, without importing it."""
-    return version("flavio")
+    return installed_version("flavio")
 
 
 @lru_cache(maxsize=1)
@@ -80,7 +80,7 @@ def form_factor_sets() -> Mapping[str, Mapping[str, Any]]:
     >>> sorted(form_factor_sets())
     ['bsz-2015', 'bsz-2015-lcsr', 'gkvd-2018', 'gkvd-2018-lcsr', 'grvdv-2023', 'hpqcd-2022', 'lattice-2015']
     """
-    found: dict[str, dict[str, Any]] = yaml.safe_load(FORM_FACTORS.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = parse_yaml(FORM_FACTORS.read_text(encoding="utf-8"))
     return found
 
 

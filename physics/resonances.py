@@ -17,11 +17,11 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, Field
 
 from ..kinematics.base.checks import nearest
 from ..kinematics.base.errors import InputError
+from ..kinematics.base.files import parse_yaml
 from .fields import Fraction, Frozen, FrozenTable, Number, Positive
 
 Nonlocal = Literal["flavio", "resonances", "dispersive"]
@@ -86,7 +86,7 @@ def resonance_rows() -> Mapping[str, Row]:
     """
     text = files(__package__).joinpath("resonances.yml").read_text(encoding="utf-8")
     rows = {}
-    for name, entry in yaml.safe_load(text).items():
+    for name, entry in parse_yaml(text).items():
         decays, errors = (
             {mode: {key: value[i] for key, value in known.items()} for mode, known in entry["decays"].items()}
             for i in (0, 1)

@@ -5,14 +5,16 @@ Nothing heavy is imported before a command runs, so ``darkpenguin --help`` is qu
 
 from __future__ import annotations
 
+import copy
 import functools
+import gc
 import os
 import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
@@ -73,17 +75,33 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line (the entry point ``darkpenguin``)."""
+    gc.set_threshold(100_000)  # what is imported stays: looking for garbage in it took a seventh of a short run
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # nor are there any to be looked for
     _open_closed_streams()
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminated)
     began = time.monotonic()
     try:
-        _guarded(app)()
+        _guarded(_asked(sys.argv[1:]))()
     except SystemExit as end:
         if Talk.verbose:
             note(f"{time.monotonic() - began:.1f} s")
         # the library's own way to say that nobody reads its help
         raise SystemExit(0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else end.code) from None
+
+
+def _asked(words: Sequence[str]) -> typer.Typer:
+    """The command that the words ask for alone, since Typer takes long over all of them; else all of them."""
+    name = next((word for word in words if not word.startswith("-")), None)
+    named = [each for each in app.registered_commands if name in (each.name, getattr(each.callback, "__name__", None))]
+    if not named:
+        return app
+    alone = copy.copy(app)
+    alone.registered_commands = named
+    if name == "generate":
+        alone.info = copy.copy(app.info)
+        alone.info.cls, alone.registered_commands = TyperGroup, _generate_alone().registered_commands
+    return alone
 
 
 def _open_closed_streams() -> None:
@@ -201,14 +219,19 @@ app.command("generate")(_guarded(takes(*RUN)(_generate)))
 
 
 def _whole_generate() -> Any:
-    """The command ``generate`` with the options of the stages, behind that of the beam."""
+    """The command ``generate`` with the options of the stages."""
+    return typer.main.get_command(_generate_alone())
+
+
+def _generate_alone() -> typer.Typer:
+    """The same as the only command, options of the stages behind that of the beam."""
     from .stage_options import stage_parameters
 
     behind = [row.key for row in RUN].index("beam") + 1
     alone = typer.Typer(add_completion=False, **LOOK)
     command = takes(*RUN[:behind], *stage_parameters(), *RUN[behind:])(_generate)
     alone.command("generate", context_settings=HELP)(_guarded(command))
-    return typer.main.get_command(alone)
+    return alone
 
 
 @app.command()

@@ -7,12 +7,13 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.sources import installed_version
 
 PROVENANCE_VERSION = 1
 """Version of the provenance's layout; raised when a reader of the one before would misread it. All older are read."""
@@ -151,7 +152,7 @@ def _package_versions() -> dict[str, str]:  # they are read from files: 8 ms of 
     found = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            found[name] = installed_version(name)
         except PackageNotFoundError:
             continue
     return found

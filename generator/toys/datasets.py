@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ...kinematics.base.checks import nearest, validate
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import parse_yaml
 from ...physics.channels import LEPTONS, get_channel
 from ...physics.models import Model
 from ...physics.theory import Theory
@@ -368,7 +369,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     """Keys of a YAML or TOML file."""
     try:
         text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+        raw = tomllib.loads(text) if path.suffix == ".toml" else parse_yaml(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"dataset = {str(path)!r}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(raw, Mapping):

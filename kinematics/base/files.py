@@ -379,3 +379,17 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"card = {str(path)!r}: not TOML that can be used: nested too deeply") from None
     except ValueError as error:  # also of numbers with thousands of digits
         raise InputError(f"card = {str(path)!r}: not TOML: {str(error).partition(';')[0]}") from None
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """What YAML says, by the parser in C where PyYAML has it: ten times faster.
+
+    >>> parse_yaml("mass: [3.0969, 0.000006]")
+    {'mass': [3.0969, 6e-06]}
+
+    Raises:
+        yaml.YAMLError: it is none.
+    """
+    import yaml
+
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

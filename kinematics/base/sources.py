@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -39,6 +40,21 @@ def source_files(*rooms: str, package: Path | None = None) -> list[Path]:
 
 
 @functools.lru_cache
+def installed_version(name: str) -> str:
+    """Version of an installed package: the line of its metadata alone, which `importlib.metadata` parses whole.
+
+    >>> installed_version("numpy") == metadata.version("numpy")
+    True
+
+    Raises:
+        PackageNotFoundError: it is not installed.
+    """
+    text = metadata.distribution(name).read_text("METADATA") or ""
+    found = re.search(r"^Version: *(\S+)", text.partition("\n\n")[0], re.MULTILINE)
+    return found[1] if found else metadata.version(name)
+
+
+@functools.lru_cache
 def source_fingerprint(*rooms: str, libraries: tuple[str, ...] = (), package: Path | None = None) -> str:
     """Hash of the sources in rooms (default: all of them) and of the versions of libraries.
 
@@ -50,7 +66,7 @@ def source_fingerprint(*rooms: str, libraries: tuple[str, ...] = (), package: Pa
     top = package or PACKAGE
     digest = hashlib.sha256()
     for library in libraries:
-        digest.update(f"{library} {metadata.version(library)}\n".encode())
+        digest.update(f"{library} {installed_version(library)}\n".encode())
     for source in source_files(*(rooms or ROOMS), package=top):
         content = source.read_bytes()
         digest.update(f"{source.relative_to(top).as_posix()} {len(content)}\n".encode())

@@ -32,6 +32,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ...kinematics.base.checks import nearest, validate
 from ...kinematics.base.errors import InputError
+from ...kinematics.base.files import parse_yaml
 from .curves import Curve
 from .measurements import Entry, Measurement, make_measurement
 
@@ -258,10 +259,9 @@ def _path(data: str | os.PathLike[str], folder: Path | None = None) -> Path:
 @lru_cache(maxsize=16)
 def _read(path: Path, stamp: tuple[int, int]) -> tuple[Mapping[str, Any], bytes]:
     """Keys of a file, and its bytes; ``stamp`` makes a file that changed another one."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser, ten times faster, is optional
     try:
         content = path.read_bytes()
-        raw = yaml.load(content, Loader=loader)
+        raw = parse_yaml(content)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"data = {str(path)!r}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(raw, Mapping):
