@@ -84,7 +84,8 @@ def run_card(card: RunCard, dask: str | None = None, report: str | None = None, 
 def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
     p_values = {item.channel: item.p_value for verdict in verdicts for item in verdict.channels}
     header = ["channel", "events", "branching fraction", "seconds", "events/s"]
-    if any(entry.written != entry.events for entry in report.parts):
+    asked = report.plan.card.accepted
+    if asked is not None or any(entry.written != entry.events for entry in report.parts):
         header.insert(2, "accepted")
     if verdicts:
         header.append("p-value")
@@ -100,7 +101,7 @@ def _show_report(report: RunReport, verdicts: Sequence[Verdict]) -> None:
             f"{rate:.2e}",
         ]
         if "accepted" in header:
-            row.insert(2, f"{entry.written:,}")
+            row.insert(2, f"{entry.written if asked is None else asked:,}")
         if verdicts:
             row.append(f"{p_values.get(name, 0.0):.3g}")
         rows.append(row)

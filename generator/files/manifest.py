@@ -66,7 +66,11 @@ class Manifest(BaseModel):
         write_text(Path(path), json.dumps({**data, "sha256": _digest(data)}, indent=1) + "\n", overwrite)
 
     def check(
-        self, files: Sequence[str | os.PathLike[str]], told: Callable[[str], tuple[Any, Any]], partial: bool = False
+        self,
+        files: Sequence[str | os.PathLike[str]],
+        told: Callable[[str], tuple[Any, Any]],
+        partial: bool = False,
+        damages: Callable[[str], Sequence[str] | None] = lambda file: None,
     ) -> list[str]:
         """The files to be joined: these, or by default those of the manifest, known by their names in any folder.
 
@@ -74,34 +78,63 @@ class Manifest(BaseModel):
             files: of the parts; where the manifest says if empty.
             told: key and range of a file, as it tells them itself.
             partial: whether some may be missing.
+            damages: what is damaged in a file; asked where the files cannot be joined anyway, so that all that has to
+                be made again is named at once.
 
         Raises:
-            InputError: files that are missing, named twice, or not as planned.
+            InputError: files that are missing, named twice, damaged, or not as planned.
         """
         given = [os.fspath(file) for file in files] or self.files
         count = Counter(Path(file).name for file in given)
         planned = {Path(file).name: part for part in self.parts for file in part.files}
-        _refuse("are named twice", [name for name, times in count.items() if times > 1])
-        _refuse("are not in the plan", [name for name in count if name not in planned])
+        _refuse("are named twice", "is named twice", [name for name, times in count.items() if times > 1])
+        _refuse("are not in the plan", "is not in the plan", [name for name in count if name not in planned])
         there = [file for file in given if Path(file).is_file()]
+        missing: list[str] = []
         if not partial or files:
             found = {Path(file).name for file in there}
-            _refuse("are missing; make them", [name for name in planned if name not in found and not partial])
-            _refuse("are missing; make them", [file for file in given if file not in there])
-        for file in there:
-            part = planned[Path(file).name]
-            key, span = told(file)
-            if key != self.key:
-                raise InputError(f"file = {file!r}: not of the run that was planned (card, inputs or version)")
-            if tuple(span or ()) != part.range:
-                raise InputError(f"file = {file!r}: has {span}; part {part.part} of the plan is {list(part.range)}")
+            missing = [name for name in planned if name not in found and not partial]
+            missing = missing or [file for file in given if file not in there]
+        problems = [_listed("are missing; make them", "is missing; make it", missing)] if missing else []
+        why = {file: self._problem(file, planned[Path(file).name], told) for file in there}
+        if problems or any(why.values()):
+            for file in (file for file in there if why[file] is None):
+                if lines := damages(file):
+                    why[file] = f"file = {file!r}: damaged: {lines[0]}; make it again"
+        wrong = [problem for problem in why.values() if problem is not None]
+        problems += wrong[:_SHOWN]
+        if len(wrong) > _SHOWN:
+            problems.append(f"{len(wrong) - _SHOWN} more")
+        if problems:
+            raise InputError("; ".join(problems))
         return there
 
+    def _problem(self, file: str, part: PlannedPart, told: Callable[[str], tuple[Any, Any]]) -> str | None:
+        """Why a file is not the part that was planned; None if it is."""
+        try:
+            key, span = told(file)
+        except InputError as error:
+            return str(error)
+        if key != self.key:
+            return f"file = {file!r}: not of the run that was planned (card, inputs or version)"
+        if tuple(span or ()) != part.range:
+            return f"file = {file!r}: has {span}; part {part.part} of the plan is {list(part.range)}"
+        return None
 
-def _refuse(what: str, names: Sequence[str]) -> None:
+
+def _refuse(several: str, one: str, names: Sequence[str]) -> None:
     if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        raise InputError(f"files: {', '.join(names[:_SHOWN])}{more} {what}")
+        raise InputError(_listed(several, one, names))
+
+
+def _listed(several: str, one: str, names: Sequence[str]) -> str:
+    """Names, a few of them, and what is wrong with them.
+
+    >>> _listed("are missing", "is missing", ["a"])
+    'files: a is missing'
+    """
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"files: {', '.join(names[:_SHOWN])}{more} {one if len(names) == 1 else several}"
 
 
 def make_manifest(

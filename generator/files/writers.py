@@ -20,7 +20,7 @@ import numpy as np
 
 from ...kinematics.base.arrays import to_host
 from ...kinematics.base.errors import InputError
-from ...kinematics.base.files import WholeFile, check_target, not_written
+from ...kinematics.base.files import WholeFile, bring_to_disk, check_target, not_written
 from ...kinematics.base.threads import available_threads, keep_freed_memory
 from .columns import ordered
 from .digests import DIGESTS, ColumnDigests, digests_text, seal
@@ -99,7 +99,9 @@ class EventWriter:
         threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._background = ThreadPoolExecutor(1) if threads > 1 else None
+        self._disk = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
+        self._syncing: Future[None] | None = None
         keep_freed_memory()
         self._sink: Sink
         self._temporary = temporary = self._whole.open()
@@ -126,6 +128,7 @@ class EventWriter:
             with self._writable():
                 self._flush()
                 self._settle()
+                self._synced()
                 self._sink.add_digests(digests_text(self._digests.finished(), self._provenance))
                 self._sink.close()
                 seal(self._temporary)
@@ -201,9 +204,22 @@ class EventWriter:
         with self._writable():
             self._settle()
             if self._background is None:
-                self._sink.extend(ready)
+                self._extend(ready)
             else:
-                self._writing = self._background.submit(self._sink.extend, ready)
+                self._writing = self._background.submit(self._extend, ready)
+
+    def _extend(self, ready: dict[str, Ready]) -> None:
+        """Write rows, and let the disk take them meanwhile, so that the end of the file need not wait for all of it."""
+        self._sink.extend(ready)
+        if self._syncing is None or self._syncing.done():
+            self._synced()
+            self._syncing = self._disk.submit(bring_to_disk, self._temporary)
+
+    def _synced(self) -> None:
+        """Wait until the disk has what it was last given; a disk that is full may say so then, and only once."""
+        if self._syncing is not None:
+            syncing, self._syncing = self._syncing, None
+            syncing.result()
 
     def _ready(self, item: tuple[str, np.ndarray[Any, Any]]) -> Ready:
         name, column = item
@@ -217,7 +233,7 @@ class EventWriter:
             writing.result()
 
     def _end_threads(self) -> None:
-        for threads in (self._pool, self._background):
+        for threads in (self._pool, self._background, self._disk):
             if threads is not None:
                 threads.shutdown(cancel_futures=True)
 

@@ -14,6 +14,7 @@ from ...kinematics.base.errors import InputError
 from ..files.joined import EventFiles, run_key
 from ..files.manifest import Manifest, make_manifest, read_manifest
 from ..files.pieces import read_piece
+from ..files.verify import damages
 from ..files.writers import EventFile
 from ..run.card import RunCard
 from ..run.farm import merge_events
@@ -135,7 +136,9 @@ def merge(
     what = kind_of(files[0]) if manifest is None else manifest.what
     if partial and what != "events":
         raise InputError(f"partial: {what} are joined as a whole only")
-    names = [os.fspath(file) for file in files] if manifest is None else manifest.check(files, _TELLS[what], partial)
+    names = [os.fspath(file) for file in files]
+    if manifest is not None:
+        names = manifest.check(files, _TELLS[what], partial, _damages)
     if what == "toys":
         return merge_toys(names, target, overwrite)
     if what == "scan":
@@ -170,6 +173,11 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         return "toys" if known.get("what") == "toys" else "events"
     except Exception:  # whoever reads it says what is wrong
         return "events"
+
+
+def _damages(path: str) -> list[str] | None:
+    """What is damaged in a file of events; whoever tells what others are has read all of them."""
+    return damages(path) if kind_of(path) == "events" and not is_reduced(path) else None
 
 
 def _told_events(path: str) -> tuple[Any, Any]:

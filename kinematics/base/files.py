@@ -194,14 +194,14 @@ class WholeFile:
         assert self.temporary is not None
         try:
             if self.sync:
-                _sync(self.temporary)
+                bring_to_disk(self.temporary)
             if self.overwrite:
                 os.replace(self.temporary, self.target)
             else:
                 self._name_if_free(self.temporary)
             if self.sync:
                 with suppress(OSError):  # a folder cannot be opened everywhere
-                    _sync(self.target.parent)
+                    bring_to_disk(self.target.parent)
         except OSError as error:
             raise self._refused(error) from error
         finally:
@@ -283,8 +283,13 @@ def _remove_left_over(target: Path, alone: bool) -> None:
                     os.unlink(entry.path)
 
 
-def _sync(path: Path) -> None:
-    """Bring a file, or a folder's names, to the disk."""
+def bring_to_disk(path: Path) -> None:
+    """Wait until a file as it is now, or a folder's names, are on the disk.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     bring_to_disk(Path(file.name))
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from darkpenguin import InputError, generate, make_card, read_events, run
+from darkpenguin.generator.commands.cli import app
 from darkpenguin.generator.run import accepted, chunks
 from darkpenguin.generator.run.accepted import events_to_try
+from typer.testing import CliRunner
 
 CARD = {"channels": ["B0->K*0mumu", "B+->K+ee"], "model": "fig2", "efficiency": {"maps": {"mu": 0.3, "e": 0.05}}}
 
@@ -77,3 +79,14 @@ def test_numbers_of_every_size():
 
     for wanted in (1, 2, 1000, 123_456):
         assert events_to_try(wanted, chunks_of) == 7 * (wanted - 1) + 4
+
+
+def test_the_table_says_how_many_passed_where_all_are_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["generate", "--channel", "B0->K*0mumu", "--model", "fig2", "--efficiency", "mu=0.3", "--accepted", "300"]
+    shown = CliRunner().invoke(app, words).output
+    rows = [line.split() for line in shown.splitlines()]
+    assert next(row for row in rows if "channel" in row)[:3] == ["channel", "events", "accepted"]
+    tried, passed = next(row for row in rows if row[:1] == ["B0->K*0mumu"])[1:3]
+    assert int(tried.replace(",", "")) == len(read_events("events.root")) > 300
+    assert passed == "300"

@@ -77,11 +77,11 @@ def test_what_is_not_as_planned_is_named(planned):
         assert not os.path.exists("y.root")
 
     refused("x-1-of-3.root, x-3-of-3.root are missing", "x-2-of-3.root")
-    refused("x-2-of-3.root are named twice", "x-1-of-3.root", "x-2-of-3.root", "./x-2-of-3.root", "x-3-of-3.root")
-    refused("card.toml are not in the plan", "x-1-of-3.root", "card.toml")
+    refused("x-2-of-3.root is named twice", "x-1-of-3.root", "x-2-of-3.root", "./x-2-of-3.root", "x-3-of-3.root")
+    refused("card.toml is not in the plan", "x-1-of-3.root", "card.toml")
     os.rename("x-1-of-3.root", "z.root")
     os.rename("x-2-of-3.root", "x-1-of-3.root")
-    refused("x-2-of-3.root are missing")
+    refused("x-2-of-3.root is missing; make it")
     os.rename("z.root", "x-2-of-3.root")
     refused("part 1/3 of the plan is [0, 200]")
     os.rename("x-2-of-3.root", "x-1-of-3.root")
@@ -91,6 +91,19 @@ def test_what_is_not_as_planned_is_named(planned):
     text = (planned / "card.plan.json").read_text()
     (planned / "card.plan.json").write_text(text.replace("602", "603"))
     refused("was altered")
+
+
+def test_what_is_missing_and_what_is_damaged_are_named_at_once(planned):
+    damaged = planned / "x-1-of-3.root"
+    content = bytearray(damaged.read_bytes())
+    middle = content.find(b"TBasket") + 400  # numbers of the first column
+    content[middle] ^= 1
+    damaged.write_bytes(content)
+    os.remove("x-3-of-3.root")
+    with pytest.raises(InputError) as refused:
+        merge(plan="card.plan.json")
+    assert "files: x-3-of-3.root is missing; make it; file = 'x-1-of-3.root': damaged" in str(refused.value)
+    assert "x-2-of-3" not in str(refused.value)
 
 
 def test_files_that_hadd_joined_are_told(planned):
