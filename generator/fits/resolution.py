@@ -44,13 +44,6 @@ Numbers = Annotated[tuple[float, ...], BeforeValidator(_several)]
 class Resolution(BaseModel):
     """Resolution of q2, fields as in a fit's card.
 
-    Attributes:
-        sigma: σ (GeV²), one number or one for each of ``q2``.
-        q2: rising places (GeV²), which reach over the q2 of the events; of no use with one σ.
-        bias: b (GeV²), in the same way.
-        fractions: f of the Gaussians, whose sum is one.
-        scales: r, their widths in units of σ.
-
     >>> found = Resolution(q2=(1.0, 9.0), sigma=(0.01, 0.05))
     >>> found.width(np.array([5.0])).round(3).tolist()
     [0.03]
@@ -59,10 +52,19 @@ class Resolution(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sigma: Numbers
+    """σ (GeV²), one number or one for each of ``q2``."""
+
     q2: Numbers = ()
+    """Rising places (GeV²), which reach over the true q2 of the events; of no use with one σ and one b."""
+
     bias: Numbers = (0.0,)
+    """b (GeV²), in the same way."""
+
     fractions: Numbers = (1.0,)
+    """f of the Gaussians, 1 together."""
+
     scales: Numbers = (1.0,)
+    """r, their widths in units of σ."""
 
     @model_validator(mode="after")
     def _can_be(self) -> Resolution:
@@ -88,7 +90,8 @@ class Resolution(BaseModel):
         """InputError for a resolution that is not known or no width all over the true q2 of events, or too narrow."""
         edges = np.array(ranges)
         low, high = edges.min(), edges.max()
-        if self.q2 and len(self.sigma) > 1 and not self.q2[0] <= low * (1 + 1e-9) <= high <= self.q2[-1] * (1 + 1e-9):
+        several = max(len(self.sigma), len(self.bias)) > 1
+        if several and not self.q2[0] <= low * (1 + 1e-9) <= high <= self.q2[-1] * (1 + 1e-9):
             raise InputError(
                 f"resolution.q2: {self.q2[0]:g} to {self.q2[-1]:g} GeV^2; that of the events is {low:g} to {high:g}"
             )
