@@ -5,8 +5,7 @@ Steps are those of Newton with a Hessian that Fisher's information of some event
 .. math:: H_0 = 2\,\frac{N}{n}\sum_{e=1}^{n} s_e s_e^T + \frac{2}{\sigma^2},\qquad
           H \to H + \frac{y y^T}{y^T d} - \frac{H d\,d^T H}{d^T H d},
 
-s_e the scores of an event, d a step and y what the gradient changes along it (Nocedal and Wright, Numerical
-Optimization, eq. (6.19)). Fields at an end of their range stay there while -2 ln L falls beyond it.
+s_e the scores of an event, d a step and y what the gradient changes along it. Fields at an end of their range stay there while -2 ln L falls beyond it.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def _corrected(hessian: Array, d: Array, y: Array) -> Array:
     bend, known = float(d @ y), float(d @ turned)
     if not known > 0:
         return hessian
-    if bend < 0.2 * known:  # Nocedal and Wright, procedure 18.2
+    if bend < 0.2 * known:  # Powell's damping
         share = 0.8 * known / (known - bend)
         y = share * y + (1.0 - share) * turned
         bend = 0.2 * known
