@@ -5,7 +5,8 @@ Steps are those of Newton with a Hessian that Fisher's information of some event
 .. math:: H_0 = 2\,\frac{N}{n}\sum_{e=1}^{n} s_e s_e^T + \frac{2}{\sigma^2},\qquad
           H \to H + \frac{y y^T}{y^T d} - \frac{H d\,d^T H}{d^T H d},
 
-s_e the scores of an event, d a step and y what the gradient changes along it. Fields at an end of their range stay there while -2 ln L falls beyond it.
+s_e the scores of an event, d a step and y what the gradient changes along it. Fields at an end of their range stay
+there while -2 ln L falls beyond it.
 """
 
 from __future__ import annotations
