@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ...kinematics.base.arrays import to_host
+from ...kinematics.base.portions import Portions
 from ...physics.channels import Channel, get_channel
 from ...physics.models import get_model
-from ..analysis.validate import FALSE_ALARM, Accumulator, compare, predict_channel
+from ..analysis.accumulator import Accumulator
+from ..analysis.validate import FALSE_ALARM, compare, predict_channel
+from ..files.sample import ROWS_THERE
 from ..sampler.backend import Backend, select_backend
 from ..sampler.tables import Table, channel_table
 from .console import print_json, show_table
@@ -78,7 +81,8 @@ def _validated(channel: Channel, columns: dict[str, Any], precision: str, thread
     n_bins = max(1, min(50, len(columns["q2"]) // 800))
     prediction = predict_channel(channel, get_model(MODEL), n_bins=n_bins)
     accumulator = Accumulator(prediction, threads, 1e-6 if precision == "float32" else 1e-14)
-    accumulator.add(columns)
+    for found in Portions("events", ROWS_THERE).over(columns, accumulator.look):
+        accumulator.take(found)
     if accumulator.bad or accumulator.outside:
         return 0.0
     tests = compare(prediction, accumulator.sums)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from darkpenguin import InputError, generate, get_channel, get_model, make_card, run, validate
-from darkpenguin.generator.analysis.validate import Accumulator, compare, predict_channel
+from darkpenguin.generator.analysis.accumulator import Accumulator
+from darkpenguin.generator.analysis.validate import compare, predict_channel
 from darkpenguin.generator.files.sample import read_events
 from darkpenguin.generator.files.writers import open_writer
 from darkpenguin.generator.sampler.backend import CpuBackend

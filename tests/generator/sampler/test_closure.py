@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from darkpenguin.generator.analysis.validate import Accumulator, channel_density, compare, predict_channel
+from darkpenguin.generator.analysis.accumulator import Accumulator
+from darkpenguin.generator.analysis.validate import channel_density, compare, predict_channel
 from darkpenguin.generator.sampler.backend import CpuBackend
 from darkpenguin.generator.sampler.tables import channel_table
 from darkpenguin.kinematics.base.threads import available_threads

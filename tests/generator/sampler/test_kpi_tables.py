@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 from darkpenguin import InputError, generate, get_channel, get_model, run, validate
-from darkpenguin.generator.analysis.validate import Accumulator, compare, predict_kpi
+from darkpenguin.generator.analysis.accumulator import Accumulator
+from darkpenguin.generator.analysis.validate import compare, predict_kpi
 from darkpenguin.generator.run.card import make_card
 from darkpenguin.generator.sampler.backend import CpuBackend
 from darkpenguin.generator.sampler.kpi_tables import kpi_table
