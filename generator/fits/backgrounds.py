@@ -22,8 +22,8 @@ from ...physics.channels import Channel
 from .amplitude import Array
 
 PREFIX = "backgrounds."
-"""Of paths of what floats: ``backgrounds.NAME.fraction`` and ``backgrounds.NAME.slope``."""
-FIELDS = ("fraction", "slope")
+"""Of paths of what floats: ``backgrounds.NAME.fraction``, ``.slope``, and with a mass of the B ``.b_mass_slope``."""
+FIELDS = ("fraction", "slope", "b_mass_slope")
 _ORDER = 24  # of integrals over q2 between two edges
 
 
@@ -35,6 +35,7 @@ class Background(BaseModel):
         slope: κ (1/GeV²).
         shape: h: ``flat``, or a table, pairs of an upper edge in q2 (GeV²) and a content, the first the lowest edge
             with nothing, as the backgrounds of toys have it.
+        b_mass_slope: κ (1/GeV) of exp(κ m) in the mass of the B, if that is fitted, see `mass`; 0 is flat.
         channel: the one channel that has it; all if None.
 
     >>> Background(fraction=0.2).slope
@@ -45,6 +46,7 @@ class Background(BaseModel):
 
     fraction: float = Field(default=0.1, ge=0, lt=1)
     slope: float = Field(default=0.0, ge=-10, le=10)
+    b_mass_slope: float = Field(default=0.0, ge=-100, le=100)
     shape: str | tuple[tuple[float, float], ...] = "flat"
     channel: str | None = None
 
@@ -70,16 +72,22 @@ class Component:
     heights: Array
     fraction: float
     slope: float
+    b_mass_slope: float = 0.0
 
     @property
-    def paths(self) -> tuple[str, str]:
-        """Of its fraction and slope."""
-        return f"{PREFIX}{self.name}.fraction", f"{PREFIX}{self.name}.slope"
+    def paths(self) -> tuple[str, str, str]:
+        """Of its fraction and slopes, in q2 and in the mass of the B."""
+        fraction, slope, of_mass = (f"{PREFIX}{self.name}.{field}" for field in FIELDS)
+        return fraction, slope, of_mass
 
     def at(self, more: Mapping[str, float]) -> tuple[float, float]:
         """Fraction and slope, with values by path on top."""
-        fraction, slope = self.paths
+        fraction, slope, _ = self.paths
         return more.get(fraction, self.fraction), more.get(slope, self.slope)
+
+    def b_mass_slope_at(self, more: Mapping[str, float]) -> float:
+        """Slope in the mass of the B, in the same way."""
+        return more.get(self.paths[2], self.b_mass_slope)
 
     def shape(self, q2: Array, slope: float) -> tuple[Array, Array]:
         """B(q2) (1/GeV²) and its derivative by the slope.
@@ -157,7 +165,7 @@ def component(name: str, background: Background, ranges: Sequence[tuple[float, f
     if not any(height > 0 for *_, height in table):
         raise InputError(f"backgrounds.{name}.shape: nothing of it is in the q2 of the events")
     found = np.array(table)
-    return Component(name, found[:, :2], found[:, 2], background.fraction, background.slope)
+    return Component(name, found[:, :2], found[:, 2], background.fraction, background.slope, background.b_mass_slope)
 
 
 def rest_of(columns: Mapping[str, Any], channel: Channel, flavours: int, window: tuple[float, float, float]) -> Array:

@@ -20,6 +20,7 @@ from ..run.q2 import Window, _windows
 from .backgrounds import FIELDS, PREFIX, Background
 from .kpi import FRACTION, PHASE, start_of
 from .likelihood import Free, Rates
+from .mass import MASS, BMass
 from .resolution import Chosen, read_resolution
 
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -28,6 +29,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     PHASE: (-180.0, 180.0),
     "fraction": (0.0, 0.5),
     "slope": (-2.0, 2.0),
+    "b_mass_slope": (-20.0, 20.0),
 }
 """Ranges of fields, by their path or its last word, that need none to be said; a mass has that of the events."""
 
@@ -123,7 +125,10 @@ class FitCard(Card):
     """Kπ system of events with a Kπ mass: line shapes, and where F_S and the phase start; the events' own without."""
 
     backgrounds: dict[str, Background] = Field(default_factory=dict)
-    """Backgrounds by name; ``backgrounds.NAME.fraction`` and ``.slope`` may float."""
+    """Backgrounds by name; ``backgrounds.NAME.fraction`` and ``.slope`` may float, with b_mass ``.b_mass_slope``."""
+
+    b_mass: BMass | None = None
+    """Mass of the reconstructed B, ``m_b_reco``, in the density: a window and the signal's peak in it."""
 
     efficiency: EfficiencySettings | None = None
     """Maps that the events were seen with; those of the events' own card without."""
@@ -181,14 +186,16 @@ class FitCard(Card):
         base = self.base_model()
         for key, ends in self.free.items():
             others = ("theory.resonances.", *(f"{part}." for part in ("heavy", *kinds())))
-            known = key in (FRACTION, PHASE, *self._of_backgrounds())
-            if not known and key.startswith(PREFIX):
-                raise ValueError(f"float.{key}: {nearest(key, self._of_backgrounds() or ['none is in the card'])}")
+            known = key in (FRACTION, PHASE, *self._of_shapes())
+            for prefix in (PREFIX, MASS):
+                if not known and key.startswith(prefix):
+                    there = [path for path in self._of_shapes() if path.startswith(prefix)]
+                    raise ValueError(f"float.{key}: {nearest(key, there) if there else 'none is in the card'}")
             if not (known or key.startswith(others)):
                 raise ValueError(
                     f"float.{key}: it cannot float, since the shapes of the amplitude depend on it; what can are heavy "
-                    f"coefficients, fields of {', '.join(kinds())}, of theory.resonances, of backgrounds, {FRACTION} "
-                    f"and {PHASE}"
+                    f"coefficients, fields of {', '.join(kinds())}, of theory.resonances, of backgrounds, of b_mass, "
+                    f"{FRACTION} and {PHASE}"
                 )
             if ends is not None and not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
                 raise ValueError(f"float.{key} = {list(ends)}: two finite numbers are needed, the lower one first")
@@ -196,6 +203,8 @@ class FitCard(Card):
                 raise ValueError(f"float.{key} = {list(ends)}: an S-wave fraction that floats is above 0 and below 1")
             if key.startswith(PREFIX) and key.endswith("fraction") and ends and not 0.0 <= ends[0] < ends[1] < 1.0:
                 raise ValueError(f"float.{key} = {list(ends)}: a fraction is 0 or more and below 1")
+            if ends and self.b_mass is not None:
+                self.b_mass.check(f"float.{key}", ends)
             for end in ends or () if not known else ():
                 moved(base, {key: end})
         for key, (_, error) in self.constraints.items():
@@ -219,13 +228,17 @@ class FitCard(Card):
             )
         if not sum(one.fraction for one in self.backgrounds.values()) < 1.0:
             raise ValueError("backgrounds: their fractions start at 1 or more together")
+        for name, one in self.backgrounds.items() if self.b_mass is None else ():
+            if one.b_mass_slope or f"{PREFIX}{name}.b_mass_slope" in self.free:
+                raise ValueError(f"backgrounds.{name}.b_mass_slope: needs a b_mass in the card, or leave it out")
         return self
 
-    def _of_backgrounds(self) -> dict[str, float]:
-        """What may float of backgrounds, by path, and where it starts."""
-        return {
-            f"{PREFIX}{name}.{field}": getattr(one, field) for name, one in self.backgrounds.items() for field in FIELDS
-        }
+    def _of_shapes(self) -> dict[str, float]:
+        """What may float of backgrounds and the mass of the B, by path, and where it starts."""
+        found = {} if self.b_mass is None else self.b_mass.starts()
+        for name, one in self.backgrounds.items():
+            found |= {f"{PREFIX}{name}.{field}": getattr(one, field) for field in FIELDS}
+        return found
 
     def base_model(self) -> Model:
         """The model that the search starts from."""
@@ -237,11 +250,12 @@ class FitCard(Card):
         Raises:
             InputError: a field without a range that needs one, or a start outside.
         """
-        base, found, others = self.base_model(), [], {**start_of(system), **self._of_backgrounds()}
+        base, found, others = self.base_model(), [], {**start_of(system), **self._of_shapes()}
+        known = {**RANGES, **({} if self.b_mass is None else self.b_mass.ranges())}
         for path, given in self.free.items():
             word = path.rpartition(".")[2]
             masses = (math.sqrt(q2[0]), math.sqrt(q2[1]))
-            ends = given or (masses if word == "mass" else RANGES.get(path, RANGES.get(word)))
+            ends = given or (masses if word == "mass" else known.get(path, known.get(word)))
             if ends is None:
                 raise InputError(f"float = {path!r}: needs a range, as {path},MIN,MAX")
             if path in (FRACTION, PHASE, *others):

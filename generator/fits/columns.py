@@ -15,6 +15,7 @@ from ...physics.kpi import KpiSystem
 from ..files.writers import Events
 from .amplitude import Array
 from .card import FitCard
+from .mass import COLUMN
 from .rates import Range
 
 
@@ -38,11 +39,31 @@ def within(columns: Mapping[str, Array], channel: Channel, window: Sequence[Rang
     return {name: column[inside] for name, column in columns.items()}
 
 
-def columns_of(file: Events, channels: Mapping[int, Channel], q2: str) -> dict[int, dict[str, Array]]:
+def chosen_of(
+    card: FitCard, columns: Mapping[str, Array], channel: Channel, window: Sequence[Range], flavours: Sequence[int]
+) -> Mapping[str, Array]:
+    """Events of a channel that a card asks for; InputError for others than it says, see `check_inside`."""
+    if card.q2 or card.resolution is not None:
+        columns = within(columns, channel, window)
+    check_inside(columns, channel, window, flavours)
+    if card.b_mass is not None:
+        low, high = card.b_mass.low, card.b_mass.high
+        why = f" GeV: outside {low:g} to {high:g} GeV, the window of b_mass; leave them out, or take a wider one"
+        _refuse(columns, COLUMN, (columns[COLUMN] >= low) & (columns[COLUMN] <= high), why)
+    return columns
+
+
+def columns_of(
+    file: Events, channels: Mapping[int, Channel], q2: str, with_mass: bool = False
+) -> dict[int, Mapping[str, Array]]:
     """Columns of the events that were accepted, by channel and name; ``q2`` is the name of that which is fitted.
 
-    ``row`` is where each stands in the file.
+    ``row`` is where each stands in the file. The mass of the reconstructed B is asked for by ``with_mass``.
     """
+    if with_mass and COLUMN not in file.schema:
+        raise InputError(
+            f"b_mass: these events have no {COLUMN}; make them with a beam and a resolution, or leave it out"
+        )
     if q2 != "q2" and q2 not in file.schema:
         raise InputError(
             f"resolution: these events have no {q2}; make them with a beam and a resolution, or leave it out"
@@ -60,7 +81,8 @@ def columns_of(file: Events, channels: Mapping[int, Channel], q2: str) -> dict[i
         for index, channel in channels.items():
             chosen = np.flatnonzero(kept & (chunk["channel"] == index))
             masses = ("m_kpi",) if "m_kpi" in file.schema and channel.transition.daughters else ()
-            names = {"q2": q2, **{name: name for name in (*channel.angles, *masses, "flavour")}}
+            of_b = (COLUMN,) if with_mass else ()
+            names = {"q2": q2, **{name: name for name in (*channel.angles, *masses, *of_b, "flavour")}}
             piece = {name: np.asarray(chunk[own][chosen], dtype=np.float64) for name, own in names.items()}
             rows[index].append({**piece, "row": np.asarray(chosen + first, dtype=np.float64)})
         first += len(kept)

@@ -18,6 +18,7 @@ from .card import FitCard
 from .fit import likelihood_of
 from .kpi import KpiAmplitude
 from .likelihood import Likelihood
+from .mass import COLUMN
 from .smeared import SmearedRate
 
 
@@ -32,7 +33,8 @@ def draw_events(
 ) -> list[EventSample]:
     """Samples with as many events of each channel as ``events``, of the model at values, behind the same efficiency.
 
-    With a resolution they have a ``q2_reco`` of it. Or with a share of them. Of backgrounds there are binomial numbers.
+    With a resolution they have a ``q2_reco`` of it, with ``b_mass`` an ``m_b_reco``. Or with a share of them. Of
+    backgrounds there are binomial numbers.
 
     Couplings that are close have sets that are close: they share their random numbers.
 
@@ -94,6 +96,8 @@ def draw_events(
     drawn, generator = [], np.random.default_rng([seed, 1])
     for rows in chosen:
         own = {name: column[rows] for name, column in columns.items()}
+        if card.b_mass is not None:
+            own[COLUMN] = card.b_mass.drawn(generator.random(len(rows)), where)
         _put_backgrounds(own, likelihood, where, generator)
         drawn.append(EventSample(own, made.provenance))
     return drawn
@@ -121,6 +125,9 @@ def _put_backgrounds(
                 low, high = part.amplitude.system.window
                 top = np.minimum(high, part.amplitude.decay.m_parent - np.sqrt(q2))
                 columns["m_kpi"][chosen] = low + (top - low) * generator.random(number)
+            if part.mass is not None:
+                slope = one.b_mass_slope_at(where)
+                columns[COLUMN][chosen] = part.mass.shape.background_drawn(generator.random(number), slope)
 
 
 def draw(

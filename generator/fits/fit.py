@@ -34,10 +34,11 @@ from ..run.card import RunCard, make_card
 from .amplitude import Amplitude, Array, shifts_of
 from .backgrounds import Below, component, rest_of
 from .card import FitCard
-from .columns import check_inside, check_mass, columns_of, window_of, within
+from .columns import check_mass, chosen_of, columns_of, window_of
 from .descent import descend
 from .kpi import KpiAmplitude
 from .likelihood import Free, Likelihood, Part
+from .mass import COLUMN, Masses
 from .nuisances import PREFIX as NUISANCES
 from .nuisances import RANGE as NUISANCE_RANGE
 from .nuisances import SPLIT as MOVING_SPLIT
@@ -164,7 +165,8 @@ def fit(
     """Fit fields of a model to events in all their variables, unbinned; see `likelihood` for the function.
 
     q2 and angles are those of the decay, behind a detector too; with ``resolution`` q2 is the reconstructed one, and
-    the density is convolved with that, see `smeared`.
+    the density is convolved with that, see `smeared`. With ``b_mass`` the mass of the reconstructed B, ``m_b_reco``,
+    is in it too, see `mass`.
 
     Args:
         events: a file of darkpenguin, several of one run, or a sample in memory, of channels with charged leptons.
@@ -229,12 +231,10 @@ def likelihood_of(
         free = (*free, *(Free(name, *NUISANCE_RANGE, 0.0) for name in names_of))
         how |= {"nuisances": known_errors, "constraints": {**card.constraints, **dict.fromkeys(names_of, (0.0, 1.0))}}
     flavours = FLAVOURS if run.flavour == "both" else (1 if run.flavour == "b" else -1,)
-    columns = columns_of(file, channels, "q2" if card.resolution is None else "q2_reco")
+    columns = columns_of(file, channels, "q2" if card.resolution is None else "q2_reco", card.b_mass is not None)
     parts = []
     for index, channel in channels.items():
-        if card.q2 or card.resolution is not None:
-            columns[index] = within(columns[index], channel, windows[channel])
-        check_inside(columns[index], channel, windows[channel], flavours)
+        columns[index] = chosen_of(card, columns[index], channel, windows[channel], flavours)
         if system is not None and channel.transition.daughters:
             check_mass(columns[index], system, base.parameters["m_" + channel.parent])
         names, resolution = shifts_of(channel, [base, *probes]), None
@@ -265,7 +265,8 @@ def likelihood_of(
                 at_events = evaluate(rate.efficiency, chosen, channel)
                 forms *= at_events[:, None, None]
             moving = None if shapes is None else Moving.of(shapes, chosen, at_events)
-            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], forms, below, moving, smeared))
+            mass = None if card.b_mass is None else Masses(card.b_mass, chosen[COLUMN])
+            parts.append(Part(channel.name, amplitude, rate, chosen["q2"], forms, below, moving, smeared, mass))
     found = Likelihood(base, free, parts, device=device, **how)
     if like is None:
         _check_free(found)

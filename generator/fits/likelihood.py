@@ -33,6 +33,7 @@ from .backgrounds import PREFIX, Below
 from .loops import BLOCK, log_densities
 from .loops_gpu import PORTION
 from .loops_gpu import log_densities as log_densities_there
+from .mass import MASS, Masses
 from .nuisances import PREFIX as NUISANCES
 from .nuisances import Moving, theta_of
 from .rates import Rate
@@ -76,7 +77,7 @@ class Part:
     """Events of one channel and flavour: their q2 (GeV²) and matrices, and the rate that they come from.
 
     With backgrounds, ``below``, the matrices include the efficiency. With a resolution q2 is the reconstructed one, and
-    ``smeared`` stands for the matrices, the efficiency in it.
+    ``smeared`` stands for the matrices, the efficiency in it. ``mass`` has the masses of the B, if these are fitted.
     """
 
     channel: str
@@ -87,6 +88,7 @@ class Part:
     below: tuple[Below, ...] = ()
     moving: Moving | None = None
     smeared: SmearedEvents | None = None
+    mass: Masses | None = None
 
     def at(self, theta: Array, threads: int | None) -> Part:
         """The same at values of the nuisances, see `nuisances`."""
@@ -103,6 +105,7 @@ class Part:
             below=tuple(replace(one, rest=one.rest[:events]) for one in self.below),
             moving=None if self.moving is None else self.moving.first(events),
             smeared=None if self.smeared is None else self.smeared.first(events),
+            mass=None if self.mass is None else self.mass.first(events),
         )
 
     @property
@@ -159,12 +162,10 @@ class Likelihood:
         self.groups = tuple(tuple(group) for group in groups.values())
         self.rates, self.b_mesons, self.nuisances = rates, b_mesons, nuisances
         xp = array_library(device)
-        if xp is not np and any(part.below for part in parts):
-            raise InputError(f"device = {device!r}: densities with backgrounds are summed on the CPU alone")
-        if xp is not np and nuisances is not None:
-            raise InputError(f"device = {device!r}: densities with nuisances are summed on the CPU alone")
-        if xp is not np and any(part.smeared for part in parts):
-            raise InputError(f"device = {device!r}: densities with a resolution are summed on the CPU alone")
+        for part in parts if xp is not np else ():
+            beside = (part.below, "backgrounds"), (nuisances, "nuisances"), (part.smeared, "a resolution")
+            for words in (name for one, name in (*beside, (part.mass, "a mass of the B")) if one):
+                raise InputError(f"device = {device!r}: densities with {words} are summed on the CPU alone")
         self._library, self._portions = xp, Portions("events", PORTION, FEWEST)
         self._there = _on_device(self.parts, xp)
         self._settled = self.model(self.start.tolist())
@@ -266,16 +267,28 @@ class Likelihood:
     def _logarithms(
         self, part: Part, point: Point, factor: float = 1.0, values: Sequence[float] = (), change: bool = True
     ) -> tuple[float, ComplexArray, dict[str, float]]:
-        """Sum of the logarithms of a part's densities, G of its change, and derivatives by fields of backgrounds.
+        """Sum of the logarithms of a part's densities, G of its change, and derivatives by fields of shapes.
 
         ``factor`` is that of the signal, of use where there is a background. G is empty unless ``change`` is asked.
         """
         if part in self._there:
             return (*log_densities_there(*self._there[part], point, self._library, self._portions), {})
         below, by_field = self._below(part, values)
+        total, g, inverse = self._summed(part, point, factor, below, change)
+        by_path = {path: float(inverse @ column) for path, column in by_field.items()}
+        if part.mass is not None:
+            logarithm, slopes = part.mass.signal(self._more(values))
+            total += float(logarithm.sum())
+            share = 1.0 - below * inverse if part.below else np.ones(part.events)  # of signal
+            by_path |= {path: float(share @ column) for path, column in slopes.items()}
+        return total, g, by_path
+
+    def _summed(
+        self, part: Part, point: Point, factor: float, below: Array, change: bool
+    ) -> tuple[float, ComplexArray, Array]:
+        """Sum of ln(factor D + below) of a part's events, G of its change, and one over these sums."""
         if part.smeared is not None:
-            total, change_of_point, inverse = part.smeared.logarithms(point, factor, below, change)
-            return total, change_of_point, {path: float(inverse @ column) for path, column in by_field.items()}
+            return part.smeared.logarithms(point, factor, below, change)
         blocks = -(-len(part.q2) // BLOCK)
         sums, gradients = np.zeros(blocks), np.zeros((blocks if change else 0, len(point.flat()), 2))
         constants, residues, poles = (_pairs(x) for x in (point.constants, point.residues, point.poles))
@@ -287,8 +300,7 @@ class Likelihood:
 
         split_work(work, blocks, self.threads if blocks >= WORTH_THREADS else 1)
         whole = gradients.sum(axis=0)
-        by_path = {path: float(inverse @ column) for path, column in by_field.items()}
-        return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1]), by_path
+        return float(sums.sum()), np.asarray(whole[:, 0] + 1j * whole[:, 1]), inverse
 
     def _groups(self, values: Sequence[float]) -> tuple[tuple[Part, ...], ...]:
         """The groups at values of the nuisances; the last ones are kept."""
@@ -319,16 +331,20 @@ class Likelihood:
         return list(zip(paths, found.tolist(), strict=True))
 
     def _below(self, part: Part, values: Sequence[float]) -> tuple[Array, dict[str, Array]]:
-        """Densities of a part's backgrounds at its events, and their derivatives by path; empty without any."""
+        """Densities (with a mass of the B over its S, see `mass`) of a part's backgrounds, and derivatives by path."""
         if not part.below:
             return np.empty(0), {}
         total = np.zeros(part.events)
         by_field: dict[str, Array] = {}
         for one in part.below:
-            fraction, slope = one.component.at(self._more(values))
+            more, rest = self._more(values), one.rest
+            fraction, slope = one.component.at(more)
             density, change = one.component.shape(part.q2, slope)
-            total += fraction * density * one.rest
-            by_field |= dict(zip(one.component.paths, (density * one.rest, fraction * change * one.rest), strict=True))
+            if part.mass is not None:
+                rest, by_slope = rest * part.mass.ratio(one.component.b_mass_slope_at(more), more)
+                by_field[one.component.paths[2]] = fraction * density * by_slope
+            total += fraction * density * rest
+            by_field |= dict(zip(one.component.paths, (density * rest, fraction * change * rest), strict=False))
         return total, by_field
 
     def spectrum(self, channel: str, pieces: Sequence[tuple[float, float]], values: Sequence[float]) -> Array:
@@ -397,7 +413,7 @@ class Likelihood:
         fields: dict[int, tuple[str, Steps]] = {}
         for i, free in enumerate(self.free):
             steps = free.steps(values[i])
-            if free.path.startswith((PREFIX, NUISANCES)):  # in no amplitude
+            if free.path.startswith((PREFIX, MASS, NUISANCES)):  # in no amplitude
                 continue
             if free.path.startswith("theory."):
                 models = [(self._near([*values[:i], place, *values[i + 1 :]]), weight) for place, weight in steps]
@@ -418,8 +434,8 @@ class Likelihood:
     def densities(self, values: Sequence[float]) -> tuple[Array, Array]:
         """Density of every event and the rate (GeV) that it is normalised with, (events,), as in `scores`.
 
-        In 1/GeV, with a Kπ mass in 1/GeV². An efficiency at the event, which drops out of ratios, and the number
-        of B mesons are not in them; backgrounds are, and then the efficiency.
+        In 1/GeV, to one power more with each of a Kπ mass and a mass of the B. An efficiency at the event, which drops
+        out of ratios, and the number of B mesons are not in them; backgrounds are, and then the efficiency.
         """
         found, norms = [], []
         for group in self._groups(values):
@@ -429,6 +445,8 @@ class Likelihood:
                 density = _density(part, point)
                 if part.below:
                     density = self.signal(part, values) * density + rate * self._below(part, values)[0]
+                if part.mass is not None:
+                    density = density * np.exp(part.mass.signal(self._more(values))[0])
                 found.append(density)
                 norms.append(np.full(part.events, rate))
         return np.concatenate(found), np.concatenate(norms)
@@ -450,7 +468,7 @@ class Likelihood:
                     density = _density(part, point)
                     changes = [part.smeared.densities(point, step) for step in steps[part.amplitude]]
                     score = np.stack(changes, axis=1) / density[:, None] - slope
-                    rows.append(self._with_below(part, values, score, density / total) if part.below else score)
+                    rows.append(self._with_shapes(part, values, score, density / total))
                     continue
                 v, wave = point.at(part.q2), 1.0 / (part.q2 - point.poles[:, None])
                 each = np.einsum("ewab,be->wae", unpacked(part.forms, n), v)
@@ -462,9 +480,7 @@ class Likelihood:
                 by_t = by_t.reshape(math.prod(by_t.shape[:-1]), part.events)
                 g = np.concatenate([beside.conj(), by_t, by_z, 0.5 * densities])
                 score = (2.0 * (steps[part.amplitude] @ g).real / density).T - slope
-                if part.below:
-                    score = self._with_below(part, values, score, density / total)
-                rows.append(score)
+                rows.append(self._with_shapes(part, values, score, density / total))
         found = np.concatenate(rows)
         for i, path in enumerate(self.names):  # matrices are of second degree in nuisances, of fourth with charm
             if nuisances and path.startswith(NUISANCES):
@@ -500,8 +516,13 @@ class Likelihood:
         """Share of signal of a part's events."""
         return 1.0 - sum(one.component.at(self._more(values))[0] for one in part.below)
 
-    def _with_below(self, part: Part, values: Sequence[float], score: Array, density: Array) -> Array:
-        """Scores of events with backgrounds from those of the signal and its normalised density."""
+    def _with_shapes(self, part: Part, values: Sequence[float], score: Array, density: Array) -> Array:
+        """Scores of events with backgrounds and a mass of the B from those of the signal and its normalised density."""
+        slopes = {} if part.mass is None else part.mass.signal(self._more(values))[1]
+        for path in slopes.keys() & self.names:
+            score[:, self.names.index(path)] += slopes[path]
+        if not part.below:
+            return score
         below, by_field = self._below(part, values)
         signal = self.signal(part, values)
         whole = signal * density + below
@@ -570,8 +591,8 @@ def _columns(rows: Array) -> Array:
 
 
 def _is_other(path: str) -> bool:
-    """Whether a path is of a Kπ system, a background or a nuisance, and not of the model."""
-    return path.startswith(("kpi.", PREFIX, NUISANCES))
+    """Whether a path is of a Kπ system, a background, the mass of the B or a nuisance, and not of the model."""
+    return path.startswith(("kpi.", PREFIX, MASS, NUISANCES))
 
 
 def _pairs(values: ComplexArray) -> Array:

@@ -12,7 +12,7 @@ RUN_KEYS = (
 )
 FIT_KEYS = (
     "set theory model settings free constraints nuisances rates b_mesons efficiency resolution q2 search kpi "
-    "backgrounds minos"
+    "backgrounds b_mass minos"
 )
 SCAN_KEYS = "set name model settings axes ties data groups theory"
 TOY_KEYS = (
