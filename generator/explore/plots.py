@@ -30,7 +30,7 @@ SWIFT = """try {
     const { InlineStyleSheet } = Bokeh.require("core/dom"), { VisualProperties } = Bokeh.require("core/visuals/visual")
     InlineStyleSheet.prototype._update = function(css) { if (this.el.textContent !== css) this.el.textContent = css }
     VisualProperties.prototype._get_css_value = () => ""
-} catch (error) { console.debug(`drawn slowly: ${error}`) }"""
+} catch (error) { console.warn(`drawn slowly: ${error}`) }"""
 """For the browser, where it makes a frame four times as fast. In each frame Bokeh 3 writes anew all style sheets that
 stay as they are, and after each asks whether CSS of the page changes a colour or a font, which nothing here does."""
 _HATCH = {"(g-2)_mu within 2 sigma": "/", "B -> K invisible excluded": "."}
