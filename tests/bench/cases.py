@@ -125,12 +125,13 @@ def _written(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
     return prepare
 
 
-def _bare(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
-    """What uproot alone makes of the same columns, from memory, in pieces of a million rows."""
+def _bare(format: str, precision: str, synced: bool = False, **card: Any) -> Callable[[int], Work]:
+    """What uproot alone makes of the same columns, from memory, in pieces of a million rows; on the disk if synced."""
 
     def prepare(size: int) -> Work:
         import uproot
         from darkpenguin import generate
+        from darkpenguin.kinematics.base.files import bring_to_disk
 
         sample = generate("B0->K*0mumu", events=size, precision=precision, device="cpu", **card)
         columns = {name: sample[name] for name in sample.names}
@@ -142,6 +143,8 @@ def _bare(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
                 tree = make("events", {name: column.dtype for name, column in columns.items()})
                 for start in range(0, size, step):
                     tree.extend({name: column[start : start + step] for name, column in columns.items()})
+            if synced:
+                bring_to_disk(Path(path))
             return size
 
         work()
