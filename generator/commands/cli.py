@@ -94,7 +94,7 @@ def _asked(words: Sequence[str]) -> typer.Typer:
     """The command that the words ask for alone, since Typer takes long over all of them; else all of them."""
     name = next((word for word in words if not word.startswith("-")), None)
     named = [each for each in app.registered_commands if name in (each.name, getattr(each.callback, "__name__", None))]
-    if not named:
+    if name is None or not named:  # its own help, or a shell that completes words
         return app
     alone = copy.copy(app)
     alone.registered_commands = named

@@ -39,9 +39,10 @@ def source_files(*rooms: str, package: Path | None = None) -> list[Path]:
     return sorted(found)
 
 
-@functools.lru_cache
 def installed_version(name: str) -> str:
     """Version of an installed package: the line of its metadata alone, which `importlib.metadata` parses whole.
+
+    Not kept: packages come and go while a process lives.
 
     >>> installed_version("numpy") == metadata.version("numpy")
     True
