@@ -136,7 +136,7 @@ class SensitivityCard(Card):
     detector: DetectorTable = DetectorTable()
     observables: tuple[str, ...] = ("R_K+", "R_K*0", "dBR_K+", "dBR_K*0", "P5p")
     bins: Annotated[RisingBins, BeforeValidator(rising_bins)] = QUESTION_BINS
-    luminosities: tuple[float, ...] = ()
+    luminosities: tuple[Annotated[float, Field(gt=0)], ...] = ()
     curve: tuple[float, float] | None = None
     target: float = Field(default=5.0, gt=0)
     toys: int = Field(default=100, ge=0, le=10_000_000)

@@ -109,7 +109,7 @@ def test_sensitivity_command_answers(invoke, tmp_path):
         (["toys", "--output", "t.csv", "--toys", "3"], "names no format"),
         (["sensitivity", "--dataset", "lhcb"], "no such data set"),
         (["sensitivity", "--observable", "R_K"], "did you mean"),
-        (["sensitivity", "--luminosity", "-3", "--toys", "3"], "luminosity"),
+        (["sensitivity", "--luminosity", "-3", "--toys", "3"], "luminosities[0] = -3.0: should be greater"),
         (["sensitivity", "--versus", "mass,3"], "write KEY,MIN,MAX,POINTS"),
         (["sensitivity", "--versus", "light_vectors.0.mas,1,2,3"], "did you mean mass"),
         (["sensitivity", "--export", "w.json"], "add --limit"),
