@@ -152,14 +152,17 @@ class Resolution(BaseModel):
         return np.asarray(q2 + self.shift(q2) + size * ndtri(uniform[:, 1]))
 
 
+_BINS, _DEGREE = 48, 4  # in ln q2
+_LEAST = 1e-12  # a mean square that is as good as none
 _MOST = 20_000  # widths in the q2 of events: twenty megabytes a matrix of a channel
 
 
-def measured(q2: Array, found: Array, ranges: Sequence[Range]) -> Resolution:
-    """Resolution of simulated events, true and reconstructed q2 (GeV²), in ranges of the former.
+def measured(q2: Array, found: Array, ranges: Sequence[Range], threshold: float = 0.0) -> Resolution:
+    r"""Resolution of simulated events, true and reconstructed q2 (GeV²), in ranges of the former.
 
-    σ/s and b/s are polynomials in ln s, from the mean square of the rest within five σ; two Gaussians of one centre are
-    fitted to what remains.
+    b/s and ln(σ/(sβ)), :math:`\beta^2 = 1 - s_0/s` with the ``threshold`` s₀, are polynomials in ln s, from means in
+    bins of it of the rest within five σ: near threshold σ/s follows β. Two Gaussians of one centre are fitted to what
+    remains.
 
     >>> rng = np.random.default_rng(1)
     >>> true = rng.uniform(1.0, 8.0, 200_000)
@@ -170,26 +173,42 @@ def measured(q2: Array, found: Array, ranges: Sequence[Range]) -> Resolution:
     """
     low, high = min(a for a, _ in ranges), max(b for _, b in ranges)
     x = (2.0 * np.log(q2) - math.log(low * high)) / math.log(high / low)
-    basis = np.polynomial.chebyshev.chebvander(x, 3)
-    rest, kept = found / q2 - 1.0, np.ones(len(q2), dtype=bool)
-    for _ in range(4):
-        shift = basis @ np.linalg.lstsq(basis[kept], rest[kept], rcond=None)[0]
-        of_square = np.linalg.lstsq(basis[kept], (rest - shift)[kept] ** 2, rcond=None)[0]
-        z = (rest - shift) / np.sqrt(np.maximum(basis @ of_square, 1e-12))
-        kept = np.abs(z) < _FAR
-    of_shift = np.linalg.lstsq(basis[kept], rest[kept], rcond=None)[0]
+    place = np.clip((0.5 * _BINS * (x + 1.0)).astype(int), 0, _BINS - 1)
+    middle = (np.arange(_BINS) + 0.5) * 2.0 / _BINS - 1.0
+    rest, kept, beta = found / q2 - 1.0, np.ones(len(q2), dtype=bool), _beta_squared(q2, threshold)
+
+    def polynomial(values: Array, counts: Array) -> Array:
+        rows, weights = np.polynomial.chebyshev.chebvander(middle, _DEGREE), np.sqrt(counts)
+        return np.asarray(np.linalg.lstsq(rows * weights[:, None], values * weights, rcond=None)[0])
+
+    def mean(values: Array) -> tuple[Array, Array]:
+        counts = np.bincount(place[kept], minlength=_BINS).astype(float)
+        return np.bincount(place[kept], values[kept], _BINS) / np.maximum(counts, 1.0), counts
+
+    for _ in range(5):
+        of_shift = polynomial(*mean(rest))
+        square = (rest - np.polynomial.chebyshev.chebval(x, of_shift)) ** 2
+        size, counts = mean(square)
+        of_width = polynomial(0.5 * np.log(np.maximum(size, _LEAST) / np.maximum(mean(beta)[0], _LEAST)), counts)
+        z = np.sqrt(square / beta) * np.exp(-np.polynomial.chebyshev.chebval(x, of_width))
+        kept = z < _FAR
     fractions, scales = _two_gaussians(z[kept])
     at = np.geomspace(low, high, 4 * _KNOTS)
     at[0], at[-1] = low, high
-    rows = np.polynomial.chebyshev.chebvander(np.linspace(-1.0, 1.0, len(at)), 3)
-    sigma, bias = at * np.sqrt(rows @ of_square), at * (rows @ of_shift)
+    there = np.linspace(-1.0, 1.0, len(at))
+    width = np.sqrt(_beta_squared(at, threshold)) * np.exp(np.polynomial.chebyshev.chebval(there, of_width))
     return Resolution(
         q2=tuple(at.tolist()),
-        sigma=tuple(sigma.tolist()),
-        bias=tuple(bias.tolist()),
+        sigma=tuple((at * width).tolist()),
+        bias=tuple((at * np.polynomial.chebyshev.chebval(there, of_shift)).tolist()),
         fractions=fractions,
         scales=scales,
     )
+
+
+def _beta_squared(q2: Array, threshold: float) -> Array:
+    """Square of the leptons' velocity in their rest frame, never zero."""
+    return np.maximum(1.0 - threshold / q2, 1e-4)
 
 
 def _two_gaussians(z: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -273,4 +292,4 @@ def simulated(
         threads=threads,
     )
     columns = made.to_numpy()
-    return measured(columns["q2"], columns["q2_reco"], [(low, high)])
+    return measured(columns["q2"], columns["q2_reco"], [(low, high)], channel.q2_limits()[0])
