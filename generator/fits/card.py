@@ -16,7 +16,7 @@ from ...physics.axes import moved, read_value
 from ...physics.kpi import KpiSystem, resolve_kpi
 from ...physics.models import Model, ModelChoice, apply_settings, as_model, kinds, merged_settings
 from ..lab.settings import EfficiencySettings
-from ..run.q2 import Window, _windows
+from ..run.q2 import Window, read_windows
 from .backgrounds import FIELDS, PREFIX, Background
 from .kpi import FRACTION, PHASE, start_of
 from .likelihood import Free, Rates
@@ -137,7 +137,7 @@ class FitCard(Card):
     """Resolution of q2 in the density of events, whose q2 is then ``q2_reco``: ``file``, the detector that they were
     seen with; another one by its name or tracks, both measured on simulated muons; or a number or a table of sigma."""
 
-    q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
+    q2: Annotated[tuple[Window, ...], BeforeValidator(read_windows)] = ()
     """Ranges of q2 (GeV²) that are fitted, of the reconstructed one with a resolution; those of the run without."""
 
     search: bool = True

@@ -162,7 +162,8 @@ def measured(q2: Array, found: Array, ranges: Sequence[Range], threshold: float 
 
     b/s and ln(σ/(sβ)), :math:`\beta^2 = 1 - s_0/s` with the ``threshold`` s₀, are polynomials in ln s, from means in
     bins of it of the rest within five σ: near threshold σ/s follows β. Two Gaussians of one centre are fitted to what
-    remains.
+    remains. For LHCb's detector other events agree within 1 to 2 %; from threshold to 0.07 GeV² widths are 8 to 11 %
+    too narrow.
 
     >>> rng = np.random.default_rng(1)
     >>> true = rng.uniform(1.0, 8.0, 200_000)

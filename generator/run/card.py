@@ -32,7 +32,7 @@ from ..files.writers import SUFFIXES, EventFile, file_format
 from ..lab import table
 from ..lab.settings import FilterSettings, StageSettings
 from .histograms import Reduction
-from .q2 import Window, _vetoes, _windows, parse_part, parse_range, part_name
+from .q2 import Window, _vetoes, parse_part, parse_range, part_name, read_windows
 
 _HOW_MANY = ("events", "b_mesons", "accepted")
 MAXIMUM_SEED = (1 << 64) - 1
@@ -102,7 +102,7 @@ class RunCard(Card):
     beam: str | dict[str, Any] | None = None
     """Beam that the B comes from, a name or a table; with one, files have all momenta in the laboratory."""
 
-    q2: Annotated[tuple[Window, ...], BeforeValidator(_windows)] = ()
+    q2: Annotated[tuple[Window, ...], BeforeValidator(read_windows)] = ()
     """Ranges of q2 (GeV^2) to generate; empty for all of it."""
 
     veto: Annotated[tuple[Window, ...], BeforeValidator(_vetoes)] = ()

@@ -108,7 +108,7 @@ def part_name(name: str, part: tuple[int, int] | None) -> str:
     return str(file.with_name(f"{file.stem}-{part[0]:0{len(str(part[1]))}}-of-{part[1]}{file.suffix}"))
 
 
-def _windows(value: Any) -> Any:
+def read_windows(value: Any) -> Any:
     """Accept one interval where a list of them is meant."""
     if isinstance(value, str):
         return (parse_window(value, "q2"),)

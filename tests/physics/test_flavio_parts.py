@@ -52,3 +52,13 @@ def test_flavio_is_whole_after_an_import_that_failed(tmp_path):
 
     done = subprocess.run([sys.executable, "-c", AFTER_A_FAILURE, tmp_path], capture_output=True, text=True, check=True)
     assert float(done.stdout) == flavio.sm_prediction("BR(Bs->mumu)")
+
+
+def test_yaml_is_read_as_without_flavio():
+    """flavio lets PyYAML's loaders make ordered dictionaries, of everybody's files."""
+    from darkpenguin.kinematics.base.files import parse_yaml
+    from darkpenguin.physics import flavio_parts
+
+    assert flavio_parts.config
+    found = parse_yaml("a: {b: 1}")
+    assert (type(found), type(found["a"])) == (dict, dict)

@@ -1,10 +1,12 @@
 """A fingerprint sees every source, at any depth, and every version."""
 
+import importlib.metadata
 import re
+import shutil
 
 import pytest
 from darkpenguin.kinematics.base import sources
-from darkpenguin.kinematics.base.sources import ROOMS, source_files, source_fingerprint
+from darkpenguin.kinematics.base.sources import ROOMS, installed_version, source_files, source_fingerprint
 from darkpenguin.physics import amplitudes, parameters
 
 
@@ -53,3 +55,18 @@ def test_the_key_of_amplitudes_knows_parameters_and_sources(monkeypatch):
     assert amplitudes._key({**known, "Vcb": 0.04}) != key
     monkeypatch.setattr(amplitudes, "physics_fingerprint", lambda: "0" * 32)
     assert amplitudes._key(known) != key
+
+
+def test_a_version_is_that_of_now(tmp_path, monkeypatch):
+    """Of a package that changes while a process lives: a run is taken up again by its versions."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for version in ("1.0", "2.0"):
+        folder = tmp_path / f"made_up-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: made-up\nVersion: {version}\n\nVersion: 9\n")
+        importlib.invalidate_caches()
+        assert installed_version("made-up") == version
+        shutil.rmtree(folder)
+    importlib.invalidate_caches()
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        installed_version("made-up")
