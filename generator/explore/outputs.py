@@ -133,6 +133,8 @@ def chi2_csv(found: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
+HELD = ("A", "B", "C")
+"""Names of points that are held."""
 _COLOURS = {"excluded": "#D55E00", "tension": "#B07800", "allowed": "#00734F"}
 _OTHER = "#666666"
 
@@ -180,7 +182,7 @@ def chi2_words(found: Mapping[str, Mapping[str, float]]) -> Words:
     (('R_K', '6.8', '…'),)
     """
     groups = dict.fromkeys(name for sums in found.values() for name in sums)
-    heads = ("χ²", "SM", "point", "A", "B", "C")
+    heads = ("χ²", "SM", "point", *HELD)
     rows = ((name, *(f"{sums[name]:.1f}" if name in sums else "…" for sums in found.values())) for name in groups)
     return Words(heads[: len(found) + 1], tuple(rows))
 

@@ -48,7 +48,6 @@ SHEET = """
 """
 """How the tables and messages look."""
 _BUG = "this is a bug; please report what the terminal shows"
-_HELD = ("A", "B", "C")
 
 
 class Worker:
@@ -325,7 +324,7 @@ class Page:
         self._try(lambda: self.point.moved(texts), next(iter(texts)))
 
     def _hold(self) -> None:
-        if len(self.held) < len(_HELD):
+        if len(self.held) < len(outputs.HELD):
             self.held.append(self.point)
             self._request()
 
@@ -374,7 +373,8 @@ class Page:
     def _points(self) -> list[tuple[str, Any, int]]:
         """Label, model and style of all that is drawn: the Standard Model, the point, what is held."""
         held = [
-            (f"{label}: {p.title}", p.model, 2 + k) for k, (label, p) in enumerate(zip(_HELD, self.held, strict=False))
+            (f"{label}: {p.title}", p.model, 2 + k)
+            for k, (label, p) in enumerate(zip(outputs.HELD, self.held, strict=False))
         ]
         return [("SM", self.point.model.standard, 0), (self.point.title, self.point.model, 1), *held]
 
