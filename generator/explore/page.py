@@ -500,14 +500,17 @@ class Page:
             except Exception:
                 traceback.print_exc(file=sys.stderr)
                 found, said = None, _BUG
-            self._later(partial(self._show_significance, found, said))
+            if found is not None:
+                self._later(partial(self._show_significance, found))
+            self._later(partial(self._say_significance, said))  # by itself: Panel sends words before what Bokeh draws
 
         self.workers[1].do(work)
 
-    def _show_significance(self, found: Significance | None, said: str) -> None:
-        self.significance = found if found is not None else self.significance
-        if found is not None:  # first: what is said of the lines comes when they are there
-            self.significance_diagram.draw(found)
+    def _show_significance(self, found: Significance) -> None:
+        self.significance = found
+        self.significance_diagram.draw(found)
+
+    def _say_significance(self, said: str) -> None:
         self.significance_said.object = said
         self.compute.disabled = False
 
