@@ -37,8 +37,8 @@ lint: .venv/tested      ## ruff, mypy --strict, import contract
 
 docs: .venv/installed   ## the documentation's site, docs/_build/html, and a look at each page in Chromium
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
-	$(BIN)/python -m pytest tests/docs tests/generator/explore/test_page.py
+	$(BIN)/python -m sphinx --jobs $(JOBS) --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	$(BIN)/python -m pytest tests/docs tests/generator/explore/test_page.py -n $(JOBS) --dist loadfile
 
 bench: .venv/installed  ## rates beside NumPy accept-reject; AGAINST=COMMIT compares with another commit
 	$(BIN)/python tests/bench $(if $(AGAINST),--against $(AGAINST))

@@ -149,6 +149,9 @@ class Bases:
             if key not in ("model", "data", "set"):
                 raise InputError(f"{key}: no such key of a link; {nearest(key, ('model', 'data', 'set'))}")
         given = dict(words)
+        named = [word.partition("=")[0].strip() if key == "set" else key for key, word in words]
+        if twice := next((name for name in named if named.count(name) > 1), None):
+            raise InputError(f"{twice}: more than once in the link; name it once")
         point = self.point(given.get("model", self.own), given.get("data"))
         texts: dict[str, str] = {}
         for key, word in words:

@@ -38,10 +38,7 @@ from .resolution import Resolution
 ORDER = 10
 """Nodes of a panel."""
 WIDTH = 1.25
-"""Panels in standard deviations of the narrowest Gaussian: in them it is a polynomial to 5e-9 of its height.
-
-Beside the J/ψ that is as much as the rest.
-"""
+"""Panels in standard deviations of the narrowest Gaussian: in them it is a polynomial to 5e-9 of its height."""
 _GRID = 0.02  # GeV², on which the resolution's width is looked at
 _NEAR = 2.2  # of half a panel from its middle: where a pole is no smooth function
 _U, _W = np.polynomial.legendre.leggauss(ORDER)

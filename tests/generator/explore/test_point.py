@@ -90,7 +90,8 @@ def test_wrong_input_is_named(path, text, words):
 @pytest.mark.parametrize(
     "query",
     ["model=/etc/passwd", "model=mine.toml", "data=../../x.yml", "set=theory.parameters.Vcb=1", "file=x",
-     "set=light_vectors.0.mass", "set=light_vectors.0.mass=9"],
+     "set=light_vectors.0.mass", "set=light_vectors.0.mass=9", "model=fig2&model=sm",
+     "set=light_vectors.0.mass=2.3&set=light_vectors.0.mass=2.4"],
 )  # fmt: skip
 def test_a_link_names_nothing_but_points_of_the_page(query):
     with pytest.raises(InputError):
