@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, zip_longest
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 from ...kinematics.base.errors import printable
 
@@ -35,6 +37,9 @@ class Talk:
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """Print a table; all but the first ``left`` columns are aligned to the right."""
+    if not sys.stdout.isatty():
+        print(plain_table(title, header, rows, left))
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -49,10 +54,40 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich would leave with exit code 1
 
-    console = Plain(highlight=False)
-    if not console.is_terminal:
-        console = Plain(highlight=False, width=140)
-    console.print(table)
+    Plain(highlight=False).print(table)
+
+
+def plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table for a file or a pipe: as wide as it is, and without rich, whose import takes longer than to plan a run.
+
+    >>> print(plain_table("", ("channel", "events"), [("B+->K+mumu", "1,000"), ("B0->K*0ee", "10")]))
+    <BLANKLINE>
+      channel      events
+     ─────────────────────
+      B+->K+mumu    1,000
+      B0->K*0ee        10
+    <BLANKLINE>
+    """
+    lines = [
+        list(zip_longest(*(_printable(cell).split("\n") for cell in row), fillvalue="")) for row in (header, *rows)
+    ]
+    widths = [max(map(_width, column)) for column in zip(*chain(*lines), strict=True)]
+    shown = [
+        "   ".join(
+            text + " " * (width - _width(text)) if i < left else " " * (width - _width(text)) + text
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in chain(*lines)
+    ]
+    rule = " " + "─" * (sum(widths) + 3 * len(widths) - 1)
+    body = [f"  {line}".rstrip() for line in shown]
+    head = len(lines[0])
+    return "\n".join([*([_printable(title)] if title else []), "", *body[:head], rule, *body[head:], ""])
+
+
+def _width(text: str) -> int:
+    """Places that a line takes on a terminal."""
+    return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def print_json(value: Any) -> None:
@@ -87,11 +122,16 @@ def rounded(value: float, error: float) -> tuple[str, str]:
     return f"{value:.{max(first - last, 0)}e}", f"{error:.1e}"
 
 
+def _printable(text: str) -> str:
+    """Text as it is, whoever wrote it: nothing for the terminal in it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _plain(text: str) -> str:
-    """Text as it is, whoever wrote it: no markup, nothing for the terminal."""
+    """The same for rich: no markup in it."""
     from rich.markup import escape
 
-    return escape("\n".join(map(printable, text.split("\n"))))
+    return escape(_printable(text))
 
 
 def note(message: str) -> None:

@@ -64,12 +64,20 @@ def source_fingerprint(*rooms: str, libraries: tuple[str, ...] = (), package: Pa
     >>> len(source_fingerprint("physics", libraries=("flavio",)))
     32
     """
-    top = package or PACKAGE
+    known = _digests(package or PACKAGE)
     digest = hashlib.sha256()
     for library in libraries:
         digest.update(f"{library} {installed_version(library)}\n".encode())
-    for source in source_files(*(rooms or ROOMS), package=top):
-        content = source.read_bytes()
-        digest.update(f"{source.relative_to(top).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
+    for name in sorted(known):
+        if not rooms or name.startswith(tuple(f"{room}/" for room in rooms)):
+            digest.update(f"{name} {known[name]}\n".encode())
     return digest.hexdigest()[:32]
+
+
+@functools.lru_cache
+def _digests(package: Path) -> dict[str, str]:
+    """Digest of every source by its name in the package: each is read once, whatever depends on it."""
+    return {
+        source.relative_to(package).as_posix(): hashlib.sha256(source.read_bytes()).hexdigest()
+        for source in source_files(*ROOMS, package=package)
+    }

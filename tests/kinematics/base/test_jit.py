@@ -64,8 +64,8 @@ class MiniPackage:
     def formula(self, constant):
         (self.folder / "mini/generator/room/callee.py").write_text(CALLEE.format(constant=constant))
 
-    def run(self, dtype="float64", **environment):
-        program = PROGRAM.format(folder=str(self.folder), dtype=dtype)
+    def run(self, dtype="float64", program=None, **environment):
+        program = program or PROGRAM.format(folder=str(self.folder), dtype=dtype)
         environment = {**os.environ, "DARKPENGUIN_CACHE": str(self.cache), **environment}
         result = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=600
@@ -89,6 +89,32 @@ def test_compiled_once_and_never_stale(package):
     package.formula(1)  # the old code is still there, and right again
     assert package.run() == "1.0 1"
     assert len({file.parent for file in package.files()}) == 2
+
+
+FAILING = """
+import sys
+import numpy as np
+sys.path.insert(0, {folder!r})
+from mini.generator.loop import loop
+x = np.zeros(2)
+loop(x)
+assert sum(loop.stats.cache_hits.values()) == {hits}
+try:
+    loop(np.zeros(3))
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_compiled_code_off_the_disk_fails_as_when_it_was_made(package):
+    """With the shapes of the moment in the message, which it makes with the runtime and an environment of Numba's."""
+    line = "x[:2] = np.ones(x.size) + formula(x[0])"
+    (package.folder / "mini/generator/loop.py").write_text(
+        KERNEL.replace("import kernel", "import kernel\nimport numpy as np").partition("    for")[0] + f"    {line}\n"
+    )
+    for hits in (0, 1):
+        program = FAILING.format(folder=str(package.folder), hits=hits)
+        assert package.run(program=program) == "cannot assign slice of shape (2,) from input of shape (3,)"
 
 
 def test_a_damaged_file_is_rebuilt_with_a_warning(package):

@@ -22,6 +22,7 @@ def package(tmp_path):
 
 def fresh(*rooms, package):
     source_fingerprint.cache_clear()
+    sources._digests.cache_clear()
     return source_fingerprint(*rooms, package=package)
 
 
