@@ -62,16 +62,30 @@ def rates(case: str, site: Path, size: int, repeats: int) -> list[float]:
     return found
 
 
-def compare(cases: list[str], sites: dict[str, Path], size: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Best rate of each case on each tree, the trees taking turns within every case."""
-    best: dict[str, dict[str, float]] = {}
+def together(cases: list[str]) -> list[list[str]]:
+    """Cases in groups: those that are compared take turns, since what else runs on a machine changes in seconds."""
+    groups: list[list[str]] = []
     for case in cases:
-        found: dict[str, list[float]] = {name: [] for name in sites}
+        known = next((group for group in groups if CASES[case].beside in group), None)
+        if known is None:
+            groups.append([case])
+        else:
+            known.append(case)
+    return groups
+
+
+def compare(cases: list[str], sites: dict[str, Path], size: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Best rate of each case on each tree, the trees taking turns within every case and the cases in their group."""
+    best: dict[str, dict[str, float]] = {}
+    for group in together(cases):
+        found: dict[tuple[str, str], list[float]] = {}
         for _ in range(rounds):
-            for name, site in sites.items():
-                found[name] += rates(case, site, size, 2)
-        best[case] = {name: max(values) for name, values in found.items() if values}
-        print(line(case, best[case], best), flush=True)
+            for case in group:
+                for name, site in sites.items():
+                    found.setdefault((case, name), []).extend(rates(case, site, size, 2))
+        for case in group:
+            best[case] = {name: max(found[case, name]) for name in sites if found[case, name]}
+            print(line(case, best[case], best), flush=True)
     return best
 
 

@@ -78,3 +78,8 @@ def test_accept_reject_agrees_with_the_sampler(bench):
 def test_the_report_has_the_ratios(bench):
     best = {"numpy": {"here": 1e6}, "sampler": {"here": 2e8, "v0": 1e8}}
     assert "x200 NumPy  x2.00 of v0" in bench.line("sampler", best["sampler"], best)
+
+
+def test_cases_that_are_compared_take_turns(bench):
+    groups = bench.together(["numpy", "imports", "first", "chain", "first-chain"])
+    assert groups == [["numpy"], ["imports", "first", "first-chain"], ["chain"]]
