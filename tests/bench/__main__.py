@@ -6,6 +6,9 @@
 Machines differ by a factor of four and are shared, so a rate alone says little. Compare ratios: to the NumPy
 accept-reject of the same run, and with ``--against`` to another commit, whose processes take turns with ours. Each
 case is its fastest repetition: what else runs on a machine only makes it slower.
+
+Another commit runs with the packages of this environment. One from before 1c3a048 does not run with those of today:
+give both an environment in which ``pip install 'particle<1'`` came after that of this tree.
 """
 
 from __future__ import annotations
