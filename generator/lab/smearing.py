@@ -281,6 +281,24 @@ def _load(b: Any, column: Any, source: Any, row: Any, first: Any, n: Any) -> Non
         b[to + i] = source[row, last]
 
 
+@scalar
+def _load_numbers(numbers: Any, events: Any, first: Any, n: Any) -> None:
+    """The same of the numbers of the events."""
+    start, last = np.uintp(first), np.uintp(first + n - 1)
+    for i in range(np.uintp(n)):
+        numbers[i] = events[start + i]
+    for i in range(np.uintp(n), np.uintp(_BLOCK)):
+        numbers[i] = events[last]
+
+
+@scalar
+def _store(out: Any, row: Any, first: Any, n: Any, b: Any, column: Any) -> None:
+    """Copy a column to a row of events; counts that cannot be negative let it be done by vectors."""
+    to, start = np.uintp(first), np.uintp(column)
+    for i in range(np.uintp(n)):
+        out[row, to + i] = b[start + i]
+
+
 @kernel
 def _smear(
     momenta: Any,
@@ -305,8 +323,7 @@ def _smear(
     m[:2], m[2 : 2 + hadrons] = masses[hadrons:], masses[:hadrons]
     for first in range(0, n_events, _BLOCK):
         n = min(_BLOCK, n_events - first)
-        for i in range(_BLOCK):
-            numbers[i] = events[first + min(i, n - 1)]
+        _load_numbers(numbers, events, first, n)
         _block_uniforms(b, numbers, CALL, CALLS if radiates else 2, stream, k0, k1)
         for row in range(rows):
             _load(b, _P + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE, momenta, row, first, n)
@@ -323,12 +340,9 @@ def _smear(
             _recover(b, c)
         _masses(b, m, hadrons == 2)
         for row in range(rows):
-            column = _R + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE
-            for i in range(n):
-                out[row, first + i] = b[column + i]
+            _store(out, row, first, n, b, _R + (row + 6 if row < 3 * hadrons else row - 3 * hadrons) * _STRIDE)
         for row in range(3):
-            for i in range(n):
-                mass[row, first + i] = b[_MASS + row * _STRIDE + i]
+            _store(mass, row, first, n, b, _MASS + row * _STRIDE)
 
 
 def missing_q2(
