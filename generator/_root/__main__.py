@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .generator.commands.cli import main
+from .generator.commands.cli import script
 
-main()
+script()

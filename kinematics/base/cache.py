@@ -166,8 +166,8 @@ def read_checked(path: Path) -> bytes:
         OSError: the file cannot be read.
         ValueError: it is not what was written.
     """
-    stored = path.read_bytes()
-    digest, content = stored[:32], stored[32:]
+    with path.open("rb") as file:
+        digest, content = file.read(32), file.read()
     if hashlib.sha256(content).digest() != digest:
         raise ValueError("checksum differs")
     return content

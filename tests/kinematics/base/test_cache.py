@@ -94,7 +94,7 @@ def test_a_file_without_permission_is_not_damaged(monkeypatch, tmp_path, recwarn
         raise PermissionError(13, "Permission denied")
 
     write_checked(tmp_path / "a", b"x")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert from_cache(tmp_path / "a", bytes.decode) is None
     assert from_cache(tmp_path / "b", bytes.decode) is None
     assert not recwarn
