@@ -390,6 +390,22 @@ def test_a_warm_start_does_without_what_is_slow_to_import(sample, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("command", "code"), [("channels", 0), ("models nothing", 2)])
+def test_the_process_ends_at_once_but_in_order(command, code):
+    """With its exit code, with what it printed, and after what was registered for the end."""
+    script = (
+        "import atexit, sys; from darkpenguin.generator.commands import cli\n"
+        "run = cli.main\n"
+        "def main(): atexit.register(print, 'at the end'); run()\n"
+        f"cli.main, sys.argv[1:] = main, {command.split()!r}\n"
+        "cli.script()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.endswith("at the end\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_help_imports_nothing_heavy():
     script = (
         "import sys; from darkpenguin.generator.commands.cli import app\n"
