@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ...physics.kpi import KpiSystem
     from .kpi_tables import KpiTable
 
-SLOW = 0.3
-"""Seconds from which on a table is kept: one that is built faster is hardly read faster."""
+SLOW = 0.02
+"""Seconds from which on a table is kept: reading the smallest and checking it takes a millisecond."""
 KEPT_BYTES = 512 * 1024**2
 """Room for tables in the cache; the oldest give way."""
 TableType = TypeVar("TableType")

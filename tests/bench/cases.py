@@ -8,9 +8,11 @@ looks in each of its homes.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,7 +74,9 @@ def first_event_of_chain(size: int) -> Work:
 
 
 def _scratch() -> str:
-    return os.path.join(tempfile.mkdtemp(), "x.root")
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return os.path.join(folder, "x.root")
 
 
 def _table() -> Any:

@@ -1,6 +1,8 @@
 """The benchmarks run, on small sizes, and their report compares what it should; no test looks at a time."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +85,9 @@ def test_the_report_has_the_ratios(bench):
 def test_cases_that_are_compared_take_turns(bench):
     groups = bench.together(["numpy", "imports", "first", "chain", "first-chain"])
     assert groups == [["numpy"], ["imports", "first", "first-chain"], ["chain"]]
+
+
+def test_nothing_is_left_on_the_disk(tmp_path):
+    command = [sys.executable, FOLDER / "cases.py", "ttree64", "1000", "1"]
+    subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, check=True, capture_output=True)
+    assert list(tmp_path.iterdir()) == []
