@@ -113,15 +113,20 @@ def _sampler(precision: str, threads: int | None, **card: Any) -> Callable[[int]
 
 
 def _written(format: str, precision: str, **card: Any) -> Callable[[int], Work]:
+    """A run whose file is on the disk when it ends, where a commit does not see to that, too."""
+
     def prepare(size: int) -> Work:
         from darkpenguin import make_card, run
 
-        asked = {"channels": "B0->K*0mumu", "device": "cpu", "output": _scratch(), "overwrite": True, **card}
+        path = _scratch()
+        asked = {"channels": "B0->K*0mumu", "device": "cpu", "output": path, "overwrite": True, **card}
         checked = make_card(events=size, precision=precision, format=format, **asked)
         run(checked)
 
         def work() -> int:
             run(checked)
+            with open(path, "rb") as file:
+                os.fsync(file)
             return size
 
         return work
