@@ -14,7 +14,7 @@ import pytest
 import uproot
 from darkpenguin.generator.files import writers
 from darkpenguin.generator.files.sample import read_events
-from darkpenguin.generator.files.writers import EventFile, file_format, open_writer
+from darkpenguin.generator.files.writers import EventFile, EventWriter, file_format, open_writer
 from darkpenguin.kinematics.base.errors import InputError
 from darkpenguin.kinematics.base.files import check_target
 
@@ -208,6 +208,27 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(tmp_path, mo
         with open_writer(tmp_path / name, SCHEMA, PROVENANCE, format) as writer:
             monkeypatch.setattr(writer._sink, step, full)
             writer.extend(rows(0, 500))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("name", "format"), KINDS)
+@pytest.mark.parametrize("fails", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_disk_that_fails_while_a_file_is_made_is_that_error(tmp_path, monkeypatch, name, format, fails, threads):
+    calls = []
+
+    def failing(path):
+        calls.append(path)
+        if len(calls) == fails:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(writers, "bring_to_disk", failing)
+    with pytest.raises(InputError, match="Input/output error"):  # noqa: PT012
+        kind = file_format(tmp_path / name, format)
+        with EventWriter(tmp_path / name, kind, SCHEMA, PROVENANCE, rows_per_extend=100, threads=threads) as writer:
+            for start in range(0, 5_000, 100):
+                writer.extend(rows(start, start + 100))
+    assert len(calls) >= fails
     assert os.listdir(tmp_path) == []
 
 
