@@ -13,6 +13,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -209,19 +210,20 @@ def _constraints(transition: str, name: str) -> Any:
 
 @contextmanager
 def form_factors_in_use(form_factors: Mapping[str, str]) -> Iterator[None]:
-    """flavio with the parametrisations of these form factors; what it had is put back."""
-    from .flavio_parts import config
+    """flavio as it is shipped, with the parametrisations of these form factors; what it had is put back."""
+    from .flavio_parts import SHIPPED, config
 
-    known = config["implementation"]
-    kept = dict(known)
+    kept = dict(config)
     try:
+        config.update(deepcopy(SHIPPED))
         for transition, name in form_factors.items():
             other = form_factor_sets()[name][transition].get("implementation")
             if other is not None:
-                known[f"{transition} form factor"] = other
+                config["implementation"][f"{transition} form factor"] = other
         yield
     finally:
-        known.update(kept)
+        config.clear()
+        config.update(kept)
 
 
 def flavio_name(transition: Transition) -> str:

@@ -5,11 +5,16 @@ on every library would talk to the user, matplotlib about the fonts it embeds. B
 
 Half of the time goes into YAML files, which flavio reads with PyYAML's loader in Python; during the import that is the
 one in C, where there is one: the same numbers, ten times faster.
+
+Parameters and settings are those that flavio ships, not those that somebody's own code has made of
+``flavio.default_parameters`` and ``flavio.config``: what is computed with them is kept for later runs, which would
+know nothing of that. What is to be another goes into a theory.
 """
 
 from __future__ import annotations
 
 import logging
+import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +54,7 @@ def _forget_a_failed_import() -> None:
 
 _forget_a_failed_import()
 with _root_logger_kept(), _fast_yaml(), pdg_tables():
-    from flavio import WilsonCoefficients, default_parameters
+    from flavio import WilsonCoefficients
     from flavio.classes import ParameterConstraints
     from flavio.config import config
     from flavio.physics import ckm
@@ -68,12 +73,18 @@ with _root_logger_kept(), _fast_yaml(), pdg_tables():
     from flavio.physics.running import running
     from flavio.statistics.probability import MultivariateNormalDistribution
 
+    default_parameters = ParameterConstraints()
+    default_parameters.read_default()
+    SHIPPED = yaml.load(pkgutil.get_data("flavio", "data/config.yml") or b"", yaml.SafeLoader)
+    """flavio's settings: which parametrisation form factors have, and scales."""
+
 LOADERS = {"bsz": bsz, "eos": load_ffs_eos, "gkvd_p": gkvd_p, "gkvd_v": gkvd_v, "lattice": lattice_load}
 """What reads a table of form factors that flavio ships into constraints, the last argument."""
 
 __all__ = [
     "CL_SM",
     "LOADERS",
+    "SHIPPED",
     "MultivariateNormalDistribution",
     "ParameterConstraints",
     "WilsonCoefficients",

@@ -1,6 +1,7 @@
 """flavio beside a package particle that no longer has the table of 2022."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import resources
@@ -30,6 +31,21 @@ except FileNotFoundError:
     from darkpenguin.physics import flavio_parts
     import flavio   # the whole of it now
     print(flavio.sm_prediction("BR(Bs->mumu)"))
+"""
+ALTERED = """
+from darkpenguin.physics.pdg_tables import pdg_tables
+with pdg_tables():
+    import flavio
+flavio.default_parameters.set_constraint("Vcb", "0.045(1)")
+flavio.config["implementation"]["B->K form factor"] = "B->K BCL3 t0=0"
+flavio.config["renormalization scale"]["bpll"] = 4.2
+from darkpenguin.generator.sampler.stored import sampling_table
+from darkpenguin.physics.channels import get_channel
+from darkpenguin.physics.models import get_model
+print(sampling_table(get_channel("B+->K+mumu"), get_model("sm")).total_rate)
+assert flavio.config["implementation"]["B->K form factor"] == "B->K BCL3 t0=0"
+assert flavio.config["renormalization scale"]["bpll"] == 4.2
+assert flavio.default_parameters.get_central("Vcb") == 0.045
 """
 
 
@@ -62,3 +78,15 @@ def test_yaml_is_read_as_without_flavio():
     assert flavio_parts.config
     found = parse_yaml("a: {b: 1}")
     assert (type(found), type(found["a"])) == (dict, dict)
+
+
+def test_what_somebody_makes_of_flavio_is_not_kept_for_others(tmp_path):
+    """Else a script that changes flavio's own parameters would change every later run: the rate by 15 % here."""
+    from darkpenguin.generator.sampler.tables import channel_table
+    from darkpenguin.physics.channels import get_channel
+    from darkpenguin.physics.models import get_model
+
+    environment = {**os.environ, "DARKPENGUIN_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", ALTERED], env=environment, capture_output=True, text=True, check=True)
+    assert any(tmp_path.glob("parameters-*"))
+    assert float(done.stdout) == channel_table(get_channel("B+->K+mumu"), get_model("sm")).total_rate
