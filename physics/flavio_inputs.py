@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ LARGEST_DRAW = 1_000_000
 """Number of draws there are."""
 FORM_FACTORS = Path(__file__).with_name("form_factors.yml")
 _DEFAULT = "default"
+_FLAVIO = threading.RLock()
+"""Held by the thread that has changed flavio's settings, or NumPy's generator, which are those of all threads."""
 
 
 def flavio_version() -> str:
@@ -182,12 +185,13 @@ def _set_block(transition: str, name: str, block: int) -> Mapping[str, Any]:
 
 def _random(constraints: Any, seed: int | list[int]) -> Mapping[str, Any]:
     """A block of draws: flavio draws with NumPy's global generator, whose state is put back."""
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        drawn: Mapping[str, Any] = constraints.get_random_all(size=BLOCK)
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
+    with _FLAVIO:
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            drawn: Mapping[str, Any] = constraints.get_random_all(size=BLOCK)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
     return drawn
 
 
@@ -210,20 +214,23 @@ def _constraints(transition: str, name: str) -> Any:
 
 @contextmanager
 def form_factors_in_use(form_factors: Mapping[str, str]) -> Iterator[None]:
-    """flavio as it is shipped, with the parametrisations of these form factors; what it had is put back."""
+    """flavio as it is shipped, with the parametrisations of these form factors; what it had is put back.
+
+    Other threads wait for it meanwhile: they would compute with these.
+    """
     from .flavio_parts import SHIPPED, config
 
-    kept = dict(config)
-    try:
-        config.update(deepcopy(SHIPPED))
-        for transition, name in form_factors.items():
-            other = form_factor_sets()[name][transition].get("implementation")
-            if other is not None:
-                config["implementation"][f"{transition} form factor"] = other
-        yield
-    finally:
-        config.clear()
-        config.update(kept)
+    with _FLAVIO:
+        kept = dict(config)
+        try:
+            config.update(deepcopy(SHIPPED))
+            for transition, name in form_factors.items():
+                other = form_factor_sets()[name][transition].get("implementation")
+                if other is not None:
+                    config["implementation"][f"{transition} form factor"] = other
+            yield
+        finally:
+            config.update(kept)
 
 
 def flavio_name(transition: Transition) -> str:

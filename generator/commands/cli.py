@@ -9,6 +9,7 @@ import atexit
 import copy
 import functools
 import gc
+import io
 import os
 import signal
 import sys
@@ -102,6 +103,8 @@ def main() -> None:
     gc.set_threshold(500_000)  # what is imported stays: looking for garbage in it took a seventh of a short run
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # nor are there any to be looked for
     _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: not every terminal has a χ
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminated)
     began = time.monotonic()

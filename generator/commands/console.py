@@ -63,7 +63,7 @@ def plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     >>> print(plain_table("", ("channel", "events"), [("B+->K+mumu", "1,000"), ("B0->K*0ee", "10")]))
     <BLANKLINE>
       channel      events
-     ─────────────────────
+     ---------------------
       B+->K+mumu    1,000
       B0->K*0ee        10
     <BLANKLINE>
@@ -79,7 +79,7 @@ def plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         )
         for line in chain(*lines)
     ]
-    rule = " " + "─" * (sum(widths) + 3 * len(widths) - 1)
+    rule = " " + "-" * (sum(widths) + 3 * len(widths) - 1)
     body = [f"  {line}".rstrip() for line in shown]
     head = len(lines[0])
     return "\n".join([*([_printable(title)] if title else []), "", *body[:head], rule, *body[head:], ""])

@@ -64,20 +64,16 @@ def source_fingerprint(*rooms: str, libraries: tuple[str, ...] = (), package: Pa
     >>> len(source_fingerprint("physics", libraries=("flavio",)))
     32
     """
-    known = _digests(package or PACKAGE)
+    top = package or PACKAGE
     digest = hashlib.sha256()
     for library in libraries:
         digest.update(f"{library} {installed_version(library)}\n".encode())
-    for name in sorted(known):
-        if not rooms or name.startswith(tuple(f"{room}/" for room in rooms)):
-            digest.update(f"{name} {known[name]}\n".encode())
+    for source in source_files(*(rooms or ROOMS), package=top):
+        digest.update(f"{source.relative_to(top).as_posix()} {_digest(source)}\n".encode())
     return digest.hexdigest()[:32]
 
 
-@functools.lru_cache
-def _digests(package: Path) -> dict[str, str]:
-    """Digest of every source by its name in the package: each is read once, whatever depends on it."""
-    return {
-        source.relative_to(package).as_posix(): hashlib.sha256(source.read_bytes()).hexdigest()
-        for source in source_files(*ROOMS, package=package)
-    }
+@functools.cache
+def _digest(source: Path) -> str:
+    """Digest of one source, which is read once, whatever depends on it."""
+    return hashlib.sha256(source.read_bytes()).hexdigest()

@@ -1,6 +1,7 @@
 """flavio under other parameters, draws and form factors: what it says itself, and what the papers' tables say."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,29 @@ def test_form_factors_meet_their_relations_at_q2_zero_and_are_drawn(name):
         for one, other in pairs:  # the lattice's extrapolation knows it within its errors only
             assert at_zero[0][one] == pytest.approx(at_zero[0][other], rel=1e-2 if name == "lattice-2015" else 1e-12)
         assert len({float(found[pairs[0][0]]) for found in elsewhere}) == 3
+
+
+def test_threads_do_not_compute_with_each_others_form_factors():
+    """As the explorer's do: one draws a model while another finds the errors of the last."""
+    from darkpenguin.physics.flavio_parts import config
+
+    inside, seen = threading.Event(), []
+
+    def other():
+        inside.wait(timeout=60)
+        with form_factors_in_use({"B->K": "hpqcd-2022"}):
+            seen.append(config["implementation"]["B->K form factor"])
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with form_factors_in_use({}):
+        before = config["implementation"]["B->K form factor"]
+        inside.set()
+        thread.join(timeout=0.5)  # it would be done long ago
+        assert config["implementation"]["B->K form factor"] == before
+        assert not seen
+    thread.join(timeout=60)
+    assert seen == ["B->K BCL3 t0=0"]
 
 
 def test_flavio_is_left_as_it_was():

@@ -406,6 +406,19 @@ def test_the_process_ends_at_once_but_in_order(command, code):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_tables_and_names_are_printed_in_any_encoding(tmp_path, encoding):
+    path = tmp_path / "χ.root"
+    command = [sys.executable, "-m", "darkpenguin", "generate", "--channel", "B+->K+mumu", "--events", "10"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [*command, "--output", str(path)], env=environment, capture_output=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert path.exists()
+    assert str(path).encode(encoding, "backslashreplace") in done.stdout
+
+
 def test_help_imports_nothing_heavy():
     script = (
         "import sys; from darkpenguin.generator.commands.cli import app\n"

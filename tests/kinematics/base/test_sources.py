@@ -22,7 +22,7 @@ def package(tmp_path):
 
 def fresh(*rooms, package):
     source_fingerprint.cache_clear()
-    sources._digests.cache_clear()
+    sources._digest.cache_clear()
     return source_fingerprint(*rooms, package=package)
 
 
@@ -48,6 +48,11 @@ def test_the_real_package():
     assert source_fingerprint(libraries=("numpy",)) != source_fingerprint()
     with pytest.raises(FileNotFoundError, match="no such room"):
         source_files("cellar")
+
+
+def test_a_room_that_is_not_there_is_no_empty_fingerprint(package):
+    with pytest.raises(FileNotFoundError, match="no such room"):
+        fresh("physic", package=package)
 
 
 def test_the_key_of_amplitudes_knows_parameters_and_sources(monkeypatch):
