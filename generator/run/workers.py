@@ -20,6 +20,8 @@ Piece = tuple[int, int]
 
 PATIENCE = 300.0
 """Seconds without any worker after which the others of a cluster are given up."""
+_FAILURES = 30
+"""Workers that may be lost at a piece before it is given up."""
 _CLOSE = 2.0
 _CONNECT = 30.0
 
@@ -120,7 +122,7 @@ def _client(dask: str) -> Iterator[Any]:
     workers = _local_workers(dask)
     cluster = None
     # a worker that is killed is no fault of the piece that it was at: others may make it, again and again
-    settings = {"distributed.scheduler.allowed-failures": 30, "distributed.comm.timeouts.connect": _CONNECT}
+    settings = {"distributed.scheduler.allowed-failures": _FAILURES, "distributed.comm.timeouts.connect": _CONNECT}
     with optional("dask.config", "dask").set(settings):
         try:
             if workers is not None:
@@ -145,15 +147,20 @@ def _client(dask: str) -> Iterator[Any]:
 
 
 def _close(cluster: Any) -> None:
-    """Stop a local cluster; its workers have nothing left to do, and are killed if they take their time."""
-    numbers = [worker.pid for worker in cluster.workers.values()]
-    with suppress(TimeoutError):
+    """Stop a local cluster; its workers have nothing left to do, and are killed if they take their time.
+
+    Whatever Dask says to it: its nannies take a worker that died as soon as it was there for one that runs, and fail
+    an assertion when it is to be stopped. What was asked for is done by then, or its own error is on the way.
+    """
+    nannies = list(cluster.workers.values())
+    with suppress(Exception):
         cluster.close(timeout=_CLOSE)
         return
-    for number in filter(None, numbers):
+    for number in filter(None, [nanny.pid for nanny in nannies]):
         with suppress(OSError):
             os.kill(number, signal.SIGKILL)
-    with suppress(TimeoutError):
+    cluster.status = optional("distributed", "dask").core.Status.failed  # else it waits for the attempt that failed
+    with suppress(Exception):
         cluster.close(timeout=1.0)
 
 

@@ -59,8 +59,9 @@ def cluster_of(number):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with cluster_of(2) as cluster:
-        yield cluster
+    cluster = cluster_of(2)
+    yield cluster
+    workers._close(cluster)
 
 
 class Killer:
@@ -85,6 +86,18 @@ class Killer:
     def join(self):
         for thread in self.threads:
             thread.join()
+
+
+def kept(monkeypatch):
+    """The local clusters that are started from now on."""
+    clusters, make = [], distributed.LocalCluster
+
+    def made(*arguments, **keys):
+        clusters.append(make(*arguments, **keys))
+        return clusters[-1]
+
+    monkeypatch.setattr(distributed, "LocalCluster", made)
+    return clusters
 
 
 def test_events_and_results_are_those_of_one_core(tmp_path, cluster, monkeypatch):
@@ -172,14 +185,7 @@ def test_toys_scans_and_sensitivities_are_those_of_one_core(tmp_path, cluster, m
 @pytest.mark.slow
 def test_workers_are_killed_all_the_time(tmp_path, monkeypatch):
     """Others take over, the nannies start new ones, every column is the same, and the cluster is closed in 5 s."""
-    clusters, ended = [], []
-    make = distributed.LocalCluster
-
-    def made(*arguments, **keys):
-        clusters.append(make(*arguments, **keys))
-        return clusters[-1]
-
-    monkeypatch.setattr(distributed, "LocalCluster", made)
+    clusters, ended = kept(monkeypatch), []
     keys = {"events": 500_000, "beam": "lhcb-13tev", "selection": {"cuts": ["pt(lp) > 1"]}}
     there, here = (make_card(CARD, output=str(tmp_path / name), **keys) for name in ("there.root", "here.root"))
     killer = Killer(lambda: clusters[0], 8, 1.0)
@@ -197,6 +203,37 @@ def test_workers_are_killed_all_the_time(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_piece_that_kills_its_workers_is_given_up(cluster):
-    with Workers(cluster.scheduler_address) as some, pytest.raises(TryAgainError, match="lost"):
+@pytest.mark.parametrize("seconds", [0.05, 1.0])
+def test_a_piece_that_kills_its_workers_is_given_up(monkeypatch, seconds):
+    """Also where a nanny asks late how its worker began: one that was killed by then it takes for the next, and its
+    cluster's end fails an assertion of Dask's. Nothing of the cluster stays."""
+    clusters = kept(monkeypatch)
+    monkeypatch.setattr(workers, "_FAILURES", 3)
+    monkeypatch.setattr(workers, "PATIENCE", 20.0)  # the nannies may both be wrong, and start none
+    monkeypatch.setattr(distributed.nanny.WorkerProcess, "_init_msg_interval", seconds)
+    with Workers("local:2") as some, pytest.raises(TryAgainError, match=r"were lost|no worker for"):
         list(some.in_order(killed, [(0, 1)]))
+    assert clusters[0].status.name == clusters[0].scheduler.status.name == "closed"
+
+
+@pytest.mark.slow
+def test_a_cluster_that_fails_to_end_is_ended(monkeypatch):
+    """A nanny that fails Dask's own assertion: no error of who asked for a result, no worker and no scheduler left."""
+    clusters = kept(monkeypatch)
+    with Workers("local:2") as some:
+        assert len(list(some.in_order(slow, [(0, 2), (2, 3)]))) == 2
+        numbers = [nanny.pid for nanny in clusters[0].workers.values()]
+        join, said = distributed.process.AsyncProcess.join, []
+
+        async def failing_once(self, timeout=None):
+            assert said.append(self) or len(said) > 1, "can only join a started process"
+            return await join(self, timeout)
+
+        monkeypatch.setattr(distributed.process.AsyncProcess, "join", failing_once)
+    assert len(said) > 0
+    assert clusters[0].status.name == clusters[0].scheduler.status.name == "closed"
+    for number in numbers:
+        waited = time.monotonic()
+        while os.path.exists(f"/proc/{number}") and time.monotonic() - waited < 10.0:
+            time.sleep(0.05)
+        assert not os.path.exists(f"/proc/{number}")
