@@ -67,7 +67,7 @@ class Workers:
             pieces: first and last (exclusive) of each.
 
         Raises:
-            TryAgainError: the workers or the scheduler were lost.
+            TryAgainError: the workers or the scheduler were lost, or no local cluster could be started.
         """
         if self.dask is None:
             for piece in pieces:
@@ -138,10 +138,13 @@ def _client(dask: str) -> Iterator[Any]:
             if cluster is not None:
                 _close(cluster)
             raise InputError(f"dask = {dask!r}: no scheduler answers there ({error})") from None
+        except RuntimeError as error:  # Dask's, if no process can be started, for one
+            raise TryAgainError(f"dask = {dask!r}: no cluster could be started ({error}); run it again") from None
         try:
             yield client
         finally:
-            client.close(timeout=1.0)
+            with suppress(TimeoutError, OSError):  # it is asked no more, and the cluster is to be ended in any case
+                client.close(timeout=1.0)
             if cluster is not None:
                 _close(cluster)
 

@@ -147,6 +147,18 @@ def test_no_scheduler_answers(monkeypatch):
         list(in_order(slow, [(0, 1)], "tcp://127.0.0.1:9"))
 
 
+def test_no_cluster_can_be_started(monkeypatch):
+    """Processes that cannot be started are worth another try, in one line."""
+
+    async def failing(self):
+        raise OSError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(distributed.nanny.WorkerProcess, "start", failing)
+    with pytest.raises(TryAgainError, match=r"dask = 'local:2': no cluster could be started .*; run it again") as error:
+        list(in_order(slow, [(0, 1)], "local:2"))
+    assert "\n" not in str(error.value)
+
+
 def test_workers_that_are_lost_for_good_are_worth_another_try(tmp_path, monkeypatch):
     """Exit code 75 of a command, and nothing is left behind."""
     monkeypatch.setattr(workers, "PATIENCE", 0.5)
