@@ -148,12 +148,12 @@ def test_no_scheduler_answers(monkeypatch):
 
 
 def test_no_cluster_can_be_started(monkeypatch):
-    """Processes that cannot be started are worth another try, in one line."""
+    """Processes that cannot be started are worth another try, in one line; Dask says so by a RuntimeError."""
 
-    async def failing(self):
-        raise OSError("Resource temporarily unavailable")
+    def failing(**_):
+        raise RuntimeError("Cluster failed to start: [Errno 11] Resource temporarily unavailable")
 
-    monkeypatch.setattr(distributed.nanny.WorkerProcess, "start", failing)
+    monkeypatch.setattr(distributed, "LocalCluster", failing)
     with pytest.raises(TryAgainError, match=r"dask = 'local:2': no cluster could be started .*; run it again") as error:
         list(in_order(slow, [(0, 1)], "local:2"))
     assert "\n" not in str(error.value)
