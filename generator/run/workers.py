@@ -120,11 +120,11 @@ def _client(dask: str) -> Iterator[Any]:
     check_dask(dask)
     distributed = optional("distributed", "dask")
     workers = _local_workers(dask)
-    cluster = None
     # a worker that is killed is no fault of the piece that it was at: others may make it, again and again
     settings = {"distributed.scheduler.allowed-failures": _FAILURES, "distributed.comm.timeouts.connect": _CONNECT}
-    with optional("dask.config", "dask").set(settings):
+    with optional("dask.config", "dask").set(settings), ExitStack() as started:
         try:
+            cluster = None
             if workers is not None:
                 cluster = distributed.LocalCluster(
                     n_workers=workers,
@@ -133,20 +133,17 @@ def _client(dask: str) -> Iterator[Any]:
                     memory_limit=0,
                     silence_logs=60,  # workers that come and go are no news to who asked for a result
                 )
+                started.callback(_close, cluster)
             client = distributed.Client(cluster or dask, timeout=_CONNECT, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            if cluster is not None:
-                _close(cluster)
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            if workers is not None:  # no process can be started, for one
+                raise TryAgainError(f"dask = {dask!r}: no cluster could be started ({error}); run it again") from None
             raise InputError(f"dask = {dask!r}: no scheduler answers there ({error})") from None
-        except RuntimeError as error:  # Dask's, if no process can be started, for one
-            raise TryAgainError(f"dask = {dask!r}: no cluster could be started ({error}); run it again") from None
         try:
             yield client
         finally:
-            with suppress(TimeoutError, OSError):  # it is asked no more, and the cluster is to be ended in any case
+            with suppress(TimeoutError):  # it is asked no more
                 client.close(timeout=1.0)
-            if cluster is not None:
-                _close(cluster)
 
 
 def _close(cluster: Any) -> None:

@@ -147,16 +147,19 @@ def test_no_scheduler_answers(monkeypatch):
         list(in_order(slow, [(0, 1)], "tcp://127.0.0.1:9"))
 
 
-def test_no_cluster_can_be_started(monkeypatch):
-    """Processes that cannot be started are worth another try, in one line; Dask says so by a RuntimeError."""
+@pytest.mark.parametrize("part", ["LocalCluster", "Client"])
+def test_no_cluster_can_be_started(monkeypatch, part):
+    """Processes that cannot be started are worth another try, in one line; what was started by then is ended."""
 
-    def failing(**_):
+    def failing(*_, **__):  # Dask's own words
         raise RuntimeError("Cluster failed to start: [Errno 11] Resource temporarily unavailable")
 
-    monkeypatch.setattr(distributed, "LocalCluster", failing)
-    with pytest.raises(TryAgainError, match=r"dask = 'local:2': no cluster could be started .*; run it again") as error:
-        list(in_order(slow, [(0, 1)], "local:2"))
+    clusters = kept(monkeypatch)
+    monkeypatch.setattr(distributed, part, failing)
+    with pytest.raises(TryAgainError, match=r"dask = 'local:1': no cluster could be started .*; run it again") as error:
+        list(in_order(slow, [(0, 1)], "local:1"))
     assert "\n" not in str(error.value)
+    assert [cluster.status.name for cluster in clusters] == ["closed"] * (part == "Client")
 
 
 def test_workers_that_are_lost_for_good_are_worth_another_try(tmp_path, monkeypatch):
@@ -238,7 +241,8 @@ def test_a_cluster_that_fails_to_end_is_ended(monkeypatch):
         join, said = distributed.process.AsyncProcess.join, []
 
         async def failing_once(self, timeout=None):
-            assert said.append(self) or len(said) > 1, "can only join a started process"
+            said.append(self)
+            assert len(said) > 1, "can only join a started process"
             return await join(self, timeout)
 
         monkeypatch.setattr(distributed.process.AsyncProcess, "join", failing_once)
